@@ -1,0 +1,230 @@
+"""Every error that a caller can see. The docstring is the message; an interceptor turns it into a gRPC status.
+
+    BrokerError
+    ├─ INVALID_ARGUMENT     InvalidRequest
+    ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
+    │                       CityNotFound, HubNotFound, LogsNotFound
+    ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
+    ├─ FAILED_PRECONDITION  NoPoolCanHold, JobIsFinal, JobNotWaiting, LeaseNotLost, RoundNotReplayable
+    ├─ OUT_OF_RANGE         CursorInFuture
+    ├─ UNAUTHENTICATED      KeyRefused
+    ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
+    ├─ RESOURCE_EXHAUSTED   TooManyCalls, TooManyPending
+    ├─ ABORTED              StaleSession, StaleEpoch
+    └─ UNAVAILABLE          AgentUnreachable, DatabaseUnavailable
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field of a request, and what would be right."""
+
+    field: str
+    description: str
+
+
+class BrokerError(Exception):
+    """Base of all errors that callers see.
+
+    Attributes:
+        code: name of the gRPC status code.
+        reason: stable reason for programs, in google.rpc.ErrorInfo.
+        fields: problems by field, in google.rpc.BadRequest.
+        retry_after_seconds: in google.rpc.RetryInfo; None where trying again does not help.
+        metadata: further facts for programs, in google.rpc.ErrorInfo.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(
+        self,
+        *,
+        fields: Sequence[FieldProblem] = (),
+        retry_after_seconds: float | None = None,
+        **facts: object,
+    ) -> None:
+        self.fields = tuple(fields)
+        self.retry_after_seconds = retry_after_seconds
+        self.metadata = {name: str(value) for name, value in facts.items()}
+        super().__init__((type(self).__doc__ or "").split("\n", 1)[0].format(**self.metadata))
+
+
+class InvalidRequest(BrokerError):
+    """The request is not valid: {summary}."""
+
+    code, reason = "INVALID_ARGUMENT", "INVALID_REQUEST"
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__(fields=problems, summary="; ".join(f"{p.field}: {p.description}" for p in problems[:5]))
+
+
+def invalid(field: str, description: str) -> InvalidRequest:
+    """Return the error for one wrong field."""
+    return InvalidRequest(FieldProblem(field, description))
+
+
+class JobNotFound(BrokerError):
+    """There is no job {job} that you may see: check the id with `xisuan jobs`."""
+
+    code, reason = "NOT_FOUND", "JOB_NOT_FOUND"
+
+
+class ClusterNotFound(BrokerError):
+    """There is no cluster {cluster}: see `xisuan clusters`."""
+
+    code, reason = "NOT_FOUND", "CLUSTER_NOT_FOUND"
+
+
+class NodeNotFound(BrokerError):
+    """Cluster {cluster} has no node {node}: see `xisuan nodes {cluster}`."""
+
+    code, reason = "NOT_FOUND", "NODE_NOT_FOUND"
+
+
+class LeaseNotFound(BrokerError):
+    """There is no lease {lease}: see `xisuan admin leases`."""
+
+    code, reason = "NOT_FOUND", "LEASE_NOT_FOUND"
+
+
+class RoundNotFound(BrokerError):
+    """There is no round {round}: see `xisuan rounds list`."""
+
+    code, reason = "NOT_FOUND", "ROUND_NOT_FOUND"
+
+
+class KeyNotFound(BrokerError):
+    """There is no API key with id {key_id}: see `xisuan admin keys list`."""
+
+    code, reason = "NOT_FOUND", "KEY_NOT_FOUND"
+
+
+class CityNotFound(BrokerError):
+    """There is no city {city} in the catalogue: see `xisuan world show`."""
+
+    code, reason = "NOT_FOUND", "CITY_NOT_FOUND"
+
+
+class HubNotFound(BrokerError):
+    """There is no hub {hub} in the catalogue: see `xisuan world show`."""
+
+    code, reason = "NOT_FOUND", "HUB_NOT_FOUND"
+
+
+class LogsNotFound(BrokerError):
+    """There are no logs for that: {why}."""
+
+    code, reason = "NOT_FOUND", "LOGS_NOT_FOUND"
+
+
+class IdempotencyConflict(BrokerError):
+    """Request key {request_key} was used for another body (job {job}); it differs in {differs}. Use a new key."""
+
+    code, reason = "ALREADY_EXISTS", "IDEMPOTENCY_CONFLICT"
+
+
+class ClusterExists(BrokerError):
+    """Cluster {cluster} is registered already, and differently: {differs}. Choose another name or apply a world."""
+
+    code, reason = "ALREADY_EXISTS", "CLUSTER_EXISTS"
+
+
+class AlreadyAttached(BrokerError):
+    """Another agent (instance {instance}) speaks for cluster {cluster} right now: stop it first, or wait until it is silent."""
+
+    code, reason = "ALREADY_EXISTS", "ALREADY_ATTACHED"
+
+
+class NoPoolCanHold(BrokerError):
+    """No pool could ever run this job: {why}."""
+
+    code, reason = "FAILED_PRECONDITION", "NO_POOL_CAN_HOLD"
+
+
+class JobIsFinal(BrokerError):
+    """Job {job} is {state} already, nothing can change it."""
+
+    code, reason = "FAILED_PRECONDITION", "JOB_IS_FINAL"
+
+
+class JobNotWaiting(BrokerError):
+    """Job {job} is {state}; only a waiting job can be changed."""
+
+    code, reason = "FAILED_PRECONDITION", "JOB_NOT_WAITING"
+
+
+class LeaseNotLost(BrokerError):
+    """Lease {lease} is {state}; only a lost lease can be written off. Cancel its job instead."""
+
+    code, reason = "FAILED_PRECONDITION", "LEASE_NOT_LOST"
+
+
+class RoundNotReplayable(BrokerError):
+    """The input of round {round} is no longer kept: only the last {kept} rounds can be replayed."""
+
+    code, reason = "FAILED_PRECONDITION", "ROUND_NOT_REPLAYABLE"
+
+
+class CursorInFuture(BrokerError):
+    """Cursor {cursor} lies beyond the last event {last} of {city}: it is from another city or another broker."""
+
+    code, reason = "OUT_OF_RANGE", "CURSOR_IN_FUTURE"
+
+
+class KeyRefused(BrokerError):
+    """The API key is missing, unknown or revoked: send `authorization: Bearer <key>`."""
+
+    code, reason = "UNAUTHENTICATED", "KEY_REFUSED"
+
+
+class RoleRefused(BrokerError):
+    """A key of role {role} may not do that: {needed}."""
+
+    code, reason = "PERMISSION_DENIED", "ROLE_REFUSED"
+
+
+class ClusterMismatch(BrokerError):
+    """The key is for cluster {own}, not for {cluster}."""
+
+    code, reason = "PERMISSION_DENIED", "CLUSTER_MISMATCH"
+
+
+class TooManyCalls(BrokerError):
+    """{city} makes more than {calls_per_second_max} calls a second: slow down."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "TOO_MANY_CALLS"
+
+
+class TooManyPending(BrokerError):
+    """{city} has {pending} jobs waiting, of {pending_jobs_max} allowed: wait for some to start, or cancel some."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "TOO_MANY_PENDING"
+
+
+class StaleSession(BrokerError):
+    """A newer stream of cluster {cluster} has taken over: this one is closed."""
+
+    code, reason = "ABORTED", "STALE_SESSION"
+
+
+class StaleEpoch(BrokerError):
+    """The lease {lease} with epoch {epoch} was given to somebody else or has ended."""
+
+    code, reason = "ABORTED", "STALE_EPOCH"
+
+
+class AgentUnreachable(BrokerError):
+    """The agent of cluster {cluster} is not connected now: its jobs run on, try again later."""
+
+    code, reason = "UNAVAILABLE", "AGENT_UNREACHABLE"
+
+
+class DatabaseUnavailable(BrokerError):
+    """The broker cannot reach its database now; nothing was changed. Try again."""
+
+    code, reason = "UNAVAILABLE", "DATABASE_UNAVAILABLE"

@@ -1,0 +1,39 @@
+"""Distinct types for ids, and how they are written for people and on the wire ("job-42")."""
+
+import re
+from typing import Final, NewType
+
+JobId = NewType("JobId", int)
+LeaseId = NewType("LeaseId", int)
+RoundId = NewType("RoundId", int)
+
+SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""Names of cities, hubs, clusters, pools, models, owners, stacks and job sets (match it whole)."""
+
+NODE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+"""Names of nodes, as engines use them (match it whole)."""
+
+_JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
+_LEASE: Final = re.compile(r"lease-([1-9][0-9]{0,17})")
+
+
+def job_text(job: JobId) -> str:
+    """Return the id as it is written on the wire."""
+    return f"job-{job}"
+
+
+def lease_text(lease: LeaseId) -> str:
+    """Return the id as it is written on the wire."""
+    return f"lease-{lease}"
+
+
+def parse_job(text: str) -> JobId | None:
+    """Return the id that `text` names, None when it names none."""
+    found = _JOB.fullmatch(text)
+    return JobId(int(found[1])) if found else None
+
+
+def parse_lease(text: str) -> LeaseId | None:
+    """Return the id that `text` names, None when it names none."""
+    found = _LEASE.fullmatch(text)
+    return LeaseId(int(found[1])) if found else None

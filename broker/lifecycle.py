@@ -1,0 +1,166 @@
+"""What a job and a lease can be, and what may happen to them. Tables, not code.
+
+A pair that is not listed is refused. The database repeats the states as CHECK constraints; a test compares both and
+walks the whole product of states and events.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    PENDING = "pending"  # waits for a round to place it
+    LEASED = "leased"  # placed on named cards; its agent has not reported the start yet
+    RUNNING = "running"  # its processes run
+    SUCCEEDED = "succeeded"  # final: every task exited with 0
+    FAILED = "failed"  # final: ended otherwise
+    CANCELLED = "cancelled"  # final: cancelled, and confirmed by the agent if it had been placed
+    EXPIRED = "expired"  # final: it still waited at its `start_by`
+
+
+class JobEvent(StrEnum):
+    """What can happen to a job; each one is an event in its city's stream."""
+
+    SUBMITTED = "submitted"  # it came into being, as PENDING
+    LEASED = "leased"  # a round's placement was committed
+    STARTED = "started"  # the agent reported that it runs
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    CANCEL_REQUESTED = "cancel_requested"  # placed already: the agent has to confirm
+    LOST = "lost"  # the agent fell silent; the cards stay held
+    FOUND = "found"  # the agent came back and the job still runs
+    REQUEUED = "requeued"  # an attempt ended without success and another one is due
+    UPDATED = "updated"  # its priority was changed
+
+
+JOB: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
+    (JobState.PENDING, JobEvent.LEASED): JobState.LEASED,
+    (JobState.PENDING, JobEvent.CANCELLED): JobState.CANCELLED,
+    (JobState.PENDING, JobEvent.EXPIRED): JobState.EXPIRED,
+    (JobState.PENDING, JobEvent.UPDATED): JobState.PENDING,
+    (JobState.LEASED, JobEvent.STARTED): JobState.RUNNING,
+    (JobState.LEASED, JobEvent.SUCCEEDED): JobState.SUCCEEDED,  # so short that its run was never seen
+    (JobState.LEASED, JobEvent.FAILED): JobState.FAILED,
+    (JobState.LEASED, JobEvent.CANCELLED): JobState.CANCELLED,
+    (JobState.LEASED, JobEvent.CANCEL_REQUESTED): JobState.LEASED,
+    (JobState.LEASED, JobEvent.LOST): JobState.LEASED,
+    (JobState.LEASED, JobEvent.FOUND): JobState.LEASED,
+    (JobState.LEASED, JobEvent.REQUEUED): JobState.PENDING,
+    (JobState.RUNNING, JobEvent.SUCCEEDED): JobState.SUCCEEDED,
+    (JobState.RUNNING, JobEvent.FAILED): JobState.FAILED,
+    (JobState.RUNNING, JobEvent.CANCELLED): JobState.CANCELLED,
+    (JobState.RUNNING, JobEvent.CANCEL_REQUESTED): JobState.RUNNING,
+    (JobState.RUNNING, JobEvent.LOST): JobState.RUNNING,
+    (JobState.RUNNING, JobEvent.FOUND): JobState.RUNNING,
+    (JobState.RUNNING, JobEvent.REQUEUED): JobState.PENDING,
+}
+
+JOB_FINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+class LeaseState(StrEnum):
+    """Where a lease (one attempt's committed, fenced right to named cards) is."""
+
+    OFFERED = "offered"  # in a committed plan; the agent has not answered yet
+    ACTIVE = "active"  # the agent runs it
+    LOST = "lost"  # the agent fell silent; its cards stay held until it answers
+    ENDED = "ended"  # final: its cards are free
+
+
+class LeaseEvent(StrEnum):
+    """What can happen to a lease."""
+
+    STARTED = "started"  # the agent reports that every task runs
+    STOPPED = "stopped"  # the agent reports that nothing of it runs (it ended, was refused, or never started)
+    SILENT = "silent"  # the agent was not heard for too long
+    WRITTEN_OFF = "written_off"  # an operator vouches that nothing runs
+    KILLED_BY_TERMS = "killed_by_terms"  # `if_lost: restart`: its agent must have killed it by now
+
+
+LEASE: Final[Mapping[tuple[LeaseState, LeaseEvent], LeaseState]] = {
+    (LeaseState.OFFERED, LeaseEvent.STARTED): LeaseState.ACTIVE,
+    (LeaseState.OFFERED, LeaseEvent.STOPPED): LeaseState.ENDED,
+    (LeaseState.OFFERED, LeaseEvent.SILENT): LeaseState.LOST,  # its reply may be lost and the job running
+    (LeaseState.ACTIVE, LeaseEvent.STOPPED): LeaseState.ENDED,
+    (LeaseState.ACTIVE, LeaseEvent.SILENT): LeaseState.LOST,
+    (LeaseState.LOST, LeaseEvent.STARTED): LeaseState.ACTIVE,  # it came back and the job runs
+    (LeaseState.LOST, LeaseEvent.STOPPED): LeaseState.ENDED,
+    (LeaseState.LOST, LeaseEvent.WRITTEN_OFF): LeaseState.ENDED,
+    (LeaseState.LOST, LeaseEvent.KILLED_BY_TERMS): LeaseState.ENDED,
+}
+
+
+class EndReason(StrEnum):
+    """Why a job or one attempt of it ended."""
+
+    COMPLETED = "completed"  # every task exited with 0
+    EXIT_CODE = "exit_code"  # a task exited with another code
+    SIGNAL = "signal"  # a task was killed by a signal that we did not send
+    WALLTIME = "walltime"  # it ran for its whole walltime and was killed
+    CANCELLED = "cancelled"  # cancelled on request
+    START_FAILED = "start_failed"  # it could not be started
+    LOST = "lost"  # the agent fell silent and the lease ended by its terms
+    WRITTEN_OFF = "written_off"  # an operator vouched that nothing runs any more
+    EXPIRED = "expired"  # it still waited at its `start_by`
+    VANISHED = "vanished"  # the engine no longer knows it and cannot tell how it ended
+
+
+ENDS_THE_JOB_WELL: Final = frozenset({EndReason.COMPLETED})
+RESTARTS_UNCOUNTED: Final = frozenset({EndReason.LOST, EndReason.WRITTEN_OFF, EndReason.VANISHED})
+"""Not the job's fault: it waits again, and `attempts_max` is not charged (but see `restarts_max` in the settings)."""
+
+
+class AgentState(StrEnum):
+    """How the broker sees an agent."""
+
+    NEVER = "never"  # none has ever attached
+    LIVE = "live"  # it reports in time
+    SUSPECT = "suspect"  # silent for a while: no new work
+    LOST = "lost"  # silent for long: its leases are LOST
+
+
+class NodeMode(StrEnum):
+    """Whether a node takes work; operators decide."""
+
+    OPEN = "open"
+    CORDONED = "cordoned"  # no new work
+    DRAINING = "draining"  # no new work, waits for what runs
+    DRAINED = "drained"  # empty after a drain
+
+
+class Refused(ValueError):
+    """A state table does not list this pair of state and event."""
+
+    def __init__(self, state: StrEnum, event: StrEnum) -> None:
+        super().__init__(f"{type(state).__name__} {state!s} does not allow {event!s}")
+
+
+def next_job(state: JobState, event: JobEvent) -> JobState:
+    """Return the job's state after the event. Raise Refused when the table does not list the pair."""
+    try:
+        return JOB[state, event]
+    except KeyError:
+        raise Refused(state, event) from None
+
+
+def next_lease(state: LeaseState, event: LeaseEvent) -> LeaseState:
+    """Return the lease's state after the event. Raise Refused when the table does not list the pair."""
+    try:
+        return LEASE[state, event]
+    except KeyError:
+        raise Refused(state, event) from None
+
+
+def job_sources(event: JobEvent) -> list[JobState]:
+    """Return the states from which the event is allowed: the guard of a store method's WHERE."""
+    return [state for state, listed in JOB if listed is event]
+
+
+def lease_sources(event: LeaseEvent) -> list[LeaseState]:
+    """Return the states from which the event is allowed: the guard of a store method's WHERE."""
+    return [state for state, listed in LEASE if listed is event]

@@ -1,0 +1,1 @@
+"""Xisuan scheduler: decides and touches nothing. See ARCHITECTURE.md."""

@@ -1,0 +1,90 @@
+"""How a round is planned: every knob that a plan depends on besides the snapshot. Equal input, equal plan."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+from scheduler.errors import BadPolicy
+from scheduler.snapshot import PRIORITIES
+
+WEIGHT_PERCENT_MAX: Final = 10_000
+"""Priority and ageing together multiply a worth by at most this, so that worths stay far inside 64 bits."""
+
+_RANGES: Final[dict[str, tuple[int, int]]] = {
+    "seed": (0, 2**31 - 1),
+    "effort": (0, 100_000),
+    "price_steps_max": (0, 10_000),
+    "price_iterations_per_step": (1, 10_000),
+    "solver_work_ms_per_step": (1, 600_000),
+    "solver_variables_max": (10, 200_000),
+    "idle_steps_max": (1, 10_000),
+    "ageing_step_seconds": (1, 2**31),
+    "ageing_percent_per_step": (0, 1_000),
+    "ageing_steps_max": (0, 1_000),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Settings of one round. Raises: BadPolicy: on construction, naming the setting.
+
+    Effort is counted in steps, never in seconds: `Plan.effort_spent` steps with the same seed give the same plan again.
+    """
+
+    seed: int = 1
+    effort: int = 60  # improvement steps at most, of all kinds; 0 gives the greedy plan
+    price_steps_max: int = 16  # the first steps: tighten the prices, then construct a plan by them
+    price_iterations_per_step: int = 25
+    solver_work_ms_per_step: int = 500  # deterministic work of one solver call; about as many ms of one core
+    solver_variables_max: int = 2_000  # size of the part of the plan that one step solves again
+    idle_steps_max: int = 12  # give up after so many solver steps in a row without a better plan
+    priority_percent: tuple[int, int, int, int] = (25, 100, 400, 1_600)  # factor on worth, in the order of PRIORITIES
+    ageing_step_seconds: int = 600  # a waiting job's worth grows by one step for each so many seconds ...
+    ageing_percent_per_step: int = 5  # ... by so much of its first worth ...
+    ageing_steps_max: int = 40  # ... and for so many steps
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise BadPolicy(name, f"is {value!r}, must be an integer between {low} and {high}")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        percents = self.priority_percent
+        if not isinstance(percents, tuple) or len(percents) != len(PRIORITIES):
+            raise BadPolicy("priority_percent", f"must be {len(PRIORITIES)} integers, one for each of {PRIORITIES}")
+        if any(isinstance(p, bool) or not isinstance(p, int) or p < 1 for p in percents):
+            raise BadPolicy("priority_percent", "every factor must be an integer of at least 1")
+        if list(percents) != sorted(percents):
+            raise BadPolicy("priority_percent", "must ascend: an urgent job is never worth less than a standard one")
+        oldest = max(percents) * (100 + self.ageing_percent_per_step * self.ageing_steps_max) // 100
+        if oldest > WEIGHT_PERCENT_MAX:
+            raise BadPolicy(
+                "priority_percent",
+                f"the largest factor with full ageing is {oldest} %, must be at most {WEIGHT_PERCENT_MAX} %: "
+                "lower it or ageing_percent_per_step",
+            )
+
+    def to_json(self) -> str:
+        """Return the policy as canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Policy:
+        """Read what `to_json` wrote; settings left out keep their default. Raise BadPolicy for anything else."""
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadPolicy("policy", f"is not JSON ({error})") from error
+        if not isinstance(given, dict):
+            raise BadPolicy("policy", "must be a JSON object")
+        known = {field.name for field in fields(cls)}
+        for name in given:
+            if name not in known:
+                raise BadPolicy(name[:80], f"is no setting; there are {', '.join(sorted(known))}")
+        if isinstance(given.get("priority_percent"), list):
+            given["priority_percent"] = tuple(given["priority_percent"])
+        return cls(**given)
