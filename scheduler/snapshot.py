@@ -149,18 +149,22 @@ class Snapshot:
             "build": len(self.build_stack),
             "job": len(self.job_id),
         }
-        special = {
+        tables = {
             "round_trip_micros": (sizes["city"], sizes["hub"]),
             "shape_hub_allowed": (sizes["shape"], sizes["hub"]),
             "build_models": (sizes["build"], sizes["model"]),
             "build_start": (sizes["shape"] + 1,),
         }
-        for field in fields(self):
-            if field.name == "taken_at_s":
-                continue
+        for field in fields(self)[1:]:
             value = getattr(self, field.name)
-            wanted = special.get(field.name, (sizes[field.name.split("_", 1)[0]],) if "_" in field.name else ())
-            found = (len(value),) if isinstance(value, tuple) else value.shape
+            wanted = tables.get(field.name) or (sizes[field.name.split("_", 1)[0]],)
+            if isinstance(value, tuple):
+                found: tuple[int, ...] = (len(value),)
+            elif value.size == 0 and 0 in wanted:  # an empty list cannot tell how many columns it would have
+                found = wanted
+                object.__setattr__(self, field.name, value.reshape(wanted))
+            else:
+                found = value.shape
             if found != wanted:
                 raise BadSnapshot(field.name, f"has shape {found}, must be {wanted}")
 
