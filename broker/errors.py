@@ -1,17 +1,17 @@
 """Every error that a caller can see. The docstring is the message; an interceptor turns it into a gRPC status.
 
-    BrokerError
-    ├─ INVALID_ARGUMENT     InvalidRequest
-    ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
-    │                       CityNotFound, HubNotFound, LogsNotFound
-    ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
-    ├─ FAILED_PRECONDITION  NoPoolCanHold, JobIsFinal, JobNotWaiting, LeaseNotLost, RoundNotReplayable
-    ├─ OUT_OF_RANGE         CursorInFuture
-    ├─ UNAUTHENTICATED      KeyRefused
-    ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
-    ├─ RESOURCE_EXHAUSTED   TooManyCalls, TooManyPending
-    ├─ ABORTED              StaleSession, StaleEpoch
-    └─ UNAVAILABLE          AgentUnreachable, DatabaseUnavailable
+BrokerError
+├─ INVALID_ARGUMENT     InvalidRequest
+├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
+│                       CityNotFound, HubNotFound, LogsNotFound
+├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
+├─ FAILED_PRECONDITION  NoPoolCanHold, JobIsFinal, JobNotWaiting, LeaseNotLost, RoundNotReplayable
+├─ OUT_OF_RANGE         CursorInFuture
+├─ UNAUTHENTICATED      KeyRefused
+├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
+├─ RESOURCE_EXHAUSTED   TooManyCalls, TooManyPending
+├─ ABORTED              StaleSession, StaleEpoch
+└─ UNAVAILABLE          AgentUnreachable, DatabaseUnavailable
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,28 @@
+"""Who calls, as the identity interceptor found out from the API key."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a key allows."""
+
+    CITY = "city"  # jobs of one city
+    AGENT = "agent"  # Sync of one cluster
+    OPERATOR = "operator"  # everything
+    OBSERVER = "observer"  # everything that only reads
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller whose key was verified.
+
+    Attributes:
+        key_id: public id of the key, for logs and the record of operators' acts.
+        role: what it allows.
+        subject: the city or cluster it is for; empty for operators and observers.
+    """
+
+    key_id: str
+    role: Role
+    subject: str = ""

@@ -1,0 +1,234 @@
+"""What a job is, independent of wire and tables: the words that rpc, market, store and loops share.
+
+`JobSpec` is complete and valid: the conversion layer has filled in defaults and checked every limit.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from broker.ids import JobId, LeaseId
+from broker.lifecycle import EndReason, JobEvent, JobState, LeaseState
+
+
+class PriorityClass(StrEnum):
+    """How urgent a job is; the order of definition is the order of rank."""
+
+    DEFERRABLE = "deferrable"
+    STANDARD = "standard"
+    URGENT = "urgent"
+    EMERGENCY = "emergency"
+
+    @property
+    def rank(self) -> int:
+        """0 for the lowest class, growing with urgency."""
+        return list(PriorityClass).index(self)
+
+
+class WorkloadClass(StrEnum):
+    """What kind of work a job is; voucher programmes and sector reports are by these classes."""
+
+    TRAINING = "training"
+    INFERENCE = "inference"
+    SPEECH = "speech"
+    IMAGE = "image"
+    AUTONOMOUS_DRIVING = "autonomous_driving"
+    RESEARCH = "research"
+    AGRICULTURE = "agriculture"
+    INDUSTRY = "industry"
+    LOW_ALTITUDE = "low_altitude"
+    OTHER = "other"
+
+
+class IfLost(StrEnum):
+    """What happens when the agent that runs a job falls silent."""
+
+    HOLD = "hold"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One way to run a job: a program for one software stack."""
+
+    stack: str
+    command: tuple[str, ...]
+    models: tuple[str, ...] = ()  # sorted; empty: every model of the stack
+    environment: Mapping[str, str] = field(default_factory=dict)
+    speed_ppm: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a city asks for: a gang of tasks, and the builds it can run as. Field meanings: proto/broker/wire/v1/job.proto."""
+
+    name: str
+    tasks: int
+    cards_per_task: int
+    walltime_seconds: int
+    builds: tuple[Build, ...]
+    ceiling_micro_yuan_per_pflops_hour: int  # never 0 here: the city's standard ceiling is filled in
+    job_set: str = ""
+    cpu_milli_per_task: int = 0
+    memory_mib_per_task: int = 0
+    priority: PriorityClass = PriorityClass.STANDARD
+    workload_class: WorkloadClass = WorkloadClass.OTHER
+    allowed_hubs: tuple[str, ...] = ()  # sorted; empty: every hub
+    round_trip_micros_max: int = 0  # 0: no limit
+    start_by: datetime | None = None
+    if_lost: IfLost = IfLost.HOLD
+    attempts_max: int = 1
+    grace_seconds: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values, the form in which it is stored and compared."""
+        values = asdict(self)
+        values["start_by"] = None if self.start_by is None else self.start_by.astimezone(UTC).isoformat()
+        values["allowed_hubs"] = list(self.allowed_hubs)
+        values["builds"] = [
+            asdict(b) | {"command": list(b.command), "models": list(b.models), "environment": dict(b.environment)}
+            for b in self.builds
+        ]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the spec that `to_json` wrote; fields that are newer than the stored form take their defaults."""
+        given = dict(values)
+        given["builds"] = tuple(
+            Build(**(b | {"command": tuple(b["command"]), "models": tuple(b["models"])})) for b in given["builds"]
+        )
+        given["allowed_hubs"] = tuple(given["allowed_hubs"])
+        given["start_by"] = None if given["start_by"] is None else datetime.fromisoformat(given["start_by"])
+        given["priority"] = PriorityClass(given["priority"])
+        given["workload_class"] = WorkloadClass(given["workload_class"])
+        given["if_lost"] = IfLost(given["if_lost"])
+        return cls(**given)
+
+    def sha256(self) -> bytes:
+        """Return the hash by which a repeated submission is recognised."""
+        return _sha256(self.to_json())
+
+    def requirement(self) -> dict[str, Any]:
+        """Return what the planner needs to know, without worth and time: equal requirements share a shape."""
+        return {
+            "tasks": self.tasks,
+            "cards_per_task": self.cards_per_task,
+            "cpu_milli_per_task": self.cpu_milli_per_task,
+            "memory_mib_per_task": self.memory_mib_per_task,
+            "round_trip_micros_max": self.round_trip_micros_max,
+            "allowed_hubs": list(self.allowed_hubs),
+            "builds": [{"stack": b.stack, "models": list(b.models), "speed_ppm": b.speed_ppm} for b in self.builds],
+        }
+
+
+def requirement_sha256(requirement: Mapping[str, Any]) -> bytes:
+    """Return the key of a shape."""
+    return _sha256(requirement)
+
+
+def differences(mine: Mapping[str, Any], other: Mapping[str, Any], path: str = "spec") -> list[str]:
+    """Return the paths of the fields in which two JSON forms differ, such as "spec.builds[0].command"."""
+    found: list[str] = []
+    for key in sorted(set(mine) | set(other)):
+        a, b, here = mine.get(key), other.get(key), f"{path}.{key}"
+        if a == b:
+            continue
+        if key == "builds" and isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+            for i, (x, y) in enumerate(zip(a, b, strict=True)):
+                found += differences(x, y, f"{here}[{i}]")
+        else:
+            found.append(here)
+    return found
+
+
+def _sha256(values: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCards:
+    """The cards that one lease holds on one node."""
+
+    node: str
+    cards: tuple[int, ...]  # indices, ascending
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The right of one attempt to named cards."""
+
+    lease: LeaseId
+    epoch: int
+    cluster: str
+    pool: str
+    model: str
+    build: int  # index in JobSpec.builds
+    nodes: tuple[NodeCards, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job or an attempt ended."""
+
+    reason: EndReason
+    exit_code: int = 0
+    signal: int = 0
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values, as events store it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the ending that `to_json` wrote."""
+        return cls(**{**values, "reason": EndReason(values["reason"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the broker knows it."""
+
+    job: JobId
+    city: str
+    spec: JobSpec
+    state: JobState
+    attempt: int
+    submitted_at: datetime
+    started_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    ended_at: datetime | None = None
+    ending: Ending | None = None
+    waiting_reason: str = ""
+    placement: Placement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one job, numbered in its city's gap-free sequence."""
+
+    cursor: int
+    job: JobId
+    kind: JobEvent
+    at: datetime
+    attempt: int
+    placement: Placement | None = None
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease with what operators want to see of it."""
+
+    placement: Placement
+    job: JobId
+    city: str
+    state: LeaseState
+    offered_at: datetime
+    started_at: datetime | None = None
