@@ -1,0 +1,120 @@
+"""The broker's settings: one place, each with its unit, range and meaning. `xisuan serve --help` and the docs read them here."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from broker.errors import FieldProblem, InvalidRequest
+
+
+def default_home() -> Path:
+    """Return the folder for data, keys and logs: $XISUAN_HOME, else ~/.local/share/xisuan."""
+    given = os.environ.get("XISUAN_HOME")
+    return Path(given) if given else Path.home() / ".local" / "share" / "xisuan"
+
+
+class Settings(BaseModel):
+    """Everything that can be set for `xisuan serve`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Annotated[Path, Field(description="Folder for the embedded database, key files and client profile.")] = Field(
+        default_factory=default_home
+    )
+    listen: Annotated[str, Field(description="Address of the gRPC API; port 0 takes any free one.")] = "127.0.0.1:7443"
+    metrics_listen: Annotated[str, Field(description="Address of /metrics for Prometheus; empty turns it off.")] = (
+        "127.0.0.1:7490"
+    )
+    tls_cert: Annotated[Path | None, Field(description="Certificate chain (PEM); needed beyond loopback.")] = None
+    tls_key: Annotated[Path | None, Field(description="Private key of the certificate (PEM).")] = None
+    dsn: Annotated[
+        str,
+        Field(
+            description="PostgreSQL to use; its user must be able to SET ROLE to xisuan_city and xisuan_hub. Empty: embedded."
+        ),
+    ] = ""
+    dsn_owner: Annotated[
+        str,
+        Field(
+            description="DSN for migrations when the broker's own user does not own the tables; empty: the same as dsn."
+        ),
+    ] = ""
+    world: Annotated[
+        str, Field(description="World to apply at the first start: a bundled name or a YAML file; empty applies none.")
+    ] = "laptop"
+    city_connections: Annotated[int, Field(ge=1, le=200, description="Database connections for cities' calls.")] = 8
+    hub_connections: Annotated[
+        int, Field(ge=3, le=200, description="Database connections for loops, agents and operators.")
+    ] = 12
+
+    round_interval_seconds: Annotated[
+        float, Field(ge=0.02, le=600, description="Shortest time between the starts of two rounds.")
+    ] = 0.25
+    round_budget_seconds: Annotated[
+        float, Field(ge=0, le=600, description="Time that a round may spend on improving its first answer.")
+    ] = 1.0
+    round_jobs_max: Annotated[
+        int,
+        Field(ge=1, le=2_000_000, description="Waiting jobs that one round looks at, the oldest first in each class."),
+    ] = 100_000
+    round_records_kept: Annotated[
+        int, Field(ge=1, le=100_000, description="Rounds whose input is kept for replay.")
+    ] = 200
+    round_recheck_seconds: Annotated[
+        float,
+        Field(ge=0.1, le=3600, description="An unchanged world is planned again after this long (waiting jobs age)."),
+    ] = 15.0
+    round_effort: Annotated[
+        int, Field(ge=0, le=100_000, description="Improvement steps at most in one round; 0 gives the greedy plan.")
+    ] = 60
+    leader_lease_seconds: Annotated[
+        float, Field(ge=1, le=60, description="A leader that does not renew for this long is replaced.")
+    ] = 5.0
+
+    report_interval_seconds: Annotated[
+        float, Field(ge=0.1, le=10, description="Agents report at least this often.")
+    ] = 2.0
+    suspect_after_seconds: Annotated[
+        float, Field(ge=0.5, le=10, description="Silence after which an agent gets no new work.")
+    ] = 10.0
+    lost_after_seconds: Annotated[
+        float, Field(ge=1, le=60, description="Silence after which an agent's leases are LOST.")
+    ] = 60.0
+    kill_after_seconds: Annotated[
+        float, Field(ge=0.5, le=59, description="Silence after which an agent has killed its if_lost: restart leases.")
+    ] = 45.0
+    restarts_max: Annotated[
+        int,
+        Field(
+            ge=0, le=1000, description="Restarts of a job for reasons that are not its own fault, such as a lost agent."
+        ),
+    ] = 20
+
+    @model_validator(mode="after")
+    def _silence_in_order(self) -> Self:
+        if not self.report_interval_seconds < self.suspect_after_seconds < self.lost_after_seconds:
+            raise ValueError("needs report_interval_seconds < suspect_after_seconds < lost_after_seconds")
+        if not self.kill_after_seconds < self.lost_after_seconds:
+            raise ValueError(
+                "needs kill_after_seconds < lost_after_seconds: an agent must have killed before we restart"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both or none")
+        return self
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Return settings from names and values. Raise InvalidRequest that names each wrong one and the way out."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise InvalidRequest(
+                *(
+                    FieldProblem(
+                        ".".join(map(str, e["loc"])) or "settings", str(e["msg"]).removeprefix("Value error, ")
+                    )
+                    for e in error.errors()
+                )
+            ) from None
