@@ -1,4 +1,4 @@
-"""The broker's settings: one place, each with its unit, range and meaning. `xisuan serve --help` and the docs read them here."""
+"""The broker's settings: one place, each with its unit, range and meaning; `--help` and the docs read them here."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ class Settings(BaseModel):
     dsn: Annotated[
         str,
         Field(
-            description="PostgreSQL to use; its user must be able to SET ROLE to xisuan_city and xisuan_hub. Empty: embedded."
+            description="PostgreSQL to use, as a user who may SET ROLE to xisuan_city and xisuan_hub; empty: embedded."
         ),
     ] = ""
     dsn_owner: Annotated[

@@ -1,0 +1,249 @@
+"""Write what a round decided, all or nothing for each gang, and keep its report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from broker.ids import JobId, LeaseId, RoundId
+from broker.lifecycle import JobEvent, job_sources
+from broker.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What a round found and how long it took. Worths are micro-yuan per hour."""
+
+    at: datetime
+    outcome: str  # committed, rejected, failed
+    input_sha256: str
+    jobs: int
+    placed: int
+    stale: int
+    objective: int
+    bound: int
+    gap_ppm: int
+    effort: int
+    snapshot_millis: int
+    plan_millis: int
+    verify_millis: int
+    commit_millis: int
+    versions: tuple[str, ...]
+    refused_by_reason: Mapping[str, int]
+    error: str = ""
+    round: int = 0  # given by the store
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """What a replay needs."""
+
+    snapshot: bytes
+    plan: bytes
+    policy_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDraft:
+    """A lease to be committed: cards by node id."""
+
+    job: JobId
+    city: str
+    cluster: str
+    pool_id: int
+    build: int
+    epoch: int
+    if_lost: str
+    nodes: tuple[tuple[int, tuple[int, ...], int], ...]  # node_id, cards, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A job that still waits, locked until the end of the transaction."""
+
+    job: JobId
+    city: str
+    attempt: int
+    if_lost: str
+
+
+LOCK_WAITING: Final[LiteralString] = """
+    SELECT job_id, city, attempt, if_lost FROM jobs
+     WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
+     ORDER BY job_id FOR UPDATE
+"""
+LOCK_NODES: Final[LiteralString] = "SELECT node_id FROM nodes WHERE node_id = ANY($1) ORDER BY node_id FOR SHARE"
+INSERT_ROUND: Final[LiteralString] = """
+    INSERT INTO rounds (leader_epoch, at, outcome, input_sha256, jobs, placed, stale, objective_micro_yuan_per_hour,
+                        bound_micro_yuan_per_hour, gap_ppm, effort, snapshot_millis, plan_millis, verify_millis,
+                        commit_millis, versions, error, refused_by_reason)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    RETURNING round_id
+"""
+FINISH_ROUND: Final[LiteralString] = """
+    UPDATE rounds SET placed = $2, stale = $3, commit_millis = $4 WHERE round_id = $1
+"""
+INSERT_RECORD: Final[LiteralString] = """
+    INSERT INTO round_records (round_id, snapshot, plan, policy_json) VALUES ($1, $2, $3, $4)
+"""
+PRUNE_RECORDS: Final[LiteralString] = """
+    DELETE FROM round_records
+     WHERE round_id < (SELECT min(round_id)
+                         FROM (SELECT round_id FROM round_records ORDER BY round_id DESC LIMIT $1) AS kept)
+"""
+INSERT_LEASES: Final[LiteralString] = """
+    WITH given AS (
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::int[], $7::text[])
+                   AS t (job_id, city, cluster, pool_id, build, epoch, if_lost)
+    ), made AS (
+        INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, round_id, offered_at)
+        SELECT job_id, city, cluster, pool_id, build, epoch, if_lost, $8, $9 FROM given
+        RETURNING lease_id, job_id, city, epoch
+    ), moved AS (
+        UPDATE jobs j SET state = 'leased', attempt = made.epoch, waiting_reason = '', started_at = NULL
+          FROM made WHERE j.job_id = made.job_id
+    ), told AS (
+        INSERT INTO event_outbox (city, job_id, kind, at, attempt, lease_id)
+        SELECT city, job_id, 'leased', $9, epoch, lease_id FROM made ORDER BY lease_id
+    )
+    SELECT job_id, lease_id FROM made
+"""
+INSERT_NODES: Final[LiteralString] = """
+    INSERT INTO lease_nodes (lease_id, node_id, cards, tasks)
+    SELECT t.lease_id, t.node_id, string_to_array(t.cards, ',')::smallint[], t.tasks
+      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[]) AS t (lease_id, node_id, cards, tasks)
+"""
+HOLD_CARDS: Final[LiteralString] = """
+    INSERT INTO held_cards (node_id, card, lease_id)
+    SELECT * FROM unnest($1::int[], $2::smallint[], $3::bigint[])
+"""
+COLUMNS: Final[LiteralString] = """
+    round_id, at, outcome, input_sha256, jobs, placed, stale, objective_micro_yuan_per_hour,
+    bound_micro_yuan_per_hour, gap_ppm, effort, snapshot_millis, plan_millis, verify_millis, commit_millis, versions,
+    error, refused_by_reason
+"""
+LIST: Final[LiteralString] = (
+    "SELECT "
+    + COLUMNS
+    + """
+      FROM rounds WHERE ($1::bigint IS NULL OR round_id < $1) AND (NOT $3 OR jobs > 0) ORDER BY round_id DESC LIMIT $2
+"""
+)
+GET: Final[LiteralString] = (
+    "SELECT " + COLUMNS + " FROM rounds WHERE round_id = coalesce($1, (SELECT max(round_id) FROM rounds))"
+)
+RECORD: Final[LiteralString] = "SELECT snapshot, plan, policy_json FROM round_records WHERE round_id = $1"
+LAST_PLAN: Final[LiteralString] = """
+    SELECT round_id, plan FROM round_records ORDER BY round_id DESC LIMIT 1
+"""
+
+
+async def lock_waiting(tx: Connection, jobs: Sequence[JobId], now: datetime) -> dict[JobId, WaitingJob]:
+    """Return those of the jobs that still wait and lock them, in one stated order."""
+    rows = await tx.fetch(LOCK_WAITING, jobs, job_sources(JobEvent.LEASED), now)
+    return {JobId(r["job_id"]): WaitingJob(JobId(r["job_id"]), r["city"], r["attempt"], r["if_lost"]) for r in rows}
+
+
+async def lock_nodes(tx: Connection, node_ids: Sequence[int]) -> None:
+    """Keep reports and operators from changing these nodes until the transaction ends."""
+    await tx.execute(LOCK_NODES, node_ids)
+
+
+async def insert(tx: Connection, leader_epoch: int, report: RoundReport) -> RoundId:
+    """Store the report and return the round's number."""
+    return RoundId(
+        await tx.fetchval(
+            INSERT_ROUND,
+            leader_epoch,
+            report.at,
+            report.outcome,
+            report.input_sha256,
+            report.jobs,
+            report.placed,
+            report.stale,
+            report.objective,
+            report.bound,
+            report.gap_ppm,
+            report.effort,
+            report.snapshot_millis,
+            report.plan_millis,
+            report.verify_millis,
+            report.commit_millis,
+            list(report.versions),
+            report.error,
+            dict(report.refused_by_reason),
+        )
+    )
+
+
+async def finish(tx: Connection, round_id: RoundId, *, placed: int, stale: int, commit_millis: int) -> None:
+    """Add what the commit found."""
+    await tx.execute(FINISH_ROUND, round_id, placed, stale, commit_millis)
+
+
+async def keep_record(tx: Connection, round_id: RoundId, record: RoundRecord, kept: int) -> None:
+    """Store what a replay needs, and let go of all but the last `kept` records."""
+    await tx.execute(INSERT_RECORD, round_id, record.snapshot, record.plan, record.policy_json)
+    await tx.execute(PRUNE_RECORDS, kept)
+
+
+async def offer(tx: Connection, round_id: RoundId, drafts: Sequence[LeaseDraft], at: datetime) -> dict[JobId, LeaseId]:
+    """Turn placements into leases: jobs LEASED, cards held, events written. The caller has locked and checked."""
+    if not drafts:
+        return {}
+    rows = await tx.fetch(
+        INSERT_LEASES,
+        [d.job for d in drafts],
+        [d.city for d in drafts],
+        [d.cluster for d in drafts],
+        [d.pool_id for d in drafts],
+        [d.build for d in drafts],
+        [d.epoch for d in drafts],
+        [d.if_lost for d in drafts],
+        round_id,
+        at,
+    )
+    leases = {JobId(r["job_id"]): LeaseId(r["lease_id"]) for r in rows}
+    parts = [(leases[d.job], node_id, cards, tasks) for d in drafts for node_id, cards, tasks in d.nodes]
+    await tx.execute(
+        INSERT_NODES,
+        [p[0] for p in parts],
+        [p[1] for p in parts],
+        [",".join(map(str, p[2])) for p in parts],
+        [p[3] for p in parts],
+    )
+    held = [(node_id, card, lease) for lease, node_id, cards, _ in parts for card in cards]
+    await tx.execute(HOLD_CARDS, [h[0] for h in held], [h[1] for h in held], [h[2] for h in held])
+    return leases
+
+
+async def list_page(tx: Connection, before: RoundId | None, limit: int, *, busy_only: bool) -> list[RoundReport]:
+    """Return reports, newest first."""
+    return [_report(r) for r in await tx.fetch(LIST, before, limit, busy_only)]
+
+
+async def get(tx: Connection, round_id: RoundId | None) -> RoundReport | None:
+    """Return one report, the last one for None; None when there is none."""
+    row = await tx.fetchrow(GET, round_id)
+    return None if row is None else _report(row)
+
+
+async def record(tx: Connection, round_id: RoundId) -> RoundRecord | None:
+    """Return what a replay of the round needs, None when it is no longer kept."""
+    row = await tx.fetchrow(RECORD, round_id)
+    return None if row is None else RoundRecord(row["snapshot"], row["plan"], row["policy_json"])
+
+
+async def last_plan(tx: Connection) -> tuple[RoundId, bytes] | None:
+    """Return the newest plan that is kept, with its round."""
+    row = await tx.fetchrow(LAST_PLAN)
+    return None if row is None else (RoundId(row["round_id"]), row["plan"])
+
+
+def _report(r: Mapping[str, object]) -> RoundReport:
+    values = dict(r)
+    values["round"] = values.pop("round_id")
+    values["objective"] = values.pop("objective_micro_yuan_per_hour")
+    values["bound"] = values.pop("bound_micro_yuan_per_hour")
+    values["versions"] = tuple(values["versions"])  # type: ignore[arg-type]
+    return RoundReport(**values)  # type: ignore[arg-type]

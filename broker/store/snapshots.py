@@ -1,0 +1,194 @@
+"""Read what a round is planned on: one consistent view of queue, nodes, leases and catalogue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from broker.ids import JobId
+from broker.job import PriorityClass
+from broker.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """An accelerator model, figures in thousandths of a TFLOPS, 0 where nobody knows."""
+
+    model: str
+    stack: str
+    origin: str
+    programme: int
+    nameplate: int
+    measured: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A pool of equal nodes."""
+
+    pool_id: int
+    cluster: str
+    pool: str
+    hub: str
+    model: str
+    ask_micro_yuan_per_card_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node with what is free on it now.
+
+    `free_cards` are the indices that are neither held by a lease nor in foreign use, whether or not the node is open.
+    """
+
+    node_id: int
+    node: str
+    pool_id: int
+    open: bool
+    cards: int
+    free_cards: tuple[int, ...]
+    cpu_milli: int
+    free_cpu_milli: int
+    memory_mib: int
+    free_memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRow:
+    """A job that waits."""
+
+    job: JobId
+    city: str
+    shape_id: int
+    priority: PriorityClass
+    ceiling_micro_yuan_per_pflops_hour: int
+    submitted_at: datetime
+    walltime_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorldView:
+    """Everything that a round needs, as rows in a stable order."""
+
+    models: tuple[ModelRow, ...]
+    hubs: tuple[str, ...]
+    cities: tuple[tuple[str, int], ...]  # name, weight in millionths
+    round_trips: Mapping[tuple[str, str], int]  # (city, hub) -> microseconds
+    pools: tuple[PoolRow, ...]
+    nodes: tuple[NodeRow, ...]  # sorted by pool, then name
+    shapes: Mapping[int, Mapping[str, Any]]  # shape_id -> requirement (JobSpec.requirement)
+    waiting: tuple[WaitingRow, ...]  # sorted by id
+
+
+ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
+MODELS: Final[LiteralString] = """
+    SELECT model, stack, origin, fp16_programme_milli_tflops, fp16_nameplate_milli_tflops, fp16_measured_milli_tflops
+      FROM accelerator_models ORDER BY model
+"""
+HUBS: Final[LiteralString] = "SELECT hub FROM hubs ORDER BY hub"
+CITIES: Final[LiteralString] = "SELECT city, weight_ppm FROM cities ORDER BY city"
+ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros FROM round_trips"
+POOLS: Final[LiteralString] = """
+    SELECT p.pool_id, p.cluster, p.pool, c.hub, p.model, coalesce(a.micro_yuan_per_card_hour, 0) AS ask
+      FROM pools p JOIN clusters c USING (cluster) LEFT JOIN asks a ON a.cluster = p.cluster AND a.model = p.model
+     ORDER BY p.cluster, p.pool
+"""
+NODES: Final[LiteralString] = """
+    WITH used AS (
+        SELECT ln.node_id,
+               sum(ln.tasks::bigint * (s.requirement->>'cpu_milli_per_task')::bigint) AS cpu_milli,
+               sum(ln.tasks::bigint * (s.requirement->>'memory_mib_per_task')::bigint) AS memory_mib
+          FROM leases l JOIN lease_nodes ln USING (lease_id) JOIN jobs j USING (job_id) JOIN shapes s USING (shape_id)
+         WHERE l.state <> 'ended' AND ($1::int[] IS NULL OR ln.node_id = ANY($1))
+         GROUP BY ln.node_id
+    ), held AS (
+        SELECT node_id, array_agg(card) AS cards FROM held_cards
+         WHERE $1::int[] IS NULL OR node_id = ANY($1) GROUP BY node_id
+    )
+    SELECT n.node_id, n.node, n.pool_id, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
+           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open,
+           coalesce(h.cards, '{}') AS held_cards,
+           coalesce(u.cpu_milli, 0)::bigint AS used_cpu_milli, coalesce(u.memory_mib, 0)::bigint AS used_memory_mib
+      FROM nodes n JOIN clusters c USING (cluster) JOIN pools p USING (pool_id)
+      LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id)
+     WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
+     ORDER BY p.cluster, p.pool, n.node
+"""
+WAITING: Final[LiteralString] = """
+    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds
+      FROM jobs
+     WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
+     ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
+     LIMIT $2
+"""
+ONE_WAITING: Final[LiteralString] = """
+    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds
+      FROM jobs WHERE job_id = $1
+"""
+SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
+
+
+async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
+    """Return the world with the waiting jobs; of more than `jobs_max`, those of the highest class and the oldest.
+
+    Must be the first thing in a transaction of the hub's role, which it turns into one consistent view.
+    """
+    await tx.execute(ONE_VIEW)
+    return await _view(tx, await tx.fetch(WAITING, now, jobs_max))
+
+
+async def read_for(tx: Connection, job: JobId) -> WorldView:
+    """Return the world with this job as the only waiting one, whatever its state; with none when it does not exist.
+
+    Must be the first thing in a transaction of the hub's role.
+    """
+    await tx.execute(ONE_VIEW)
+    return await _view(tx, await tx.fetch(ONE_WAITING, job))
+
+
+async def read_nodes(tx: Connection, node_ids: list[int]) -> dict[int, NodeRow]:
+    """Return these nodes as they are now, by id."""
+    return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids))}
+
+
+async def _view(tx: Connection, waiting: list[Any]) -> WorldView:
+    rows = tuple(
+        WaitingRow(
+            JobId(r["job_id"]),
+            r["city"],
+            r["shape_id"],
+            PriorityClass(r["priority"]),
+            r["ceiling_micro_yuan_per_pflops_hour"],
+            r["submitted_at"],
+            r["walltime_seconds"],
+        )
+        for r in sorted(waiting, key=lambda r: int(r["job_id"]))
+    )
+    shape_ids = sorted({row.shape_id for row in rows})
+    return WorldView(
+        models=tuple(ModelRow(*r.values()) for r in await tx.fetch(MODELS)),
+        hubs=tuple(r["hub"] for r in await tx.fetch(HUBS)),
+        cities=tuple((r["city"], r["weight_ppm"]) for r in await tx.fetch(CITIES)),
+        round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
+        pools=tuple(PoolRow(*r.values()) for r in await tx.fetch(POOLS)),
+        nodes=tuple(_node(r) for r in await tx.fetch(NODES, None)),
+        shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
+        waiting=rows,
+    )
+
+
+def _node(r: Any) -> NodeRow:
+    taken = {*r["held_cards"], *r["foreign_cards"]}
+    return NodeRow(
+        node_id=r["node_id"],
+        node=r["node"],
+        pool_id=r["pool_id"],
+        open=r["open"],
+        cards=r["cards"],
+        free_cards=tuple(card for card in range(r["cards"]) if card not in taken),
+        cpu_milli=r["cpu_milli"],
+        free_cpu_milli=max(0, r["cpu_milli"] - r["used_cpu_milli"]),
+        memory_mib=r["memory_mib"],
+        free_memory_mib=max(0, r["memory_mib"] - r["used_memory_mib"]),
+    )
