@@ -1,0 +1,127 @@
+"""Construct a plan in one pass, best worth per scarcity first, each gang whole on named nodes: always feasible.
+
+A pair (group, pool) scores `worth / (cost at the given prices + cards)`: with all prices zero this is worth per card,
+with good prices it is worth per micro-yuan of what the gang takes from others. Pairs are tried best first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from scheduler.choices import Choices
+from scheduler.ground import Batch, Ground
+from scheduler.prices import Rows, gang_cards, gang_costs
+from scheduler.snapshot import Ints
+
+_POOLS_TRIED_FIRST: Final = 4
+_GROUPS_PER_SORT: Final = 1024
+
+
+@dataclass
+class Answer:
+    """A feasible set of placements while it is being improved."""
+
+    ground: Ground
+    left: list[int]  # [G] jobs not placed
+    batches: list[Batch] = field(default_factory=list)
+    objective: int = 0
+
+    def copy(self) -> Answer:
+        """Return an independent copy."""
+        return Answer(self.ground.copy(), list(self.left), list(self.batches), self.objective)
+
+    def put(self, choices: Choices, group: int, pool: int, gangs: int) -> int:
+        """Place up to so many gangs of a group, and return how many fitted."""
+        batch = self.ground.put(group, int(choices.shape[group]), pool, min(gangs, self.left[group]))
+        if batch is None:
+            return 0
+        self._add(choices, batch)
+        return batch.gangs
+
+    def put_at(self, choices: Choices, batch: Batch) -> None:
+        """Take over a batch whose nodes are known to have room."""
+        self.ground.put_at(batch, int(choices.shape[batch.group]))
+        self._add(choices, batch)
+
+    def clear(self, choices: Choices, pools: Iterable[int]) -> list[Batch]:
+        """Take everything out of these pools, and return what was there."""
+        chosen = set(pools)
+        out = [batch for batch in self.batches if batch.pool in chosen]
+        self.batches = [batch for batch in self.batches if batch.pool not in chosen]
+        for batch in out:
+            self.left[batch.group] += batch.gangs
+            self.objective -= batch.gangs * int(choices.worth[batch.group, batch.pool])
+        for pool in sorted(chosen):
+            self.ground.clear(pool)
+        return out
+
+    def _add(self, choices: Choices, batch: Batch) -> None:
+        self.left[batch.group] -= batch.gangs
+        self.objective += batch.gangs * int(choices.worth[batch.group, batch.pool])
+        self.batches.append(batch)
+
+
+def empty(choices: Choices) -> Answer:
+    """Return the answer that places nothing."""
+    return Answer(Ground(choices.snapshot), choices.count.tolist())
+
+
+def construct(choices: Choices, rows: Rows, prices: Ints) -> Answer:
+    """Build a plan by these prices [P, R]; zero prices give the plain greedy plan."""
+    answer = empty(choices)
+    groups, pools = _pairs(choices, rows, prices)
+    shapes = choices.shape.tolist()
+    for group, pool in zip(groups.tolist(), pools.tolist(), strict=True):
+        if answer.left[group] and answer.ground.may_hold(shapes[group], pool):
+            answer.put(choices, group, pool, answer.left[group])
+    fill(choices, answer)
+    return answer
+
+
+def fill(choices: Choices, answer: Answer) -> None:
+    """Place what still fits anywhere, most worth per card first: afterwards no refused gang fits by itself."""
+    density = choices.worth.max(axis=1, initial=0) // gang_cards(choices)
+    shapes = choices.shape.tolist()
+    for group in np.argsort(-density, kind="stable").tolist():
+        if not answer.left[group]:
+            continue
+        worth = choices.worth[group]
+        open_to = [p for p in np.flatnonzero(worth).tolist() if answer.ground.may_hold(shapes[group], p)]
+        for pool in sorted(open_to, key=lambda p: -int(worth[p])):
+            if not answer.left[group]:
+                break
+            answer.put(choices, group, pool, answer.left[group])
+
+
+def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:
+    """Return groups and pools to try, best score first: for each group the few pools with the largest surplus."""
+    cost = gang_costs(rows, prices)
+    cards = gang_cards(choices)
+    pools = choices.worth.shape[1]
+    tried = min(_POOLS_TRIED_FIRST, pools)
+    found: list[tuple[Ints, Ints, Ints]] = []
+    for low in range(0, choices.shape.size if pools else 0, _GROUPS_PER_SORT):
+        part = slice(low, low + _GROUPS_PER_SORT)
+        worth = choices.worth[part]
+        gain = np.where(worth > 0, worth - cost[choices.shape[part]], np.iinfo(np.int64).min)
+        if tried < pools:
+            top = np.argpartition(-np.maximum(gain, -(2**62)), tried - 1, axis=1)[:, :tried]
+        else:
+            top = np.broadcast_to(np.arange(pools), gain.shape)
+        worthy = np.take_along_axis(gain, top, axis=1) >= 0
+        group = np.nonzero(worthy)[0]
+        pool = top[worthy]
+        paid = cost[choices.shape[low + group], pool] + cards[low + group]
+        score = worth[group, pool] / paid
+        found.append((low + group, pool, score))
+    if not found:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    group, pool, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    size = choices.snapshot.shape_cards_per_task[choices.shape[group]]
+    # among equals large gangs first, while their blocks are free; then position, so that ties never depend on luck
+    order = np.lexsort((pool, group, -choices.worth[group, pool], -cards[group], -size, -score))
+    return group[order], pool[order]

@@ -1,0 +1,20 @@
+"""Plan a stored round again, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scheduler.plan import Plan
+from scheduler.planner import plan
+from scheduler.policy import Policy
+from scheduler.snapshot import Snapshot
+
+
+def replay(snapshot_bytes: bytes, policy_json: str, effort: int) -> Plan:
+    """Return the plan that a round made from these bytes with `effort` steps, however it was stopped then.
+
+    Equal bytes need the library versions of that round: numpy and OR-Tools may search differently in another version.
+    Raises: BadSnapshot, BadPolicy: what was stored is not what `to_bytes` and `to_json` wrote.
+    """
+    policy = replace(Policy.from_json(policy_json), effort=effort)
+    return plan(Snapshot.from_bytes(snapshot_bytes), policy)
