@@ -1,0 +1,110 @@
+"""Run the scheduler in a process of its own, so that no call waits while it thinks."""
+
+import asyncio
+import ctypes
+import platform
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib import metadata
+from multiprocessing import get_context
+from time import monotonic, perf_counter
+
+from scheduler.planner import plan as make_plan
+from scheduler.policy import Policy
+from scheduler.snapshot import Snapshot
+from scheduler.verify import violations
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the planning process sends back."""
+
+    plan: bytes
+    violations: tuple[str, ...]  # of the plan, as the verifier found them; empty: it may be committed
+    plan_millis: int
+    verify_millis: int
+
+
+class PlannerDied(Exception):
+    """The planning process ended before it answered; the next round gets a new one."""
+
+
+class PlanningProcess:
+    """One worker process that plans and verifies; replaced when it dies."""
+
+    def __init__(self) -> None:
+        self._executor: ProcessPoolExecutor | None = None
+
+    async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
+        """Plan and verify. Raise PlannerDied when the process does not live to answer."""
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                max_workers=1, mp_context=get_context("spawn"), initializer=_die_with_parent
+            )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, plan_and_verify, snapshot, policy_json, budget_seconds
+            )
+        except BrokenProcessPool as error:
+            self.close()
+            raise PlannerDied from error
+
+    async def warm(self) -> None:
+        """Start the process and let it load the solver, so that the first round does not pay for it."""
+        await self.plan(empty_snapshot().to_bytes(), Policy(effort=1).to_json(), 1.0)
+
+    def close(self) -> None:
+        """End the process at once; a plan that is under way is dropped."""
+        if self._executor is not None:
+            executor, self._executor = self._executor, None
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in list((executor._processes or {}).values()):  # there is no public way to end a busy worker
+                process.kill()
+
+
+def plan_and_verify(snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
+    """Do one round's thinking; runs in the planning process."""
+    world, policy = Snapshot.from_bytes(snapshot), Policy.from_json(policy_json)
+    started = perf_counter()
+    plan = make_plan(world, policy, stop_after(budget_seconds))
+    planned = perf_counter()
+    found = violations(world, plan)
+    verified = perf_counter()
+    return Planned(
+        plan=plan.to_bytes(),
+        violations=tuple(f"{v.rule.value}: {v.detail}" for v in found[:20]),
+        plan_millis=round((planned - started) * 1000),
+        verify_millis=round((verified - planned) * 1000),
+    )
+
+
+def stop_after(seconds: float) -> Callable[[], bool]:
+    """Return a stop condition that holds once so many seconds have passed."""
+    end = monotonic() + seconds
+    return lambda: monotonic() >= end
+
+
+def versions() -> tuple[str, ...]:
+    """Return the versions that a replay depends on."""
+    libraries = (f"{name} {metadata.version(name)}" for name in ("xisuan", "ortools", "numpy"))
+    return (*libraries, f"python {platform.python_version()}", platform.machine())
+
+
+def empty_snapshot() -> Snapshot:
+    """Return a world without anything."""
+    none: tuple[str, ...] = ()
+    texts = {"model_names", "model_stack", "model_origin", "hub_names", "city_names", "pool_names", "pool_cluster"}
+    texts |= {"node_names", "build_stack", "job_id"}
+    values = {name: none if name in texts else [] for name in Snapshot.__dataclass_fields__}
+    return Snapshot(**{**values, "taken_at_s": 0, "build_start": [0]})  # type: ignore[arg-type]
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the broker dies, and leave Ctrl-C to the broker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,166 @@
+"""The round loop: snapshot, plan, verify, guarded commit; one broker leads, the others stand by."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from time import perf_counter
+
+import structlog
+
+from broker import metrics
+from broker.loops.planning import Planned, PlannerDied, PlanningProcess, versions
+from broker.market.rounds import Lead, NotLeader, Rounds, report_of
+from broker.market.snapshot import Prepared
+from broker.store import leadership
+from broker.store.database import Database
+from broker.store.rounds import RoundRecord, RoundReport
+from scheduler.plan import Plan
+from scheduler.policy import Policy
+
+log = structlog.get_logger("rounds")
+
+
+class RoundLoop:
+    """Plans and commits one round for each `run_once` that finds something to do."""
+
+    def __init__(
+        self,
+        database: Database,
+        rounds: Rounds,
+        planner: PlanningProcess,
+        *,
+        holder: str,
+        policy: Policy,
+        budget_seconds: float,
+        recheck_seconds: float,
+        lead_term: timedelta,
+        clock_now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._rounds = rounds
+        self._planner = planner
+        self._holder = holder
+        self._policy = policy
+        self._budget_seconds = budget_seconds
+        self._recheck = timedelta(seconds=recheck_seconds)
+        self._lead_term = lead_term
+        self._now = clock_now
+        self._seen: tuple[str, datetime] | None = None  # digest of the last world that was planned, and when
+
+    async def run_once(self, now: datetime) -> int:
+        """Plan and commit one round if this broker leads and the world has changed. Return how many gangs it placed."""
+        lead = await self._lead(now)
+        if lead is None:
+            return 0
+        started = perf_counter()
+        prepared = await self._rounds.read(now)
+        if not prepared.waiting or not self._worth_planning(prepared, now):
+            return 0
+        snapshot = prepared.snapshot.to_bytes()
+        snapshot_millis = round((perf_counter() - started) * 1000)
+        policy_json = self._policy.to_json()
+        try:
+            planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
+        except PlannerDied:
+            return await self._failed(lead, prepared, snapshot, now, "the planning process died")
+        return await self._settle(lead, prepared, snapshot, planned, snapshot_millis, started, now)
+
+    async def resign(self, now: datetime) -> None:
+        """Let another broker lead at once."""
+        async with self._database.hub() as tx:
+            await leadership.resign(tx, self._holder, now)
+
+    async def _settle(
+        self,
+        lead: Lead,
+        prepared: Prepared,
+        snapshot: bytes,
+        planned: Planned,
+        snapshot_millis: int,
+        started: float,
+        now: datetime,
+    ) -> int:
+        plan = Plan.from_bytes(planned.plan)
+        millis = (snapshot_millis, planned.plan_millis, planned.verify_millis)
+        report = report_of(prepared, plan, at=now, versions=versions(), millis=millis)
+        record = RoundRecord(snapshot, planned.plan, self._policy.to_json())
+        if planned.violations:
+            error = "; ".join(planned.violations)
+            await self._rounds.reject(lead, _but(report, "rejected", error), record)
+            metrics.round_done("rejected", perf_counter() - started, plan.gap_ppm)
+            log.error("round_rejected", violations=planned.violations)
+            return 0
+        renewed = await self._lead(self._now())  # planning may have taken most of the term
+        if renewed != lead:
+            raise NotLeader(lead)
+        done = await self._rounds.commit(lead, prepared, plan, report, record, self._now())
+        if done.stale:
+            self._seen = None  # what was handed back is due again at once
+        metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
+        log.info(
+            "round_committed",
+            round=done.round,
+            jobs=report.jobs,
+            placed=done.placed,
+            stale=done.stale,
+            gap_ppm=plan.gap_ppm,
+            effort=plan.effort_spent,
+            millis=(*millis, done.millis),
+        )
+        return done.placed
+
+    async def _failed(self, lead: Lead, prepared: Prepared, snapshot: bytes, now: datetime, error: str) -> int:
+        self._seen = None
+        report = RoundReport(
+            at=now,
+            outcome="failed",
+            input_sha256=hashlib.sha256(snapshot).hexdigest(),
+            jobs=len(prepared.waiting),
+            placed=0,
+            stale=0,
+            objective=0,
+            bound=0,
+            gap_ppm=0,
+            effort=0,
+            snapshot_millis=0,
+            plan_millis=0,
+            verify_millis=0,
+            commit_millis=0,
+            versions=versions(),
+            refused_by_reason={},
+            error=error,
+        )
+        await self._rounds.reject(lead, report, None)
+        metrics.round_done("failed", 0.0, 0)
+        log.error("round_failed", error=error)
+        return 0
+
+    async def _lead(self, now: datetime) -> Lead | None:
+        async with self._database.hub() as tx:
+            epoch = await leadership.acquire(tx, self._holder, now, self._lead_term)
+        return None if epoch is None else Lead(self._holder, epoch)
+
+    def _worth_planning(self, prepared: Prepared, now: datetime) -> bool:
+        """Tell whether the world differs from the one planned last, or has waited long enough for ageing to matter."""
+        digest = _digest(prepared)
+        if self._seen is not None and self._seen[0] == digest and now - self._seen[1] < self._recheck:
+            return False
+        self._seen = digest, now
+        return True
+
+
+def _digest(prepared: Prepared) -> str:
+    """Return a hash of the world without the time at which it was read."""
+    world = prepared.snapshot
+    found = hashlib.sha256()
+    for name in type(world).__dataclass_fields__:
+        if name != "taken_at_s":
+            value = getattr(world, name)
+            found.update(repr(value).encode() if isinstance(value, tuple) else value.tobytes())
+            found.update(b"\0")
+    return found.hexdigest()
+
+
+def _but(report: RoundReport, outcome: str, error: str) -> RoundReport:
+    return replace(report, outcome=outcome, placed=0, error=error)

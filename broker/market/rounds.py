@@ -1,0 +1,208 @@
+"""One round: read the world, let the scheduler decide, commit what still fits.
+
+A plan is committed by fit, not by version: the named nodes still have the cards, CPU and memory, and the job still
+waits. Each gang whole, or handed back as stale.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from time import perf_counter
+
+from broker.ids import RoundId
+from broker.market.snapshot import Prepared, prepare
+from broker.store import jobs as store_jobs
+from broker.store import leadership, rounds, snapshots
+from broker.store.database import Connection, Database
+from broker.store.rounds import LeaseDraft, RoundRecord, RoundReport, WaitingJob
+from broker.store.snapshots import NodeRow
+from scheduler.plan import Placement, Plan
+
+WAITING_REASONS_BATCH = 20_000
+
+
+class NotLeader(Exception):
+    """Another broker has taken over the rounds: this one's plan must not be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The right to commit rounds, fenced by its epoch."""
+
+    holder: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a plan."""
+
+    round: RoundId
+    placed: int
+    stale: int
+    millis: int
+
+
+class Rounds:
+    """Use cases of the round loop."""
+
+    def __init__(
+        self, database: Database, *, jobs_max: int, records_kept: int, wake_cluster: Callable[[str], None]
+    ) -> None:
+        self._database = database
+        self._jobs_max = jobs_max
+        self._records_kept = records_kept
+        self._wake_cluster = wake_cluster
+
+    async def read(self, now: datetime) -> Prepared:
+        """Return what the next round is planned on."""
+        async with self._database.hub() as tx:
+            view = await snapshots.read(tx, now, self._jobs_max)
+        return prepare(view, now)
+
+    async def commit(
+        self, lead: Lead, prepared: Prepared, plan: Plan, report: RoundReport, record: RoundRecord, now: datetime
+    ) -> Committed:
+        """Store the round and turn what still fits into leases. Raise NotLeader when another broker leads."""
+        started = perf_counter()
+        async with self._database.hub() as tx:
+            if not await leadership.still_leads(tx, lead.holder, lead.epoch):
+                raise NotLeader(lead)
+            drafts = await self._fitting(tx, prepared, plan.placements, now)
+            round_id = await rounds.insert(tx, lead.epoch, report)
+            await rounds.keep_record(tx, round_id, record, self._records_kept)
+            await rounds.offer(tx, round_id, drafts, now)
+            stale = len(plan.placements) - len(drafts)
+            millis = round((perf_counter() - started) * 1000)
+            await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
+        for cluster in {draft.cluster for draft in drafts}:
+            self._wake_cluster(cluster)
+        await self._tell_reasons(prepared, plan)
+        return Committed(round_id, len(drafts), stale, millis)
+
+    async def reject(self, lead: Lead, report: RoundReport, record: RoundRecord | None) -> RoundId:
+        """Store a round that may not be committed, with its input when there is one, so that it can be looked into."""
+        async with self._database.hub() as tx:
+            round_id = await rounds.insert(tx, lead.epoch, report)
+            if record is not None:
+                await rounds.keep_record(tx, round_id, record, self._records_kept)
+        return round_id
+
+    async def _fitting(
+        self, tx: Connection, prepared: Prepared, placements: Sequence[Placement], now: datetime
+    ) -> list[LeaseDraft]:
+        """Return leases for the placements that still fit, each with named cards; the others are stale."""
+        node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
+        waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
+        await rounds.lock_nodes(tx, node_ids)
+        free = await snapshots.read_nodes(tx, node_ids)
+        drafts = []
+        for placement in placements:
+            job = waiting.get(prepared.job(placement.job_id))
+            draft = None if job is None else _draft(prepared, placement, job, free)
+            if draft is not None:
+                drafts.append(draft)
+        return drafts
+
+    async def _tell_reasons(self, prepared: Prepared, plan: Plan) -> None:
+        """Write why each job waits; in batches, so that no submission waits long for a row."""
+        told = [(prepared.job(r.job_id), r.reason.value) for r in plan.refusals]
+        for start in range(0, len(told), WAITING_REASONS_BATCH):
+            batch = told[start : start + WAITING_REASONS_BATCH]
+            async with self._database.hub() as tx:
+                await store_jobs.set_waiting_reasons(tx, [j for j, _ in batch], [r for _, r in batch])
+
+
+def _draft(prepared: Prepared, placement: Placement, job: WaitingJob, free: dict[int, NodeRow]) -> LeaseDraft | None:
+    """Return the lease with cards taken out of `free`, None (and `free` untouched) when it no longer fits whole."""
+    snapshot, pool = prepared.snapshot, prepared.pools[placement.pool]
+    shape = prepared.shape_of[placement.job_id]
+    cards, cpu, memory = (
+        int(snapshot.shape_cards_per_task[shape]),
+        int(snapshot.shape_cpu_milli_per_task[shape]),
+        int(snapshot.shape_memory_mib_per_task[shape]),
+    )
+    parts: list[tuple[int, tuple[int, ...], int]] = []
+    left: dict[int, NodeRow] = {}
+    for index, tasks in zip(placement.nodes, placement.tasks, strict=True):
+        node = free.get(prepared.nodes[index].node_id)
+        if node is None or not node.open or node.pool_id != pool.pool_id:
+            return None
+        if (
+            len(node.free_cards) < tasks * cards
+            or node.free_cpu_milli < tasks * cpu
+            or node.free_memory_mib < tasks * memory
+        ):
+            return None
+        parts.append((node.node_id, node.free_cards[: tasks * cards], tasks))
+        left[node.node_id] = replace(
+            node,
+            free_cards=node.free_cards[tasks * cards :],
+            free_cpu_milli=node.free_cpu_milli - tasks * cpu,
+            free_memory_mib=node.free_memory_mib - tasks * memory,
+        )
+    free.update(left)
+    return LeaseDraft(
+        job=job.job,
+        city=job.city,
+        cluster=pool.cluster,
+        pool_id=pool.pool_id,
+        build=placement.build,
+        epoch=job.attempt + 1,
+        if_lost=job.if_lost,
+        nodes=tuple(parts),
+    )
+
+
+def report_of(
+    prepared: Prepared, plan: Plan, *, at: datetime, versions: tuple[str, ...], millis: tuple[int, int, int]
+) -> RoundReport:
+    """Return the report of a plan that is about to be committed; `millis` are snapshot, plan, verify."""
+    return RoundReport(
+        at=at,
+        outcome="committed",
+        input_sha256=plan.snapshot_hash,
+        jobs=len(prepared.waiting),
+        placed=len(plan.placements),
+        stale=0,
+        objective=plan.objective,
+        bound=plan.bound,
+        gap_ppm=plan.gap_ppm,
+        effort=plan.effort_spent,
+        snapshot_millis=millis[0],
+        plan_millis=millis[1],
+        verify_millis=millis[2],
+        commit_millis=0,
+        versions=versions,
+        refused_by_reason=Counter(r.reason.value for r in plan.refusals),
+    )
+
+
+class RoundsReader:
+    """What operators read of rounds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_page(self, page_size: int, before: RoundId | None, *, busy_only: bool) -> list[RoundReport]:
+        """Return reports, newest first, numbers below `before`."""
+        async with self._database.hub() as tx:
+            return await rounds.list_page(tx, before, page_size, busy_only=busy_only)
+
+    async def get(self, round_id: RoundId | None) -> RoundReport | None:
+        """Return one report, the last one for None."""
+        async with self._database.hub() as tx:
+            return await rounds.get(tx, round_id)
+
+    async def record(self, round_id: RoundId) -> RoundRecord | None:
+        """Return the record of a round, None when it is no longer kept."""
+        async with self._database.hub() as tx:
+            return await rounds.record(tx, round_id)
+
+    async def refusals(self, round_id: RoundId, limit: int) -> list[tuple[str, str]]:
+        """Return (job id, reason) of jobs that the round left waiting; empty when its record is no longer kept."""
+        record = await self.record(round_id)
+        if record is None:
+            return []
+        return [(r.job_id, r.reason.value) for r in Plan.from_bytes(record.plan).refusals[:limit]]

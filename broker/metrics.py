@@ -1,0 +1,60 @@
+"""Every metric of the broker. Names carry units, helps say exactly when they count, labels are closed sets.
+
+Closed labels exist from the start, so that "never" reads 0. No ids in labels: those go to the logs.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from broker.lifecycle import AgentState, JobEvent, JobState
+
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+
+ROUND_SECONDS: Final = Histogram(
+    "broker_round_seconds",
+    "Wall time of one scheduling round, from the reading of the snapshot to the end of the commit.",
+    ["outcome"],
+    buckets=(0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
+    registry=REGISTRY,
+)
+for _outcome in ("committed", "rejected", "failed"):
+    ROUND_SECONDS.labels(_outcome)
+ROUND_GAP_RATIO: Final = Gauge(
+    "broker_round_gap_ratio", "Proven gap of the last verified round: (bound - objective) / bound.", registry=REGISTRY
+)
+JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
+for _state in JobState:
+    JOBS.labels(_state.value)
+AGENTS: Final = Gauge(
+    "broker_agents", "Clusters by the state of their agent, as last counted.", ["state"], registry=REGISTRY
+)
+for _agent in AgentState:
+    AGENTS.labels(_agent.value)
+CARDS: Final = Gauge(
+    "broker_cards", "Cards by hub and use, as last counted; 'closed' take no work.", ["hub", "use"], registry=REGISTRY
+)
+EVENTS_NUMBERED: Final = Counter(
+    "broker_events_numbered", "Events that got their number, by kind.", ["kind"], registry=REGISTRY
+)
+for _event in JobEvent:
+    EVENTS_NUMBERED.labels(_event.value)
+EVENTS_LAG_SECONDS: Final = Gauge(
+    "broker_events_lag_seconds",
+    "Age of the oldest event that has no number yet; 0 when there is none.",
+    registry=REGISTRY,
+)
+RPC_SECONDS: Final = Histogram(
+    "broker_rpc_seconds",
+    "Wall time of one gRPC call, from its arrival to its last byte; streams count when they end.",
+    ["method", "code"],
+    buckets=(0.002, 0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+    registry=REGISTRY,
+)
+
+
+def round_done(outcome: str, seconds: float, gap_ppm: int) -> None:
+    """Count a round. The gap is published only for one whose plan was verified."""
+    ROUND_SECONDS.labels(outcome).observe(seconds)
+    if outcome == "committed":
+        ROUND_GAP_RATIO.set(gap_ppm / 1_000_000)
