@@ -1,0 +1,185 @@
+"""Connections to PostgreSQL, as one of the two roles that do all the work.
+
+A transaction is opened for one city (`Database.city`: row-level security shows and takes only that city's rows) or for
+the hub (`Database.hub`: loops, agents and operators, all cities). Nothing runs outside a transaction.
+
+The two DSNs may log in as the roles themselves, or as one user that may `SET ROLE` to both. Either way each new
+connection puts its role on and proves that it is fenced before it is used.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeAlias
+
+import asyncpg
+
+from broker.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+"""An open transaction: what every function of the store takes first."""
+
+CITY_ROLE: Final = "xisuan_city"
+HUB_ROLE: Final = "xisuan_hub"
+
+ACQUIRE_SECONDS_MAX: Final = 5.0
+"""How long a transaction waits for a free connection before the caller is told to come again."""
+
+_RETRY_AFTER_SECONDS: Final = 1.0
+
+# Session settings: a forgotten transaction must not hold locks for ever, nor a runaway query the connection.
+_SERVER_SETTINGS: Final = {
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "60s",
+    "statement_timeout": "120s",
+}
+
+_GONE: Final = (
+    asyncpg.PostgresConnectionError,  # class 08, also "connection was closed in the middle of operation"
+    asyncpg.OperatorInterventionError,  # class 57: shut down, crashed, starting up, statement too slow
+    asyncpg.InsufficientResourcesError,  # class 53: too many connections, out of memory or disk
+)
+
+_PUT_ROLE_ON: Final[dict[str, LiteralString]] = {
+    CITY_ROLE: "SET ROLE xisuan_city",  # RESET ALL, by which the pool cleans up after each use, keeps the role
+    HUB_ROLE: "SET ROLE xisuan_hub",
+}
+
+_WHO_AM_I: Final[LiteralString] = """
+    SELECT r.rolsuper, r.rolbypassrls,
+           (SELECT count(*) FROM pg_class c
+             WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+               AND pg_has_role(current_user, c.relowner, 'USAGE')) AS owned
+      FROM pg_roles r WHERE r.rolname = current_user
+"""
+
+_SET_CITY: Final[LiteralString] = "SELECT set_config('xisuan.city', $1, true)"
+
+
+class RoleUnusable(Exception):
+    """The login of a DSN cannot work as the role it is for; the message says what to grant."""
+
+
+class Database:
+    """Two pools of connections: one that sees a city at a time, one that sees all. Made by `connect`."""
+
+    def __init__(self, city_pool: "asyncpg.Pool[asyncpg.Record]", hub_pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._city_pool = city_pool
+        self._hub_pool = hub_pool
+
+    @classmethod
+    async def connect(cls, city_dsn: str, hub_dsn: str, *, city_connections: int = 8, hub_connections: int = 8) -> Self:
+        """Open both pools; they grow to the given sizes and heal by themselves after the server was away.
+
+        Raises:
+            DatabaseUnavailable: the server cannot be reached now.
+            RoleUnusable: a login may not take its role, or the role could pass row-level security.
+        """
+        city_pool = await _open_pool(city_dsn, CITY_ROLE, city_connections)
+        try:
+            hub_pool = await _open_pool(hub_dsn, HUB_ROLE, hub_connections)
+        except BaseException:
+            await city_pool.close()
+            raise
+        return cls(city_pool, hub_pool)
+
+    async def close(self) -> None:
+        """Wait for running transactions, then close both pools."""
+        await asyncio.gather(self._city_pool.close(), self._hub_pool.close())
+
+    @asynccontextmanager
+    async def city(self, city: str) -> AsyncIterator[Connection]:
+        """Open a transaction that sees and changes only the rows of `city`.
+
+        It is committed at the end of the block and rolled back by an exception.
+
+        Raises:
+            DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
+        """
+        async with _transaction(self._city_pool) as tx:
+            await tx.execute(_SET_CITY, city)
+            yield tx
+
+    @asynccontextmanager
+    async def hub(self, *, one_view: bool = False) -> AsyncIterator[Connection]:
+        """Open a transaction that sees the rows of all cities; committed and rolled back as in `city`.
+
+        Args:
+            one_view: every query in it sees the database as at the first one; it can only read.
+
+        Raises:
+            DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
+        """
+        async with _transaction(self._hub_pool, one_view=one_view) as tx:
+            yield tx
+
+
+async def _open_pool(dsn: str, role: str, connections: int) -> "asyncpg.Pool[asyncpg.Record]":
+    async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await _put_role_on(connection, role)
+        # Binary, so that COPY takes the same values: version 1 of jsonb's wire form is a byte 1, then the text.
+        await connection.set_type_codec(
+            "jsonb", schema="pg_catalog", encoder=_jsonb_bytes, decoder=_jsonb_value, format="binary"
+        )
+
+    try:
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=connections,
+            init=prepare,
+            timeout=ACQUIRE_SECONDS_MAX,
+            server_settings={"application_name": role.replace("_", "-"), **_SERVER_SETTINGS},
+        )
+    except (*_GONE, OSError, TimeoutError) as error:
+        raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise RoleUnusable(f"the server refuses the login of the DSN for {role}: {error}") from error
+
+
+async def _put_role_on(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
+    """Work as `role` from now on. Raise RoleUnusable if that is not allowed or not safe."""
+    try:
+        await connection.execute(_PUT_ROLE_ON[role])
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise RoleUnusable(f"the login of this DSN may not take the role: GRANT {role} TO it ({error})") from error
+    except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError) as error:
+        raise RoleUnusable(f"the server has no role {role} yet: run `xisuan migrate` first") from error
+    found = await connection.fetchrow(_WHO_AM_I)
+    if found is None or found["rolsuper"] or found["rolbypassrls"] or found["owned"]:
+        raise RoleUnusable(
+            f"role {role} could pass row-level security, as it is a superuser, has BYPASSRLS or owns tables: "
+            f"ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS, give its tables to the user that migrates, "
+            "and take that user's role from it"
+        )
+
+
+@asynccontextmanager
+async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]", *, one_view: bool = False) -> AsyncIterator[Connection]:
+    try:
+        connection = await pool.acquire(timeout=ACQUIRE_SECONDS_MAX)
+    except (*_GONE, OSError, TimeoutError) as error:
+        raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+    try:
+        async with connection.transaction(isolation="repeatable_read" if one_view else None, readonly=one_view):
+            yield connection
+    except _GONE as error:
+        raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+    except asyncpg.InterfaceError as error:  # asyncpg's word for use of a connection that broke a moment ago
+        if connection.is_closed():
+            raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+        raise
+    finally:
+        await pool.release(connection)
+
+
+def _jsonb_bytes(value: Any) -> bytes:
+    return b"\x01" + json.dumps(value, separators=(",", ":")).encode()
+
+
+def _jsonb_value(data: bytes) -> Any:
+    return json.loads(bytes(data)[1:])
