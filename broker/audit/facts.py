@@ -1,0 +1,79 @@
+"""What the audit knows: plain rows from the database and from the engines' records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobFact:
+    """A row of jobs."""
+
+    job: int
+    city: str
+    state: str
+    attempt: int
+    tasks: int
+    cards_per_task: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFact:
+    """A row of leases with its nodes."""
+
+    lease: int
+    job: int
+    city: str
+    cluster: str
+    epoch: int
+    state: str
+    offered_at: datetime
+    ended_at: datetime | None
+    end_reason: str
+    nodes: tuple[tuple[str, tuple[int, ...], int], ...]  # node, cards, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class EventFact:
+    """A row of events."""
+
+    city: str
+    cursor: int
+    job: int
+    kind: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFact:
+    """One task that an engine ran, from the engine's own record."""
+
+    cluster: str
+    lease: int
+    epoch: int
+    job: int
+    node: str
+    cards: tuple[int, ...]
+    task: int
+    started_ns: int  # of the machine's clock since boot, comparable within one boot
+    ended_ns: int | None  # None: the record has no end
+    alive: bool  # without an end: its process lives right now
+    boot: str  # identity of the boot that the times belong to
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the rules look at."""
+
+    jobs: Mapping[int, JobFact]
+    leases: tuple[LeaseFact, ...]
+    held: frozenset[tuple[str, str, int, int]]  # cluster, node, card, lease
+    events: tuple[EventFact, ...]  # by city and cursor
+    cursors: Mapping[str, int]  # last number given to each city
+    unnumbered_events: int
+    foreign_rows: Mapping[str, int]  # table -> rows of other cities that a city's role could read
+    rounds_out_of_bound: tuple[int, ...]  # committed rounds whose objective exceeds their bound
+    runs: tuple[RunFact, ...] = ()
+    acknowledged: frozenset[int] | None = None  # jobs that clients were told are stored; None: not given
+    seen: tuple[EventFact, ...] = field(default=())  # events in the order in which watching clients got them
+    unreadable: tuple[str, ...] = ()  # parts of engines' records that could not be read

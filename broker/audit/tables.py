@@ -1,0 +1,94 @@
+"""Read the tables for the audit, with SQL of its own."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
+
+JOBS = """
+    SELECT job_id, city, state, attempt, (spec->>'tasks')::int AS tasks,
+           (spec->>'cards_per_task')::int AS cards_per_task
+      FROM jobs
+"""
+LEASES = """
+    SELECT lease_id, job_id, city, cluster, epoch, state, offered_at, ended_at, coalesce(end_reason, '') AS end_reason
+      FROM leases ORDER BY lease_id
+"""
+LEASE_NODES = "SELECT ln.lease_id, n.node, ln.cards, ln.tasks FROM lease_nodes ln JOIN nodes n USING (node_id)"
+HELD = "SELECT n.cluster, n.node, h.card, h.lease_id FROM held_cards h JOIN nodes n USING (node_id)"
+EVENTS = "SELECT city, cursor, job_id, kind, attempt FROM events ORDER BY city, cursor"
+CURSORS = "SELECT city, last FROM event_cursors"
+UNNUMBERED = "SELECT count(*) FROM event_outbox"
+OUT_OF_BOUND = """
+    SELECT round_id FROM rounds
+     WHERE outcome = 'committed' AND objective_micro_yuan_per_hour > bound_micro_yuan_per_hour
+"""
+CITY_TABLES = """
+    SELECT c.table_name
+      FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+     WHERE c.table_schema = 'public' AND c.column_name = 'city' AND t.table_type = 'BASE TABLE'
+       AND c.table_name NOT IN ('cities', 'round_trips')
+     ORDER BY c.table_name
+"""
+ORPHAN_NODES = "SELECT count(*) FROM lease_nodes WHERE lease_id NOT IN (SELECT lease_id FROM leases)"
+
+
+async def read(dsn_hub: str, dsn_city: str) -> Facts:
+    """Return what the tables say. The first DSN reads as xisuan_hub, the second as xisuan_city (or may SET ROLE)."""
+    hub = await asyncpg.connect(dsn_hub)
+    try:
+        await hub.execute("SET ROLE xisuan_hub")
+        async with hub.transaction(isolation="repeatable_read", readonly=True):
+            facts = await _facts(hub)
+            cities = [r["city"] for r in await hub.fetch("SELECT city FROM cities ORDER BY city")]
+            tables = [r["table_name"] for r in await hub.fetch(CITY_TABLES)]
+    finally:
+        await hub.close()
+    return replace(facts, foreign_rows=await _foreign_rows(dsn_city, cities, tables))
+
+
+async def _facts(hub: Any) -> Facts:
+    nodes = defaultdict(list)
+    for r in await hub.fetch(LEASE_NODES):
+        nodes[r["lease_id"]].append((r["node"], tuple(r["cards"]), r["tasks"]))
+    jobs = [JobFact(*r.values()) for r in await hub.fetch(JOBS)]
+    return Facts(
+        jobs={job.job: job for job in jobs},
+        leases=tuple(
+            LeaseFact(**_lease(r), nodes=tuple(sorted(nodes[r["lease_id"]]))) for r in await hub.fetch(LEASES)
+        ),
+        held=frozenset(tuple(r.values()) for r in await hub.fetch(HELD)),
+        events=tuple(EventFact(*r.values()) for r in await hub.fetch(EVENTS)),
+        cursors={r["city"]: r["last"] for r in await hub.fetch(CURSORS)},
+        unnumbered_events=await hub.fetchval(UNNUMBERED),
+        foreign_rows={},
+        rounds_out_of_bound=tuple(r["round_id"] for r in await hub.fetch(OUT_OF_BOUND)),
+    )
+
+
+async def _foreign_rows(dsn_city: str, cities: list[str], tables: list[str]) -> dict[str, int]:
+    """Return for each table with a city how many foreign rows a query without WHERE shows to a city's role."""
+    city_side = await asyncpg.connect(dsn_city)
+    try:
+        await city_side.execute("SET ROLE xisuan_city")
+        found: dict[str, int] = dict.fromkeys(tables, 0)
+        for city in (*cities, ""):
+            async with city_side.transaction(readonly=True):
+                await city_side.execute("SELECT set_config('xisuan.city', $1, true)", city)
+                for table in tables:
+                    if await city_side.fetchval("SELECT has_table_privilege($1, 'SELECT')", table):
+                        counted = "SELECT count(*) FROM " + table + " WHERE city <> $1"  # names are from the catalog
+                        found[table] += await city_side.fetchval(counted, city)
+                found["lease_nodes"] = found.get("lease_nodes", 0) + await city_side.fetchval(ORPHAN_NODES)
+        return found
+    finally:
+        await city_side.close()
+
+
+def _lease(r: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(r)
+    return {"lease": values.pop("lease_id"), "job": values.pop("job_id"), **values}
