@@ -1,0 +1,165 @@
+"""JobSpec from the wire: every limit of job.proto is checked here, and every default filled in."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from broker.job import Build, IfLost, JobSpec, PriorityClass, WorkloadClass
+from broker.rpc.convert_checks import Checks, shown, utf8_bytes
+from broker.rpc.convert_enums import IF_LOST, PRIORITY, WORKLOAD
+from broker.wire.v1 import job_pb2 as pb
+
+NAME_CHARACTERS_MAX: Final = 128
+TASKS_MAX: Final = 10_000
+CARDS_PER_TASK_MAX: Final = 64
+CPU_MILLI_PER_TASK_MAX: Final = 1_000_000
+MEMORY_MIB_PER_TASK_MAX: Final = 16_777_216
+WALLTIME_SECONDS_MAX: Final = 31_536_000
+ROUND_TRIP_MICROS_MAX: Final = 10_000_000
+CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX: Final = 10**12
+START_BY_AHEAD_MAX: Final = timedelta(days=366)
+ATTEMPTS_MAX: Final = 10
+GRACE_SECONDS_MAX: Final = 3600
+HUBS_MAX: Final = 32
+BUILDS_MAX: Final = 16
+MODELS_MAX: Final = 32
+COMMAND_WORDS_MAX: Final = 256
+COMMAND_BYTES_MAX: Final = 64 * 1024
+VARIABLES_MAX: Final = 256
+ENVIRONMENT_BYTES_MAX: Final = 128 * 1024
+VARIABLE_NAME_CHARACTERS_MAX: Final = 255
+SPEED_PPM_MAX: Final = 10_000_000
+SPEED_PPM_REFERENCE: Final = 1_000_000
+
+VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# What the agent sets for a job: its own facts, and which cards it may see. A job that set them itself could reach for
+# cards that it was not given. Every vendor's visible-devices variable ends alike; HIP and OpenCL know one more name.
+AGENTS_OWN: Final = re.compile(r"XISUAN_.*|.*VISIBLE_DEVICES|GPU_DEVICE_ORDINAL", re.DOTALL)
+
+
+def job_spec(wire: pb.JobSpec, *, standard_ceiling: int, now: datetime) -> JobSpec:
+    """Return what the city asks for, valid and complete.
+
+    Args:
+        wire: the message, however hostile.
+        standard_ceiling: the city's, in micro-yuan per FP16 PFLOPS-hour; taken when the message names none.
+        now: aware UTC; `start_by` must lie after it.
+    Raises: InvalidRequest: names every field that is wrong, with paths such as "spec.builds[0].command".
+    """
+    checks = Checks()
+    hubs = checks.count("spec.allowed_hubs", wire.allowed_hubs, 0, HUBS_MAX)
+    builds = checks.count("spec.builds", wire.builds, 1, BUILDS_MAX)
+    spec = JobSpec(
+        name=checks.printable("spec.name", wire.name, NAME_CHARACTERS_MAX),
+        job_set=checks.slug_or_empty("spec.job_set", wire.job_set),
+        tasks=checks.within("spec.tasks", wire.tasks, 1, TASKS_MAX),
+        cards_per_task=checks.within("spec.cards_per_task", wire.cards_per_task, 1, CARDS_PER_TASK_MAX),
+        cpu_milli_per_task=checks.within("spec.cpu_milli_per_task", wire.cpu_milli_per_task, 0, CPU_MILLI_PER_TASK_MAX),
+        memory_mib_per_task=checks.within(
+            "spec.memory_mib_per_task", wire.memory_mib_per_task, 0, MEMORY_MIB_PER_TASK_MAX
+        ),
+        walltime_seconds=checks.within("spec.walltime_seconds", wire.walltime_seconds, 1, WALLTIME_SECONDS_MAX),
+        priority=PRIORITY.read(checks, "spec.priority", wire.priority, PriorityClass.STANDARD),
+        workload_class=WORKLOAD.read(checks, "spec.workload_class", wire.workload_class, WorkloadClass.OTHER),
+        builds=tuple(_build(checks, f"spec.builds[{i}]", wire.builds[i]) for i in range(builds)),
+        allowed_hubs=_names(checks, "spec.allowed_hubs", wire.allowed_hubs, hubs),
+        round_trip_micros_max=checks.within(
+            "spec.round_trip_micros_max", wire.round_trip_micros_max, 0, ROUND_TRIP_MICROS_MAX
+        ),
+        ceiling_micro_yuan_per_pflops_hour=checks.within(
+            "spec.ceiling_micro_yuan_per_pflops_hour",
+            wire.ceiling_micro_yuan_per_pflops_hour,
+            0,
+            CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX,
+        )
+        or standard_ceiling,
+        start_by=_start_by(checks, wire, now),
+        if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
+        attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
+        grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
+    )
+    _each_stack_once(checks, spec.builds)
+    checks.done()
+    return spec
+
+
+def _start_by(checks: Checks, wire: pb.JobSpec, now: datetime) -> datetime | None:
+    if not wire.HasField("start_by"):
+        return None
+    return checks.moment("spec.start_by", wire.start_by, after=now, until=now + START_BY_AHEAD_MAX)
+
+
+def _build(checks: Checks, path: str, wire: pb.Build) -> Build:
+    models = checks.count(f"{path}.models", wire.models, 0, MODELS_MAX)
+    return Build(
+        stack=checks.slug(f"{path}.stack", wire.stack),
+        models=_names(checks, f"{path}.models", wire.models, models),
+        command=_command(checks, f"{path}.command", wire.command),
+        environment=_environment(checks, f"{path}.environment", wire.environment),
+        speed_ppm=checks.within(f"{path}.speed_ppm", wire.speed_ppm, 0, SPEED_PPM_MAX) or SPEED_PPM_REFERENCE,
+    )
+
+
+def _names(checks: Checks, path: str, names: Sequence[str], looked_at: int) -> tuple[str, ...]:
+    """Return names sorted and each once: order and repetition mean nothing, so they must not make bodies differ."""
+    return tuple(sorted({checks.slug(f"{path}[{i}]", names[i]) for i in range(looked_at)}))
+
+
+def _command(checks: Checks, path: str, words: Sequence[str]) -> tuple[str, ...]:
+    looked_at = checks.count(path, words, 1, COMMAND_WORDS_MAX)
+    command = tuple(words[:looked_at])
+    size = sum(map(utf8_bytes, command))
+    if size > COMMAND_BYTES_MAX:
+        checks.wrong(path, f"has {size} bytes, must have at most {COMMAND_BYTES_MAX}: ship long input as a file")
+        return ()
+    if command and not command[0]:
+        checks.wrong(f"{path}[0]", "must name a program, is empty")
+    for i, word in enumerate(command):
+        if not _passes_to_a_process(word):
+            checks.wrong(f"{path}[{i}]", f"must be text without NUL, not {shown(word)}")
+    return command
+
+
+def _environment(checks: Checks, path: str, variables: Mapping[str, str]) -> dict[str, str]:
+    if len(variables) > VARIABLES_MAX:
+        checks.wrong(path, f"has {len(variables)} entries, must have at most {VARIABLES_MAX}")
+        return {}
+    environment = dict(sorted(variables.items()))
+    size = sum(utf8_bytes(name) + utf8_bytes(value) for name, value in environment.items())
+    if size > ENVIRONMENT_BYTES_MAX:
+        checks.wrong(path, f"has {size} bytes, must have at most {ENVIRONMENT_BYTES_MAX}: ship large input as a file")
+        return {}
+    for name, value in environment.items():
+        if len(name) > VARIABLE_NAME_CHARACTERS_MAX or VARIABLE_NAME.fullmatch(name) is None:
+            checks.wrong(
+                f"{path}[{shown(name)}]", "a name has letters, digits and '_' and does not start with a digit"
+            )
+        elif AGENTS_OWN.fullmatch(name):
+            checks.wrong(f"{path}[{shown(name)}]", "is set by the agent from the cards it gives: leave it out")
+        if not _passes_to_a_process(value):
+            checks.wrong(f"{path}[{shown(name)}]", f"must be text without NUL, not {shown(value)}")
+    return environment
+
+
+def _passes_to_a_process(text: str) -> bool:
+    """Tell whether a process can be given it and the database can store it: no NUL, no lone surrogate."""
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _each_stack_once(checks: Checks, builds: Sequence[Build]) -> None:
+    first: dict[str, int] = {}
+    for i, build in enumerate(builds):
+        at = first.setdefault(build.stack, i)
+        if at != i:
+            checks.wrong(
+                f"spec.builds[{i}].stack",
+                f"{shown(build.stack)} is the stack of builds[{at}] already: give each stack one build, with all its models",
+            )
