@@ -133,9 +133,7 @@ def _environment(checks: Checks, path: str, variables: Mapping[str, str]) -> dic
         return {}
     for name, value in environment.items():
         if len(name) > VARIABLE_NAME_CHARACTERS_MAX or VARIABLE_NAME.fullmatch(name) is None:
-            checks.wrong(
-                f"{path}[{shown(name)}]", "a name has letters, digits and '_' and does not start with a digit"
-            )
+            checks.wrong(f"{path}[{shown(name)}]", "a name has letters, digits and '_' and does not start with a digit")
         elif AGENTS_OWN.fullmatch(name):
             checks.wrong(f"{path}[{shown(name)}]", "is set by the agent from the cards it gives: leave it out")
         if not _passes_to_a_process(value):

@@ -44,9 +44,7 @@ def status_of(error: BrokerError) -> Status:
         )
     if error.retry_after_seconds is not None:
         micros = max(0, round(error.retry_after_seconds * 1_000_000))
-        details.append(
-            RetryInfo(retry_delay=Duration(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000))
-        )
+        details.append(RetryInfo(retry_delay=Duration(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)))
     return _status(grpc.StatusCode[error.code], str(error), details)
 
 

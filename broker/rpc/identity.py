@@ -1,0 +1,105 @@
+"""Who may call what. Every method needs an API key of a role that the table lists; what is not listed is refused."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Final
+
+from broker.caller import Caller, Role
+from broker.clock import Clock
+from broker.errors import KeyRefused, RoleRefused
+from broker.market.identity import Identity
+from broker.rpc.interceptor import Context, Guard
+
+JOBS_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER})
+JOBS_CHANGE: Final = frozenset({Role.CITY, Role.OPERATOR})
+CLUSTER: Final = frozenset({Role.AGENT})
+ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER})
+ADMIN_CHANGE: Final = frozenset({Role.OPERATOR})
+
+MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
+    "/broker.wire.v1.JobService/SubmitJob": JOBS_CHANGE,
+    "/broker.wire.v1.JobService/SubmitJobs": JOBS_CHANGE,
+    "/broker.wire.v1.JobService/GetJob": JOBS_READ,
+    "/broker.wire.v1.JobService/ListJobs": JOBS_READ,
+    "/broker.wire.v1.JobService/WatchJobs": JOBS_READ,
+    "/broker.wire.v1.JobService/CancelJob": JOBS_CHANGE,
+    "/broker.wire.v1.JobService/CancelJobSet": JOBS_CHANGE,
+    "/broker.wire.v1.JobService/UpdateJob": JOBS_CHANGE,
+    "/broker.wire.v1.JobService/ExplainJob": JOBS_READ,
+    "/broker.wire.v1.JobService/ReadLogs": JOBS_READ,
+    "/broker.wire.v1.ClusterService/Sync": CLUSTER,
+    "/broker.wire.v1.AdminService/ApplyWorld": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/GetCatalogue": ADMIN_READ,
+    "/broker.wire.v1.AdminService/GetOverview": ADMIN_READ,
+    "/broker.wire.v1.AdminService/RegisterCluster": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/ListClusters": ADMIN_READ,
+    "/broker.wire.v1.AdminService/ListNodes": ADMIN_READ,
+    "/broker.wire.v1.AdminService/CordonNodes": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/DrainNodes": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/UncordonNodes": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/ListLeases": ADMIN_READ,
+    "/broker.wire.v1.AdminService/WriteOffLease": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/ListRounds": ADMIN_READ,
+    "/broker.wire.v1.AdminService/GetRound": ADMIN_READ,
+    "/broker.wire.v1.AdminService/GetRoundRecord": ADMIN_READ,
+    "/broker.wire.v1.AdminService/CreateKey": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/ListKeys": ADMIN_READ,
+    "/broker.wire.v1.AdminService/RevokeKey": ADMIN_CHANGE,
+}
+
+OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+"""Open for callers on this machine, for probes and tools; from elsewhere any key will do."""
+
+LOOPBACK_PEERS: Final = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:")
+SCHEME: Final = "bearer "
+
+_CALL: Final[ContextVar[tuple[Context, Caller]]] = ContextVar("call")
+
+
+def caller_of(context: Context) -> Caller:
+    """Return who makes the call, as `RequireKey` found out. Raise LookupError for a call that it has not seen."""
+    call, caller = _CALL.get()
+    if call is not context:
+        raise LookupError("this is another call's context: ask in the task that serves the call")
+    return caller
+
+
+def current_caller() -> Caller | None:
+    """Return who makes the call that this task serves; None in a call that needs no key."""
+    call = _CALL.get(None)
+    return call and call[1]
+
+
+class RequireKey(Guard):
+    """Lets nobody in without a key of a role that may call the method."""
+
+    def __init__(self, identity: Identity, clock: Clock) -> None:
+        self._identity = identity
+        self._clock = clock
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Find the caller out. Raise KeyRefused, RoleRefused, DatabaseUnavailable."""
+        if not (method.startswith(OPEN_ON_LOOPBACK) and context.peer().startswith(LOOPBACK_PEERS)):
+            caller = await self._identity.caller(_api_key(context), self._clock.now())
+            _check_role(method, caller)
+            _CALL.set((context, caller))  # each call is served by a task of its own
+        yield
+
+
+def _check_role(method: str, caller: Caller) -> None:
+    if method.startswith(OPEN_ON_LOOPBACK):
+        return
+    roles = MAY_CALL.get(method, frozenset())
+    if caller.role not in roles:
+        needed = " or ".join(sorted(roles)) or "nobody"
+        raise RoleRefused(role=caller.role, needed=f"{method.rpartition('/')[2]} is for role {needed}")
+
+
+def _api_key(context: Context) -> str:
+    """Return what stands after "Bearer". Raise KeyRefused when there is nothing, or more than one answer."""
+    given = [value for name, value in context.invocation_metadata() or () if name == "authorization"]
+    if len(given) != 1 or not isinstance(given[0], str) or not given[0].lower().startswith(SCHEME):
+        raise KeyRefused
+    return given[0][len(SCHEME) :].strip()

@@ -1,0 +1,77 @@
+"""How many calls a city may make: unary calls beyond its rate are refused, messages of a stream wait for their turn."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from broker.caller import Role
+from broker.clock import Clock
+from broker.errors import TooManyCalls
+from broker.rpc.gcra import MILLIS_OF_CALL, NANOS_IN_SECOND, Decision, decide
+from broker.rpc.identity import current_caller
+from broker.rpc.interceptor import Context, Guard
+from broker.wire.v1 import job_service_pb2 as pb
+
+BURST_MIN: Final = 10
+"""Calls that may come at once from a city whose rate is lower than that; else a second's worth may."""
+
+WAIT_SECONDS_MAX: Final = 1.0
+
+CallsPerSecondMax = Callable[[str], Awaitable[int]]
+"""Tells a city's limit. Raises CityNotFound."""
+
+
+class LimitCalls(Guard):
+    """Counts the calls of each city. Operators, observers and agents are not limited by it.
+
+    A bulk submission is one call when it begins, and each of its messages is one more plus a thousandth for each item.
+    Such a message is not refused but waits: flow control carries the pause to the sender, and nothing is sent twice.
+    """
+
+    def __init__(self, calls_per_second_max: CallsPerSecondMax, clock: Clock) -> None:
+        self._calls_per_second_max = calls_per_second_max
+        self._clock = clock
+        self._full_at_nanos: dict[str, int] = {}  # by city: cities that exist, so it stays small
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Count the call. Raise TooManyCalls with the time after which it may be made."""
+        city = _limited_city()
+        if city is not None:
+            calls_per_second_max = await self._calls_per_second_max(city)
+            decision = self._take(city, MILLIS_OF_CALL, calls_per_second_max)
+            if not decision.allowed:
+                raise TooManyCalls(
+                    city=city,
+                    calls_per_second_max=calls_per_second_max,
+                    retry_after_seconds=decision.retry_after_nanos / NANOS_IN_SECOND,
+                )
+        yield
+
+    async def admit(self, method: str, message: Any) -> None:
+        """Let a message of a bulk submission wait until the city's rate allows it."""
+        if not isinstance(message, pb.SubmitJobsRequest):
+            return
+        city = _limited_city()
+        if city is None:
+            return
+        cost_millis = MILLIS_OF_CALL + len(message.items)
+        while not (decision := self._take(city, cost_millis, await self._calls_per_second_max(city))).allowed:
+            await asyncio.sleep(min(decision.retry_after_nanos / NANOS_IN_SECOND, WAIT_SECONDS_MAX))
+
+    def _take(self, city: str, cost_millis: int, calls_per_second_max: int) -> Decision:
+        decision = decide(
+            self._full_at_nanos.get(city, 0),
+            int(self._clock.now().timestamp() * NANOS_IN_SECOND),
+            cost_millis=cost_millis,
+            calls_per_second=calls_per_second_max,
+            burst=max(calls_per_second_max, BURST_MIN),
+        )
+        self._full_at_nanos[city] = decision.full_at_nanos
+        return decision
+
+
+def _limited_city() -> str | None:
+    caller = current_caller()
+    return caller.subject if caller is not None and caller.role is Role.CITY else None
