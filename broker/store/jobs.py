@@ -1,0 +1,234 @@
+"""Read jobs and change them; `submissions` makes them.
+
+Every change writes its event by the same statement, and its guard comes from the state table.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from broker.errors import JobNotFound, JobNotWaiting
+from broker.ids import JobId, job_text
+from broker.job import Ending, Job, JobSpec, Placement, PriorityClass
+from broker.lifecycle import EndReason, JobEvent, JobState, job_sources
+from broker.store.database import Connection
+from broker.store.placements import last_placements
+
+CANCELLED_WAITING: Final = Ending(EndReason.CANCELLED, detail="cancelled before it was placed")
+EXPIRED_WAITING: Final = Ending(EndReason.EXPIRED, detail="still waiting at its start_by")
+
+SELECT_JOBS: Final[LiteralString] = """
+    SELECT job_id, city, spec, priority, state, attempt, waiting_reason, submitted_at, started_at,
+           cancel_requested_at, ended_at, end_reason, exit_code, signal, end_detail
+      FROM jobs
+"""
+GET: Final[LiteralString] = SELECT_JOBS + " WHERE job_id = $1"
+
+# A job that waits is final at once, one that was placed waits for its agent's word. One UPDATE does both: were they
+# two, a round that places the job between them would make the cancellation vanish.
+CANCEL: Final[LiteralString] = """
+    moved AS (
+        UPDATE jobs j
+           SET state = CASE WHEN j.state = ANY($2) THEN 'cancelled' ELSE j.state END,
+               ended_at = CASE WHEN j.state = ANY($2) THEN $1::timestamptz END,
+               end_reason = CASE WHEN j.state = ANY($2) THEN $4::jsonb->>'reason' END,
+               end_detail = CASE WHEN j.state = ANY($2) THEN $4::jsonb->>'detail' ELSE j.end_detail END,
+               cancel_requested_at = CASE WHEN j.state = ANY($2) THEN NULL ELSE $1::timestamptz END
+          FROM target t
+         WHERE j.job_id = t.job_id AND (j.state = ANY($2) OR j.state = ANY($3) AND j.cancel_requested_at IS NULL)
+        RETURNING j.job_id, j.city, j.state, j.attempt
+    ), told AS (
+        INSERT INTO event_outbox (city, job_id, kind, at, attempt, ending)
+        SELECT city, job_id, CASE state WHEN 'cancelled' THEN 'cancelled' ELSE 'cancel_requested' END, $1,
+               CASE state WHEN 'cancelled' THEN 0 ELSE attempt END, CASE state WHEN 'cancelled' THEN $4::jsonb END
+          FROM moved ORDER BY job_id
+    )
+"""
+CANCEL_ONE: Final[LiteralString] = (
+    "WITH target AS (SELECT $5::bigint AS job_id)," + CANCEL + "SELECT job_id FROM moved"
+)
+CANCELLABLE_OF_SET: Final[LiteralString] = """
+      FROM jobs WHERE city = $5 AND job_set = $6 AND job_set <> ''
+       AND (state = ANY($2) OR state = ANY($3) AND cancel_requested_at IS NULL)
+"""
+CANCEL_SET: Final[LiteralString] = (
+    "WITH target AS (SELECT job_id"
+    + CANCELLABLE_OF_SET
+    + "ORDER BY job_id LIMIT $7 FOR UPDATE),"
+    + CANCEL
+    + """
+    SELECT m.state, l.cluster, count(*) AS jobs
+      FROM moved m LEFT JOIN leases l ON l.job_id = m.job_id AND l.epoch = m.attempt
+     GROUP BY m.state, l.cluster
+"""
+)
+COUNT_SET: Final[LiteralString] = """
+    SELECT count(*) FILTER (WHERE state = ANY($1)) AS cancelled, count(*) FILTER (WHERE state = ANY($2)) AS requested
+      FROM jobs WHERE city = $3 AND job_set = $4 AND job_set <> ''
+       AND (state = ANY($1) OR state = ANY($2) AND cancel_requested_at IS NULL)
+"""
+UPDATE_PRIORITY: Final[LiteralString] = """
+    WITH moved AS (
+        UPDATE jobs SET priority = $2 WHERE job_id = $1 AND state = ANY($4) AND priority <> $2
+        RETURNING job_id, city
+    ), told AS (
+        INSERT INTO event_outbox (city, job_id, kind, at) SELECT city, job_id, 'updated', $3 FROM moved
+    )
+    SELECT job_id FROM moved
+"""
+EXPIRE_DUE: Final[LiteralString] = """
+    WITH due AS (
+        SELECT job_id FROM jobs WHERE state = 'pending' AND state = ANY($3) AND start_by <= $1
+         ORDER BY start_by LIMIT $2 FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE jobs j SET state = 'expired', ended_at = $1, end_reason = $4::jsonb->>'reason',
+                          end_detail = $4::jsonb->>'detail'
+          FROM due WHERE j.job_id = due.job_id
+        RETURNING j.job_id, j.city
+    ), told AS (
+        INSERT INTO event_outbox (city, job_id, kind, at, ending)
+        SELECT city, job_id, 'expired', $1, $4::jsonb FROM moved ORDER BY job_id
+    )
+    SELECT count(*) FROM moved
+"""
+# A job that somebody else changes at this moment is skipped: the next round tells its reason.
+SET_WAITING_REASONS: Final[LiteralString] = """
+    WITH given AS (
+        SELECT * FROM unnest($1::bigint[], $2::text[]) AS t (job_id, reason)
+    ), target AS (
+        SELECT j.job_id, g.reason FROM given g JOIN jobs j USING (job_id)
+         WHERE j.state = 'pending' AND j.waiting_reason <> g.reason
+         ORDER BY j.job_id FOR NO KEY UPDATE OF j SKIP LOCKED
+    )
+    UPDATE jobs j SET waiting_reason = t.reason FROM target t WHERE j.job_id = t.job_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledSet:
+    """How many jobs were cancelled at once, how many agents have yet to confirm, and in which clusters."""
+
+    cancelled: int
+    cancel_requested: int
+    clusters: frozenset[str] = frozenset()
+
+
+async def get(tx: Connection, job: JobId) -> Job:
+    """Return the job. Raise JobNotFound when there is none that the transaction may see."""
+    row = await tx.fetchrow(GET, job)
+    if row is None:
+        raise JobNotFound(job=job_text(job))
+    return (await _jobs(tx, [row]))[0]
+
+
+async def list_page(
+    tx: Connection,
+    *,
+    limit: int,
+    city: str | None = None,
+    states: Collection[JobState] = (),
+    job_set: str = "",
+    before: JobId | None = None,
+) -> list[Job]:
+    """Return up to `limit` jobs, newest first, with ids below `before`; an empty filter lets everything pass."""
+    conditions: list[LiteralString] = ["TRUE"]
+    values: list[object] = []
+    if city is not None:
+        values.append(city)
+        conditions.append(f"city = ${len(values)}")
+    if states:
+        values.append(list(states))
+        conditions.append(f"state = ANY(${len(values)})")
+    if job_set:
+        values.append(job_set)
+        conditions.append(f"job_set = ${len(values)} AND job_set <> ''")
+    if before is not None:
+        values.append(before)
+        conditions.append(f"job_id < ${len(values)}")
+    values.append(limit)
+    sql = f"{SELECT_JOBS} WHERE {' AND '.join(conditions)} ORDER BY job_id DESC LIMIT ${len(values)}"
+    return await _jobs(tx, await tx.fetch(sql, *values))
+
+
+async def cancel(tx: Connection, job: JobId, at: datetime) -> Job:
+    """Cancel a waiting job at once, ask for the end of a placed one, leave a final one; return it as it is then.
+
+    Repeating it changes nothing. Raise JobNotFound when there is none that the transaction may see.
+    """
+    waiting, placed = _cancel_sources()
+    await tx.execute(CANCEL_ONE, at, waiting, placed, CANCELLED_WAITING.to_json(), job)
+    return await get(tx, job)
+
+
+async def cancel_set(tx: Connection, city: str, job_set: str, at: datetime, limit: int) -> CancelledSet:
+    """Cancel up to `limit` jobs of the set, as `cancel` does; nothing is left to do when it touched none."""
+    waiting, placed = _cancel_sources()
+    rows = await tx.fetch(CANCEL_SET, at, waiting, placed, CANCELLED_WAITING.to_json(), city, job_set, limit)
+    done = sum(r["jobs"] for r in rows if r["state"] == JobState.CANCELLED)
+    asked = [r for r in rows if r["state"] != JobState.CANCELLED]
+    return CancelledSet(done, sum(r["jobs"] for r in asked), frozenset(r["cluster"] for r in asked if r["cluster"]))
+
+
+async def count_set(tx: Connection, city: str, job_set: str) -> CancelledSet:
+    """Return what cancelling the set would touch now."""
+    waiting, placed = _cancel_sources()
+    [row] = await tx.fetch(COUNT_SET, waiting, placed, city, job_set)
+    return CancelledSet(row["cancelled"], row["requested"])
+
+
+async def update_priority(tx: Connection, job: JobId, priority: PriorityClass, at: datetime) -> Job:
+    """Change the class of a waiting job; the same class again changes nothing and tells nobody.
+
+    Raise JobNotFound when there is none that the transaction may see, JobNotWaiting when it does not wait.
+    """
+    waiting = job_sources(JobEvent.UPDATED)
+    moved = await tx.fetchval(UPDATE_PRIORITY, job, priority, at, waiting)
+    found = await get(tx, job)
+    if moved is None and found.state not in waiting:
+        raise JobNotWaiting(job=job_text(job), state=found.state)
+    return found
+
+
+async def expire_due(tx: Connection, now: datetime, limit: int) -> int:
+    """Expire up to `limit` jobs that still wait at their `start_by`, and return how many; needs the hub's role."""
+    sources = job_sources(JobEvent.EXPIRED)
+    return int(await tx.fetchval(EXPIRE_DUE, now, limit, sources, EXPIRED_WAITING.to_json()))
+
+
+async def set_waiting_reasons(tx: Connection, jobs: Sequence[JobId], reasons: Sequence[str]) -> None:
+    """Note why each of these jobs was not placed, where that has changed and it still waits; needs the hub's role."""
+    await tx.execute(SET_WAITING_REASONS, jobs, reasons)
+
+
+def _cancel_sources() -> tuple[list[JobState], list[JobState]]:
+    """Return the states from which a cancellation is final at once, and those where the agent has to confirm it."""
+    placed = job_sources(JobEvent.CANCEL_REQUESTED)
+    return [state for state in job_sources(JobEvent.CANCELLED) if state not in placed], placed
+
+
+async def _jobs(tx: Connection, rows: Sequence[Any]) -> list[Job]:
+    placed = await last_placements(tx, [JobId(r["job_id"]) for r in rows if r["attempt"] > 0])
+    return [_job(r, placed.get(JobId(r["job_id"]))) for r in rows]
+
+
+def _job(row: Any, placement: Placement | None) -> Job:
+    state = JobState(row["state"])
+    ending = None
+    if row["end_reason"] is not None:
+        ending = Ending(EndReason(row["end_reason"]), row["exit_code"], row["signal"], row["end_detail"])
+    return Job(
+        job=JobId(row["job_id"]),
+        city=row["city"],
+        # The stored body stays as it was submitted, for idempotency; the class is the one thing that can change.
+        spec=replace(JobSpec.from_json(row["spec"]), priority=PriorityClass(row["priority"])),
+        state=state,
+        attempt=row["attempt"],
+        submitted_at=row["submitted_at"],
+        started_at=row["started_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+        ended_at=row["ended_at"],
+        ending=ending,
+        waiting_reason=row["waiting_reason"] if state is JobState.PENDING else "",
+        placement=placement,
+    )

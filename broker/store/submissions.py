@@ -1,0 +1,181 @@
+"""Store new jobs, once for each request key: set-based, so that a stream of 50,000 takes seconds."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from broker.ids import JobId
+from broker.job import JobSpec, body_sha256, differences, requirement_sha256
+from broker.store.database import Connection
+
+SUBMISSIONS_LOCK: Final = 0x7869_0002
+"""Class of the advisory locks under which a city's submissions are counted, one lock for each city."""
+
+LOCK_SUBMISSIONS: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1, hashtext($2))"
+INSERT_SHAPES: Final[LiteralString] = """
+    INSERT INTO shapes (sha256, requirement)
+    SELECT g.sha256, g.requirement::jsonb
+      FROM unnest($1::bytea[], $2::text[]) AS g (sha256, requirement)
+     WHERE NOT EXISTS (SELECT FROM shapes s WHERE s.sha256 = g.sha256)
+     ORDER BY g.sha256  -- two at once wait for each other in one order, not in a circle
+        ON CONFLICT (sha256) DO NOTHING
+"""
+INSERT_JOBS: Final[LiteralString] = """
+    WITH given AS (
+        SELECT nextval('job_ids') AS job_id, t.*  -- ids follow the order of submission
+          FROM unnest($3::text[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[],
+                      $10::int[], $11::timestamptz[], $12::text[], $13::smallint[])
+               AS t (request_key, body_sha256, spec, shape_sha256, job_set, priority, ceiling,
+                     walltime_seconds, start_by, if_lost, attempts_max)
+    ), added AS (
+        INSERT INTO jobs (job_id, city, request_key, body_sha256, spec, shape_id, job_set, priority,
+                          ceiling_micro_yuan_per_pflops_hour, walltime_seconds, start_by, if_lost, attempts_max,
+                          submitted_at)
+        SELECT g.job_id, $1, g.request_key, g.body_sha256, g.spec::jsonb, s.shape_id, g.job_set, g.priority,
+               g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, $2
+          FROM given g JOIN shapes s ON s.sha256 = g.shape_sha256
+         ORDER BY g.request_key  -- two at once wait for each other in one order, not in a circle
+            ON CONFLICT (city, request_key) DO NOTHING
+        RETURNING job_id, request_key
+    ), told AS (
+        INSERT INTO event_outbox (city, job_id, kind, at)
+        SELECT $1, job_id, 'submitted', $2 FROM added ORDER BY job_id
+    )
+    SELECT job_id, request_key FROM added
+"""
+OWNERS_OF_KEYS: Final[LiteralString] = """
+    SELECT j.request_key, j.job_id, j.body_sha256, CASE WHEN j.body_sha256 <> g.body_sha256 THEN j.spec END AS spec
+      FROM unnest($2::text[], $3::bytea[]) AS g (request_key, body_sha256)
+      JOIN jobs j ON j.city = $1 AND j.request_key = g.request_key
+"""
+KEYS_IN_USE: Final[LiteralString] = "SELECT request_key FROM jobs WHERE city = $1 AND request_key = ANY($2)"
+COUNT_PENDING: Final[LiteralString] = "SELECT count(*) FROM jobs WHERE city = $1 AND state = 'pending'"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A submission with its hashes, ready to be written."""
+
+    request_key: str
+    spec: JobSpec
+    body: Mapping[str, Any]
+    body_text: str
+    body_sha256: bytes
+    requirement_text: str
+    requirement_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of one submission.
+
+    Attributes:
+        job: the job that the request key stands for.
+        duplicate: it had been there before, with the same body.
+        conflict: fields in which the body differs from that of `job`; None when it does not: then nothing is wrong.
+    """
+
+    job: JobId
+    duplicate: bool
+    conflict: tuple[str, ...] | None = None
+
+
+def draft(request_key: str, spec: JobSpec) -> Draft:
+    """Return the submission with its hashes: the costly part, done before the transaction."""
+    body, requirement = spec.to_json(), spec.requirement()
+    return Draft(
+        request_key,
+        spec,
+        body,
+        json.dumps(body),
+        body_sha256(body),
+        json.dumps(requirement),
+        requirement_sha256(requirement),
+    )
+
+
+async def insert_many(tx: Connection, city: str, items: Sequence[tuple[str, JobSpec]], at: datetime) -> list[Submitted]:
+    """Store jobs by request key and spec, and tell what became of each, in the order given; see `insert_drafts`."""
+    return await insert_drafts(tx, city, [draft(key, spec) for key, spec in items], at)
+
+
+async def insert_drafts(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> list[Submitted]:
+    """Store those drafts whose request key is new, and tell what became of each, in the order given.
+
+    A key that is in use, earlier in `drafts` too, gives its job: as a duplicate when the bodies are equal, else as a
+    conflict. Of two transactions with one key the second waits for the first one's end. Needs READ COMMITTED.
+    """
+    firsts: dict[str, Draft] = {}
+    for d in drafts:
+        firsts.setdefault(d.request_key, d)
+    shapes = {d.requirement_sha256: d.requirement_text for d in firsts.values()}
+    await tx.execute(INSERT_SHAPES, list(shapes.keys()), list(shapes.values()))
+    added = await _insert_new(tx, city, list(firsts.values()), at)
+    taken = [d for key, d in firsts.items() if key not in added]
+    owners = await _owners(tx, city, taken) if taken else {}
+
+    results: list[Submitted] = []
+    for d in drafts:
+        first = firsts[d.request_key]
+        if d.request_key in added:
+            job = added[d.request_key]
+            same, other = d.body_sha256 == first.body_sha256, first.body
+            duplicate = d is not first
+        else:
+            job, owner_sha256, owner_body = owners[d.request_key]
+            same, other = d.body_sha256 == owner_sha256, owner_body or first.body
+            duplicate = True
+        if same:
+            results.append(Submitted(job, duplicate))
+        else:
+            results.append(Submitted(job, duplicate=False, conflict=tuple(differences(d.body, other))))
+    return results
+
+
+async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> dict[str, JobId]:
+    specs = [d.spec for d in drafts]
+    rows = await tx.fetch(
+        INSERT_JOBS,
+        city,
+        at,
+        [d.request_key for d in drafts],
+        [d.body_sha256 for d in drafts],
+        [d.body_text for d in drafts],
+        [d.requirement_sha256 for d in drafts],
+        [s.job_set for s in specs],
+        [s.priority for s in specs],
+        [s.ceiling_micro_yuan_per_pflops_hour for s in specs],
+        [s.walltime_seconds for s in specs],
+        [s.start_by for s in specs],
+        [s.if_lost for s in specs],
+        [s.attempts_max for s in specs],
+    )
+    return {r["request_key"]: JobId(r["job_id"]) for r in rows}
+
+
+async def _owners(
+    tx: Connection, city: str, taken: Sequence[Draft]
+) -> dict[str, tuple[JobId, bytes, Mapping[str, Any] | None]]:
+    """Return job, hash and (where it differs) body of the jobs that use these keys."""
+    rows = await tx.fetch(OWNERS_OF_KEYS, city, [d.request_key for d in taken], [d.body_sha256 for d in taken])
+    return {r["request_key"]: (JobId(r["job_id"]), r["body_sha256"], r["spec"]) for r in rows}
+
+
+async def lock_submissions(tx: Connection, city: str) -> None:
+    """Wait until no other transaction holds this lock for the city, and hold it until the transaction ends.
+
+    Whoever counts what waits and then adds to it holds it, so that the sum is exact.
+    """
+    await tx.execute(LOCK_SUBMISSIONS, SUBMISSIONS_LOCK, city)
+
+
+async def keys_in_use(tx: Connection, city: str, request_keys: Collection[str]) -> set[str]:
+    """Return those of the keys that a job of the city uses."""
+    return {r["request_key"] for r in await tx.fetch(KEYS_IN_USE, city, list(request_keys))}
+
+
+async def count_pending(tx: Connection, city: str) -> int:
+    """Return how many jobs of the city wait."""
+    return int(await tx.fetchval(COUNT_PENDING, city))
