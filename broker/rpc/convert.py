@@ -1,34 +1,288 @@
-"""Between the wire and the domain: requests in (all checks of job_service.proto), jobs and events out."""
+"""Between the wire and the domain: requests of JobService in (all checks of its proto), jobs and events out."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from broker.ids import JobId, job_text, lease_text
-from broker.job import Ending, Event, Job, JobSpec, Placement
+from broker.ids import JobId, job_text, lease_text, parse_job
+from broker.job import Build, Ending, Event, Job, JobSpec, Placement, PriorityClass
 from broker.lifecycle import JobState
 from broker.rpc.convert_checks import Checks, job_id, shown
 from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, PRIORITY, WORKLOAD
-from broker.rpc.convert_spec import TASKS_MAX, job_spec
+from broker.rpc.convert_spec import TASKS_MAX, job_spec, read_spec
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
 
+M = TypeVar("M", bound=Message)
+
 __all__ = [
-    "Filter",
+    "JobFilter",
+    "LogSelection",
     "Submission",
+    "build_to_wire",
+    "chunks",
+    "city_or_empty",
     "ending_to_wire",
     "event_to_wire",
+    "job_filter",
     "job_id",
+    "job_set",
     "job_spec",
     "job_to_wire",
+    "log_selection",
+    "new_priority",
+    "page_token",
     "placement_to_wire",
     "spec_to_wire",
+    "submission",
+    "timestamp",
+    "watch_start",
 ]
 
 REQUEST_KEY_CHARACTERS_MAX: Final = 128
+STATES_MAX: Final = 32
 PAGE_SIZE_MAX: Final = 1000
 PAGE_SIZE_STANDARD: Final = 100
 IDLE_SECONDS_MAX: Final = 86_400
-CURSOR_MAX: Final = 2**63 - 1
+ATTEMPT_MAX: Final = 2**31 - 1
+OFFSET_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job to submit, valid and complete."""
+
+    request_key: str
+    spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which page of which jobs; empty filters let everything pass."""
+
+    states: frozenset[JobState]
+    job_set: str
+    city: str
+    limit: int
+    before: JobId | None  # the last job of the page before
+
+
+@dataclass(frozen=True, slots=True)
+class LogSelection:
+    """Which output to read, from which byte on."""
+
+    job: JobId
+    attempt: int  # 0: the last one
+    task: int
+    stderr: bool
+    offset: int
+    follow: bool
+
+
+def city_or_empty(text: str) -> str:
+    """Return the city that a request names, empty when it names none. Raise InvalidRequest."""
+    checks = Checks()
+    checks.slug_or_empty("city", text)
+    checks.done()
+    return text
+
+
+def submission(request: spb.SubmitJobRequest, *, standard_ceiling: int, now: datetime) -> Submission:
+    """Return what is submitted. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    checks.printable_ascii("request_key", request.request_key, REQUEST_KEY_CHARACTERS_MAX)
+    if not request.HasField("spec"):
+        checks.wrong("spec", "is missing: say what to run")
+        checks.done()
+    spec = read_spec(checks, request.spec, standard_ceiling=standard_ceiling, now=now)
+    checks.done()
+    return Submission(request.request_key, spec)
+
+
+def job_filter(request: spb.ListJobsRequest) -> JobFilter:
+    """Return which jobs to list. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    states = checks.count("states", request.states, 0, STATES_MAX)
+    found = JobFilter(
+        states=frozenset(JOB_STATE.read(checks, f"states[{i}]", request.states[i]) for i in range(states)),
+        job_set=checks.slug_or_empty("job_set", request.job_set),
+        city=checks.slug_or_empty("city", request.city),
+        limit=checks.within("page_size", request.page_size, 0, PAGE_SIZE_MAX) or PAGE_SIZE_STANDARD,
+        before=_page_start(checks, request.page_token),
+    )
+    checks.done()
+    return found
+
+
+def watch_start(request: spb.WatchJobsRequest) -> tuple[int, float | None]:
+    """Return the cursor to go on from, and how many idle seconds end the stream. Raise InvalidRequest."""
+    checks = Checks()
+    idle_seconds = checks.within("idle_seconds_max", request.idle_seconds_max, 0, IDLE_SECONDS_MAX)
+    checks.done()
+    return request.after_cursor, float(idle_seconds) if idle_seconds else None
+
+
+def job_set(request: spb.CancelJobSetRequest) -> str:
+    """Return the set to cancel. Raise InvalidRequest when it names none."""
+    checks = Checks()
+    checks.slug("job_set", request.job_set)
+    checks.done()
+    return request.job_set
+
+
+def new_priority(request: spb.UpdateJobRequest) -> tuple[JobId, PriorityClass]:
+    """Return the job and its new class. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    found = checks.job_id("job_id", request.job_id), PRIORITY.read(checks, "priority", request.priority)
+    checks.done()
+    return found
+
+
+def log_selection(request: spb.ReadLogsRequest) -> LogSelection:
+    """Return which output to read. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    if request.stream not in spb.LogStream.values():
+        checks.wrong("stream", f"must be LOG_STREAM_STDOUT or LOG_STREAM_STDERR, not {request.stream}")
+    found = LogSelection(
+        job=checks.job_id("job_id", request.job_id),
+        attempt=checks.within("attempt", request.attempt, 0, ATTEMPT_MAX),
+        task=checks.within("task", request.task, 0, TASKS_MAX - 1),
+        stderr=request.stream == spb.LOG_STREAM_STDERR,
+        offset=checks.within("offset", request.offset, 0, OFFSET_MAX),
+        follow=request.follow,
+    )
+    checks.done()
+    return found
+
+
+def page_token(last: Job) -> str:
+    """Return the token by which the page after this job is asked for."""
+    return job_text(last.job)
+
+
+def job_to_wire(job: Job) -> pb.Job:
+    """Return the job as cities see it."""
+    wire = pb.Job(
+        job_id=job_text(job.job),
+        city=job.city,
+        spec=spec_to_wire(job.spec),
+        state=JOB_STATE.to_wire(job.state),
+        attempt=job.attempt,
+        cancel_requested=job.cancel_requested_at is not None,
+        submitted_at=timestamp(job.submitted_at),
+        waiting_reason=job.waiting_reason,
+    )
+    if job.placement is not None:
+        wire.placement.CopyFrom(placement_to_wire(job.placement))
+    if job.ending is not None:
+        wire.end.CopyFrom(ending_to_wire(job.ending))
+    if job.started_at is not None:
+        wire.started_at.CopyFrom(timestamp(job.started_at))
+    if job.ended_at is not None:
+        wire.ended_at.CopyFrom(timestamp(job.ended_at))
+    return wire
+
+
+def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
+    """Return the spec with its defaults filled in; `job_spec` makes an equal spec of it."""
+    return pb.JobSpec(
+        name=spec.name,
+        job_set=spec.job_set,
+        tasks=spec.tasks,
+        cards_per_task=spec.cards_per_task,
+        cpu_milli_per_task=spec.cpu_milli_per_task,
+        memory_mib_per_task=spec.memory_mib_per_task,
+        walltime_seconds=spec.walltime_seconds,
+        priority=PRIORITY.to_wire(spec.priority),
+        workload_class=WORKLOAD.to_wire(spec.workload_class),
+        builds=[build_to_wire(build) for build in spec.builds],
+        allowed_hubs=spec.allowed_hubs,
+        round_trip_micros_max=spec.round_trip_micros_max,
+        ceiling_micro_yuan_per_pflops_hour=spec.ceiling_micro_yuan_per_pflops_hour,
+        start_by=None if spec.start_by is None else timestamp(spec.start_by),
+        if_lost=IF_LOST.to_wire(spec.if_lost),
+        attempts_max=spec.attempts_max,
+        grace_seconds=spec.grace_seconds,
+    )
+
+
+def build_to_wire(build: Build) -> pb.Build:
+    """Return one way to run a job."""
+    return pb.Build(
+        stack=build.stack,
+        models=build.models,
+        command=build.command,
+        environment=build.environment,
+        speed_ppm=build.speed_ppm,
+    )
+
+
+def placement_to_wire(placement: Placement) -> pb.Placement:
+    """Return the named cards of one attempt."""
+    return pb.Placement(
+        lease_id=lease_text(placement.lease),
+        epoch=placement.epoch,
+        cluster=placement.cluster,
+        pool=placement.pool,
+        model=placement.model,
+        build=placement.build,
+        nodes=[pb.NodeCards(node=n.node, cards=n.cards, tasks=n.tasks) for n in placement.nodes],
+    )
+
+
+def ending_to_wire(ending: Ending) -> pb.End:
+    """Return how something ended."""
+    return pb.End(
+        reason=END_REASON.to_wire(ending.reason),
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        detail=ending.detail,
+    )
+
+
+def event_to_wire(event: Event) -> spb.JobEvent:
+    """Return one event of a city's stream."""
+    return spb.JobEvent(
+        cursor=event.cursor,
+        job_id=job_text(event.job),
+        kind=JOB_EVENT.to_wire(event.kind),
+        at=timestamp(event.at),
+        attempt=event.attempt,
+        placement=None if event.placement is None else placement_to_wire(event.placement),
+        end=None if event.ending is None else ending_to_wire(event.ending),
+    )
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """Return an aware time as it is written on the wire."""
+    wire = Timestamp()
+    wire.FromDatetime(at)
+    return wire
+
+
+def chunks(messages: Iterable[M], bytes_max: int) -> Iterator[list[M]]:
+    """Return the messages in lists of at most that many bytes on the wire; a larger message gets a list of its own."""
+    chunk: list[M] = []
+    size = 0
+    for message in messages:
+        more = message.ByteSize()
+        if chunk and size + more > bytes_max:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(message)
+        size += more
+    if chunk:
+        yield chunk
+
+
+def _page_start(checks: Checks, token: str) -> JobId | None:
+    if not token:
+        return None
+    before = parse_job(token)
+    if before is None:
+        checks.wrong("page_token", f"must be the next_page_token of the page before, not {shown(token)}")
+    return before

@@ -79,7 +79,7 @@ class Checks:
         return text and self.slug(field, text)
 
     def printable(self, field: str, text: str, characters_max: int) -> str:
-        """Check that it is 1 to `characters_max` printable characters: no control, invisible or direction characters."""
+        """Check that it is 1 to `characters_max` printable characters; control, invisible, direction ones are not."""
         if not 1 <= len(text) <= characters_max:
             self.wrong(field, f"has {len(text)} characters, must have 1 to {characters_max}")
         elif not text.isprintable():

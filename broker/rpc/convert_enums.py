@@ -17,7 +17,7 @@ class EnumMap(Generic[E]):
     """Both directions between one protobuf enum and one StrEnum.
 
     Args:
-        wire: the generated enum; its names are `<prefix>_<NAME of the domain's member>`, and 0 is `<prefix>_UNSPECIFIED`.
+        wire: the generated enum; its names are `<prefix>_<NAME of the member>`, 0 is `<prefix>_UNSPECIFIED`.
         domain: the StrEnum.
         prefix: what the wire's names begin with.
     Raises: ValueError: a value is missing on one side.
@@ -37,7 +37,7 @@ class EnumMap(Generic[E]):
         return self._to_wire[member]
 
     def read(self, checks: Checks, field: str, number: int, default: E | None = None) -> E:
-        """Return the member for a number; `default` stands for 0, which is a problem without one, as is any unknown number."""
+        """Return the member for a number. `default` stands for 0; without one 0 is a problem, as is any unknown."""
         found = self._from_wire.get(number)
         if found is not None:
             return found

@@ -40,15 +40,22 @@ AGENTS_OWN: Final = re.compile(r"XISUAN_.*|.*VISIBLE_DEVICES|GPU_DEVICE_ORDINAL"
 
 
 def job_spec(wire: pb.JobSpec, *, standard_ceiling: int, now: datetime) -> JobSpec:
-    """Return what the city asks for, valid and complete.
+    """Return what the city asks for. Raise InvalidRequest that names every wrong field; see `read_spec`."""
+    checks = Checks()
+    spec = read_spec(checks, wire, standard_ceiling=standard_ceiling, now=now)
+    checks.done()
+    return spec
+
+
+def read_spec(checks: Checks, wire: pb.JobSpec, *, standard_ceiling: int, now: datetime) -> JobSpec:
+    """Return what the city asks for, complete, and valid if `checks` found nothing wrong.
 
     Args:
+        checks: takes every wrong field, with paths such as "spec.builds[0].command".
         wire: the message, however hostile.
         standard_ceiling: the city's, in micro-yuan per FP16 PFLOPS-hour; taken when the message names none.
         now: aware UTC; `start_by` must lie after it.
-    Raises: InvalidRequest: names every field that is wrong, with paths such as "spec.builds[0].command".
     """
-    checks = Checks()
     hubs = checks.count("spec.allowed_hubs", wire.allowed_hubs, 0, HUBS_MAX)
     builds = checks.count("spec.builds", wire.builds, 1, BUILDS_MAX)
     spec = JobSpec(
@@ -81,7 +88,6 @@ def job_spec(wire: pb.JobSpec, *, standard_ceiling: int, now: datetime) -> JobSp
         grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
     )
     _each_stack_once(checks, spec.builds)
-    checks.done()
     return spec
 
 
@@ -159,5 +165,5 @@ def _each_stack_once(checks: Checks, builds: Sequence[Build]) -> None:
         if at != i:
             checks.wrong(
                 f"spec.builds[{i}].stack",
-                f"{shown(build.stack)} is the stack of builds[{at}] already: give each stack one build, with all its models",
+                f"{shown(build.stack)} is the stack of builds[{at}] already: give each stack one build",
             )

@@ -25,8 +25,8 @@ class Guard(grpc.aio.ServerInterceptor):
             context: the call.
         """
 
-    async def admit(self, method: str, message: Any) -> None:
-        """Look at one incoming message before the servicer does; an error ends the call, a pause holds the sender back."""
+    async def admit(self, message: Any) -> None:
+        """Look at one message before the servicer does: an error ends the call, a pause holds the sender back."""
 
     async def intercept_service(
         self,
@@ -57,8 +57,8 @@ class Guard(grpc.aio.ServerInterceptor):
     def _behaviour(self, inner: Any, method: str, *, streaming: bool) -> Callable[..., Any]:
         async def incoming(request: Any) -> Any:
             if streaming:
-                return self._admitted(method, request)
-            await self.admit(method, request)
+                return self._admitted(request)
+            await self.admit(request)
             return request
 
         async def answers(request: Any, context: Context) -> AsyncGenerator[Message]:
@@ -76,7 +76,7 @@ class Guard(grpc.aio.ServerInterceptor):
             return answer
         raise TypeError(f"{method} must be an `async def`: a blocking one would stop every other call")
 
-    async def _admitted(self, method: str, requests: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async def _admitted(self, requests: AsyncIterable[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            await self.admit(method, request)
+            await self.admit(request)
             yield request

@@ -35,7 +35,7 @@ class LimitCalls(Guard):
         self._full_at_nanos: dict[str, int] = {}  # by city: cities that exist, so it stays small
 
     @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002
         """Count the call. Raise TooManyCalls with the time after which it may be made."""
         city = _limited_city()
         if city is not None:
@@ -49,7 +49,7 @@ class LimitCalls(Guard):
                 )
         yield
 
-    async def admit(self, method: str, message: Any) -> None:
+    async def admit(self, message: Any) -> None:
         """Let a message of a bulk submission wait until the city's rate allows it."""
         if not isinstance(message, pb.SubmitJobsRequest):
             return
@@ -57,7 +57,10 @@ class LimitCalls(Guard):
         if city is None:
             return
         cost_millis = MILLIS_OF_CALL + len(message.items)
-        while not (decision := self._take(city, cost_millis, await self._calls_per_second_max(city))).allowed:
+        while True:
+            decision = self._take(city, cost_millis, await self._calls_per_second_max(city))
+            if decision.allowed:
+                return
             await asyncio.sleep(min(decision.retry_after_nanos / NANOS_IN_SECOND, WAIT_SECONDS_MAX))
 
     def _take(self, city: str, cost_millis: int, calls_per_second_max: int) -> Decision:

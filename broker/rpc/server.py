@@ -127,7 +127,7 @@ def _register(servicer: object, server: grpc.aio.Server) -> str:
     """Add the servicer to the server. Return the full name of its service."""
     for name, kind, add in _SERVICES:
         if isinstance(servicer, kind):
-            add(servicer, server)
+            add(servicer, server)  # type: ignore[no-untyped-call]  # generated
             return name
     raise TypeError(f"{type(servicer).__name__} implements no service of broker.wire.v1")
 

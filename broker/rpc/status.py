@@ -71,7 +71,7 @@ class Errors(Guard):
             guarded.request_deserializer = _tolerant(handler.request_deserializer)
         return guarded
 
-    async def admit(self, method: str, message: Any) -> None:
+    async def admit(self, message: Any) -> None:
         """Refuse what could not be parsed."""
         if isinstance(message, _Malformed):
             raise invalid("request", "is not a valid message of this method: text must be UTF-8, and nothing cut off")

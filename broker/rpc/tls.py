@@ -30,7 +30,7 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the address in "127.0.0.1:7443", "[::1]:7443", "broker.example:7443" or ":7443". Raise CannotListen."""
+        """Return the address in "127.0.0.1:7443", "[::1]:7443", "broker.example:7443", ":7443". Raise CannotListen."""
         found = _FORM.fullmatch(text)
         if found is None or int(found["port"]) > 65_535:
             raise CannotListen(
@@ -83,7 +83,7 @@ def server_credentials(
         return grpc.ssl_server_credentials([(private_key.read_bytes(), certificate.read_bytes())])
     except ssl.SSLError as error:
         raise CannotListen(
-            f"{certificate} and {private_key} are not a PEM certificate chain and its private key: {error.reason or error}"
+            f"{certificate} and {private_key} are no PEM certificate chain and its private key: {error.reason or error}"
         ) from error
     except OSError as error:
         raise CannotListen(f"{error.filename or certificate} cannot be read: {error.strerror}") from error
