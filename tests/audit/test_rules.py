@@ -1,0 +1,134 @@
+"""Each rule finds what was planted for it, and a clean world has no findings."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
+from broker.audit.rules import RULES, findings
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def run(lease: int, job: int, task: int, card: int, start: int, end: int | None, *, alive: bool = False) -> RunFact:
+    return RunFact("west", lease, 1, job, "n1", (card,), task, start * 10**9, end and end * 10**9, alive, "boot")
+
+
+def clean() -> Facts:
+    """Return a small world: job 1 ran whole on two cards and succeeded, job 2 runs, job 3 waits."""
+    return Facts(
+        jobs={
+            1: JobFact(1, "ganzhou", "succeeded", 1, 2, 1),
+            2: JobFact(2, "nanjing", "running", 1, 1, 1),
+            3: JobFact(3, "nanjing", "pending", 0, 1, 1),
+        },
+        leases=(
+            LeaseFact(10, 1, "ganzhou", "west", 1, "ended", after(0), after(9), "completed", (("n1", (0, 1), 2),)),
+            LeaseFact(11, 2, "nanjing", "west", 1, "active", after(9), None, "", (("n1", (0,), 1),)),
+        ),
+        held=frozenset({("west", "n1", 0, 11)}),
+        events=(
+            EventFact("ganzhou", 1, 1, "submitted", 0),
+            EventFact("ganzhou", 2, 1, "leased", 1),
+            EventFact("ganzhou", 3, 1, "started", 1),
+            EventFact("ganzhou", 4, 1, "succeeded", 1),
+            EventFact("nanjing", 1, 2, "submitted", 0),
+            EventFact("nanjing", 2, 3, "submitted", 0),
+            EventFact("nanjing", 3, 2, "leased", 1),
+            EventFact("nanjing", 4, 2, "started", 1),
+        ),
+        cursors={"ganzhou": 4, "nanjing": 4},
+        unnumbered_events=0,
+        foreign_rows={"jobs": 0, "events": 0},
+        rounds_out_of_bound=(),
+        runs=(run(10, 1, 0, 0, 1, 8), run(10, 1, 1, 1, 1, 8), run(11, 2, 0, 0, 10, None, alive=True)),
+        acknowledged=frozenset({1, 2, 3}),
+        seen=(EventFact("nanjing", 1, 2, "submitted", 0), EventFact("nanjing", 2, 3, "submitted", 0)),
+    )
+
+
+def lease(facts: Facts, index: int, **change: object) -> Facts:
+    leases = list(facts.leases)
+    leases[index] = replace(leases[index], **change)  # type: ignore[arg-type]
+    return replace(facts, leases=tuple(leases))
+
+
+def job(facts: Facts, number: int, **change: object) -> Facts:
+    return replace(facts, jobs={**facts.jobs, number: replace(facts.jobs[number], **change)})  # type: ignore[arg-type]
+
+
+def runs(facts: Facts, *more: RunFact) -> Facts:
+    return replace(facts, runs=(*facts.runs, *more))
+
+
+PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
+    ("no_card_promised_twice", lambda f: lease(f, 1, offered_at=after(5))),
+    ("no_card_promised_twice", lambda f: lease(f, 0, ended_at=None)),
+    ("held_cards_are_those_of_live_leases", lambda f: replace(f, held=f.held | {("west", "n1", 1, 10)})),
+    ("held_cards_are_those_of_live_leases", lambda f: replace(f, held=frozenset())),
+    ("no_card_used_twice", lambda f: runs(f, run(11, 2, 0, 1, 7, 9))),
+    ("no_card_used_twice", lambda f: runs(f, run(10, 1, 0, 0, 11, 12))),
+    ("gangs_are_whole", lambda f: lease(f, 0, nodes=(("n1", (0,), 1),))),
+    ("gangs_are_whole", lambda f: lease(f, 0, nodes=(("n1", (0, 1, 2), 2),))),
+    ("gangs_are_whole", lambda f: replace(f, runs=(f.runs[0], f.runs[2]))),
+    ("no_job_is_lost", lambda f: replace(f, acknowledged=frozenset({1, 2, 3, 4}))),
+    ("no_job_is_lost", lambda f: lease(f, 1, state="ended", ended_at=after(99), end_reason="signal")),
+    ("no_job_is_lost", lambda f: job(f, 2, state="pending")),
+    ("no_job_runs_twice", lambda f: runs(f, replace(run(12, 2, 0, 7, 11, 12), epoch=2))),
+    ("no_job_runs_twice", lambda f: runs(f, run(10, 1, 1, 1, 20, 21))),
+    ("no_lease_without_owner", lambda f: replace(f, jobs={1: f.jobs[1], 3: f.jobs[3]})),
+    ("no_lease_without_owner", lambda f: job(f, 2, city="ganzhou")),
+    ("no_lease_without_owner", lambda f: lease(f, 1, epoch=2)),
+    ("no_engine_job_without_lease", lambda f: runs(f, run(99, 3, 0, 5, 1, 2))),
+    ("no_engine_job_without_lease", lambda f: runs(f, replace(run(11, 2, 0, 0, 1, 2), epoch=7))),
+    ("no_engine_job_without_lease", lambda f: runs(f, replace(run(10, 1, 0, 0, 1, 2), cards=(5,)))),
+    ("no_engine_job_without_lease", lambda f: runs(f, run(10, 1, 1, 1, 1, None, alive=True))),
+    ("no_engine_job_without_lease", lambda f: replace(f, unreadable=("west line 3: not JSON",))),
+    ("events_are_gap_free", lambda f: replace(f, events=f.events[1:])),
+    ("events_are_gap_free", lambda f: replace(f, cursors={"ganzhou": 4, "nanjing": 5})),
+    ("events_are_gap_free", lambda f: replace(f, seen=f.seen[1:])),
+    ("events_are_gap_free", lambda f: replace(f, seen=(replace(f.seen[0], kind="failed"),))),
+    ("events_are_gap_free", lambda f: replace(f, seen=(f.seen[0], f.seen[0]))),
+    ("every_story_makes_sense", lambda f: replace(f, events=(*f.events[:3], replace(f.events[3], kind="leased")))),
+    ("every_story_makes_sense", lambda f: job(f, 3, state="cancelled")),
+    ("every_story_makes_sense", lambda f: job(f, 1, state="failed")),
+    ("every_story_makes_sense", lambda f: replace(f, jobs={1: f.jobs[1], 2: f.jobs[2]})),
+    ("no_city_sees_another", lambda f: replace(f, foreign_rows={"jobs": 1, "events": 0})),
+    ("no_plan_beats_its_bound", lambda f: replace(f, rounds_out_of_bound=(5,))),
+]
+
+
+def test_a_clean_world_has_no_findings() -> None:
+    assert findings(clean()) == []
+
+
+@pytest.mark.parametrize(("rule", "plant"), PLANTED, ids=[f"{r}-{i}" for i, (r, _) in enumerate(PLANTED)])
+def test_what_is_planted_is_found(rule: str, plant: Callable[[Facts], Facts]) -> None:
+    assert rule in {finding.rule for finding in findings(plant(clean()))}
+
+
+def test_every_rule_has_a_planted_violation() -> None:
+    """A rule that nothing can break is no rule."""
+    assert {rule.__name__ for rule in RULES} == {rule for rule, _ in PLANTED}
+
+
+def test_a_gang_that_could_not_start_whole_may_have_started_in_part_and_ended() -> None:
+    facts = lease(clean(), 0, end_reason="start_failed")
+    facts = job(replace(facts, runs=(facts.runs[0], facts.runs[2])), 1, state="failed")
+    facts = replace(facts, events=(*facts.events[:3], replace(facts.events[3], kind="failed"), *facts.events[4:]))
+
+    assert findings(facts) == []
+
+
+def test_a_run_whose_end_is_unknown_and_whose_process_is_gone_overlaps_nothing() -> None:
+    """A power cut leaves records without an end; only a process that lives can hold a card."""
+    facts = clean()
+    cut_off = replace(facts.runs[0], ended_ns=None)
+
+    assert findings(replace(facts, runs=(cut_off, *facts.runs[1:]))) == []
