@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from scheduler.snapshot import Ints
 
 _POOLS_TRIED_FIRST: Final = 4
 _GROUPS_PER_SORT: Final = 1024
+
+
+class Admitted(NamedTuple):
+    """Gangs of a group that shall run in a pool, not yet on nodes."""
+
+    group: int
+    pool: int
+    gangs: int
 
 
 @dataclass
@@ -71,15 +79,50 @@ def empty(choices: Choices) -> Answer:
 
 
 def construct(choices: Choices, rows: Rows, prices: Ints) -> Answer:
-    """Build a plan by these prices [P, R]; zero prices give the plain greedy plan."""
+    """Build a plan by these prices [P, R]; zero prices give the plain greedy plan.
+
+    Gangs are first admitted by counting, best score first, as long as every capacity row holds. Only then are they put
+    on nodes, large tasks first: a small task put early would break a block that a large one needs.
+    """
     answer = empty(choices)
-    groups, pools = _pairs(choices, rows, prices)
-    shapes = choices.shape.tolist()
-    for group, pool in zip(groups.tolist(), pools.tolist(), strict=True):
-        if answer.left[group] and answer.ground.may_hold(shapes[group], pool):
-            answer.put(choices, group, pool, answer.left[group])
+    pack(choices, answer, _admit(choices, rows, *_pairs(choices, rows, prices)))
     fill(choices, answer)
     return answer
+
+
+def pack(choices: Choices, answer: Answer, admitted: Iterable[Admitted]) -> None:
+    """Put admitted gangs on nodes, large tasks first; what the nodes cannot hold stays out."""
+    snapshot, shape = choices.snapshot, choices.shape
+    cards = snapshot.shape_cards_per_task.tolist()
+    tasks = snapshot.shape_tasks.tolist()
+    shapes = shape.tolist()
+
+    def largest_first(item: Admitted) -> tuple[int, int, int, int]:
+        return -cards[shapes[item.group]], -tasks[shapes[item.group]], item.pool, item.group
+
+    for item in sorted(admitted, key=largest_first):
+        answer.put(choices, item.group, item.pool, item.gangs)
+
+
+def _admit(choices: Choices, rows: Rows, groups: Ints, pools: Ints) -> list[Admitted]:
+    """Admit gangs pair by pair while the capacity rows hold."""
+    left = choices.count.tolist()
+    rest: list[list[int]] = rows.capacity.tolist()
+    shapes = choices.shape.tolist()
+    uses = [[(r, use) for r, use in enumerate(row) if use] for row in rows.use.tolist()]
+    admitted: list[Admitted] = []
+    for group, pool in zip(groups.tolist(), pools.tolist(), strict=True):
+        gangs = left[group]
+        room = rest[pool]
+        for row, use in uses[shapes[group]]:
+            if use * gangs > room[row]:
+                gangs = room[row] // use
+        if gangs > 0:
+            left[group] -= gangs
+            for row, use in uses[shapes[group]]:
+                room[row] -= use * gangs
+            admitted.append(Admitted(group, pool, gangs))
+    return admitted
 
 
 def fill(choices: Choices, answer: Answer) -> None:
@@ -103,25 +146,23 @@ def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:
     cards = gang_cards(choices)
     pools = choices.worth.shape[1]
     tried = min(_POOLS_TRIED_FIRST, pools)
-    found: list[tuple[Ints, Ints, Ints]] = []
+    found: list[tuple[Ints, Ints, Ints, Ints]] = []
     for low in range(0, choices.shape.size if pools else 0, _GROUPS_PER_SORT):
         part = slice(low, low + _GROUPS_PER_SORT)
         worth = choices.worth[part]
-        gain = np.where(worth > 0, worth - cost[choices.shape[part]], np.iinfo(np.int64).min)
-        if tried < pools:
-            top = np.argpartition(-np.maximum(gain, -(2**62)), tried - 1, axis=1)[:, :tried]
-        else:
-            top = np.broadcast_to(np.arange(pools), gain.shape)
+        gain = np.where(worth > 0, worth - cost[choices.shape[part]], -(2**62))
+        top = np.argsort(-gain, axis=1, kind="stable")[:, :tried]
         worthy = np.take_along_axis(gain, top, axis=1) >= 0
-        group = np.nonzero(worthy)[0]
+        group, rank = np.nonzero(worthy)
         pool = top[worthy]
-        paid = cost[choices.shape[low + group], pool] + cards[low + group]
-        score = worth[group, pool] / paid
-        found.append((low + group, pool, score))
+        first = top[group, 0]
+        paid = cost[choices.shape[low + group], first] + cards[low + group]
+        score = worth[group, first] / paid
+        found.append((low + group, pool, score, rank))
     if not found:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    group, pool, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    group, pool, score, rank = (np.concatenate(parts) for parts in zip(*found, strict=True))
     size = choices.snapshot.shape_cards_per_task[choices.shape[group]]
     # among equals large gangs first, while their blocks are free; then position, so that ties never depend on luck
-    order = np.lexsort((pool, group, -choices.worth[group, pool], -cards[group], -size, -score))
+    order = np.lexsort((rank, group, -cards[group], -size, -score))
     return group[order], pool[order]

@@ -2,6 +2,7 @@
 
     greedy      feasible by construction; the answer of last resort
     prices      some descent of L(lambda), then a plan constructed by the new prices; the better plan stays
+    improve     the solver plans the part again where prices say most is lost; taken only if the plan gets better
 
 A step is one unit of effort. `stop` is asked between steps and never inside one, and what a step does depends on the
 steps before it alone: the same snapshot, policy and number of steps give the same plan, bit for bit.
@@ -17,6 +18,7 @@ import numpy as np
 from scheduler import choices as choosing
 from scheduler.choices import Choices
 from scheduler.greedy import Answer, construct, fill
+from scheduler.improve import Improver
 from scheduler.plan import Placement, Plan, PlanStatus, Refusal
 from scheduler.policy import Policy
 from scheduler.prices import Rows, Search, capacity_rows, to_prices
@@ -39,8 +41,8 @@ def plan(snapshot: Snapshot, policy: Policy, stop: Stop = never) -> Plan:
     rows = capacity_rows(choices)
     nothing = np.zeros(rows.capacity.shape, dtype=np.int64)
     best = construct(choices, rows, nothing)
-    search = Search(choices, rows, nothing)
-    search.offer(_marginal_prices(choices, rows, best))
+    search = Search(choices, rows, _marginal_prices(choices, rows, best))
+    search.offer(nothing)
     work = _Work(choices, rows, policy, search, best)
     spent = 0
     steps = work.steps()
@@ -64,14 +66,24 @@ class _Work:
     def steps(self) -> Iterator[bool]:
         """Do the work of one step for each item drawn."""
         yield from self._price_steps()
+        improver = Improver(self._choices, self._rows, self._policy)
+        if improver.tighten(self._search):
+            self._keep(construct(self._choices, self._rows, self._search.best))
+            yield True
+        idle = 0
+        while idle < self._policy.idle_steps_max:
+            better = improver.step(self.best, self._search)
+            if better is None:
+                return
+            idle = 0 if self._keep(better) else idle + 1
+            yield True
 
     def _price_steps(self) -> Iterator[bool]:
         for _ in range(self._policy.price_steps_max):
-            before = self._search.best_scan.bound, self.best.objective
-            self._search.descend(self._policy.price_iterations_per_step, self.best.objective)
+            more = self._search.descend(self._policy.price_iterations_per_step)
             self._keep(construct(self._choices, self._rows, self._search.best))
             yield True
-            if (self._search.best_scan.bound, self.best.objective) == before:
+            if not more:
                 return
 
     def _keep(self, answer: Answer) -> bool:

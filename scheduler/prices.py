@@ -147,10 +147,18 @@ def to_prices(rows: Rows, prices: Ints) -> Prices:
 
 
 class Search:
-    """Subgradient descent on L with momentum; keeps the best integer prices seen. Deterministic."""
+    """Descent on L by scaled subgradients (Adam's rule); keeps the best integer prices seen. Deterministic.
 
-    _MOMENTUM: Final = 0.85
-    _PATIENCE: Final = 8
+    Every price has a step of its own: in proportion to the price, divided by the recent size of its subgradient, and
+    shrinking with every iteration. Rows of unlike units and pools of unlike scarcity then settle equally fast.
+    """
+
+    _STEP: Final = 0.4
+    _DECAY: Final = 0.985
+    _STEP_MIN: Final = 1e-4
+    _MOMENTUM: Final = 0.9
+    _MEMORY: Final = 0.99
+    _SHARE_OF_TYPICAL: Final = 0.1  # a price of 0 moves as if it were this part of a typical one
 
     def __init__(self, choices: Choices, rows: Rows, start: Ints) -> None:
         self._choices = choices
@@ -158,28 +166,31 @@ class Search:
         self.best = np.minimum(start, rows.price_max)
         self.best_scan = scan(choices, rows, self.best)
         self._at = self.best.astype(np.float64)
-        self._direction = np.zeros_like(self._at)
-        self._pace = 1.0
-        self._stale = 0
-        self._scale = self._typical_prices()
+        self._here = self.best_scan
+        self._mean = np.zeros_like(self._at)
+        self._square = np.zeros_like(self._at)
+        self._iterations = 0
+        self._least_move = self._typical_prices() * self._SHARE_OF_TYPICAL
 
-    def descend(self, iterations: int, target: int) -> None:
-        """Take some steps; `target` is the worth of the best plan known, which L cannot fall below."""
-        here = self.best_scan
-        self._at = self.best.astype(np.float64)
-        self._direction[:] = 0
+    def descend(self, iterations: int) -> bool:
+        """Take some steps; return whether there is any sense in taking more."""
         for _ in range(iterations):
-            slope = (self._rows.capacity - self._load(here)) / self._rows.divisor * self._scale
-            self._direction = self._MOMENTUM * self._direction + (1 - self._MOMENTUM) * slope
-            # a row nobody competes for has price 0 and a huge slack: left in, it would shorten every step
-            self._direction[(self._at <= 0) & (self._direction > 0)] = 0.0
-            length = float(np.sum(self._direction**2))
-            if length == 0.0 or self.best_scan.bound <= target:
-                return
-            step = self._pace * max(here.bound - target, 1) / length
-            self._at = np.clip(self._at - step * self._direction * self._scale, 0, self._rows.price_max)
-            here = scan(self._choices, self._rows, np.rint(self._at).astype(np.int64))
-            self._remember(here)
+            self._iterations += 1
+            slope = (self._rows.capacity - self._load(self._here)) / np.maximum(self._rows.capacity, 1)
+            self._mean += (1 - self._MOMENTUM) * (slope - self._mean)
+            self._square += (1 - self._MEMORY) * (slope**2 - self._square)
+            steady = self._mean / (1 - self._MOMENTUM**self._iterations)
+            size = np.sqrt(self._square / (1 - self._MEMORY**self._iterations)) + 1e-3
+            move = self._step() * np.maximum(self._at, self._least_move) * steady / size
+            self._at = np.clip(self._at - move, 0, self._rows.price_max)
+            prices = np.rint(self._at).astype(np.int64)
+            self._here = scan(self._choices, self._rows, prices)
+            if self._here.bound < self.best_scan.bound:
+                self.best, self.best_scan = prices, self._here
+        return self._step() > self._STEP_MIN
+
+    def _step(self) -> float:
+        return self._STEP * float(self._DECAY**self._iterations)
 
     def offer(self, prices: Ints) -> None:
         """Take prices found elsewhere if L is lower there."""
@@ -187,16 +198,6 @@ class Search:
         found = scan(self._choices, self._rows, prices)
         if found.bound < self.best_scan.bound:
             self.best, self.best_scan = prices, found
-
-    def _remember(self, here: Scan) -> None:
-        if here.bound < self.best_scan.bound:
-            self.best, self.best_scan = np.rint(self._at).astype(np.int64), here
-            self._stale = 0
-            return
-        self._stale += 1
-        if self._stale >= self._PATIENCE:
-            self._stale = 0
-            self._pace = max(self._pace * 0.7, 1e-3)
 
     def _load(self, here: Scan) -> Floats:
         """Return [P, R]: what the groups' own choices would use."""
