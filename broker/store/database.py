@@ -105,16 +105,13 @@ class Database:
             yield tx
 
     @asynccontextmanager
-    async def hub(self, *, one_view: bool = False) -> AsyncIterator[Connection]:
+    async def hub(self) -> AsyncIterator[Connection]:
         """Open a transaction that sees the rows of all cities; committed and rolled back as in `city`.
-
-        Args:
-            one_view: every query in it sees the database as at the first one; it can only read.
 
         Raises:
             DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
         """
-        async with _transaction(self._hub_pool, one_view=one_view) as tx:
+        async with _transaction(self._hub_pool) as tx:
             yield tx
 
 
@@ -159,13 +156,13 @@ async def _put_role_on(connection: "asyncpg.Connection[asyncpg.Record]", role: s
 
 
 @asynccontextmanager
-async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]", *, one_view: bool = False) -> AsyncIterator[Connection]:
+async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Connection]:
     try:
         connection = await pool.acquire(timeout=ACQUIRE_SECONDS_MAX)
     except (*_GONE, OSError, TimeoutError) as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
     try:
-        async with connection.transaction(isolation="repeatable_read" if one_view else None, readonly=one_view):
+        async with connection.transaction():
             yield connection
     except _GONE as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
