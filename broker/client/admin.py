@@ -1,0 +1,212 @@
+"""What operators do. Answers are the messages of `broker/wire/v1/admin_service.proto`, every field documented there."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import grpc
+
+from broker.client.connection import Connection
+from broker.client.errors import from_call
+from broker.client.retry import RetryPolicy
+from broker.client.settings import ClientSettings, resolve
+from broker.wire.v1 import admin_service_pb2 as pb
+
+PAGE_SIZE: Final = 500
+LeaseStateName = Literal["offered", "active", "lost"]
+RoleName = Literal["city", "agent", "operator", "observer"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """Input and plan of one round, as they were stored: enough to replay it bit for bit."""
+
+    snapshot: bytes
+    plan: bytes
+    policy_json: str
+
+
+class AdminClient(Connection):
+    """Calls the broker as an operator (or, for everything that only reads, as an observer)."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_key: str,
+        tls_ca: str | Path | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        call_seconds_max: float = 60.0,
+        seed: int | None = None,
+    ) -> None:
+        """Prepare a connection; arguments as for `Client`, the key is an operator's or an observer's."""
+        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
+        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        endpoint: str | None = None,
+        api_key: str | None = None,
+        tls_ca: str | Path | None = None,
+        home: str | Path | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Self:
+        """Return a client by arguments, XISUAN_* variables and the operator's key that `xisuan serve` wrote.
+
+        Raises: BadSettings: something is missing; the message says where it was looked for.
+        """
+        found = resolve(endpoint=endpoint, api_key=api_key, tls_ca=tls_ca, home=home, operator=True)
+        return cls(found.endpoint, found.api_key, found.tls_ca, retry=retry)
+
+    async def apply_world(self, document: str, *, dry_run: bool = False) -> list[str]:
+        """Take over a world (YAML or JSON) and return one line for each difference; with `dry_run` only compare."""
+        request = pb.ApplyWorldRequest(document=document, dry_run=dry_run)
+        return list((await self.unary("AdminService/ApplyWorld", request, pb.ApplyWorldResponse)).changes)
+
+    async def catalogue(self) -> pb.GetCatalogueResponse:
+        """Return hubs, accelerator models and cities."""
+        return await self.unary("AdminService/GetCatalogue", pb.GetCatalogueRequest(), pb.GetCatalogueResponse)
+
+    async def overview(self) -> pb.GetOverviewResponse:
+        """Return the names that a live display shows."""
+        return await self.unary("AdminService/GetOverview", pb.GetOverviewRequest(), pb.GetOverviewResponse)
+
+    async def register_cluster(
+        self,
+        cluster: str,
+        *,
+        hub: str,
+        owner: str,
+        title: str = "",
+        ask_micro_yuan_per_card_hour: Mapping[str, int] | None = None,
+    ) -> str:
+        """Make a cluster known and return the key for its agent, which is shown this once.
+
+        Args:
+            ask_micro_yuan_per_card_hour: what the owner asks by model; a model that is not listed asks 0.
+        """
+        request = pb.RegisterClusterRequest(
+            cluster=cluster,
+            hub=hub,
+            owner=owner,
+            title=title,
+            ask_micro_yuan_per_card_hour=dict(ask_micro_yuan_per_card_hour or {}),
+        )
+        answer = await self.unary("AdminService/RegisterCluster", request, pb.RegisterClusterResponse, repeatable=False)
+        return answer.agent_key
+
+    async def clusters(self, *, hub: str = "") -> list[pb.Cluster]:
+        """Return clusters with their pools, by name; of one hub when it is named."""
+        answer = await self.unary("AdminService/ListClusters", pb.ListClustersRequest(hub=hub), pb.ListClustersResponse)
+        return list(answer.clusters)
+
+    async def nodes(self, cluster: str, *, page_size: int = PAGE_SIZE) -> AsyncGenerator[pb.Node, None]:
+        """Yield the nodes of a cluster by name, fetching pages as they are needed."""
+        request = pb.ListNodesRequest(cluster=cluster, page_size=page_size)
+        while True:
+            page = await self.unary("AdminService/ListNodes", request, pb.ListNodesResponse)
+            for node in page.nodes:
+                yield node
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def cordon(self, cluster: str, nodes: Sequence[str] = (), *, reason: str, dry_run: bool = False) -> list[str]:
+        """Give no new work to nodes (none named: all of the cluster) and return those that changed."""
+        request = pb.CordonNodesRequest(cluster=cluster, nodes=nodes, reason=reason, dry_run=dry_run)
+        return list((await self.unary("AdminService/CordonNodes", request, pb.CordonNodesResponse)).nodes)
+
+    async def drain(
+        self, cluster: str, nodes: Sequence[str] = (), *, reason: str, dry_run: bool = False
+    ) -> pb.DrainNodesResponse:
+        """Empty nodes (none named: all of the cluster); return those that changed and the leases waited for."""
+        request = pb.DrainNodesRequest(cluster=cluster, nodes=nodes, reason=reason, dry_run=dry_run)
+        return await self.unary("AdminService/DrainNodes", request, pb.DrainNodesResponse)
+
+    async def uncordon(self, cluster: str, nodes: Sequence[str] = (), *, dry_run: bool = False) -> list[str]:
+        """Give work to nodes again (none named: all of the cluster) and return those that changed."""
+        request = pb.UncordonNodesRequest(cluster=cluster, nodes=nodes, dry_run=dry_run)
+        return list((await self.unary("AdminService/UncordonNodes", request, pb.UncordonNodesResponse)).nodes)
+
+    async def leases(
+        self, *, states: Iterable[LeaseStateName] = (), cluster: str = "", page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.Lease, None]:
+        """Yield live leases, oldest first.
+
+        Args:
+            states: of "offered", "active", "lost"; empty means all of these.
+            cluster: only this one; empty means all.
+        """
+        names = [f"LEASE_STATE_{state.upper()}" for state in states]
+        request = pb.ListLeasesRequest(states=names, cluster=cluster, page_size=page_size)
+        while True:
+            page = await self.unary("AdminService/ListLeases", request, pb.ListLeasesResponse)
+            for lease in page.leases:
+                yield lease
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def write_off(self, lease_id: str, *, reason: str) -> pb.Lease:
+        """Vouch that nothing of a LOST lease runs any more, and return it ended.
+
+        Args:
+            reason: who has made sure, and how; kept for ever.
+        """
+        request = pb.WriteOffLeaseRequest(lease_id=lease_id, reason=reason)
+        answer = await self.unary("AdminService/WriteOffLease", request, pb.WriteOffLeaseResponse, repeatable=False)
+        return answer.lease
+
+    async def rounds(self, *, busy_only: bool = False, page_size: int = 50) -> AsyncGenerator[pb.Round, None]:
+        """Yield reports of rounds, newest first; `busy_only` leaves out those with nothing to do."""
+        request = pb.ListRoundsRequest(page_size=page_size, busy_only=busy_only)
+        while True:
+            page = await self.unary("AdminService/ListRounds", request, pb.ListRoundsResponse)
+            for report in page.rounds:
+                yield report
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def round(self, number: int = 0) -> pb.GetRoundResponse:
+        """Return one round's report with its refusals; 0 means the last round."""
+        return await self.unary("AdminService/GetRound", pb.GetRoundRequest(round=number), pb.GetRoundResponse)
+
+    async def round_record(self, number: int = 0) -> RoundRecord:
+        """Return what is needed to replay a round; 0 means the last one. A broken transfer starts again."""
+        patience = self.patience()
+        while True:
+            request = pb.GetRoundRecordRequest(round=number)
+            call = self.server_stream("AdminService/GetRoundRecord", request, pb.GetRoundRecordResponse)
+            snapshot, plan, policy_json = bytearray(), bytearray(), ""
+            try:
+                async for message in call:
+                    snapshot += message.snapshot
+                    plan += message.plan
+                    policy_json = message.policy_json or policy_json
+                return RoundRecord(bytes(snapshot), bytes(plan), policy_json)
+            except grpc.aio.AioRpcError as error:
+                broken = from_call(error)
+            finally:
+                call.cancel()
+            await self.pause_or_raise(broken, patience)
+
+    async def create_key(self, role: RoleName, subject: str = "", *, note: str = "") -> pb.CreateKeyResponse:
+        """Make an API key; its secret is shown this once.
+
+        Args:
+            subject: the city or cluster it is for; empty for operator and observer.
+        """
+        request = pb.CreateKeyRequest(role=f"ROLE_{role.upper()}", subject=subject, note=note)
+        return await self.unary("AdminService/CreateKey", request, pb.CreateKeyResponse, repeatable=False)
+
+    async def keys(self) -> list[pb.Key]:
+        """Return the keys without their secrets, newest first."""
+        return list((await self.unary("AdminService/ListKeys", pb.ListKeysRequest(), pb.ListKeysResponse)).keys)
+
+    async def revoke_key(self, key_id: str) -> None:
+        """End a key at once."""
+        await self.unary("AdminService/RevokeKey", pb.RevokeKeyRequest(key_id=key_id), pb.RevokeKeyResponse)

@@ -1,0 +1,301 @@
+"""What the broker answers, in plain Python. Each result keeps its message, with everything else, in `wire`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, Self, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from broker.client.errors import XisuanError
+from broker.wire.v1 import job_pb2, job_service_pb2
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"  # a state that this client is too old to know
+
+
+FINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+"""States that a job never leaves."""
+
+
+class EventKind(StrEnum):
+    """What can happen to a job; the final states have the same names."""
+
+    SUBMITTED = "submitted"
+    LEASED = "leased"
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    CANCEL_REQUESTED = "cancel_requested"
+    LOST = "lost"
+    FOUND = "found"
+    REQUEUED = "requeued"
+    UPDATED = "updated"
+    UNKNOWN = "unknown"  # a kind that this client is too old to know
+
+
+class EndReason(StrEnum):
+    """Why a job or one attempt of it ended."""
+
+    COMPLETED = "completed"
+    EXIT_CODE = "exit_code"
+    SIGNAL = "signal"
+    WALLTIME = "walltime"
+    CANCELLED = "cancelled"
+    START_FAILED = "start_failed"
+    LOST = "lost"
+    WRITTEN_OFF = "written_off"
+    EXPIRED = "expired"
+    VANISHED = "vanished"
+    UNKNOWN = "unknown"  # a reason that this client is too old to know
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The job is stored and survives any crash.
+
+    Attributes:
+        job_id: such as "job-42".
+        duplicate: the caller's request key had been used for the same body before, so nothing new was stored.
+    """
+
+    job_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Answer to one item of a bulk submission: either a job or an error.
+
+    Attributes:
+        index: position of the item in what was submitted, from 0.
+        request_key: its key.
+        job_id: id of the job; empty when the item was refused.
+        duplicate: the caller's key had been used for the same body before (by an earlier run, or by a call that broke).
+        error: why the item was refused; None when it was stored.
+    """
+
+    index: int
+    request_key: str
+    job_id: str
+    duplicate: bool
+    error: XisuanError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The right of one attempt to named cards.
+
+    Attributes:
+        cards: node → indices of its cards.
+        build: index of the chosen build in the job's list.
+    """
+
+    lease_id: str
+    epoch: int
+    cluster: str
+    pool: str
+    model: str
+    build: int
+    cards: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, wire: job_pb2.Placement) -> Self:
+        """Return what the message says."""
+        cards = {node.node: tuple(node.cards) for node in wire.nodes}
+        return cls(wire.lease_id, wire.epoch, wire.cluster, wire.pool, wire.model, wire.build, cards)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a job or an attempt ended."""
+
+    reason: EndReason
+    exit_code: int
+    signal: int
+    detail: str
+
+    @classmethod
+    def of(cls, wire: job_pb2.End) -> Self:
+        """Return what the message says."""
+        reason = named(EndReason, job_pb2.EndReason.Name, "END_REASON_", wire.reason)
+        return cls(reason, wire.exit_code, wire.signal, wire.detail)
+
+    def __str__(self) -> str:
+        told = {EndReason.EXIT_CODE: f"exit code {self.exit_code}", EndReason.SIGNAL: f"signal {self.signal}"}
+        return told.get(self.reason, self.reason.replace("_", " ")) + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the broker knows it; times are aware UTC."""
+
+    job_id: str
+    city: str
+    name: str
+    state: JobState
+    attempt: int
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    cancel_requested: bool
+    waiting_reason: str
+    placement: Placement | None
+    end: End | None
+    wire: job_pb2.Job = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, wire: job_pb2.Job) -> Self:
+        """Return what the message says."""
+        return cls(
+            job_id=wire.job_id,
+            city=wire.city,
+            name=wire.spec.name,
+            state=named(JobState, job_pb2.JobState.Name, "JOB_STATE_", wire.state),
+            attempt=wire.attempt,
+            submitted_at=moment(wire.submitted_at),
+            started_at=moment(wire.started_at) if wire.HasField("started_at") else None,
+            ended_at=moment(wire.ended_at) if wire.HasField("ended_at") else None,
+            cancel_requested=wire.cancel_requested,
+            waiting_reason=wire.waiting_reason,
+            placement=Placement.of(wire.placement) if wire.HasField("placement") else None,
+            end=End.of(wire.end) if wire.HasField("end") else None,
+            wire=wire,
+        )
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.state in FINAL
+
+    def __str__(self) -> str:
+        where = f" on {self.placement.cluster}/{self.placement.pool}" if self.placement else ""
+        why = f" ({self.end})" if self.end else f" ({self.waiting_reason})" if self.waiting_reason else ""
+        return f"{self.job_id} {self.name!r}: {self.state}{where}{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one job, numbered in its city's gap-free sequence."""
+
+    cursor: int
+    job_id: str
+    kind: EventKind
+    at: datetime
+    attempt: int
+    placement: Placement | None
+    end: End | None
+    wire: job_service_pb2.JobEvent = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, wire: job_service_pb2.JobEvent) -> Self:
+        """Return what the message says."""
+        return cls(
+            cursor=wire.cursor,
+            job_id=wire.job_id,
+            kind=named(EventKind, job_service_pb2.JobEventKind.Name, "JOB_EVENT_KIND_", wire.kind),
+            at=moment(wire.at),
+            attempt=wire.attempt,
+            placement=Placement.of(wire.placement) if wire.HasField("placement") else None,
+            end=End.of(wire.end) if wire.HasField("end") else None,
+            wire=wire,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one pool says to one job: a stable reason ("FITS" when it would fit now), and a sentence for people.
+
+    Attributes:
+        build: index of the build that was judged; None when none matches.
+        cards_short: how many more free cards it would need there now; 0 when that is not the reason.
+        clearing_micro_yuan_per_pflops_hour: what the last round cleared at for this job there; None when unknown.
+    """
+
+    cluster: str
+    pool: str
+    hub: str
+    model: str
+    reason: str
+    build: int | None
+    cards_short: int
+    clearing_micro_yuan_per_pflops_hour: int | None
+    detail: str
+
+    @classmethod
+    def of(cls, wire: job_service_pb2.PoolVerdict) -> Self:
+        """Return what the message says."""
+        return cls(
+            cluster=wire.cluster,
+            pool=wire.pool,
+            hub=wire.hub,
+            model=wire.model,
+            reason=wire.reason,
+            build=None if wire.build < 0 else wire.build,
+            cards_short=wire.cards_short,
+            clearing_micro_yuan_per_pflops_hour=wire.clearing_micro_yuan_per_pflops_hour or None,
+            detail=wire.detail,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job waits, or what its choices are: one verdict for each pool, the nearest to starting first.
+
+    Attributes:
+        round: the round whose prices were used; None when there was none yet.
+    """
+
+    job: Job
+    verdicts: tuple[Verdict, ...]
+    round: int | None
+    summary: str
+    wire: job_service_pb2.ExplainJobResponse = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, wire: job_service_pb2.ExplainJobResponse) -> Self:
+        """Return what the message says."""
+        verdicts = tuple(Verdict.of(v) for v in wire.verdicts)
+        return cls(Job.of(wire.job), verdicts, wire.round or None, wire.summary, wire)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledSet:
+    """How many jobs the cancellation of a set touched.
+
+    Attributes:
+        cancelled: jobs that were cancelled at once.
+        cancel_requested: placed jobs whose agents were asked to stop them.
+    """
+
+    cancelled: int
+    cancel_requested: int
+
+
+Named = TypeVar("Named", bound=StrEnum)
+
+
+def named(kind: type[Named], name_of: Callable[[int], str], prefix: str, number: int) -> Named:
+    """Return the word for a number of a wire enum; UNKNOWN for numbers that a newer broker has added."""
+    try:
+        return kind(name_of(number).removeprefix(prefix).lower())
+    except ValueError:
+        return kind("unknown")
+
+
+def moment(at: Timestamp) -> datetime:
+    """Return a time as aware UTC."""
+    return at.ToDatetime(tzinfo=UTC)

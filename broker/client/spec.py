@@ -1,0 +1,157 @@
+"""What a city asks for, in plain Python. Field meanings and limits are those of `broker/wire/v1/job.proto`."""
+
+import unicodedata
+from datetime import UTC
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from broker.ids import SLUG
+from broker.wire.v1 import job_pb2
+
+SPEED_REFERENCE_PPM: Final = 1_000_000
+"""Speed of a build that is as fast as the job's reference."""
+
+
+class PriorityClass(StrEnum):
+    """How urgent a job is. A higher class is served first and pays for it."""
+
+    DEFERRABLE = "deferrable"
+    STANDARD = "standard"
+    URGENT = "urgent"
+    EMERGENCY = "emergency"
+
+
+class WorkloadClass(StrEnum):
+    """What kind of work a job is; voucher programmes and sector reports are by these classes."""
+
+    TRAINING = "training"
+    INFERENCE = "inference"
+    SPEECH = "speech"
+    IMAGE = "image"
+    AUTONOMOUS_DRIVING = "autonomous_driving"
+    RESEARCH = "research"
+    AGRICULTURE = "agriculture"
+    INDUSTRY = "industry"
+    LOW_ALTITUDE = "low_altitude"
+    OTHER = "other"
+
+
+class IfLost(StrEnum):
+    """What happens when the agent that runs a job falls silent: wait for it, or start again elsewhere."""
+
+    HOLD = "hold"
+    RESTART = "restart"
+
+
+def _printable(text: str) -> str:
+    wrong = next((c for c in text if not c.isprintable() or unicodedata.category(c) == "Cs"), None)
+    if wrong is not None:
+        raise ValueError(f"must be printable, but holds {wrong!a}")
+    return text
+
+
+def _between(low: int, high: int) -> Any:
+    return Field(ge=low, le=high, strict=True)  # strict: neither "8" nor true nor 8.0 is a count
+
+
+Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Build(_Model):
+    """One way to run a job: a program for one software stack. The allocator picks build, pool and cards together."""
+
+    stack: Slug
+    """Software stack as the catalogue names it: cuda, cann, neuware, dtk, musa, maca, xpu, topsrider, corex, ..."""
+    command: Annotated[list[str], Field(min_length=1, max_length=256)]
+    """Program and arguments; run without a shell. 64 KiB together."""
+    models: Annotated[list[Slug], Field(max_length=32)] = []
+    """Accelerator models it can run on; empty means every model of the stack."""
+    environment: Annotated[dict[str, str], Field(max_length=256)] = {}
+    """Environment variables, 128 KiB together; XISUAN_* and visible-devices variables are set by the agent."""
+    speed_ppm: Annotated[int, _between(1, 10_000_000)] = SPEED_REFERENCE_PPM
+    """How fast it is against the job's reference, in millionths: 500000 takes twice as long."""
+
+    def to_wire(self) -> job_pb2.Build:
+        """Return it as the broker wants it."""
+        return job_pb2.Build(
+            stack=self.stack,
+            models=self.models,
+            command=self.command,
+            environment=self.environment,
+            speed_ppm=self.speed_ppm,
+        )
+
+
+class JobSpec(_Model):
+    """What a city asks for: a gang of tasks that start together or not at all, and the builds it can run as.
+
+    Raises: pydantic.ValidationError (a ValueError): on construction, naming each wrong field.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
+    """A name for people; need not be unique."""
+    cards_per_task: Annotated[int, _between(1, 64)]
+    """Whole cards for each task; all cards of one task are on one node."""
+    walltime_seconds: Annotated[int, _between(1, 31_536_000)]
+    """Longest run time; the agent kills what runs longer."""
+    builds: Annotated[list[Build], Field(min_length=1, max_length=16)]
+    """Builds in order of preference among equals; each stack at most once."""
+    tasks: Annotated[int, _between(1, 10_000)] = 1
+    """Tasks of the gang."""
+    job_set: Annotated[str, StringConstraints(pattern=f"^({SLUG.pattern})?$")] = ""
+    """Group of jobs that can be listed and cancelled together; a slug or empty."""
+    cpu_milli_per_task: Annotated[int, _between(0, 1_000_000)] = 0
+    """CPU for each task, in thousandths of a core."""
+    memory_mib_per_task: Annotated[int, _between(0, 16_777_216)] = 0
+    """Memory for each task in MiB."""
+    priority: PriorityClass = PriorityClass.STANDARD
+    """How urgent it is; emergency is for operators only."""
+    workload_class: WorkloadClass = WorkloadClass.OTHER
+    """What kind of work it is."""
+    allowed_hubs: Annotated[list[Slug], Field(max_length=32)] = []
+    """Hubs where it may run; empty means every hub."""
+    round_trip_micros_max: Annotated[int, _between(0, 10_000_000)] = 0
+    """Longest acceptable round trip between the city and the hub in microseconds; 0 means no limit."""
+    ceiling_micro_yuan_per_pflops_hour: Annotated[int, _between(0, 10**12)] = 0
+    """The most the city pays for one FP16 PFLOPS for one hour, in micro-yuan; 0 means the city's standard ceiling."""
+    start_by: AwareDatetime | None = None
+    """The job expires when it still waits then; a time with its zone, within 366 days."""
+    if_lost: IfLost = IfLost.HOLD
+    """What happens when its agent falls silent."""
+    attempts_max: Annotated[int, _between(1, 10)] = 1
+    """How often it may be started when it fails by itself."""
+    grace_seconds: Annotated[int, _between(0, 3600)] = 0
+    """Time between the first signal (TERM) and the kill when it is cancelled or at its walltime."""
+
+    def to_wire(self) -> job_pb2.JobSpec:
+        """Return it as the broker wants it."""
+        wire = job_pb2.JobSpec(
+            name=self.name,
+            job_set=self.job_set,
+            tasks=self.tasks,
+            cards_per_task=self.cards_per_task,
+            cpu_milli_per_task=self.cpu_milli_per_task,
+            memory_mib_per_task=self.memory_mib_per_task,
+            walltime_seconds=self.walltime_seconds,
+            priority=f"PRIORITY_CLASS_{self.priority.name}",
+            workload_class=f"WORKLOAD_CLASS_{self.workload_class.name}",
+            builds=[build.to_wire() for build in self.builds],
+            allowed_hubs=self.allowed_hubs,
+            round_trip_micros_max=self.round_trip_micros_max,
+            ceiling_micro_yuan_per_pflops_hour=self.ceiling_micro_yuan_per_pflops_hour,
+            if_lost=f"IF_LOST_{self.if_lost.name}",
+            attempts_max=self.attempts_max,
+            grace_seconds=self.grace_seconds,
+        )
+        if self.start_by is not None:
+            at = Timestamp()
+            at.FromDatetime(self.start_by.astimezone(UTC))
+            wire.start_by.CopyFrom(at)
+        return wire
