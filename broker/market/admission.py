@@ -1,4 +1,4 @@
-"""Judge a job against the catalogue before it is stored: does it name things that exist, could any pool ever hold it?"""
+"""Judge a job by the catalogue before it is stored: does it name things that exist, could any pool ever hold it?"""
 
 import difflib
 from collections.abc import Collection, Iterator

@@ -32,7 +32,9 @@ class Catalogues:
                 began = asyncio.get_running_loop().time()
                 async with self._database.hub() as tx:
                     view = await catalogue_view.read(tx)
-                self._current, self._read_at = Catalogue(view), began
+                if view != self._current.view:
+                    self._current = Catalogue(view)
+                self._read_at = began
             return self._current
 
     def _age(self) -> float:

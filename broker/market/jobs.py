@@ -1,0 +1,236 @@
+"""What callers do with jobs: submit, look, cancel, change. One transaction each, in the role that the key allows."""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from broker.caller import Caller, Role
+from broker.errors import BrokerError, FieldProblem, IdempotencyConflict, RoleRefused, invalid
+from broker.ids import JobId, job_text
+from broker.job import Job, JobSpec, PriorityClass
+from broker.lifecycle import JOB_FINAL, JobState
+from broker.market import access
+from broker.market.catalogue import REFUSAL_FRESH_SECONDS, Catalogues
+from broker.market.intake import Intake, Outcome
+from broker.store import jobs, submissions
+from broker.store.catalogue_view import City
+from broker.store.database import Database
+from broker.store.jobs import CancelledSet
+from broker.store.submissions import Submitted
+
+PARCEL_JOBS_MAX: Final = 500
+"""Jobs that are checked in one go, and stored while others get their turn."""
+
+PAGE_JOBS: Final = 100
+PAGE_JOBS_MAX: Final = 1000
+CANCEL_JOBS_MAX: Final = 5000
+"""Jobs that one transaction cancels: more would lock out rounds for too long."""
+
+_PAGE_TOKEN: Final = re.compile(r"before-([1-9][0-9]{0,17})")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The job is stored; `duplicate` when it had been there before, under the same key with the same body."""
+
+    job: JobId
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, newest first, and the token of the next page; it is empty on the last one."""
+
+    jobs: tuple[Job, ...]
+    next_page_token: str
+
+
+class Jobs:
+    """The use cases of JobService that are about jobs."""
+
+    def __init__(
+        self,
+        database: Database,
+        catalogues: Catalogues,
+        *,
+        wake: Callable[[], None],
+        stop_wanted: Callable[[str], None],
+    ) -> None:
+        """Work on `database`.
+
+        Args:
+            wake: called after jobs were stored or changed: rounds and the numbering of events have work.
+            stop_wanted: called with each cluster whose agent has a job to stop now.
+        """
+        self._database = database
+        self._catalogues = catalogues
+        self._intake = Intake(database, stored=wake)
+        self._wake = wake
+        self._stop_wanted = stop_wanted
+
+    async def city_to_change(self, caller: Caller, named: str) -> City:
+        """Return the city that the caller submits for, with its limits and its standard ceiling.
+
+        Raise RoleRefused, InvalidRequest when an operator names none, CityNotFound.
+        """
+        city = access.city_to_change(caller, named)
+        catalogue = await self._catalogues.current()
+        if city not in catalogue.view.cities:
+            catalogue = await self._catalogues.current(REFUSAL_FRESH_SECONDS)
+        return catalogue.city(city)
+
+    async def submit(self, caller: Caller, city: str, request_key: str, spec: JobSpec, now: datetime) -> Receipt:
+        """Store the job, once for each request key.
+
+        Raise RoleRefused, CityNotFound, InvalidRequest, NoPoolCanHold, TooManyPending, IdempotencyConflict.
+        """
+        [outcome] = await self.submit_many(caller, city, [(request_key, spec)], now)
+        if isinstance(outcome, BrokerError):
+            raise outcome
+        return outcome
+
+    async def submit_many(
+        self, caller: Caller, city: str, items: Sequence[tuple[str, JobSpec]], now: datetime
+    ) -> list[Receipt | BrokerError]:
+        """Store those jobs that can be accepted and return what became of each, in the order given.
+
+        Raise RoleRefused or CityNotFound for the whole; what is wrong with one item is that item's outcome.
+        """
+        found = await self.city_to_change(caller, city)
+        outcomes: list[Receipt | BrokerError] = []
+        for start in range(0, len(items), PARCEL_JOBS_MAX):
+            outcomes += await self._submit_parcel(caller, found, items[start : start + PARCEL_JOBS_MAX], now)
+        return outcomes
+
+    async def _submit_parcel(
+        self, caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]], now: datetime
+    ) -> list[Receipt | BrokerError]:
+        objections = [await self._objection(caller, spec) for _, spec in items]
+        accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
+        drafts = [submissions.draft(key, spec) for key, spec in accepted]
+        stored = iter(await self._intake.put(city, drafts, now) if drafts else [])
+        return [
+            objection if objection is not None else _receipt(key, next(stored))
+            for (key, _), objection in zip(items, objections, strict=True)
+        ]
+
+    async def _objection(self, caller: Caller, spec: JobSpec) -> BrokerError | None:
+        if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
+            return _emergency_refused(caller)
+        objection = (await self._catalogues.current()).objection(spec)
+        if objection is None:
+            return None
+        return (await self._catalogues.current(REFUSAL_FRESH_SECONDS)).objection(spec)
+
+    async def get(self, caller: Caller, job: JobId) -> Job:
+        """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""
+        async with access.transaction_of(self._database, caller) as tx:
+            return await jobs.get(tx, job)
+
+    async def list_page(
+        self,
+        caller: Caller,
+        *,
+        city: str = "",
+        states: Collection[JobState] = (),
+        job_set: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page:
+        """Return jobs, newest first; an empty filter lets everything pass, `page_size` 0 means 100.
+
+        Raise InvalidRequest for a wrong page, RoleRefused for a foreign city.
+        """
+        if not 0 <= page_size <= PAGE_JOBS_MAX:
+            raise invalid("page_size", f"must be 0 (for {PAGE_JOBS}) to {PAGE_JOBS_MAX}")
+        size = page_size or PAGE_JOBS
+        before = _parse_token(page_token)
+        seen = access.city_to_read(caller, city)
+        async with access.transaction_of(self._database, caller) as tx:
+            found = await jobs.list_page(tx, limit=size + 1, city=seen, states=states, job_set=job_set, before=before)
+        page = tuple(found[:size])
+        return Page(page, f"before-{page[-1].job}" if len(found) > size else "")
+
+    async def cancel(self, caller: Caller, job: JobId, now: datetime) -> Job:
+        """Cancel the job and return it: final when it waited, else with `cancel_requested_at` until its agent confirms.
+
+        Repeating it, or cancelling a final job, changes nothing. Raise JobNotFound, RoleRefused.
+        """
+        access.may_change(caller)
+        async with access.transaction_of(self._database, caller) as tx:
+            found = await jobs.cancel(tx, job, now)
+        if found.state not in JOB_FINAL and found.placement is not None:
+            self._stop_wanted(found.placement.cluster)
+        self._wake()
+        return found
+
+    async def cancel_set(
+        self, caller: Caller, city: str, job_set: str, now: datetime, *, dry_run: bool = False
+    ) -> CancelledSet:
+        """Cancel all jobs of the set that are not final and not being cancelled, or only count them.
+
+        A large set takes several transactions; when one of them fails, repeating the call does the rest.
+        Raise RoleRefused, CityNotFound, InvalidRequest when the set or (by an operator) the city is not named.
+        """
+        if not job_set:
+            raise invalid("job_set", "name the set whose jobs are to be cancelled")
+        named = (await self.city_to_change(caller, city)).city
+        if dry_run:
+            async with self._database.city(named) as tx:
+                return await jobs.count_set(tx, named, job_set)
+        total = CancelledSet(0, 0)
+        while True:
+            async with self._database.city(named) as tx:
+                part = await jobs.cancel_set(tx, named, job_set, now, CANCEL_JOBS_MAX)
+            for cluster in part.clusters:
+                self._stop_wanted(cluster)
+            if part.cancelled + part.cancel_requested == 0:
+                return total
+            self._wake()
+            total = CancelledSet(
+                total.cancelled + part.cancelled,
+                total.cancel_requested + part.cancel_requested,
+                total.clusters | part.clusters,
+            )
+
+    async def update_priority(self, caller: Caller, job: JobId, priority: PriorityClass, now: datetime) -> Job:
+        """Change the class of a waiting job and return it; operators only for EMERGENCY.
+
+        Raise JobNotFound, JobNotWaiting, RoleRefused.
+        """
+        access.may_change(caller)
+        if priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
+            raise _emergency_refused(caller)
+        async with access.transaction_of(self._database, caller) as tx:
+            found = await jobs.update_priority(tx, job, priority, now)
+        self._wake()
+        return found
+
+
+def _receipt(request_key: str, outcome: Outcome) -> Receipt | BrokerError:
+    if not isinstance(outcome, Submitted):
+        return outcome
+    if outcome.conflict is None:
+        return Receipt(outcome.job, outcome.duplicate)
+    job = job_text(outcome.job)
+    return IdempotencyConflict(
+        fields=[FieldProblem(path, f"differs from {job}, which has this request key") for path in outcome.conflict],
+        request_key=request_key,
+        job=job,
+        differs=", ".join(outcome.conflict),
+    )
+
+
+def _emergency_refused(caller: Caller) -> RoleRefused:
+    return RoleRefused(role=caller.role, needed="priority emergency is given by operators, choose urgent or ask them")
+
+
+def _parse_token(token: str) -> JobId | None:
+    if not token:
+        return None
+    found = _PAGE_TOKEN.fullmatch(token)
+    if found is None:
+        raise invalid("page_token", "must be the next_page_token of the page before, or empty for the first page")
+    return JobId(int(found[1]))

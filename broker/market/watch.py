@@ -1,0 +1,125 @@
+"""Follow a city's events: pages from the table, and between them a wait for the pulse of the numbering loop.
+
+However many watch, a process asks the database for news with one query: `Pulses` hears at once what its own numbering
+loop does, and asks twice a second for what another broker process has numbered.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from broker.caller import Caller
+from broker.errors import CursorInFuture, DatabaseUnavailable, invalid
+from broker.job import Event
+from broker.market import access
+from broker.store import events
+from broker.store.database import Database
+
+PAGE_EVENTS_MAX: Final = 500
+POLL_SECONDS: Final = 0.5
+IDLE_SECONDS_MAX: Final = 86_400
+
+_log = structlog.get_logger(__name__)
+
+
+class Pulses:
+    """Knows the last cursors of the cities that are watched, and wakes who waits for more."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._last: dict[str, int] = {}
+        self._bells: dict[str, asyncio.Event] = {}
+        self._watchers: Counter[str] = Counter()
+        self._poller: asyncio.Task[None] | None = None
+
+    def announce(self, last: Mapping[str, int]) -> None:
+        """Tell that events up to these cursors can be read now. Called by the numbering loop after its commit."""
+        for city, cursor in last.items():
+            if city in self._watchers and cursor > self._last.get(city, 0):
+                self._last[city] = cursor
+                self._bells[city].set()
+
+    @contextmanager
+    def watching(self, city: str) -> Iterator[None]:
+        """Keep an eye on the city for as long as the block runs."""
+        self._watchers[city] += 1
+        self._bells.setdefault(city, asyncio.Event())
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll(), name="watch-poller")
+        try:
+            yield
+        finally:
+            self._watchers[city] -= 1
+            if not self._watchers[city]:
+                del self._watchers[city], self._bells[city]
+                self._last.pop(city, None)
+            if not self._watchers and self._poller is not None:
+                self._poller.cancel()
+                self._poller = None
+
+    async def beyond(self, city: str, cursor: int, seconds: float | None) -> bool:
+        """Wait until the city has events beyond the cursor; False when that takes longer than `seconds`.
+
+        Only inside `watching`; None waits for ever.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while self._last.get(city, 0) <= cursor:
+                    # Whoever waits holds the bell it waits for; the next one to wait hangs up a new one.
+                    if self._bells[city].is_set():
+                        self._bells[city] = asyncio.Event()
+                    await self._bells[city].wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                async with self._database.hub() as tx:
+                    self.announce(await events.last_of(tx, list(self._watchers)))
+            except DatabaseUnavailable:
+                pass  # whoever reads meets it, too, and tells the caller
+            except Exception:
+                _log.exception("cannot ask for news of other broker processes")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+class Watch:
+    """The use case behind WatchJobs."""
+
+    def __init__(self, database: Database, pulses: Pulses) -> None:
+        self._database = database
+        self._pulses = pulses
+
+    async def follow(
+        self, caller: Caller, city: str, after_cursor: int, idle_seconds_max: int = 0
+    ) -> AsyncGenerator[list[Event], None]:
+        """Yield the events beyond `after_cursor` and whatever happens from then on, in order, 1 to 500 at a time.
+
+        Ends after `idle_seconds_max` without an event; 0 means never.
+        Raise RoleRefused, InvalidRequest, CursorInFuture; DatabaseUnavailable at any time: resume from the last cursor.
+        """
+        watched = access.one_city_to_read(caller, city)
+        if not 0 <= idle_seconds_max <= IDLE_SECONDS_MAX:
+            raise invalid("idle_seconds_max", f"must be 0 (for ever) to {IDLE_SECONDS_MAX}")
+        async with access.transaction_of(self._database, caller) as tx:
+            last = await events.last(tx, watched)
+        if after_cursor > last:
+            raise CursorInFuture(cursor=after_cursor, last=last, city=watched)
+        cursor = after_cursor
+        with self._pulses.watching(watched):
+            while True:
+                async with access.transaction_of(self._database, caller) as tx:
+                    page = await events.read(tx, watched, cursor, PAGE_EVENTS_MAX)
+                if page:
+                    cursor = page[-1].cursor
+                    yield page
+                if len(page) < PAGE_EVENTS_MAX and not await self._pulses.beyond(
+                    watched, cursor, idle_seconds_max or None
+                ):
+                    return
