@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -196,6 +196,19 @@ class Snapshot:
         large = np.flatnonzero(self.shape_tasks * self.shape_cards_per_task > GANG_CARDS_MAX)
         if large.size:
             raise BadSnapshot("shape_tasks", f"shape {large[0]} asks for more than {GANG_CARDS_MAX} cards")
+
+    def of_one_job(self, job: int) -> Snapshot:
+        """Return the same world with this job alone in it, as job 0 of shape 0."""
+        shape = int(self.job_shape[job])
+        builds = slice(int(self.build_start[shape]), int(self.build_start[shape + 1]))
+        rows = {"job": slice(job, job + 1), "shape": slice(shape, shape + 1), "build": builds}
+        changes: dict[str, Any] = {
+            field.name: getattr(self, field.name)[rows[prefix]]
+            for field in fields(self)
+            if (prefix := field.name.split("_", 1)[0]) in rows
+        }
+        changes |= {"job_shape": [0], "build_start": [0, builds.stop - builds.start]}
+        return replace(self, **changes)
 
     def to_bytes(self) -> bytes:
         """Return the snapshot as an uncompressed .npz file: the same snapshot gives the same bytes."""
