@@ -1,0 +1,187 @@
+"""Hubs, accelerator models, cities and clusters as rows: read whole, written row by row, never removed."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, LiteralString, TypeVar
+
+from broker.store.database import Connection
+from broker.worlds.catalogue import CapacityRow, Catalogue, CityRow, ClusterRow, HubRow, ModelRow, RoundTripRow, Row
+
+R = TypeVar("R", HubRow, ModelRow, CityRow, ClusterRow)
+
+_LOCK_KEY: Final = 0x776F726C64  # "world"
+ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1)"
+
+
+async def lock(tx: Connection) -> None:
+    """Let only this transaction compare and write the catalogue until it ends."""
+    await tx.execute(ONE_AT_A_TIME, _LOCK_KEY)
+
+
+HUBS: Final[LiteralString] = "SELECT hub, title, power_kilowatts_max, pue_milli FROM hubs ORDER BY hub"
+CAPACITY: Final[LiteralString] = """
+    SELECT hub, date, fp16_milli_pflops, cards, racks, planned, doubtful, source FROM hub_capacity
+     ORDER BY hub, date, source COLLATE "C"
+"""
+MODELS: Final[LiteralString] = """
+    SELECT model, vendor, stack, origin, fp16_nameplate_milli_tflops, fp16_programme_milli_tflops,
+           fp16_measured_milli_tflops, memory_mib, watts, source
+      FROM accelerator_models ORDER BY model
+"""
+CITIES: Final[LiteralString] = """
+    SELECT city, title, weight_ppm, pending_jobs_max, calls_per_second_max, ceiling_micro_yuan_per_pflops_hour
+      FROM cities ORDER BY city
+"""
+ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros, source FROM round_trips ORDER BY city, hub"
+CLUSTERS: Final[LiteralString] = "SELECT cluster, hub, owner, title FROM clusters ORDER BY cluster"
+ASKS: Final[LiteralString] = "SELECT cluster, model, micro_yuan_per_card_hour FROM asks ORDER BY cluster, model"
+
+
+async def read(tx: Connection) -> Catalogue:
+    """Return the stored catalogue."""
+    capacity: dict[str, list[CapacityRow]] = {}
+    for r in await tx.fetch(CAPACITY):
+        capacity.setdefault(r["hub"], []).append(CapacityRow(*r[1:]))
+    trips: dict[str, dict[str, RoundTripRow]] = {}
+    for r in await tx.fetch(ROUND_TRIPS):
+        trips.setdefault(r["city"], {})[r["hub"]] = RoundTripRow(r["micros"], r["source"])
+    asks: dict[str, dict[str, int]] = {}
+    for r in await tx.fetch(ASKS):
+        asks.setdefault(r["cluster"], {})[r["model"]] = r["micro_yuan_per_card_hour"]
+    return Catalogue(
+        hubs={r["hub"]: HubRow(*r, tuple(capacity.get(r["hub"], ()))) for r in await tx.fetch(HUBS)},
+        models={r["model"]: ModelRow(*r) for r in await tx.fetch(MODELS)},
+        cities={r["city"]: CityRow(*r, trips.get(r["city"], {})) for r in await tx.fetch(CITIES)},
+        clusters={r["cluster"]: ClusterRow(*r, asks.get(r["cluster"], {})) for r in await tx.fetch(CLUSTERS)},
+    )
+
+
+async def write(tx: Connection, rows: Sequence[Row]) -> None:
+    """Add the rows or make the stored ones equal to them, with what belongs to them: capacity, round trips, asks."""
+    await _write_hubs(tx, _of(rows, HubRow))
+    await _write_models(tx, _of(rows, ModelRow))
+    await _write_cities(tx, _of(rows, CityRow))
+    await _write_clusters(tx, _of(rows, ClusterRow))
+
+
+PUT_HUB: Final[LiteralString] = """
+    INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (hub) DO UPDATE SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max,
+                                    pue_milli = excluded.pue_milli
+"""
+FORGET_CAPACITY: Final[LiteralString] = "DELETE FROM hub_capacity WHERE hub = ANY($1)"
+PUT_CAPACITY: Final[LiteralString] = """
+    INSERT INTO hub_capacity (hub, date, fp16_milli_pflops, cards, racks, planned, doubtful, source)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+
+async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
+    await tx.executemany(PUT_HUB, [(r.hub, r.title, r.power_kilowatts_max, r.pue_milli) for r in rows])
+    await tx.execute(FORGET_CAPACITY, [r.hub for r in rows])
+    await tx.executemany(
+        PUT_CAPACITY,
+        [
+            (r.hub, c.date, c.fp16_milli_pflops, c.cards, c.racks, c.planned, c.doubtful, c.source)
+            for r in rows
+            for c in r.capacity
+        ],
+    )
+
+
+PUT_MODEL: Final[LiteralString] = """
+    INSERT INTO accelerator_models (model, vendor, stack, origin, fp16_nameplate_milli_tflops,
+                                    fp16_programme_milli_tflops, fp16_measured_milli_tflops, memory_mib, watts, source)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (model) DO UPDATE
+       SET vendor = excluded.vendor, stack = excluded.stack, origin = excluded.origin,
+           fp16_nameplate_milli_tflops = excluded.fp16_nameplate_milli_tflops,
+           fp16_programme_milli_tflops = excluded.fp16_programme_milli_tflops,
+           fp16_measured_milli_tflops = excluded.fp16_measured_milli_tflops,
+           memory_mib = excluded.memory_mib, watts = excluded.watts, source = excluded.source
+"""
+
+
+async def _write_models(tx: Connection, rows: Sequence[ModelRow]) -> None:
+    await tx.executemany(
+        PUT_MODEL,
+        [
+            (
+                r.model,
+                r.vendor,
+                r.stack,
+                r.origin,
+                r.fp16_nameplate_milli_tflops,
+                r.fp16_programme_milli_tflops,
+                r.fp16_measured_milli_tflops,
+                r.memory_mib,
+                r.watts,
+                r.source,
+            )
+            for r in rows
+        ],
+    )
+
+
+PUT_CITY: Final[LiteralString] = """
+    INSERT INTO cities (city, title, weight_ppm, pending_jobs_max, calls_per_second_max,
+                        ceiling_micro_yuan_per_pflops_hour)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (city) DO UPDATE
+       SET title = excluded.title, weight_ppm = excluded.weight_ppm, pending_jobs_max = excluded.pending_jobs_max,
+           calls_per_second_max = excluded.calls_per_second_max,
+           ceiling_micro_yuan_per_pflops_hour = excluded.ceiling_micro_yuan_per_pflops_hour
+"""
+FORGET_ROUND_TRIPS: Final[LiteralString] = "DELETE FROM round_trips WHERE city = ANY($1)"
+PUT_ROUND_TRIP: Final[LiteralString] = """
+    INSERT INTO round_trips (city, hub, micros, source) VALUES ($1, $2, $3, $4)
+"""
+
+
+async def _write_cities(tx: Connection, rows: Sequence[CityRow]) -> None:
+    await tx.executemany(
+        PUT_CITY,
+        [
+            (
+                r.city,
+                r.title,
+                r.weight_ppm,
+                r.pending_jobs_max,
+                r.calls_per_second_max,
+                r.ceiling_micro_yuan_per_pflops_hour,
+            )
+            for r in rows
+        ],
+    )
+    await tx.execute(FORGET_ROUND_TRIPS, [r.city for r in rows])
+    trips = [(r.city, hub, trip.micros, trip.source) for r in rows for hub, trip in r.round_trips.items()]
+    await tx.executemany(PUT_ROUND_TRIP, trips)
+
+
+PUT_CLUSTER: Final[LiteralString] = """
+    INSERT INTO clusters (cluster, hub, owner, title) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (cluster) DO UPDATE SET hub = excluded.hub, owner = excluded.owner, title = excluded.title
+"""
+FORGET_ASKS: Final[LiteralString] = "DELETE FROM asks WHERE cluster = ANY($1)"
+PUT_ASK: Final[LiteralString] = """
+    INSERT INTO asks (cluster, model, micro_yuan_per_card_hour) VALUES ($1, $2, $3)
+"""
+
+
+async def _write_clusters(tx: Connection, rows: Sequence[ClusterRow]) -> None:
+    await tx.executemany(PUT_CLUSTER, [(r.cluster, r.hub, r.owner, r.title) for r in rows])
+    await tx.execute(FORGET_ASKS, [r.cluster for r in rows])
+    await tx.executemany(PUT_ASK, [(r.cluster, model, ask) for r in rows for model, ask in r.asks.items()])
+
+
+BUSY: Final[LiteralString] = """
+    SELECT DISTINCT cluster FROM leases WHERE cluster = ANY($1) AND state <> 'ended' ORDER BY cluster
+"""
+
+
+async def busy(tx: Connection, clusters: Sequence[str]) -> list[str]:
+    """Return those of the clusters where leases live."""
+    return [r["cluster"] for r in await tx.fetch(BUSY, clusters)]
+
+
+def _of(rows: Iterable[Row], kind: type[R]) -> list[R]:
+    return [row for row in rows if isinstance(row, kind)]

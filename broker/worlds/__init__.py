@@ -1,0 +1,1 @@
+"""Worlds: validated documents that say which hubs, accelerator models, clusters and cities there are."""

@@ -1,0 +1,300 @@
+"""What a world document may say. Every figure names its source; a source has a date; doubt is written down.
+
+Figures are integers in the unit that their name ends with. A figure without a public source says so: its source's
+text begins with "assumed", and then it must be marked `doubtful`.
+"""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from broker.ids import SLUG
+
+BUNDLED_CATALOGUES: Final = ("models",)
+"""What `catalogue:` may name."""
+
+ASSUMED: Final = "assumed"
+"""How the text of a source begins that is no source."""
+
+DIFFERENCE_PERCENT: Final = 1
+"""Pools may count this much more or less than the reported capacity before the difference must be explained."""
+
+_INT32 = 2**31 - 1
+_MICRO_YUAN_MAX = 10**12
+
+Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$", strict=True)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=512, strict=True)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strict=True)]
+Natural = Annotated[int, Field(strict=True, ge=0, le=10**15)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=10**15)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class Entry(BaseModel):
+    """Base of everything in a world: unknown keys are refused with a suggestion, text is printable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise PydanticCustomError(
+                "not_a_mapping", "must be a mapping with keys: {keys}", {"keys": _listed(cls.model_fields)}
+            )
+        for key in values:
+            if key not in cls.model_fields:
+                near = get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.5)
+                way_out = f"did you mean '{near[0]}'?" if near else f"allowed are {_listed(cls.model_fields)}"
+                raise PydanticCustomError(
+                    "unknown_key", "unknown key: {way_out}", {"key": str(key)[:64], "way_out": way_out}
+                )
+        return values
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _printable(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isprintable():
+            raise PydanticCustomError("not_printable", "must be printable text on one line")
+        return value
+
+
+class Source(Entry):
+    """Where figures are from."""
+
+    text: Annotated[Text, Field(description="Who said it and where. Begins with 'assumed' when nobody did.")]
+    date: Annotated[datetime.date, Field(description="When it was published.")]
+    address: Annotated[Text | None, Field(description="Address of the page.")] = None
+
+    @property
+    def assumed(self) -> bool:
+        """Whether nobody has said it and it is an assumption."""
+        return self.text.startswith(ASSUMED)
+
+
+class Title(Entry):
+    """A name for people."""
+
+    zh: Annotated[Word, Field(description="In Chinese.")]
+    en: Annotated[Word, Field(description="In English.")]
+
+    def __str__(self) -> str:
+        return f"{self.zh} {self.en}"
+
+
+class Sourced(Entry):
+    """Anything that says where it is from."""
+
+    source: Annotated[Slug, Field(description="Key in `sources`.")]
+    doubtful: Annotated[Flag, Field(description="Assumed, in doubt, or sources disagree.")] = False
+    note: Annotated[Text | None, Field(description="What should be known about it.")] = None
+
+
+class Figure(Sourced):
+    """A number with its source."""
+
+    value: Annotated[Natural, Field(description="In the unit that the figure's name ends with.")]
+
+
+class Capacity(Sourced):
+    """Capacity as it was reported or planned. What was not reported is left out."""
+
+    date: Annotated[datetime.date, Field(description="The day that it holds for.")]
+    fp16_milli_pflops: Annotated[Natural, Field(description="FP16 PFLOPS, in thousandths.")] = 0
+    cards: Annotated[Natural, Field(description="Accelerator cards.")] = 0
+    racks: Annotated[Natural, Field(description="Standard racks of 2.5 kW.")] = 0
+    planned: Annotated[Flag, Field(description="Announced, not yet there.")] = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.fp16_milli_pflops or self.cards or self.racks):
+            raise PydanticCustomError("no_figure", "give at least one of fp16_milli_pflops, cards, racks")
+        return self
+
+
+class Hub(Entry):
+    """A park of data centres."""
+
+    hub: Slug
+    title: Title
+    power_kilowatts_max: Annotated[Figure | None, Field(description="Power that may be used.")] = None
+    pue_milli: Annotated[
+        Figure | None, Field(description="Power usage effectiveness in thousandths, at least 1000.")
+    ] = None
+    data_centres: Annotated[Figure | None, Field(description="How many data centres it has.")] = None
+    capacity: Annotated[tuple[Capacity, ...], Field(max_length=256)] = ()
+    difference: Annotated[
+        Text | None, Field(description="Why its clusters' pools count more or less than its newest reported capacity.")
+    ] = None
+
+    @field_validator("pue_milli")
+    @classmethod
+    def _pue_at_least_one(cls, value: Figure | None) -> Figure | None:
+        if value is not None and not 1000 <= value.value <= 10_000:
+            raise PydanticCustomError("pue", "value must be 1000 to 10000: 1200 is a PUE of 1.2")
+        return value
+
+
+class AcceleratorModel(Entry):
+    """An accelerator. Three FP16 figures, because they differ by up to three times."""
+
+    model: Slug
+    vendor: Word
+    stack: Annotated[Slug, Field(description="Software stack that its builds are made for.")]
+    origin: Literal["domestic", "foreign"]
+    fp16_nameplate_milli_tflops: Annotated[Figure | None, Field(description="Dense FP16 by the data sheet.")] = None
+    fp16_programme_milli_tflops: Annotated[Figure, Field(description="What the programme counts for one card.")]
+    fp16_measured_milli_tflops: Annotated[Figure | None, Field(description="Measured matrix product.")] = None
+    memory_mib: Annotated[Figure | None, Field(description="Card memory.")] = None
+    watts: Annotated[Figure | None, Field(description="Power of one card.")] = None
+    note: Text | None = None
+
+    @field_validator("fp16_programme_milli_tflops")
+    @classmethod
+    def _counts(cls, value: Figure) -> Figure:
+        if value.value < 1:
+            raise PydanticCustomError(
+                "programme", "value must be at least 1: a card that counts nothing cannot be priced"
+            )
+        return value
+
+    @field_validator("watts")
+    @classmethod
+    def _fits(cls, value: Figure | None) -> Figure | None:
+        if value is not None and value.value > _INT32:
+            raise PydanticCustomError("watts", "value must be at most 2147483647 watts")
+        return value
+
+
+class Pool(Sourced):
+    """Equal nodes that a cluster has or is to have. Free cards are what its agent measures; this is the plan."""
+
+    pool: Slug
+    model: Slug
+    nodes: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    cards_per_node: Annotated[int, Field(strict=True, ge=1, le=64)]
+    cpu_milli_per_node: Annotated[int, Field(strict=True, ge=0, le=_INT32)]
+    memory_mib_per_node: Annotated[int, Field(strict=True, ge=0, le=_INT32)]
+
+    @property
+    def cards(self) -> int:
+        """Cards of all its nodes."""
+        return self.nodes * self.cards_per_node
+
+
+class Ask(Sourced):
+    """What the owner asks."""
+
+    micro_yuan_per_card_hour: Annotated[int, Field(strict=True, ge=0, le=_MICRO_YUAN_MAX)]
+
+
+class Cluster(Entry):
+    """What one owner has in one hub."""
+
+    cluster: Slug
+    hub: Slug
+    owner: Slug
+    title: Title
+    asks: Annotated[dict[Slug, Ask], Field(description="By accelerator model.", max_length=256)] = {}
+    pools: Annotated[tuple[Pool, ...], Field(max_length=64)] = ()
+    capacity: Annotated[tuple[Capacity, ...], Field(max_length=256)] = ()
+    difference: Annotated[
+        Text | None, Field(description="Why its pools count more or less than its newest reported capacity.")
+    ] = None
+
+
+class RoundTrip(Sourced):
+    """Round trip between a city and a hub."""
+
+    micros: Annotated[int, Field(strict=True, ge=1, le=_INT32)]
+
+
+class CityTerms(Entry):
+    """What a city may do and what it pays; stated for a city or for all of them."""
+
+    weight_ppm: Annotated[int | None, Field(strict=True, ge=1, le=_INT32, description="Weight of its share.")] = None
+    pending_jobs_max: Annotated[
+        int | None, Field(strict=True, ge=0, le=_INT32, description="Most jobs that may wait at once.")
+    ] = None
+    calls_per_second_max: Annotated[int | None, Field(strict=True, ge=1, le=1_000_000)] = None
+    ceiling_micro_yuan_per_pflops_hour: Annotated[
+        Figure | None, Field(description="Most it pays for one FP16 PFLOPS-hour when a job does not say.")
+    ] = None
+
+    TERMS: ClassVar[tuple[str, ...]] = (
+        "weight_ppm",
+        "pending_jobs_max",
+        "calls_per_second_max",
+        "ceiling_micro_yuan_per_pflops_hour",
+    )
+
+    @field_validator("ceiling_micro_yuan_per_pflops_hour")
+    @classmethod
+    def _in_range(cls, value: Figure | None) -> Figure | None:
+        if value is not None and not 1 <= value.value <= _MICRO_YUAN_MAX:
+            raise PydanticCustomError("ceiling", "value must be 1 to 1000000000000 micro-yuan")
+        return value
+
+
+class City(CityTerms):
+    """A client city, the tenant."""
+
+    city: Slug
+    title: Title
+    source: Annotated[Slug, Field(description="Who says that it is a client: key in `sources`.")]
+    doubtful: Annotated[Flag, Field(description="Assumed to be a client.")] = False
+    round_trips: Annotated[dict[Slug, RoundTrip], Field(description="By hub.", max_length=64)] = {}
+
+
+class ModelCatalogue(Entry):
+    """A bundled list of accelerator models that worlds include by `catalogue:`."""
+
+    sources: Annotated[dict[Slug, Source], Field(max_length=1024)]
+    accelerator_models: Annotated[tuple[AcceleratorModel, ...], Field(max_length=256)]
+
+
+class World(Entry):
+    """Hubs, accelerator models, clusters and cities: what there is to match."""
+
+    world: Annotated[Slug, Field(description="Its name.")]
+    title: Title
+    catalogue: Annotated[
+        Literal["models"] | None, Field(description="Bundled list of accelerator models to include.")
+    ] = None
+    sources: Annotated[dict[Slug, Source], Field(max_length=1024)] = {}
+    hubs: Annotated[tuple[Hub, ...], Field(max_length=64)] = ()
+    accelerator_models: Annotated[tuple[AcceleratorModel, ...], Field(max_length=256)] = ()
+    clusters: Annotated[tuple[Cluster, ...], Field(max_length=1024)] = ()
+    city_defaults: Annotated[CityTerms, Field(description="Terms of cities that state none.")] = CityTerms()
+    cities: Annotated[tuple[City, ...], Field(max_length=1024)] = ()
+
+    def source(self, sourced: Sourced) -> Source:
+        """Return where a figure is from."""
+        return self.sources[sourced.source]
+
+    def term(self, city: City, name: str) -> Any:
+        """Return the city's own term or the default; one of `CityTerms.TERMS`, checked to exist."""
+        own = getattr(city, name)
+        return own if own is not None else getattr(self.city_defaults, name)
+
+
+def newest_reported(capacity: Sequence[Capacity]) -> Capacity | None:
+    """Return the entry that pools are compared with: the newest reported one, else the newest planned one."""
+    return max(capacity, key=lambda entry: (not entry.planned, entry.date, not entry.doubtful), default=None)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the way out for a name that is not known."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known are {_listed(names[:20])}" if names else "none is defined: add it"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
