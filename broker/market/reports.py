@@ -1,0 +1,187 @@
+"""What an agent says is, compared with what should be. Pure: the same words give the same answer."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from broker.ids import LeaseId
+from broker.job import Ending
+from broker.lifecycle import EndReason, LeaseState
+from broker.store.clusters import NodeCondition, PoolInventory
+from broker.store.leases import LeaseRef, Started, Stopped
+from broker.store.orders import LeaseOrder, LiveLease
+
+UNKNOWN_GRACE_SECONDS: Final = 30
+"""Time between TERM and KILL for work that is not ours to know: its job's own figure is not at hand."""
+
+
+class LeasePhase(StrEnum):
+    """Where a lease is, as the engine sees it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class StopReason(StrEnum):
+    """Why an agent is told to end a lease; stable codes on the wire."""
+
+    CANCELLED = "CANCELLED"  # its job is to be cancelled
+    UNKNOWN_LEASE = "UNKNOWN_LEASE"  # the broker has never had such a lease on this cluster
+    STALE_EPOCH = "STALE_EPOCH"  # it has ended for the broker, or the epoch is another one's
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who the agent is and what it has."""
+
+    cluster: str
+    instance: str
+    agent_version: str
+    engine: str
+    pools: tuple[PoolInventory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSeen:
+    """One lease, as the engine sees it; times by the agent's clock. `ending` is there when it has ended."""
+
+    ref: LeaseRef
+    phase: LeasePhase
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is true on the cluster: complete, not a difference.
+
+    Attributes:
+        measured_at: by the agent's clock, None when it does not say.
+    """
+
+    sequence: int
+    measured_at: datetime | None
+    nodes: tuple[NodeCondition, ...]
+    leases: tuple[LeaseSeen, ...]
+
+    def says_the_same_as(self, other: "Report") -> bool:
+        """Tell whether both describe the same cluster."""
+        return self.leases == other.leases and self.nodes == other.nodes
+
+    def by_our_clock(self, at: datetime) -> "Report":
+        """Return it with times moved by as much as the agent's clock differs from ours; `at` is when it came."""
+        if self.measured_at is None:
+            return self
+        shift = at - self.measured_at
+        return replace(
+            self,
+            measured_at=at,
+            leases=tuple(
+                replace(
+                    seen,
+                    started_at=None if seen.started_at is None else seen.started_at + shift,
+                    ended_at=None if seen.ended_at is None else seen.ended_at + shift,
+                )
+                for seen in self.leases
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStop:
+    """A lease to end; `grace_seconds` lie between TERM and KILL."""
+
+    ref: LeaseRef
+    grace_seconds: int
+    reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What should be. Leases that the agent reported and that are not mentioned go on as they are."""
+
+    report_sequence: int = 0
+    start: tuple[LeaseOrder, ...] = ()
+    stop: tuple[LeaseStop, ...] = ()
+    settled: tuple[LeaseRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a report tells that the tables do not have yet."""
+
+    started: tuple[Started, ...]
+    stopped: tuple[Stopped, ...]
+
+
+VANISHED: Final = Ending(EndReason.VANISHED, detail="the agent reported it before and no longer does")
+
+
+def changes(live: Sequence[LiveLease], report: Report) -> Changes:
+    """Return which live leases have started and which have ended.
+
+    Reports of a stream are judged in their order and each is complete, and an agent reports a lease until its end is
+    settled. So one that ran and is no longer named has vanished. One that was never seen to run is different: its order
+    may be on the way, so it is ordered again.
+    """
+    seen = {s.ref: s for s in report.leases}
+    started: list[Started] = []
+    stopped: list[Stopped] = []
+    for lease in live:
+        now = seen.get(lease.ref)
+        if now is None:
+            if lease.ran:
+                stopped.append(Stopped(lease.ref, VANISHED))
+        elif now.phase is LeasePhase.ENDED:
+            stopped.append(Stopped(lease.ref, now.ending or VANISHED, now.started_at, now.ended_at))
+        elif now.phase is LeasePhase.RUNNING and lease.state is not LeaseState.ACTIVE:
+            started.append(Started(lease.ref, now.started_at))
+    return Changes(tuple(started), tuple(stopped))
+
+
+def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseId]:
+    """Return the leases of which the agent has no trace, oldest first."""
+    seen = {s.ref for s in report.leases}
+    return [lease.ref.lease for lease in live if lease.ref not in seen]
+
+
+def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId]) -> list[LeaseStop]:
+    """Return what has to end: leases of jobs to be cancelled, and whatever runs without being live here.
+
+    A lease to be cancelled of which the agent has no trace is ordered to start and to stop at once: its order may be on
+    the way, so it has to come to an end that the agent has confirmed, and a stop alone says nothing to an agent that has
+    not seen the order.
+
+    Args:
+        known: leases that the cluster has or once had.
+    """
+    stops = [
+        LeaseStop(lease.ref, lease.cancel_grace_seconds, StopReason.CANCELLED)
+        for lease in live
+        if lease.cancel_grace_seconds is not None
+    ]
+    stops += [
+        LeaseStop(
+            ref,
+            UNKNOWN_GRACE_SECONDS,
+            StopReason.STALE_EPOCH if ref.lease in known else StopReason.UNKNOWN_LEASE,
+        )
+        for ref in strangers(live, report)
+    ]
+    return stops
+
+
+def strangers(live: Sequence[LiveLease], report: Report) -> list[LeaseRef]:
+    """Return what the agent has up, or coming up, that is not live here."""
+    ours = {lease.ref for lease in live}
+    return [s.ref for s in report.leases if s.phase is not LeasePhase.ENDED and s.ref not in ours]
+
+
+def settled(live: Sequence[LiveLease], report: Report) -> tuple[LeaseRef, ...]:
+    """Return the ended ones of the report that need not be reported again: all that are not live any more."""
+    ours = {lease.ref for lease in live}
+    return tuple(s.ref for s in report.leases if s.phase is LeasePhase.ENDED and s.ref not in ours)

@@ -1,0 +1,140 @@
+"""What agents have to be told: the live leases of a cluster, and the orders that start them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from broker.ids import JobId, LeaseId
+from broker.job import Build, IfLost, JobSpec, NodeCards
+from broker.lifecycle import LeaseState
+from broker.store.database import Connection
+from broker.store.leases import LeaseRef
+from broker.store.placements import placements
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLease:
+    """What the comparison with an agent's report needs of a live lease.
+
+    Attributes:
+        ran: the agent has said before that it runs.
+        cancel_grace_seconds: time between TERM and KILL when its job is to be cancelled, None when it is not.
+    """
+
+    ref: LeaseRef
+    state: LeaseState
+    ran: bool
+    cancel_grace_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOrder:
+    """All that an agent needs to start a lease; fields as in the message of the same name."""
+
+    ref: LeaseRef
+    job: JobId
+    city: str
+    name: str
+    build: Build
+    pool: str
+    nodes: tuple[NodeCards, ...]
+    cards_per_task: int
+    walltime_seconds: int
+    grace_seconds: int
+    if_lost: IfLost
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Where the output of one attempt of a job is."""
+
+    ref: LeaseRef
+    cluster: str
+    live: bool
+    tasks: int
+
+
+LIVE: Final[LiteralString] = """
+    SELECT l.lease_id, l.epoch, l.state, l.started_at IS NOT NULL AS ran,
+           CASE WHEN j.cancel_requested_at IS NOT NULL THEN (j.spec->>'grace_seconds')::int END AS cancel_grace_seconds
+      FROM leases l JOIN jobs j USING (job_id)
+     WHERE l.cluster = $1 AND l.state <> 'ended'
+     ORDER BY l.lease_id
+"""
+
+
+async def live(tx: Connection, cluster: str) -> list[LiveLease]:
+    """Return the live leases of the cluster, oldest first."""
+    return [
+        LiveLease(
+            LeaseRef(LeaseId(r["lease_id"]), r["epoch"]), LeaseState(r["state"]), r["ran"], r["cancel_grace_seconds"]
+        )
+        for r in await tx.fetch(LIVE, cluster)
+    ]
+
+
+KNOWN: Final[LiteralString] = "SELECT lease_id FROM leases WHERE cluster = $1 AND lease_id = ANY($2)"
+
+
+async def known(tx: Connection, cluster: str, leases: Iterable[LeaseId]) -> set[LeaseId]:
+    """Return those of the leases that the cluster has or once had, with any epoch."""
+    asked = list(leases)
+    return {LeaseId(r["lease_id"]) for r in await tx.fetch(KNOWN, cluster, asked)} if asked else set()
+
+
+ORDERS: Final[LiteralString] = """
+    SELECT l.lease_id, l.epoch, l.build, l.city, j.job_id, j.spec
+      FROM leases l JOIN jobs j USING (job_id)
+     WHERE l.lease_id = ANY($1)
+     ORDER BY l.lease_id
+"""
+
+
+async def orders(tx: Connection, leases: Sequence[LeaseId]) -> list[LeaseOrder]:
+    """Return the leases in full, as their agent has to start them, oldest first."""
+    if not leases:
+        return []
+    placed = await placements(tx, leases)
+    found = []
+    for row in await tx.fetch(ORDERS, leases):
+        lease = LeaseId(row["lease_id"])
+        spec = JobSpec.from_json(row["spec"])
+        found.append(
+            LeaseOrder(
+                ref=LeaseRef(lease, row["epoch"]),
+                job=JobId(row["job_id"]),
+                city=row["city"],
+                name=spec.name,
+                build=spec.builds[row["build"]],
+                pool=placed[lease].pool,
+                nodes=placed[lease].nodes,
+                cards_per_task=spec.cards_per_task,
+                walltime_seconds=spec.walltime_seconds,
+                grace_seconds=spec.grace_seconds,
+                if_lost=spec.if_lost,
+            )
+        )
+    return found
+
+
+# Row-level security shows a city its own jobs only, and leases with them.
+JOB_EXISTS: Final[LiteralString] = "SELECT true FROM jobs WHERE job_id = $1"
+ATTEMPT: Final[LiteralString] = """
+    SELECT l.lease_id, l.epoch, l.cluster, l.state <> 'ended' AS live, (j.spec->>'tasks')::int AS tasks
+      FROM leases l JOIN jobs j USING (job_id)
+     WHERE l.job_id = $1 AND ($2 = 0 OR l.epoch = $2)
+     ORDER BY l.epoch DESC LIMIT 1
+"""
+
+
+async def job_exists(tx: Connection, job: JobId) -> bool:
+    """Tell whether there is such a job that the transaction may see."""
+    return bool(await tx.fetchval(JOB_EXISTS, job))
+
+
+async def attempt(tx: Connection, job: JobId, number: int) -> Attempt | None:
+    """Return where an attempt of the job runs or ran, the last one for 0; None when it was never placed."""
+    row = await tx.fetchrow(ATTEMPT, job, number)
+    if row is None:
+        return None
+    return Attempt(LeaseRef(LeaseId(row["lease_id"]), row["epoch"]), row["cluster"], row["live"], row["tasks"])
