@@ -10,7 +10,7 @@ connection puts its role on and proves that it is fenced before it is used.
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeAlias
 
 import asyncpg
@@ -123,15 +123,19 @@ async def _open_pool(dsn: str, role: str, connections: int) -> "asyncpg.Pool[asy
             "jsonb", schema="pg_catalog", encoder=_jsonb_bytes, decoder=_jsonb_value, format="binary"
         )
 
+    # No floor of connections: asyncpg would keep it up in the background and log each vain attempt of an outage.
+    pool = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=connections,
+        init=prepare,
+        timeout=ACQUIRE_SECONDS_MAX,
+        server_settings={"application_name": role.replace("_", "-"), **_SERVER_SETTINGS},
+    )
     try:
-        return await asyncpg.create_pool(
-            dsn,
-            min_size=1,
-            max_size=connections,
-            init=prepare,
-            timeout=ACQUIRE_SECONDS_MAX,
-            server_settings={"application_name": role.replace("_", "-"), **_SERVER_SETTINGS},
-        )
+        await pool
+        await pool.release(await pool.acquire(timeout=ACQUIRE_SECONDS_MAX))  # the first one proves that it works
+        return pool
     except (*_GONE, OSError, TimeoutError) as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
     except asyncpg.InvalidAuthorizationSpecificationError as error:
@@ -167,11 +171,19 @@ async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Co
     except _GONE as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
     except asyncpg.InterfaceError as error:  # asyncpg's word for use of a connection that broke a moment ago
-        if connection.is_closed():
+        if _is_broken(connection):
             raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
         raise
     finally:
-        await pool.release(connection)
+        with suppress(*_GONE, asyncpg.InterfaceError, OSError):  # what was committed stays so; the pool forgets it
+            await pool.release(connection)
+
+
+def _is_broken(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool saw it break and took it back already
+        return True
 
 
 def _jsonb_bytes(value: Any) -> bytes:
