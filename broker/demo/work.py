@@ -1,6 +1,7 @@
 """What the demo's jobs do: burn a little CPU, write checkpoints, print progress. In Perl, which every Debian has.
 
-It uses nothing beyond the package perl-base, which is essential there. A Perl process starts in two milliseconds and needs 4 MB, so that hundreds of real processes fit on two cores.
+It uses nothing beyond the package perl-base, which is essential there. A Perl process starts in two milliseconds and
+needs 4 MB, so that hundreds of real processes fit on two cores.
 """
 
 from typing import Final
