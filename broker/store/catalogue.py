@@ -48,10 +48,12 @@ async def read(tx: Connection) -> Catalogue:
     for r in await tx.fetch(ASKS):
         asks.setdefault(r["cluster"], {})[r["model"]] = r["micro_yuan_per_card_hour"]
     return Catalogue(
-        hubs={r["hub"]: HubRow(*r, tuple(capacity.get(r["hub"], ()))) for r in await tx.fetch(HUBS)},
-        models={r["model"]: ModelRow(*r) for r in await tx.fetch(MODELS)},
-        cities={r["city"]: CityRow(*r, trips.get(r["city"], {})) for r in await tx.fetch(CITIES)},
-        clusters={r["cluster"]: ClusterRow(*r, asks.get(r["cluster"], {})) for r in await tx.fetch(CLUSTERS)},
+        hubs={r["hub"]: HubRow(**dict(r), capacity=tuple(capacity.get(r["hub"], ()))) for r in await tx.fetch(HUBS)},
+        models={r["model"]: ModelRow(**dict(r)) for r in await tx.fetch(MODELS)},
+        cities={r["city"]: CityRow(**dict(r), round_trips=trips.get(r["city"], {})) for r in await tx.fetch(CITIES)},
+        clusters={
+            r["cluster"]: ClusterRow(**dict(r), asks=asks.get(r["cluster"], {})) for r in await tx.fetch(CLUSTERS)
+        },
     )
 
 

@@ -1,9 +1,14 @@
-"""Clusters, nodes and leases as operators see and change them. A card is counted once: leased, foreign, closed or free."""
+"""Clusters, nodes and leases as operators see and change them.
 
-from collections.abc import Mapping, Sequence
+A card is counted once: it is leased, foreign, closed (on a node that takes no work) or free.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
+
+import asyncpg
 
 from broker.ids import JobId, LeaseId
 from broker.job import Lease
@@ -136,7 +141,10 @@ NODES: Final[LiteralString] = """
 
 
 async def node_page(tx: Connection, cluster: str, after: str, limit: int) -> list[Node]:
-    """Return nodes by name, from the first one after `after`; those that are gone only while leases hold their cards."""
+    """Return nodes by name, from the first one after `after`.
+
+    One that its agent no longer reports is there while leases hold its cards.
+    """
     return [
         Node(
             node=r["node"],
@@ -223,7 +231,7 @@ async def lease(tx: Connection, lease_id: LeaseId) -> Lease | None:
     return found[0] if found else None
 
 
-async def _leases(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Lease]:
+async def _leases(tx: Connection, rows: Sequence[asyncpg.Record]) -> list[Lease]:
     placed = await placements(tx, [LeaseId(r["lease_id"]) for r in rows])
     return [
         Lease(

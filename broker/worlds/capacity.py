@@ -53,14 +53,14 @@ def count(pool: Pool, model: AcceleratorModel) -> Counted:
     return Counted(
         cards=pool.cards,
         fp16_milli_pflops=pool.cards * model.fp16_programme_milli_tflops.value // 1000,
-        racks_milli=racks_milli(pool.cards, watts),
+        racks_milli=racks_milli(pool.cards * watts),
         watts_known=watts > 0,
     )
 
 
-def racks_milli(cards: int, watts: int) -> int:
-    """Return the standard racks that cards need, in thousandths, rounded up; 0 when the watts are not known."""
-    return -(-cards * watts * 1000 // RACK_WATTS)
+def racks_milli(watts: int) -> int:
+    """Return the standard racks that so much power fills, in thousandths, rounded up."""
+    return -(-watts * 1000 // RACK_WATTS)
 
 
 def compare(world: World) -> list[Row]:

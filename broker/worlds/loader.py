@@ -13,6 +13,7 @@ from broker.worlds.capacity import difference_problems
 from broker.worlds.document import parse, path_of
 from broker.worlds.schema import (
     BUNDLED_CATALOGUES,
+    Capacity,
     CityTerms,
     Entry,
     ModelCatalogue,
