@@ -151,7 +151,7 @@ class Jobs:
         async with access.transaction_of(self._database, caller) as tx:
             found = await jobs.list_page(tx, limit=size + 1, city=seen, states=states, job_set=job_set, before=before)
         page = tuple(found[:size])
-        return Page(page, f"before-{page[-1].job}" if len(found) > size else "")
+        return Page(page, token_after(page[-1]) if len(found) > size else "")
 
     async def cancel(self, caller: Caller, job: JobId, now: datetime) -> Job:
         """Cancel the job and return it: final when it waited, else with `cancel_requested_at` until its agent confirms.
@@ -225,6 +225,11 @@ def _receipt(request_key: str, outcome: Outcome) -> Receipt | BrokerError:
 
 def _emergency_refused(caller: Caller) -> RoleRefused:
     return RoleRefused(role=caller.role, needed="priority emergency is given by operators, choose urgent or ask them")
+
+
+def token_after(last: Job) -> str:
+    """Return the token of the page that begins after this job; for those who hand out less than a whole page."""
+    return f"before-{last.job}"
 
 
 def _parse_token(token: str) -> JobId | None:

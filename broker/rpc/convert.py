@@ -8,11 +8,13 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from broker.ids import JobId, job_text, lease_text, parse_job
+from broker.ids import JobId, job_text, lease_text
 from broker.job import Build, Ending, Event, Job, JobSpec, Placement, PriorityClass
 from broker.lifecycle import JobState
-from broker.rpc.convert_checks import Checks, job_id, shown
-from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, PRIORITY, WORKLOAD
+from broker.market.logs import LogStream
+from broker.market.verdicts import Explanation
+from broker.rpc.convert_checks import Checks, job_id
+from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, LOG_STREAM, PRIORITY, WORKLOAD
 from broker.rpc.convert_spec import TASKS_MAX, job_spec, read_spec
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
@@ -28,6 +30,7 @@ __all__ = [
     "city_or_empty",
     "ending_to_wire",
     "event_to_wire",
+    "explanation_to_wire",
     "job_filter",
     "job_id",
     "job_set",
@@ -35,19 +38,14 @@ __all__ = [
     "job_to_wire",
     "log_selection",
     "new_priority",
-    "page_token",
     "placement_to_wire",
     "spec_to_wire",
     "submission",
     "timestamp",
-    "watch_start",
 ]
 
 REQUEST_KEY_CHARACTERS_MAX: Final = 128
 STATES_MAX: Final = 32
-PAGE_SIZE_MAX: Final = 1000
-PAGE_SIZE_STANDARD: Final = 100
-IDLE_SECONDS_MAX: Final = 86_400
 ATTEMPT_MAX: Final = 2**31 - 1
 OFFSET_MAX: Final = 2**63 - 1
 
@@ -62,13 +60,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which page of which jobs; empty filters let everything pass."""
+    """Which jobs; empty filters let everything pass."""
 
     states: frozenset[JobState]
     job_set: str
     city: str
-    limit: int
-    before: JobId | None  # the last job of the page before
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class LogSelection:
     job: JobId
     attempt: int  # 0: the last one
     task: int
-    stderr: bool
+    stream: LogStream
     offset: int
     follow: bool
 
@@ -111,19 +107,9 @@ def job_filter(request: spb.ListJobsRequest) -> JobFilter:
         states=frozenset(JOB_STATE.read(checks, f"states[{i}]", request.states[i]) for i in range(states)),
         job_set=checks.slug_or_empty("job_set", request.job_set),
         city=checks.slug_or_empty("city", request.city),
-        limit=checks.within("page_size", request.page_size, 0, PAGE_SIZE_MAX) or PAGE_SIZE_STANDARD,
-        before=_page_start(checks, request.page_token),
     )
     checks.done()
     return found
-
-
-def watch_start(request: spb.WatchJobsRequest) -> tuple[int, float | None]:
-    """Return the cursor to go on from, and how many idle seconds end the stream. Raise InvalidRequest."""
-    checks = Checks()
-    idle_seconds = checks.within("idle_seconds_max", request.idle_seconds_max, 0, IDLE_SECONDS_MAX)
-    checks.done()
-    return request.after_cursor, float(idle_seconds) if idle_seconds else None
 
 
 def job_set(request: spb.CancelJobSetRequest) -> str:
@@ -145,23 +131,16 @@ def new_priority(request: spb.UpdateJobRequest) -> tuple[JobId, PriorityClass]:
 def log_selection(request: spb.ReadLogsRequest) -> LogSelection:
     """Return which output to read. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
-    if request.stream not in spb.LogStream.values():
-        checks.wrong("stream", f"must be LOG_STREAM_STDOUT or LOG_STREAM_STDERR, not {request.stream}")
     found = LogSelection(
         job=checks.job_id("job_id", request.job_id),
         attempt=checks.within("attempt", request.attempt, 0, ATTEMPT_MAX),
         task=checks.within("task", request.task, 0, TASKS_MAX - 1),
-        stderr=request.stream == spb.LOG_STREAM_STDERR,
+        stream=LOG_STREAM.read(checks, "stream", request.stream, LogStream.STDOUT),
         offset=checks.within("offset", request.offset, 0, OFFSET_MAX),
         follow=request.follow,
     )
     checks.done()
     return found
-
-
-def page_token(last: Job) -> str:
-    """Return the token by which the page after this job is asked for."""
-    return job_text(last.job)
 
 
 def job_to_wire(job: Job) -> pb.Job:
@@ -257,6 +236,29 @@ def event_to_wire(event: Event) -> spb.JobEvent:
     )
 
 
+def explanation_to_wire(explanation: Explanation) -> spb.ExplainJobResponse:
+    """Return why a job waits, pool by pool."""
+    return spb.ExplainJobResponse(
+        job=job_to_wire(explanation.job),
+        verdicts=[
+            spb.PoolVerdict(
+                cluster=v.cluster,
+                pool=v.pool,
+                hub=v.hub,
+                model=v.model,
+                reason=v.reason,
+                build=v.build,
+                cards_short=v.cards_short,
+                clearing_micro_yuan_per_pflops_hour=v.clearing_micro_yuan_per_pflops_hour,
+                detail=v.detail,
+            )
+            for v in explanation.verdicts
+        ],
+        round=explanation.round,
+        summary=explanation.summary,
+    )
+
+
 def timestamp(at: datetime) -> Timestamp:
     """Return an aware time as it is written on the wire."""
     wire = Timestamp()
@@ -277,12 +279,3 @@ def chunks(messages: Iterable[M], bytes_max: int) -> Iterator[list[M]]:
         size += more
     if chunk:
         yield chunk
-
-
-def _page_start(checks: Checks, token: str) -> JobId | None:
-    if not token:
-        return None
-    before = parse_job(token)
-    if before is None:
-        checks.wrong("page_token", f"must be the next_page_token of the page before, not {shown(token)}")
-    return before

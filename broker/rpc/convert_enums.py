@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from broker import caller, job, lifecycle
+from broker.market import logs
 from broker.rpc.convert_checks import Checks
 from broker.wire.v1 import admin_service_pb2, job_pb2, job_service_pb2
 
@@ -53,6 +54,7 @@ IF_LOST: Final = EnumMap(job_pb2.IfLost, job.IfLost, "IF_LOST")
 JOB_STATE: Final = EnumMap(job_pb2.JobState, lifecycle.JobState, "JOB_STATE")
 END_REASON: Final = EnumMap(job_pb2.EndReason, lifecycle.EndReason, "END_REASON")
 JOB_EVENT: Final = EnumMap(job_service_pb2.JobEventKind, lifecycle.JobEvent, "JOB_EVENT_KIND")
+LOG_STREAM: Final = EnumMap(job_service_pb2.LogStream, logs.LogStream, "LOG_STREAM")
 ROLE: Final = EnumMap(admin_service_pb2.Role, caller.Role, "ROLE")
 AGENT_STATE: Final = EnumMap(admin_service_pb2.AgentState, lifecycle.AgentState, "AGENT_STATE")
 NODE_MODE: Final = EnumMap(admin_service_pb2.NodeMode, lifecycle.NodeMode, "NODE_MODE")

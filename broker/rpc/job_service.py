@@ -1,0 +1,216 @@
+"""JobService: who, what, one use case, answer. Everything else is decided elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from broker.caller import Caller
+from broker.clock import Clock
+from broker.errors import BrokerError, DatabaseUnavailable, FieldProblem, InvalidRequest
+from broker.ids import JobId, job_text
+from broker.market.jobs import Jobs, Receipt, token_after
+from broker.market.logs import Logs
+from broker.market.verdicts import Explanation
+from broker.market.watch import Watch
+from broker.rpc import convert
+from broker.rpc.arrivals import Arrivals
+from broker.rpc.convert import Submission
+from broker.rpc.identity import caller_of
+from broker.rpc.interceptor import Context
+from broker.rpc.status import problem_of
+from broker.store.catalogue_view import City
+from broker.wire.v1 import job_service_pb2 as pb
+from broker.wire.v1.job_service_pb2_grpc import JobServiceServicer
+
+BULK_ITEMS_MAX: Final = 1000
+BULK_BYTES_MAX: Final = 4 * 1024 * 1024
+BULK_AHEAD_MAX: Final = 4
+"""Messages of a bulk submission that are read before the ones ahead of them are stored."""
+
+ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
+"""An answer that holds several jobs or events is cut here: below what gRPC clients take by default."""
+
+LOG_BYTES_MAX: Final = 256 * 1024
+ITEMS_IN_ONE_GO: Final = 100
+"""Items that are checked before other calls get their turn."""
+
+
+Explain = Callable[[Caller, JobId], Awaitable[Explanation]]
+"""Tells why a job waits. Raises JobNotFound."""
+
+
+class JobService(JobServiceServicer):
+    """What client cities call.
+
+    Args:
+        jobs: submit, look, cancel, change.
+        watch: follow events.
+        explain: tell why a job waits.
+        logs: read output.
+        clock: the edge's clock.
+    """
+
+    def __init__(self, jobs: Jobs, watch: Watch, explain: Explain, logs: Logs, clock: Clock) -> None:
+        self._jobs = jobs
+        self._watch = watch
+        self._explain = explain
+        self._logs = logs
+        self._clock = clock
+
+    async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
+        """Store one job."""
+        caller, now = caller_of(context), self._clock.now()
+        city = await self._jobs.city_to_change(caller, convert.city_or_empty(request.city))
+        submission = convert.submission(request, standard_ceiling=city.ceiling_micro_yuan_per_pflops_hour, now=now)
+        receipt = await self._jobs.submit(caller, city.city, submission.request_key, submission.spec, now)
+        return _accepted(receipt)
+
+    async def SubmitJobs(
+        self, request_iterator: AsyncIterator[pb.SubmitJobsRequest], context: Context
+    ) -> AsyncIterator[pb.SubmitJobsResponse]:
+        """Store many jobs: what has arrived goes into one transaction for each city, every message gets its answer.
+
+        A database that is away ends the stream; whatever was not answered can be sent again under its keys.
+        """
+        caller = caller_of(context)
+        async with Arrivals(request_iterator, ahead_max=BULK_AHEAD_MAX, check=_check_bulk) as arrivals:
+            while messages := await arrivals.take(_enough):
+                items = [item for message in messages for item in message.items]
+                results = iter(await self._submit_items(caller, items))
+                for message in messages:
+                    yield pb.SubmitJobsResponse(results=[next(results) for _ in message.items])
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        """Return one job."""
+        job = await self._jobs.get(caller_of(context), convert.job_id("job_id", request.job_id))
+        return pb.GetJobResponse(job=convert.job_to_wire(job))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        """Return a page of jobs, as many as asked for unless they are too large for one answer."""
+        wanted = convert.job_filter(request)
+        page = await self._jobs.list_page(
+            caller_of(context),
+            city=wanted.city,
+            states=wanted.states,
+            job_set=wanted.job_set,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        fitting = next(convert.chunks(map(convert.job_to_wire, page.jobs), ANSWER_BYTES_MAX), [])
+        token = page.next_page_token if len(fitting) == len(page.jobs) else token_after(page.jobs[len(fitting) - 1])
+        return pb.ListJobsResponse(jobs=fitting, next_page_token=token)
+
+    async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.WatchJobsResponse]:
+        """Follow a city's events."""
+        city = convert.city_or_empty(request.city)
+        following = self._watch.follow(caller_of(context), city, request.after_cursor, request.idle_seconds_max)
+        async with aclosing(following) as pages:
+            async for page in pages:
+                for events in convert.chunks(map(convert.event_to_wire, page), ANSWER_BYTES_MAX):
+                    yield pb.WatchJobsResponse(events=events)
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
+        """Cancel one job."""
+        job_id = convert.job_id("job_id", request.job_id)
+        job = await self._jobs.cancel(caller_of(context), job_id, self._clock.now())
+        return pb.CancelJobResponse(job=convert.job_to_wire(job))
+
+    async def CancelJobSet(self, request: pb.CancelJobSetRequest, context: Context) -> pb.CancelJobSetResponse:
+        """Cancel all jobs of a set."""
+        touched = await self._jobs.cancel_set(
+            caller_of(context),
+            convert.city_or_empty(request.city),
+            convert.job_set(request),
+            self._clock.now(),
+            dry_run=request.dry_run,
+        )
+        return pb.CancelJobSetResponse(cancelled=touched.cancelled, cancel_requested=touched.cancel_requested)
+
+    async def UpdateJob(self, request: pb.UpdateJobRequest, context: Context) -> pb.UpdateJobResponse:
+        """Change the priority of a waiting job."""
+        job_id, priority = convert.new_priority(request)
+        job = await self._jobs.update_priority(caller_of(context), job_id, priority, self._clock.now())
+        return pb.UpdateJobResponse(job=convert.job_to_wire(job))
+
+    async def ExplainJob(self, request: pb.ExplainJobRequest, context: Context) -> pb.ExplainJobResponse:
+        """Tell why a job waits."""
+        explanation = await self._explain(caller_of(context), convert.job_id("job_id", request.job_id))
+        return convert.explanation_to_wire(explanation)
+
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: Context) -> AsyncIterator[pb.ReadLogsResponse]:
+        """Read the output of one task."""
+        wanted = convert.log_selection(request)
+        async for offset, data in self._logs.read(
+            caller_of(context),
+            wanted.job,
+            wanted.attempt,
+            wanted.task,
+            wanted.stream,
+            wanted.offset,
+            wanted.follow,
+        ):
+            for start in range(0, len(data), LOG_BYTES_MAX):
+                yield pb.ReadLogsResponse(data=data[start : start + LOG_BYTES_MAX], offset=offset + start)
+
+    async def _submit_items(self, caller: Caller, items: Sequence[pb.SubmitJobRequest]) -> list[pb.SubmitJobResult]:
+        """Return what became of each item; each is judged by itself."""
+        now = self._clock.now()
+        outcomes: list[Receipt | BrokerError | None] = [None] * len(items)
+        of_city: dict[str, list[tuple[int, Submission]]] = {}
+        cities: dict[str, City | BrokerError] = {}
+        for i, item in enumerate(items):
+            city = cities.get(item.city) or cities.setdefault(item.city, await self._city(caller, item.city))
+            if isinstance(city, BrokerError):
+                outcomes[i] = city
+                continue
+            try:
+                submission = convert.submission(item, standard_ceiling=city.ceiling_micro_yuan_per_pflops_hour, now=now)
+            except InvalidRequest as error:
+                outcomes[i] = error
+            else:
+                of_city.setdefault(city.city, []).append((i, submission))
+            if i % ITEMS_IN_ONE_GO == ITEMS_IN_ONE_GO - 1:
+                await asyncio.sleep(0)
+        for name, members in of_city.items():
+            pairs = [(submission.request_key, submission.spec) for _, submission in members]
+            receipts = await self._jobs.submit_many(caller, name, pairs, now)
+            for (i, _), receipt in zip(members, receipts, strict=True):
+                outcomes[i] = receipt
+        return [_result(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
+
+    async def _city(self, caller: Caller, named: str) -> City | BrokerError:
+        """Return the city that items are submitted for, or why they cannot be."""
+        try:
+            return await self._jobs.city_to_change(caller, convert.city_or_empty(named))
+        except DatabaseUnavailable:
+            raise
+        except BrokerError as error:
+            return error
+
+
+def _check_bulk(message: pb.SubmitJobsRequest) -> None:
+    """Raise InvalidRequest for a message beyond its limits: its items cannot be answered one by one."""
+    if len(message.items) > BULK_ITEMS_MAX:
+        problem = f"has {len(message.items)} entries, must have at most {BULK_ITEMS_MAX}: send more messages"
+        raise InvalidRequest(FieldProblem("items", problem))
+    if message.ByteSize() > BULK_BYTES_MAX:
+        problem = f"has {message.ByteSize()} bytes, must have at most {BULK_BYTES_MAX}: send more messages"
+        raise InvalidRequest(FieldProblem("items", problem))
+
+
+def _enough(messages: list[pb.SubmitJobsRequest]) -> bool:
+    return sum(len(message.items) for message in messages) >= BULK_ITEMS_MAX
+
+
+def _result(item: pb.SubmitJobRequest, outcome: Receipt | BrokerError | None) -> pb.SubmitJobResult:
+    key = item.request_key[: convert.REQUEST_KEY_CHARACTERS_MAX]
+    if isinstance(outcome, BrokerError):
+        return pb.SubmitJobResult(request_key=key, refused=problem_of(outcome))
+    if outcome is None:
+        raise AssertionError("every item has an outcome: it was refused, or submitted for its city")
+    return pb.SubmitJobResult(request_key=key, accepted=_accepted(outcome))
+
+
+def _accepted(receipt: Receipt) -> pb.SubmitJobResponse:
+    return pb.SubmitJobResponse(job_id=job_text(receipt.job), duplicate=receipt.duplicate)
