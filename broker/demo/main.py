@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from broker.audit import engine_record, tables
 from broker.audit.facts import EventFact, Facts
+from broker.audit.main import gather
 from broker.audit.rules import RULES, Finding, findings
 from broker.client.admin import AdminClient
 from broker.client.results import Job
@@ -110,20 +110,17 @@ async def _audit(stage: Stage, memory: Memory, jobs: list[Job]) -> tuple[list[Fi
     """Compare what the cities were told, what the tables say and what the engines recorded."""
     facts = await _facts(stage, memory)
     checked = (
-        f"{len(RULES)} rules over {len(jobs)} jobs, {len(facts.leases)} leases, {len(facts.runs)} tasks in the engines' "
-        f"own records, {len(facts.events)} events, {len(memory.seen)} seen by cities"
+        f"{len(RULES)} rules over {len(jobs)} jobs, {len(facts.leases)} leases, {len(facts.runs)} tasks in the "
+        f"engines' own records, {len(facts.events)} events, {len(memory.seen)} seen by cities"
     )
     return findings(facts), checked
 
 
 async def _facts(stage: Stage, memory: Memory) -> Facts:
-    runs, unreadable = engine_record.read_all(stage.records())
     with using(stage.home / "postgres") as server:
-        facts = await tables.read(server.dsn_hub, server.dsn_city)
+        facts = await gather(server.dsn_hub, server.dsn_city, stage.records())
     return replace(
         facts,
-        runs=runs,
-        unreadable=unreadable,
         acknowledged=frozenset(parse_job(job) or 0 for job in memory.acknowledged),
         seen=tuple(
             EventFact(city, e.cursor, parse_job(e.job_id) or 0, e.kind.value, e.attempt) for city, e in memory.seen

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +83,8 @@ def set_up(folder: Path | None, *, keep: bool) -> Iterator[Stage]:
 def _stage(place: Path) -> Stage:
     world = _world()
     stacks = {model.model: model.stack for model in world.accelerator_models}
-    serve = ("serve", "--home", str(place / "home"), "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+    # One port for the whole demo: a broker that is killed and started again must be found where it was.
+    serve = ("serve", "--home", str(place / "home"), "--listen", f"127.0.0.1:{_free_port()}", "--metrics-listen", "")
     return Stage(
         folder=place,
         broker=Program("broker", (*serve, "--world", WORLD_NAME), place / "broker.log"),
@@ -145,6 +147,13 @@ async def _until_attached(stage: Stage) -> None:
             if asyncio.get_running_loop().time() > end:
                 raise DemoFailed(f"only {len(live)} of {wanted} agents attached; see the logs in {stage.folder}")
             await asyncio.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _world() -> World:
