@@ -1,0 +1,162 @@
+"""The folder of one lease of the local engine: what the supervisor and the agent tell each other, read and written."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from broker.agent.engines import files
+from broker.agent.engines.processes import Identity, boottime_ns
+from broker.agent.orders import End, EndReason, LeaseKey, LeaseSeen, LogStream, Phase
+from broker.ids import JobId, parse_job, parse_lease
+
+_NEW: Final = ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFolder:
+    """One lease's folder. Which file means what is written in `supervisor.py`; `settled` is an empty mark of ours.
+
+    Attributes:
+        path: the folder; its name is "lease-<id>.<epoch>".
+        key: which lease.
+        spec: what the supervisor was told, as in `spec.json`.
+    """
+
+    path: Path
+    key: LeaseKey
+    spec: dict[str, Any]
+
+    @classmethod
+    def create(cls, leases: Path, key: LeaseKey, spec: dict[str, Any], end: dict[str, Any] | None = None) -> Self:
+        """Make the folder, whole or not at all; with `end`, for a lease that never runs here. Raise OSError."""
+        beside = leases / f"{folder_name(key)}{_NEW}"
+        shutil.rmtree(beside, ignore_errors=True)  # left by an agent that was killed right here
+        (beside / "logs").mkdir(parents=True, mode=0o700)
+        files.write_json(str(beside / "spec.json"), spec)
+        if end is not None:
+            files.write_json(str(beside / "end.json"), end)
+        path = leases / folder_name(key)
+        beside.rename(path)
+        return cls(path, key, spec)
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """Return the folder, None when it is none of ours or was never finished."""
+        lease_text, dot, epoch_text = path.name.partition(".")
+        lease = parse_lease(lease_text)
+        if lease is None or not dot or not epoch_text.isdecimal():
+            return None
+        spec = files.read_json(str(path / "spec.json"))
+        return None if spec is None else cls(path, LeaseKey(lease, int(epoch_text)), spec)
+
+    @property
+    def job(self) -> JobId | None:
+        """The job that it is an attempt of; None for a lease of which only the name is known."""
+        return parse_job(self.spec["job"])
+
+    @property
+    def cookie(self) -> bytes:
+        """The entry of the environment by which a process that has left its session is still known as ours."""
+        return f"XISUAN_COOKIE={self.spec['common_environment']['XISUAN_COOKIE']}".encode()
+
+    @property
+    def places(self) -> set[tuple[str, int]]:
+        """Every card that it uses, with its node."""
+        return {(task["node"], card) for task in self.spec["tasks"] for card in task["cards"]}
+
+    def supervisor(self) -> Identity | None:
+        """Return the supervisor's identity, None when it has not written it yet."""
+        found = files.read_json(str(self.path / "supervisor.json"))
+        return None if found is None else Identity(*found)
+
+    def tasks(self) -> list[Identity]:
+        """Return the identities of the tasks; none before they were recorded, and then none of them ran."""
+        found = files.read_json(str(self.path / "tasks.json"))
+        if found is None:
+            return []
+        return [Identity(task["pid"], task["started_ticks"], found["boot"]) for task in found["tasks"]]
+
+    def seen(self) -> LeaseSeen:
+        """Return where the lease is, as its files say."""
+        end = files.read_json(str(self.path / "end.json"))
+        stopping = (self.path / "stop.json").exists()
+        if end is not None:
+            return LeaseSeen(
+                key=self.key,
+                job=self.job,
+                phase=Phase.ENDED,
+                stopping=stopping,
+                started_at=None if end["started"] is None else datetime.fromisoformat(end["started"]["at"]),
+                ended_at=datetime.fromisoformat(end["ended"]["at"]),
+                end=End(EndReason(end["reason"]), end["exit_code"], end["signal"], end["detail"]),
+            )
+        running = self.started()
+        return LeaseSeen(
+            key=self.key,
+            job=self.job,
+            phase=Phase.STARTING if running is None else Phase.RUNNING,
+            stopping=stopping,
+            started_at=None if running is None else datetime.fromisoformat(running["at"]),
+        )
+
+    def started(self) -> dict[str, Any] | None:
+        """Return when its tasks started, None when they have not (yet)."""
+        found: dict[str, Any] | None = files.read_json(str(self.path / "running.json"))
+        return found
+
+    def has_ended(self) -> bool:
+        """Return whether nothing of it lives, cheaply."""
+        return (self.path / "end.json").exists()
+
+    def write_stop(self, grace_seconds: int, reason: str) -> None:
+        """Leave word that it is to end."""
+        files.write_json(str(self.path / "stop.json"), {"grace_seconds": grace_seconds, "reason": reason})
+
+    def write_end(self, end: dict[str, Any]) -> None:
+        """Say how it ended, when no supervisor can."""
+        files.write_json(str(self.path / "end.json"), end)
+
+    def settled(self) -> bool:
+        """Return whether the broker has recorded the end."""
+        return (self.path / "settled").exists()
+
+    def settle(self, settled: bool) -> None:
+        """Set or take away the mark that the broker has recorded the end."""
+        if settled:
+            (self.path / "settled").touch(mode=0o600)
+        else:
+            (self.path / "settled").unlink(missing_ok=True)
+
+    def read_log(self, task: int, stream: LogStream, offset: int, length_max: int) -> tuple[bytes, bool]:
+        """Return bytes of an output and whether nothing will be added after them."""
+        ended = self.has_ended()  # looked at first: what is added between the two looks is read the next time
+        try:
+            handle = os.open(self.path / "logs" / f"{task}.{stream}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # it ended, or has not come so far, before the task was forked
+            return b"", ended
+        try:
+            size = os.fstat(handle).st_size
+            data = b"" if offset >= size else os.pread(handle, length_max, offset)
+        finally:
+            os.close(handle)
+        return data, ended and offset + len(data) >= size
+
+
+def folder_name(key: LeaseKey) -> str:
+    """Return the name of the lease's folder."""
+    return f"lease-{key.lease}.{key.epoch}"
+
+
+def ending(reason: EndReason, detail: str, started: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the content of an `end.json` that the agent writes."""
+    return {
+        "reason": reason,
+        "detail": detail[:1024],
+        "exit_code": 0,
+        "signal": 0,
+        "started": started,
+        "ended": {"at": files.now_text(), "boot_ns": boottime_ns()},
+    }

@@ -1,0 +1,346 @@
+"""The local engine: real processes on this machine, on cards that are emulated.
+
+The agent writes what to run into the lease's folder and starts one supervisor for it (`supervisor.py`), which lives on
+without the agent. Files are the truth and survive everything; the bell (a pipe that supervisors write into) and the
+supervisors' process handles only say when to look.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from broker.agent.engines import files
+from broker.agent.engines.accounts import AccountRefused, Accounts, choose_accounts
+from broker.agent.engines.cards import EmulatedCards, OwnProcesses
+from broker.agent.engines.keeper import LeaseKeeper
+from broker.agent.engines.lease_folder import LeaseFolder, ending, folder_name
+from broker.agent.engines.places import Retention, choose_work_root
+from broker.agent.engines.processes import boot_id
+from broker.agent.engines.protocol import Capability, EngineError, LogPiece, UnknownLog
+from broker.agent.engines.visible import VISIBLE_DEVICES
+from broker.agent.memory import EpochMemory
+from broker.agent.orders import (
+    EndReason,
+    LeaseKey,
+    LogStream,
+    NodeSeen,
+    Observation,
+    Order,
+    PoolStock,
+    Refusal,
+)
+from broker.clock import Clock
+from broker.ids import JobId, job_text, lease_text
+
+_RENEWAL_STEP_NS: Final = 500_000_000
+"""A renewal that adds less is not written: the deadline is tens of seconds away."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """How the local engine works.
+
+    Attributes:
+        state_dir: its memory; belongs to the agent alone.
+        work_dir: where jobs' working directories are made; None: beside the state where jobs can reach that.
+        run_as: "auto", "each-lease", or the name of an account.
+        log_bytes_max: most bytes that are kept of one output of one task.
+        tasks_max: largest gang that it starts.
+        foreign_scan_seconds: how old the look at foreign processes may be.
+        retention: how long output and working directories of settled leases are kept.
+    """
+
+    state_dir: Path
+    pools: tuple[PoolStock, ...]
+    work_dir: Path | None = None
+    run_as: str = "auto"
+    log_bytes_max: int = 64 * 1024 * 1024
+    tasks_max: int = 1024
+    foreign_scan_seconds: float = 2.0
+    retention: Retention = field(default_factory=Retention)
+
+
+class LocalEngine:
+    """See the protocol for what each method promises."""
+
+    name = "local"
+
+    def __init__(self, settings: LocalSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._state = settings.state_dir
+        self._folders = settings.state_dir / "leases"
+        self._cards = EmulatedCards(settings.state_dir / "cards", settings.pools)
+        self._leases: dict[LeaseKey, LeaseKeeper] = {}
+        self._changed = asyncio.Event()
+        self._boot = boot_id()
+        self._nodes: tuple[NodeSeen, ...] = ()
+        self._scanned_at = float("-inf")
+        self._renewed_until_ns = 0
+        self._lock: int | None = None
+        self._bell: int | None = None
+        self._accounts: Accounts
+        self._work_root: Path
+        self._memory: EpochMemory
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take possession of the state folder and adopt what runs from before. Raise EngineError."""
+        try:
+            self._accounts = choose_accounts(self._settings.run_as)
+        except AccountRefused as error:
+            raise EngineError(str(error)) from error
+        self._folders.mkdir(parents=True, exist_ok=True)
+        for folder in (self._state, self._folders):
+            folder.chmod(0o711)  # a job may pass through to its own folder, and list nothing
+        self._take_lock()
+        self._work_root = choose_work_root(self._settings.work_dir, self._state, self._accounts)
+        self._cards.create()
+        self._memory = EpochMemory(self._state / "epochs.jsonl", now=self._clock.now())
+        self._open_bell()
+        for path in sorted(self._folders.iterdir()):
+            lease = LeaseFolder.load(path)
+            if lease is not None and not lease.settled():
+                self._adopt(lease)
+        self._changed.set()
+
+    async def close(self) -> None:
+        """Let go; supervisors and their jobs run on."""
+        for lease in self._leases.values():
+            await lease.let_go()
+        self._leases.clear()
+        if self._bell is not None:
+            asyncio.get_running_loop().remove_reader(self._bell)
+            os.close(self._bell)
+            self._bell = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        lock = os.open(self._state / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise EngineError(
+                f"state_dir: another agent works with {self._state}: end it, or give this one a folder of its own"
+            ) from None
+        self._lock = lock
+
+    def _open_bell(self) -> None:
+        path = self._state / "bell"
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # Opened for both ways: then it never reads as closed when no supervisor has it open.
+        self._bell = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        asyncio.get_running_loop().add_reader(self._bell, self._on_bell)
+
+    def _on_bell(self) -> None:
+        if self._bell is not None:
+            os.read(self._bell, 65536)  # whose bell it was does not matter: everything alive is looked at
+        self._changed.set()
+
+    def _adopt(self, folder: LeaseFolder) -> None:
+        lease = self._keep(folder)
+        self._remember(folder)
+        lease.adopt()
+
+    def _keep(self, folder: LeaseFolder) -> LeaseKeeper:
+        lease = LeaseKeeper(folder, self._boot, self._changed.set)
+        self._leases[folder.key] = lease
+        return lease
+
+    def _remember(self, folder: LeaseFolder) -> None:
+        if folder.job is not None:
+            self._memory.remember(folder.job, folder.key.epoch, now=self._clock.now())
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    def inventory(self) -> tuple[PoolStock, ...]:
+        """Return the pools of the settings."""
+        return self._settings.pools
+
+    def capabilities(self) -> list[Capability]:
+        """Return what it can do on this machine; complete after `open`."""
+        root = os.geteuid() == 0
+        own = self._accounts.of_lease(1).user is None
+        return [
+            Capability("unprivileged_user", not own, self._accounts.detail),
+            Capability("isolated_jobs", self._accounts.isolated, self._accounts.detail),
+            Capability("working_directories", True, f"under {self._work_root}"),
+            Capability(
+                "foreign_use",
+                root,
+                "every process that has a card open is seen"
+                if root
+                else "only processes of the agent's own user are seen",
+            ),
+            Capability(
+                "adoption", True, "supervisors outlive the agent and are known by process id, start time and boot"
+            ),
+            Capability("cpu_and_memory_limits", False, "CPU and memory of a task are planned for, not enforced"),
+            Capability("accelerators", False, "cards are emulated: files that count as used while they are open"),
+        ]
+
+    def latest_epoch(self, job: JobId) -> int:
+        """Return the highest epoch of this job that was ever taken, 0 when none was."""
+        return self._memory.latest(job)
+
+    async def observe(self) -> Observation:
+        """Return what is true now."""
+        for lease in self._leases.values():
+            lease.refresh()
+        if time.monotonic() - self._scanned_at >= self._settings.foreign_scan_seconds:
+            self._scanned_at = time.monotonic()
+            self._nodes = await asyncio.to_thread(self._cards.survey, self._own_processes)
+        return Observation(tuple(lease.seen for lease in self._leases.values()), self._nodes)
+
+    def _own_processes(self) -> OwnProcesses:
+        living = [lease.folder for lease in tuple(self._leases.values()) if not lease.ended]
+        return OwnProcesses(
+            supervisors=frozenset(found.pid for folder in living if (found := folder.supervisor()) is not None),
+            sessions=frozenset(task.pid for folder in living for task in folder.tasks()),
+        )
+
+    async def wait_changed(self) -> None:
+        """Return when a supervisor rang, one ended, or something was done here."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    # --- what should be ------------------------------------------------------------------------------------------
+
+    async def start(self, order: Order) -> None:
+        """Start the gang, or record why not. An order that was taken before, or is older than one, does nothing."""
+        if not self._is_new(order.key, order.job):
+            return
+        problem = self._problem_of(order)
+        if problem is not None:
+            await self.refuse(Refusal(order.key, order.job, problem))
+            return
+        folder = LeaseFolder.create(self._folders, order.key, self._spec(order))
+        self._take(folder).spawn()
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Record that the order cannot be carried out."""
+        if self._is_new(refusal.key, refusal.job):
+            end = ending(EndReason.START_FAILED, refusal.why)
+            self._take(LeaseFolder.create(self._folders, refusal.key, _empty_spec(refusal.key, refusal.job), end))
+
+    async def stop(self, key: LeaseKey, *, grace_seconds: int, reason: str) -> None:
+        """Tell the supervisor to end the lease; see the protocol for one without a trace."""
+        lease = self._leases.get(key)
+        if lease is None:
+            folder = LeaseFolder.load(self._folders / folder_name(key))
+            if folder is None:
+                end = ending(EndReason.CANCELLED, f"nothing of it ever ran here ({reason})")
+                folder = LeaseFolder.create(self._folders, key, _empty_spec(key, None), end)
+            folder.settle(False)  # the broker asks again, so it has not recorded the end after all
+            self._take(folder)
+        elif not lease.ended:
+            lease.stop(grace_seconds, reason)
+
+    async def settle(self, key: LeaseKey) -> None:
+        """Stop reporting the lease; its output stays for as long as the settings say."""
+        lease = self._leases.get(key)
+        if lease is None or not lease.ended:
+            return
+        lease.folder.settle(True)
+        await lease.let_go()
+        del self._leases[key]
+        await self._settings.retention.prune(self._folders, self._work_root)
+
+    async def renew(self, until_boot_ns: int) -> None:
+        """Let leases that have to be renewed live until then."""
+        if until_boot_ns - self._renewed_until_ns >= _RENEWAL_STEP_NS:
+            files.write_json(str(self._state / "renewal.json"), {"boot": self._boot, "until_ns": until_boot_ns})
+            self._renewed_until_ns = until_boot_ns
+
+    async def read_log(self, key: LeaseKey, task: int, stream: LogStream, offset: int, length_max: int) -> LogPiece:
+        """Return a piece of a task's output, also of a settled lease. Raise UnknownLog."""
+        folder = LeaseFolder.load(self._folders / folder_name(key))
+        if folder is None:
+            raise UnknownLog("LOG_UNKNOWN_LEASE")
+        if not 0 <= task < len(folder.spec["tasks"]):
+            raise UnknownLog("LOG_UNKNOWN_TASK")
+        return LogPiece(*folder.read_log(task, stream, offset, length_max))
+
+    # --- taking orders -------------------------------------------------------------------------------------------
+
+    def _is_new(self, key: LeaseKey, job: JobId) -> bool:
+        known = key in self._leases or (self._folders / folder_name(key)).exists()
+        return not known and key.epoch > self._memory.latest(job)
+
+    def _take(self, folder: LeaseFolder) -> LeaseKeeper:
+        """Know the lease from now on. Its folder came first: an epoch without one would block the job for ever."""
+        lease = self._keep(folder)
+        self._remember(folder)
+        self._changed.set()
+        return lease
+
+    def _problem_of(self, order: Order) -> str | None:
+        if len(order.tasks) > self._settings.tasks_max:
+            return f"{len(order.tasks)} tasks are more than the {self._settings.tasks_max} that this engine starts"
+        used = {place: lease for lease in self._living() for place in lease.folder.places}
+        for task in order.tasks:
+            why_down = self._cards.why_down(task.node) if self._cards.has(task.node, 0) else None
+            if why_down is not None:
+                return f"node {task.node} is down: {why_down}"
+            for card in task.cards:
+                if not self._cards.has(task.node, card):
+                    return f"there is no card {card} on a node {task.node!r} here"
+                if (task.node, card) in used:
+                    return f"card {card} of node {task.node} is in use by {used[task.node, card].folder.key}"
+        return None
+
+    def _living(self) -> Iterable[LeaseKeeper]:
+        for lease in self._leases.values():
+            lease.refresh()
+            if not lease.ended:
+                yield lease
+
+    def _spec(self, order: Order) -> dict[str, Any]:
+        account = self._accounts.of_lease(order.key.lease)
+        nodes = list(dict.fromkeys(task.node for task in order.tasks))
+        return {
+            "lease": order.key.lease,
+            "epoch": order.key.epoch,
+            "job": job_text(order.job),
+            "tasks": [{"node": task.node, "cards": task.cards} for task in order.tasks],
+            "command": order.command,
+            "environment": dict(order.environment),
+            "common_environment": {
+                "XISUAN_JOB_ID": job_text(order.job),
+                "XISUAN_CITY": order.city,
+                "XISUAN_LEASE": lease_text(order.key.lease),
+                "XISUAN_EPOCH": str(order.key.epoch),
+                "XISUAN_TASKS": str(len(order.tasks)),
+                "XISUAN_NODES": ",".join(nodes),
+                "XISUAN_COOKIE": secrets.token_hex(16),
+            },
+            "visible_devices": VISIBLE_DEVICES.get(order.stack, ()),
+            "walltime_seconds": order.walltime_seconds,
+            "grace_seconds": order.grace_seconds,
+            "renewed": order.renewed,
+            "user": account.user,
+            "group": account.group,
+            "user_name": account.name,
+            "work_folder": str(self._work_root / folder_name(order.key)),
+            "log_bytes_max": self._settings.log_bytes_max,
+            "record": str(self._state / "engine.jsonl"),
+            "bell": str(self._state / "bell"),
+            "renewal": str(self._state / "renewal.json"),
+        }
+
+
+def _empty_spec(key: LeaseKey, job: JobId | None) -> dict[str, Any]:
+    """Return the spec of a lease that never runs here: nothing but its name."""
+    return {"lease": key.lease, "epoch": key.epoch, "job": "" if job is None else job_text(job), "tasks": []}
