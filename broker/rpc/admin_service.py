@@ -1,0 +1,191 @@
+"""AdminService: who, what, one use case, answer. Roles are checked by the table of the identity interceptor."""
+# ruff: noqa: ARG002 - gRPC hands request and context to every method
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from broker.clock import Clock
+from broker.errors import RoundNotFound, RoundNotReplayable
+from broker.ids import RoundId
+from broker.market.operations import Operations
+from broker.market.rounds import RoundsReader
+from broker.market.worlds import Worlds
+from broker.rpc import convert_admin as convert
+from broker.rpc.convert import chunks
+from broker.rpc.identity import caller_of
+from broker.rpc.interceptor import Context
+from broker.store.rounds import RoundRecord, RoundReport
+from broker.wire.v1 import admin_service_pb2 as pb
+from broker.wire.v1.admin_service_pb2_grpc import AdminServiceServicer
+
+ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
+"""An answer that lists leases is cut here: below what gRPC clients take by default."""
+
+PIECE_BYTES: Final = 512 * 1024
+"""A round's record is sent in pieces of this size."""
+
+REFUSALS_MAX: Final = 10_000
+
+
+class AdminService(AdminServiceServicer):
+    """What operators and observers call.
+
+    Args:
+        operations: what they do to clusters, nodes, leases and keys.
+        worlds: the catalogue.
+        rounds: reports and records of rounds.
+        records_kept: rounds whose record is kept for replay, for the error that says so.
+        clock: the edge's clock.
+    """
+
+    def __init__(
+        self, operations: Operations, worlds: Worlds, rounds: RoundsReader, *, records_kept: int, clock: Clock
+    ) -> None:
+        self._operations = operations
+        self._worlds = worlds
+        self._rounds = rounds
+        self._records_kept = records_kept
+        self._clock = clock
+
+    async def ApplyWorld(self, request: pb.ApplyWorldRequest, context: Context) -> pb.ApplyWorldResponse:
+        """Take a world over, or only compare it."""
+        changes = await self._worlds.apply(
+            caller_of(context), request.document, now=self._clock.now(), dry_run=request.dry_run
+        )
+        return pb.ApplyWorldResponse(changes=changes)
+
+    async def GetCatalogue(self, request: pb.GetCatalogueRequest, context: Context) -> pb.GetCatalogueResponse:
+        """Return hubs, accelerator models and cities."""
+        return convert.catalogue_to_wire(await self._worlds.catalogue())
+
+    async def GetOverview(self, request: pb.GetOverviewRequest, context: Context) -> pb.GetOverviewResponse:
+        """Return the numbers that a live display shows."""
+        overview = await self._operations.overview(self._clock.now())
+        return convert.overview_to_wire(overview, await self._rounds.get(None))
+
+    async def RegisterCluster(self, request: pb.RegisterClusterRequest, context: Context) -> pb.RegisterClusterResponse:
+        """Make a cluster known and return a key for its agent."""
+        cluster = convert.cluster_row(request)
+        key = await self._operations.register_cluster(caller_of(context), cluster, now=self._clock.now())
+        return pb.RegisterClusterResponse(agent_key=key.text)
+
+    async def ListClusters(self, request: pb.ListClustersRequest, context: Context) -> pb.ListClustersResponse:
+        """Return clusters with their pools."""
+        clusters = await self._operations.clusters(convert.hub_or_empty(request))
+        return pb.ListClustersResponse(clusters=map(convert.cluster_to_wire, clusters))
+
+    async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:
+        """Return a page of nodes, by name."""
+        cluster, after, limit = convert.node_page(request)
+        nodes = await self._operations.node_page(cluster, after, limit)
+        token = nodes[-1].node if len(nodes) == limit else ""
+        return pb.ListNodesResponse(nodes=map(convert.node_to_wire, nodes), next_page_token=token)
+
+    async def CordonNodes(self, request: pb.CordonNodesRequest, context: Context) -> pb.CordonNodesResponse:
+        """Give no new work to nodes."""
+        change = convert.node_change(request)
+        changed = await self._operations.cordon(
+            caller_of(context),
+            change.cluster,
+            change.nodes,
+            change.reason,
+            now=self._clock.now(),
+            dry_run=request.dry_run,
+        )
+        return pb.CordonNodesResponse(nodes=changed)
+
+    async def DrainNodes(self, request: pb.DrainNodesRequest, context: Context) -> pb.DrainNodesResponse:
+        """Empty nodes, and say which leases they wait for."""
+        change = convert.node_change(request)
+        drained = await self._operations.drain(
+            caller_of(context),
+            change.cluster,
+            change.nodes,
+            change.reason,
+            now=self._clock.now(),
+            dry_run=request.dry_run,
+        )
+        leases = next(chunks(map(convert.lease_to_wire, drained.leases), ANSWER_BYTES_MAX), [])
+        return pb.DrainNodesResponse(nodes=drained.nodes, leases=leases)
+
+    async def UncordonNodes(self, request: pb.UncordonNodesRequest, context: Context) -> pb.UncordonNodesResponse:
+        """Give work to nodes again."""
+        cluster, nodes = convert.nodes_to_open(request)
+        changed = await self._operations.uncordon(
+            caller_of(context), cluster, nodes, now=self._clock.now(), dry_run=request.dry_run
+        )
+        return pb.UncordonNodesResponse(nodes=changed)
+
+    async def ListLeases(self, request: pb.ListLeasesRequest, context: Context) -> pb.ListLeasesResponse:
+        """Return a page of live leases, as many as asked for unless they are too large for one answer."""
+        wanted = convert.lease_filter(request)
+        found = await self._operations.leases(wanted.states, wanted.cluster, wanted.after, wanted.limit)
+        leases = next(chunks(map(convert.lease_to_wire, found), ANSWER_BYTES_MAX), [])
+        last_page = len(leases) == len(found) < wanted.limit
+        return pb.ListLeasesResponse(
+            leases=leases, next_page_token="" if last_page else convert.lease_token(leases[-1])
+        )
+
+    async def WriteOffLease(self, request: pb.WriteOffLeaseRequest, context: Context) -> pb.WriteOffLeaseResponse:
+        """End a LOST lease on an operator's word."""
+        lease, reason = convert.written_off(request)
+        ended = await self._operations.write_off(caller_of(context), lease, reason, now=self._clock.now())
+        return pb.WriteOffLeaseResponse(lease=convert.lease_to_wire(ended))
+
+    async def ListRounds(self, request: pb.ListRoundsRequest, context: Context) -> pb.ListRoundsResponse:
+        """Return a page of reports, newest first."""
+        limit, before = convert.round_page(request)
+        reports = await self._rounds.list_page(limit, before, busy_only=request.busy_only)
+        token = str(reports[-1].round) if len(reports) == limit else ""
+        return pb.ListRoundsResponse(rounds=map(convert.round_to_wire, reports), next_page_token=token)
+
+    async def GetRound(self, request: pb.GetRoundRequest, context: Context) -> pb.GetRoundResponse:
+        """Return one report with the jobs that it left waiting."""
+        report = await self._round(request.round)
+        record = await self._rounds.record(RoundId(report.round))
+        refusals = await self._rounds.refusals(RoundId(report.round), REFUSALS_MAX) if record is not None else []
+        return pb.GetRoundResponse(
+            round=convert.round_to_wire(report),
+            refusals=convert.refusals_to_wire(refusals),
+            replayable=record is not None,
+        )
+
+    async def GetRoundRecord(
+        self, request: pb.GetRoundRecordRequest, context: Context
+    ) -> AsyncIterator[pb.GetRoundRecordResponse]:
+        """Send what a replay of a round needs: its policy, then snapshot and plan in pieces."""
+        report = await self._round(request.round)
+        record = await self._rounds.record(RoundId(report.round))
+        if record is None:
+            raise RoundNotReplayable(round=report.round, kept=self._records_kept)
+        for piece in _pieces(record):
+            yield piece
+
+    async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
+        """Make an API key."""
+        role, subject, note = convert.new_key(request)
+        key = await self._operations.create_key(caller_of(context), role, subject, note, now=self._clock.now())
+        return pb.CreateKeyResponse(key_id=key.key_id, api_key=key.text)
+
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
+        """Return the keys, without secrets."""
+        return pb.ListKeysResponse(keys=map(convert.key_to_wire, await self._operations.keys()))
+
+    async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
+        """End a key."""
+        await self._operations.revoke_key(caller_of(context), convert.key_id(request), now=self._clock.now())
+        return pb.RevokeKeyResponse()
+
+    async def _round(self, number: int) -> RoundReport:
+        report = await self._rounds.get(convert.round_or_last(number))
+        if report is None:
+            raise RoundNotFound(round=number or "yet")
+        return report
+
+
+def _pieces(record: RoundRecord) -> Iterator[pb.GetRoundRecordResponse]:
+    yield pb.GetRoundRecordResponse(policy_json=record.policy_json)
+    for start in range(0, len(record.snapshot), PIECE_BYTES):
+        yield pb.GetRoundRecordResponse(snapshot=record.snapshot[start : start + PIECE_BYTES])
+    for start in range(0, len(record.plan), PIECE_BYTES):
+        yield pb.GetRoundRecordResponse(plan=record.plan[start : start + PIECE_BYTES])
