@@ -5,9 +5,9 @@ Closed labels exist from the start, so that "never" reads 0. No ids in labels: t
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from broker.lifecycle import AgentState, JobEvent, JobState
+from broker.lifecycle import AgentState, JobState
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 
@@ -34,23 +34,7 @@ for _agent in AgentState:
 CARDS: Final = Gauge(
     "broker_cards", "Cards by hub and use, as last counted; 'closed' take no work.", ["hub", "use"], registry=REGISTRY
 )
-EVENTS_NUMBERED: Final = Counter(
-    "broker_events_numbered", "Events that got their number, by kind.", ["kind"], registry=REGISTRY
-)
-for _event in JobEvent:
-    EVENTS_NUMBERED.labels(_event.value)
-EVENTS_LAG_SECONDS: Final = Gauge(
-    "broker_events_lag_seconds",
-    "Age of the oldest event that has no number yet; 0 when there is none.",
-    registry=REGISTRY,
-)
-RPC_SECONDS: Final = Histogram(
-    "broker_rpc_seconds",
-    "Wall time of one gRPC call, from its arrival to its last byte; streams count when they end.",
-    ["method", "code"],
-    buckets=(0.002, 0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
-    registry=REGISTRY,
-)
+CARD_USES: Final = ("leased", "foreign", "closed", "free")
 
 
 def round_done(outcome: str, seconds: float, gap_ppm: int) -> None:

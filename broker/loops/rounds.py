@@ -24,6 +24,8 @@ log = structlog.get_logger("rounds")
 class RoundLoop:
     """Plans and commits one round for each `run_once` that finds something to do."""
 
+    name = "rounds"
+
     def __init__(
         self,
         database: Database,

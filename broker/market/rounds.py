@@ -11,6 +11,7 @@ from datetime import datetime
 from time import perf_counter
 
 from broker.ids import RoundId
+from broker.market.explain import LastRound
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
 from broker.store import leadership, rounds, snapshots
@@ -48,12 +49,19 @@ class Rounds:
     """Use cases of the round loop."""
 
     def __init__(
-        self, database: Database, *, jobs_max: int, records_kept: int, wake_cluster: Callable[[str], None]
+        self,
+        database: Database,
+        *,
+        jobs_max: int,
+        records_kept: int,
+        wake_cluster: Callable[[str], None],
+        remember: Callable[[LastRound], None],
     ) -> None:
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
         self._wake_cluster = wake_cluster
+        self._remember = remember
 
     async def read(self, now: datetime) -> Prepared:
         """Return what the next round is planned on."""
@@ -78,6 +86,7 @@ class Rounds:
             await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
         for cluster in {draft.cluster for draft in drafts}:
             self._wake_cluster(cluster)
+        self._remember(LastRound(round_id, plan, prepared.snapshot.pool_names))
         await self._tell_reasons(prepared, plan)
         return Committed(round_id, len(drafts), stale, millis)
 

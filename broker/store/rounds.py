@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 from broker.ids import JobId, LeaseId, RoundId
 from broker.lifecycle import JobEvent, job_sources
@@ -133,8 +133,8 @@ GET: Final[LiteralString] = (
     "SELECT " + COLUMNS + " FROM rounds WHERE round_id = coalesce($1, (SELECT max(round_id) FROM rounds))"
 )
 RECORD: Final[LiteralString] = "SELECT snapshot, plan, policy_json FROM round_records WHERE round_id = $1"
-LAST_PLAN: Final[LiteralString] = """
-    SELECT round_id, plan FROM round_records ORDER BY round_id DESC LIMIT 1
+NEWEST_RECORD: Final[LiteralString] = """
+    SELECT max(round_id) FROM rounds JOIN round_records USING (round_id) WHERE outcome = 'committed'
 """
 
 
@@ -234,16 +234,16 @@ async def record(tx: Connection, round_id: RoundId) -> RoundRecord | None:
     return None if row is None else RoundRecord(row["snapshot"], row["plan"], row["policy_json"])
 
 
-async def last_plan(tx: Connection) -> tuple[RoundId, bytes] | None:
-    """Return the newest plan that is kept, with its round."""
-    row = await tx.fetchrow(LAST_PLAN)
-    return None if row is None else (RoundId(row["round_id"]), row["plan"])
+async def newest_record(tx: Connection) -> RoundId | None:
+    """Return the number of the newest committed round whose record is kept."""
+    newest: int | None = await tx.fetchval(NEWEST_RECORD)
+    return None if newest is None else RoundId(newest)
 
 
-def _report(r: Mapping[str, object]) -> RoundReport:
-    values = dict(r)
+def _report(row: Any) -> RoundReport:
+    values = dict(row)
     values["round"] = values.pop("round_id")
     values["objective"] = values.pop("objective_micro_yuan_per_hour")
     values["bound"] = values.pop("bound_micro_yuan_per_hour")
-    values["versions"] = tuple(values["versions"])  # type: ignore[arg-type]
-    return RoundReport(**values)  # type: ignore[arg-type]
+    values["versions"] = tuple(values["versions"])
+    return RoundReport(**values)

@@ -1,0 +1,284 @@
+"""Put a broker together and run it: the only place that knows every room.
+
+`serve` runs one broker process until it is told to stop; `migrate` brings the tables up to date.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from prometheus_client import start_http_server
+
+from broker import first_start, metrics, postgres
+from broker.caller import Caller, Role
+from broker.client.settings import write_profile
+from broker.clock import Clock, SystemClock
+from broker.config import Settings
+from broker.loops.census import Census
+from broker.loops.expiry import Expiry
+from broker.loops.numbering import Numbering
+from broker.loops.planning import PlanningProcess
+from broker.loops.rounds import RoundLoop
+from broker.loops.service import Service, run_forever
+from broker.loops.silence import Silence
+from broker.market.catalogue import Catalogues
+from broker.market.clusters import Clusters, ClusterSignals, Terms
+from broker.market.explain import Explain
+from broker.market.identity import Identity
+from broker.market.jobs import Jobs
+from broker.market.logs import AgentLinks, Logs
+from broker.market.operations import Operations
+from broker.market.rounds import Rounds, RoundsReader
+from broker.market.watch import Pulses, Watch
+from broker.market.worlds import Worlds
+from broker.rpc.admin_service import AdminService
+from broker.rpc.cluster_service import ClusterService
+from broker.rpc.job_service import JobService
+from broker.rpc.server import RpcServer, build_server
+from broker.rpc.tls import ListenAddress
+from broker.store import migrate as migrations
+from broker.store.database import Database
+from scheduler.policy import Policy
+
+BOOTSTRAP: Final = Caller("bootstrap", Role.OPERATOR)
+GRACE_SECONDS: Final = 2.0
+
+log = structlog.get_logger("broker")
+
+
+@dataclass(frozen=True, slots=True)
+class Dsns:
+    """How to log in to the database."""
+
+    owner: str
+    city: str
+    hub: str
+
+
+@dataclass(slots=True)
+class Wakes:
+    """Who is woken when something happened, so that nobody has to wait for an interval."""
+
+    rounds: asyncio.Event
+    numbering: asyncio.Event
+
+    def work(self) -> None:
+        """There is new work, or new room for it."""
+        self.rounds.set()
+        self.numbering.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A background service with its rhythm."""
+
+    service: Service
+    interval_seconds: float
+    wake: asyncio.Event | None = None
+    rest_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One broker process, put together."""
+
+    server: RpcServer
+    loops: tuple[Loop, ...]
+    planner: PlanningProcess
+    rounds: RoundLoop
+    clock: Clock
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve and run the loops for as long as the block runs; then let calls end, and let another broker lead."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for loop in self.loops:
+                group.create_task(
+                    run_forever(
+                        loop.service,
+                        clock=self.clock,
+                        stop=stop,
+                        interval_seconds=loop.interval_seconds,
+                        wake=loop.wake,
+                        rest_seconds=loop.rest_seconds,
+                    ),
+                    name=loop.service.name,
+                )
+            await self.server.start()
+            try:
+                yield
+            finally:
+                await self.server.stop(GRACE_SECONDS)
+                stop.set()
+                self.planner.close()
+        with contextlib.suppress(Exception):  # without a database there is nothing to let go of
+            await self.rounds.resign(self.clock.now())
+
+
+class PostgresKeeper:
+    """Starts the embedded PostgreSQL again when it died: for a hub on one machine there is nobody else to do it."""
+
+    name = "postgres"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def run_once(self, now: object) -> int:  # noqa: ARG002  it is looked at, not calculated
+        """Start the server if it does not run; return how often."""
+        if await asyncio.to_thread(postgres.alive, self._folder):
+            return 0
+        log.warning("postgres is not running, starting it")
+        await asyncio.to_thread(postgres.start, self._folder)
+        return 1
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Run one broker until SIGTERM or SIGINT. `on_ready` is called with the endpoint once calls are taken.
+
+    Raises: MigrationError, EmbeddedPostgresError, CannotListen, RoleUnusable, BrokerError: it cannot start.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _dsns(settings) as dsns:
+        asyncio.run(_serve(settings, dsns, on_ready))
+
+
+def migrate(settings: Settings, *, dry_run: bool) -> list[str]:
+    """Bring the tables up to date, or with `dry_run` only look. Return the names of the migrations concerned."""
+    with _dsns(settings) as dsns:
+        act: Callable[[str], Awaitable[Any]] = migrations.pending if dry_run else migrations.migrate
+        return [f"{m.version:04d} {m.name}" for m in asyncio.run(_awaited(act(dsns.owner)))]
+
+
+@contextlib.contextmanager
+def _dsns(settings: Settings) -> Iterator[Dsns]:
+    if settings.dsn:
+        yield Dsns(settings.dsn_owner or settings.dsn, settings.dsn, settings.dsn)
+        return
+    with postgres.using(settings.home / "postgres") as server:
+        yield Dsns(server.dsn_owner, server.dsn_city, server.dsn_hub)
+
+
+async def _awaited(work: Awaitable[Any]) -> Any:
+    return await work
+
+
+async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    applied = await migrations.migrate(dsns.owner)
+    if applied:
+        log.info("migrated", applied=[m.name for m in applied])
+    database = await Database.connect(
+        dsns.city,
+        dsns.hub,
+        city_connections=settings.city_connections,
+        hub_connections=settings.hub_connections,
+    )
+    try:
+        broker = await build(settings, database, SystemClock())
+        async with broker.running():
+            endpoint = f"{ListenAddress.parse(settings.listen).host}:{broker.server.port}"
+            _serve_metrics(settings)
+            write_profile(settings.home, endpoint=endpoint, tls_ca=settings.tls_cert)
+            log.info("serving", endpoint=endpoint, database="given" if settings.dsn else "embedded")
+            on_ready(endpoint)
+            await stop.wait()
+            log.info("stopping")
+    finally:
+        await database.close()
+
+
+async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
+    """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
+    wakes = Wakes(asyncio.Event(), asyncio.Event())
+    signals, links = ClusterSignals(), AgentLinks()
+    terms = Terms(
+        report_interval_seconds=settings.report_interval_seconds,
+        suspect_after_seconds=settings.suspect_after_seconds,
+        lost_after_seconds=settings.lost_after_seconds,
+        kill_after_seconds=settings.kill_after_seconds,
+        restarts_max=settings.restarts_max,
+    )
+    policy = Policy(effort=settings.round_effort)
+    identity = Identity(database)
+    catalogues = Catalogues(database)
+    worlds = Worlds(database, wake=wakes.work)
+    operations = Operations(database, identity, wake=wakes.work)
+    await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
+
+    pulses = Pulses(database)
+    explain = Explain(database, policy, clock)
+    jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake)
+    clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
+    rounds = Rounds(
+        database,
+        jobs_max=settings.round_jobs_max,
+        records_kept=settings.round_records_kept,
+        wake_cluster=_both(signals.wake, lambda _: wakes.numbering.set()),
+        remember=explain.remember,
+    )
+
+    async def calls_per_second_max(city: str) -> int:
+        return (await catalogues.current()).city(city).calls_per_second_max
+
+    server = build_server(
+        [
+            JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
+            ClusterService(clusters, links, terms, clock),
+            AdminService(
+                operations, worlds, RoundsReader(database), records_kept=settings.round_records_kept, clock=clock
+            ),
+        ],
+        listen=settings.listen,
+        identity=identity,
+        calls_per_second_max=calls_per_second_max,
+        clock=clock,
+        tls_certificate=settings.tls_cert,
+        tls_private_key=settings.tls_key,
+    )
+    planner = PlanningProcess()
+    round_loop = RoundLoop(
+        database,
+        rounds,
+        planner,
+        holder=f"{socket.gethostname()}-{os.getpid()}",
+        policy=policy,
+        budget_seconds=settings.round_budget_seconds,
+        recheck_seconds=settings.round_recheck_seconds,
+        lead_term=timedelta(seconds=settings.leader_lease_seconds),
+        clock_now=clock.now,
+    )
+    loops = [
+        Loop(round_loop, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds),
+        Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
+        Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
+        Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
+        Loop(Census(operations), 5.0),
+    ]
+    if not settings.dsn:
+        loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
+    return Broker(server, tuple(loops), planner, round_loop, clock)
+
+
+def _both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
+    def call(value: str) -> None:
+        first(value)
+        second(value)
+
+    return call
+
+
+def _serve_metrics(settings: Settings) -> None:
+    if settings.metrics_listen:
+        address = ListenAddress.parse(settings.metrics_listen)
+        start_http_server(address.port, address.host, registry=metrics.REGISTRY)

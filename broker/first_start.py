@@ -1,0 +1,63 @@
+"""What the first broker on an empty database does: apply the world, and make the keys of this machine's profile."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from broker.caller import Caller, Role
+from broker.client.settings import read_key, write_key
+from broker.config import Settings
+from broker.errors import KeyRefused, invalid
+from broker.market.identity import Identity
+from broker.market.worlds import Worlds
+from broker.worlds.loader import bundled
+
+log = structlog.get_logger("broker")
+
+
+async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller: Caller, now: datetime) -> None:
+    """Apply the world when there is no catalogue yet, and write keys that are missing from the profile.
+
+    Key files are written for the operator, and, when the world was applied here, for its cities and clusters: on one
+    machine everything then works at once. Raise InvalidRequest: the world is not valid or not there.
+    """
+    catalogue = await worlds.catalogue()
+    fresh = not catalogue.hubs
+    if fresh and settings.world:
+        document = await asyncio.to_thread(_document, settings.world)
+        changes = await worlds.apply(caller, document, now=now)
+        log.info("world applied", world=settings.world, changes=len(changes))
+        catalogue = await worlds.catalogue()
+    await _key(settings.home, identity, Role.OPERATOR, "", now)
+    if fresh:
+        for city in catalogue.cities:
+            await _key(settings.home, identity, Role.CITY, city, now)
+        for cluster in catalogue.clusters:
+            await _key(settings.home, identity, Role.AGENT, cluster, now)
+
+
+async def _key(home: Path, identity: Identity, role: Role, subject: str, now: datetime) -> None:
+    """Write a key file unless there is one that works."""
+    name = f"{role}-{subject}" if subject else str(role)
+    path = home / "keys" / f"{name}.key"
+    if path.exists():
+        try:
+            await identity.caller(read_key(path), now)
+        except KeyRefused:
+            log.warning("replacing a key file that this database does not know", path=str(path))
+        else:
+            return
+    key = await identity.create(role, subject, "made at the first start", now)
+    write_key(home, name, key.text)
+
+
+def _document(world: str) -> str:
+    path = Path(world)
+    if path.suffix in (".yaml", ".yml", ".json") or path.exists():
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise invalid("world", f"cannot be read ({error}): give a bundled name or a YAML file") from error
+    return bundled(world)
