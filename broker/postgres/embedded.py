@@ -251,7 +251,9 @@ def _mend_port(place: Place, launches: int) -> None:
 
 def _launch(place: Place, user: ServerUser, programs: Programs, settings: Mapping[str, str], running: int) -> None:
     """Launch the server with the lock that proves that no process of a former one is left."""
-    (place.data / "postmaster.pid").unlink(missing_ok=True)  # so it is stale, whoever may have its pid by now
+    # So what a killed one left is stale, whoever may have its pid by now; PostgreSQL itself would ask the pid alone.
+    for stale in (place.data / "postmaster.pid", *(place.socket.glob(".s.PGSQL.*") if place.socket else ())):
+        stale.unlink(missing_ok=True)
     chosen = {
         **_SETTINGS,
         "listen_addresses": "127.0.0.1",

@@ -29,6 +29,9 @@ _LOCK: Final = 0x7869_7375_616E  # "xisuan"; advisory locks count by database
 _POLL_SECONDS: Final = 0.1
 _SERVER_VERSION_MIN: Final = 15
 
+# InterfaceError is asyncpg's word for a rollback on a connection that broke.
+_GONE: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
+
 _FILE_NAME: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
 _NO_TRANSACTION: Final = "-- no-transaction"
 
@@ -161,7 +164,7 @@ async def _session(dsn: str) -> "AsyncIterator[Session]":
         if version.major < _SERVER_VERSION_MIN:
             raise ServerTooOld(f"PostgreSQL {version.major} is too old: use {_SERVER_VERSION_MIN} or newer")
         yield session
-    except asyncpg.PostgresConnectionError as error:
+    except _GONE as error:
         raise MigratorCannotConnect(f"the database went away: {error}; run it again, it carries on") from error
     finally:
         await session.close()
@@ -213,7 +216,7 @@ async def _apply(session: "Session", migration: Migration) -> None:
         else:
             await session.execute(migration.sql)
             await session.execute(_NOTE, *note)
-    except asyncpg.PostgresConnectionError:
+    except _GONE:
         raise
     except asyncpg.PostgresError as error:
         left = (

@@ -1,0 +1,155 @@
+"""Migrations: in order, once, unchanged, one migrator at a time, and only forward."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from broker.store.migrate import (
+    DatabaseNewer,
+    MigrationChanged,
+    MigrationFailed,
+    MigrationsMisnumbered,
+    MigratorCannotConnect,
+    migrate,
+    pending,
+    read,
+)
+from tests.conftest import Dsns
+
+FIRST = "CREATE TABLE first (n int); INSERT INTO first VALUES (1);"
+SECOND = "CREATE TABLE second AS SELECT n + 1 AS n FROM first;"
+INDEX = "-- no-transaction\nCREATE INDEX CONCURRENTLY first_n ON first (n);"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two migrations, the second of which needs the first."""
+    (tmp_path / "0001_first.sql").write_text(FIRST)
+    (tmp_path / "0002_second.sql").write_text(SECOND)
+    return tmp_path
+
+
+async def value(dsn: str, query: str) -> object:
+    """Return what the owner sees."""
+    session = await asyncpg.connect(dsn)
+    try:
+        return await session.fetchval(query)
+    finally:
+        await session.close()
+
+
+async def test_files_run_in_order_and_once(empty_dsns: Dsns, folder: Path) -> None:
+    first = await migrate(empty_dsns.owner, folder)
+    again = await migrate(empty_dsns.owner, folder)
+
+    assert [m.name for m in first] == ["0001_first.sql", "0002_second.sql"]
+    assert again == []
+    assert await value(empty_dsns.owner, "SELECT n FROM second") == 2
+
+
+async def test_a_later_file_is_added_to_what_is_there(empty_dsns: Dsns, folder: Path) -> None:
+    await migrate(empty_dsns.owner, folder)
+    (folder / "0003_index.sql").write_text(INDEX)
+
+    added = await migrate(empty_dsns.owner, folder)
+
+    assert [(m.number, m.transactional) for m in added] == [(3, False)]
+    assert await value(empty_dsns.owner, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'first_n'::regclass")
+
+
+async def test_a_dry_run_tells_and_changes_nothing(empty_dsns: Dsns, folder: Path) -> None:
+    told = await pending(empty_dsns.owner, folder)
+    tables = await value(empty_dsns.owner, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+
+    assert told == await migrate(empty_dsns.owner, folder)
+    assert tables == 0
+    assert await pending(empty_dsns.owner, folder) == []
+
+
+async def test_a_changed_file_is_refused_before_anything_runs(empty_dsns: Dsns, folder: Path) -> None:
+    await migrate(empty_dsns.owner, folder)
+    (folder / "0001_first.sql").write_text(FIRST + " -- better")
+    (folder / "0003_index.sql").write_text(INDEX)
+
+    for attempt in (migrate, pending):
+        with pytest.raises(MigrationChanged, match=r"0001_first\.sql is not what was applied"):
+            await attempt(empty_dsns.owner, folder)
+    assert await value(empty_dsns.owner, "SELECT max(number) FROM schema_migrations") == 2
+
+
+async def test_a_newer_database_is_refused(empty_dsns: Dsns, folder: Path) -> None:
+    await migrate(empty_dsns.owner, folder)
+    (folder / "0002_second.sql").unlink()
+
+    for attempt in (migrate, pending):
+        with pytest.raises(DatabaseNewer, match=r"at 0002_second\.sql, newer than this program"):
+            await attempt(empty_dsns.owner, folder)
+
+
+async def test_a_failing_file_leaves_nothing_of_itself_and_all_before_it(empty_dsns: Dsns, folder: Path) -> None:
+    (folder / "0002_second.sql").write_text("CREATE TABLE half (n int); SELECT * FROM nowhere;")
+
+    with pytest.raises(
+        MigrationFailed, match=r'0002_second\.sql failed: relation "nowhere" does not exist; nothing of'
+    ):
+        await migrate(empty_dsns.owner, folder)
+
+    assert await value(empty_dsns.owner, "SELECT to_regclass('half') IS NULL AND to_regclass('first') IS NOT NULL")
+    (folder / "0002_second.sql").write_text(SECOND)
+    assert [m.number for m in await migrate(empty_dsns.owner, folder)] == [2]
+
+
+async def test_of_four_migrators_at_once_one_works(empty_dsns: Dsns, folder: Path) -> None:
+    """With an index built concurrently among the files: waiting inside the lock would deadlock with it."""
+    (folder / "0003_index.sql").write_text(INDEX)
+
+    done = await asyncio.gather(*(migrate(empty_dsns.owner, folder) for _ in range(4)))
+
+    assert sorted(len(applied) for applied in done) == [0, 0, 0, 3]
+
+
+async def test_a_killed_migrator_leaves_no_lock(empty_dsns: Dsns, folder: Path) -> None:
+    (folder / "0003_slow.sql").write_text("SELECT pg_sleep(60);")
+    migrator = asyncio.create_task(migrate(empty_dsns.owner, folder))
+    session = await asyncpg.connect(empty_dsns.owner)
+    sleeping = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
+    while (pid := await session.fetchval(sleeping)) is None:
+        assert not migrator.done()
+
+    await session.fetchval("SELECT pg_terminate_backend($1)", pid)
+    with pytest.raises(MigratorCannotConnect, match="went away.*run it again"):
+        await migrator
+    (folder / "0003_slow.sql").unlink()
+
+    assert await asyncio.wait_for(migrate(empty_dsns.owner, folder), timeout=10) == []
+    await session.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["0001_a.sql", "0003_c.sql"], "0003_c.sql: number 0002 is due here"),
+        (["0001_a.sql", "0001_b.sql"], "0001_b.sql: number 0002 is due here"),
+        (["0002_b.sql"], "0002_b.sql: number 0001 is due here"),
+        (["1_a.sql"], "1_a.sql: a migration is named"),
+        (["0001_A.sql"], "0001_A.sql: a migration is named"),
+    ],
+)
+def test_numbers_run_without_gaps_or_twins(tmp_path: Path, names: list[str], said: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+
+    with pytest.raises(MigrationsMisnumbered, match=said):
+        read(tmp_path)
+
+
+async def test_no_server_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(MigratorCannotConnect, match="check the DSN"):
+        await migrate(f"postgresql://nobody@/nothing?host={tmp_path}")
+
+
+async def test_the_programs_own_migrations_are_complete_after_one_run(dsns: Dsns) -> None:
+    assert len(read()) >= 3
+    assert await pending(dsns.owner) == []
