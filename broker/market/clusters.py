@@ -40,7 +40,7 @@ class Terms:
         report_interval_seconds: longest time between two reports.
         suspect_after_seconds: silence after which an agent gets no new work, nor any word that could renew a lease.
         lost_after_seconds: silence after which its leases are LOST.
-        kill_after_seconds: time after the broker's last word at which an agent has killed its `if_lost: restart` leases.
+        kill_after_seconds: time after the broker's last word by which an agent has killed `if_lost: restart` leases.
         kill_margin_seconds: time beyond `lost_after_seconds` that the broker still waits before it restarts them.
         heartbeat_seconds: an unchanged report is noted at most this often.
         reread_seconds: what should be is read again at least this often, as other brokers may have changed it.
@@ -173,9 +173,7 @@ class Clusters:
     async def change_inventory(self, session: Session, hello: Hello, now: datetime) -> None:
         """Take over what a further Hello on the stream says. Raise as `attach` does, or StaleSession."""
         if (hello.cluster, hello.instance) != (session.cluster, session.instance):
-            raise invalid(
-                "hello.cluster", f"this stream is agent {session.instance} of {session.cluster}: open another"
-            )
+            raise invalid("hello.instance", f"this stream is {session.instance}'s of {session.cluster}: open another")
         async with session._turn:
             async with self._database.hub() as tx:
                 await clusters.heard(tx, session.cluster, session.epoch, now)

@@ -85,7 +85,8 @@ class AgentLink:
         try:
             self._send(LogRequest(number, ref, task, stream, offset, PIECE_BYTES_MAX))
             async with asyncio.timeout(timeout_seconds):
-                return await answer
+                piece: LogPiece = await answer
+            return piece
         except TimeoutError:
             raise self._unreachable() from None
         finally:

@@ -152,9 +152,9 @@ def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseId]:
 def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId]) -> list[LeaseStop]:
     """Return what has to end: leases of jobs to be cancelled, and whatever runs without being live here.
 
-    A lease to be cancelled of which the agent has no trace is ordered to start and to stop at once: its order may be on
-    the way, so it has to come to an end that the agent has confirmed, and a stop alone says nothing to an agent that has
-    not seen the order.
+    A lease to be cancelled of which the agent has no trace is ordered to start and to stop at once: its order may be
+    on the way, so it has to come to an end that the agent has confirmed, and a stop alone says nothing to an agent
+    that has not seen the order.
 
     Args:
         known: leases that the cluster has or once had.

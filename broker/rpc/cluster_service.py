@@ -38,7 +38,7 @@ class ClusterService(ClusterServiceServicer):
         self._terms = terms
         self._clock = clock
 
-    async def Sync(  # type: ignore[override]  # the generated stub knows only blocking servicers
+    async def Sync(
         self, request_iterator: AsyncIterator[pb.SyncRequest], context: Any
     ) -> AsyncIterator[pb.SyncResponse]:
         """Keep the broker's and the engine's view of one cluster equal until either side ends the stream."""
@@ -129,7 +129,7 @@ class _Stream:
                 await self._tell(desired, self._session.heard_at)
 
     async def _tell(self, desired: Desired, heard_at: datetime) -> None:
-        """Send what should be, unless the word on which it rests has become old: late news renew what may be given up."""
+        """Send what should be, unless the report on which it rests is old: late news renew what may be given up."""
         if self._clock.now() - heard_at < self._terms.suspect_after:
             await self._answer(convert.desired_to_wire(desired))
 

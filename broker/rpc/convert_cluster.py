@@ -5,9 +5,8 @@ An agent holds a key, yet it stands at somebody else's site: whatever it sends i
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeVar
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from itertools import pairwise
+from typing import Final
 
 from broker.ids import NODE_NAME, job_text, lease_text
 from broker.job import Ending
@@ -50,8 +49,6 @@ STREAMS: Final = {
     LogStream.STDOUT: job_service_pb2.LOG_STREAM_STDOUT,
     LogStream.STDERR: job_service_pb2.LOG_STREAM_STDERR,
 }
-
-T = TypeVar("T")
 
 
 def hello(wire: pb.Hello) -> Hello:
@@ -115,7 +112,7 @@ def report(wire: pb.Report) -> Report:
 
 def _condition(checks: Checks, path: str, wire: pb.NodeReport) -> NodeCondition:
     cards = tuple(wire.foreign_cards[: checks.count(f"{path}.foreign_cards", wire.foreign_cards, 0, CARDS_MAX)])
-    if any(a >= b for a, b in zip(cards, cards[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(cards)):
         checks.wrong(f"{path}.foreign_cards", "must be ascending, each card once")
     return NodeCondition(
         node=_node_name(checks, f"{path}.node", wire.node),
@@ -177,7 +174,7 @@ def _node_name(checks: Checks, path: str, name: str) -> str:
 
 
 def _words(checks: Checks, path: str, text: str, characters_max: int) -> str:
-    """Return a sentence for people. An operating system may have put anything into it; what cannot be shown is replaced."""
+    """Return a sentence for people. Operating systems put anything in it; what cannot be shown is replaced."""
     if len(text) > characters_max:
         checks.wrong(path, f"has {len(text)} characters, must have at most {characters_max}")
         return ""
@@ -185,7 +182,7 @@ def _words(checks: Checks, path: str, text: str, characters_max: int) -> str:
 
 
 def _moment(checks: Checks, path: str, wire: pb.Report | pb.LeaseReport, name: str) -> datetime | None:
-    if not wire.HasField(name):  # type: ignore[arg-type]
+    if not wire.HasField(name):
         return None
     return checks.moment(path, getattr(wire, name), after=EPOCH, until=CLOCK_UNTIL)
 

@@ -96,7 +96,7 @@ HEARD: Final[LiteralString] = """
 
 
 async def heard(tx: Connection, cluster: str, session_epoch: int, at: datetime) -> AgentState:
-    """Note that the agent was heard; return what it was before. Raise StaleSession when a newer stream has taken over."""
+    """Note that the agent was heard; return what it was before. Raise StaleSession when a newer stream took over."""
     was: str | None = await tx.fetchval(HEARD, cluster, session_epoch, at)
     if was is None:
         raise StaleSession(cluster=cluster)

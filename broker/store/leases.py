@@ -7,7 +7,7 @@ Rows are locked in the order of job ids. Whoever changes leases on an agent's wo
 the cluster first (store/clusters.py), so that the two never judge the same lease at the same time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -124,7 +124,8 @@ LOCK_TO_END: Final[LiteralString] = """
 """
 END: Final[LiteralString] = """
     WITH told AS (
-        SELECT *, jsonb_build_object('reason', reason, 'exit_code', exit_code, 'signal', signal, 'detail', detail) AS ending
+        SELECT *, jsonb_build_object('reason', reason, 'exit_code', exit_code, 'signal', signal,
+                                     'detail', detail) AS ending
           FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[], $7::text[], $8::int[],
                       $9::smallint[], $10::text[], $11::timestamptz[], $12::timestamptz[])
             AS t (lease_id, event, job_was, job_state, final, counted, reason, exit_code, signal, detail,
@@ -209,7 +210,7 @@ async def _end(
     return ended
 
 
-def _outcome_of(row: Mapping[str, Any], reason: EndReason, restarts_max: int) -> JobEvent:
+def _outcome_of(row: Any, reason: EndReason, restarts_max: int) -> JobEvent:
     return outcome(
         reason,
         cancel_requested=row["cancel_requested"],
@@ -220,7 +221,7 @@ def _outcome_of(row: Mapping[str, Any], reason: EndReason, restarts_max: int) ->
     )
 
 
-def _ending_columns(row: Mapping[str, Any], word: Stopped, event: JobEvent, at: datetime) -> tuple[object, ...]:
+def _ending_columns(row: Any, word: Stopped, event: JobEvent, at: datetime) -> tuple[object, ...]:
     """Return one row for END: offered <= started <= ended <= at, whatever the agent's clock says."""
     was = JobState(row["job_state"])
     becomes = next_job(was, event)
