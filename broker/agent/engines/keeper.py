@@ -74,15 +74,12 @@ class LeaseKeeper:
         )
         self._watch(os.pidfd_open(pid))  # our child, not reaped yet: the number still means it
 
-    def refresh(self) -> None:
-        """Look at its files again."""
-        if self.ended:
-            return
+    def refresh(self) -> bool:
+        """Look at its files again; cheap while it runs. Return whether they say something new."""
         before = self.seen
-        if before.phase is Phase.STARTING or self.folder.has_ended():
+        if before.phase is Phase.STARTING or (not self.ended and self.folder.has_ended()):
             self.seen = self.folder.seen()
-        if self.seen != before:
-            self._changed()
+        return self.seen != before
 
     def stop(self, grace_seconds: int, reason: str) -> None:
         """Tell the supervisor to end it."""
@@ -117,7 +114,8 @@ class LeaseKeeper:
             with contextlib.suppress(ChildProcessError):  # an adopted one is somebody else's to reap
                 os.waitid(os.P_PIDFD, self._handle, os.WEXITED | os.WNOHANG)
         self._unwatch()
-        self.refresh()
+        if self.refresh():
+            self._changed()
         if self.ended:
             return
         supervisor = self.folder.supervisor()
@@ -139,3 +137,4 @@ class LeaseKeeper:
                 await asyncio.sleep(_BURY_AGAIN_SECONDS)
             self.refresh()
         self._burial = None
+        self._changed()

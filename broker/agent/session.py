@@ -1,0 +1,186 @@
+"""One stream to the broker: report what is, hear what should be, do it, report again.
+
+Reports go out at the broker's interval, and at once when something has changed. The broker's word is taken whole and
+repeated by it until it is fulfilled, so nothing here is remembered from one message to the next but the time at which
+each report was sent: from that, not from the arrival of its answer, the terms of `if_lost: restart` count. An answer
+may have waited long on its way, and the broker's own clock runs from when it last heard us.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any, Final
+
+import grpc
+from structlog.typing import FilteringBoundLogger
+
+from broker.agent import convert
+from broker.agent.engines.processes import boottime_ns
+from broker.agent.engines.protocol import Engine, UnknownLog
+from broker.agent.orders import Desired, LogWish, PoolStock, Terms
+from broker.agent.reconcile import Action, RefuseLease, SettleLease, StartLease, StopLease, reconcile
+from broker.clock import Clock
+from broker.wire.v1 import cluster_service_pb2 as wire
+
+WELCOME_SECONDS_MAX: Final = 10.0
+"""How long the broker may take to answer the Hello."""
+
+GATHER_SECONDS: Final = 0.01
+"""Changes within this time go out in one report: a hundred starting gangs are not worth a hundred reports."""
+
+_REPORTS_REMEMBERED: Final = 1024
+_WISHES_MAX: Final = 64
+
+
+class BrokerSilent(Exception):
+    """The broker did not answer in time, although the stream stands."""
+
+
+class Session:
+    """The life of one stream. Ends by raising: the stream broke, or the broker is silent or makes no sense."""
+
+    def __init__(
+        self, engine: Engine, *, cluster: str, instance: str, version: str, clock: Clock, log: FilteringBoundLogger
+    ) -> None:
+        self._engine = engine
+        self._cluster = cluster
+        self._instance = instance
+        self._version = version
+        self._clock = clock
+        self._log = log
+        self._terms: Terms | None = None
+        self._sequence = 0
+        self._sent_ns: deque[tuple[int, int]] = deque(maxlen=_REPORTS_REMEMBERED)  # report's sequence, boot time
+        self._said: tuple[PoolStock, ...] = ()  # inventory of the last Hello
+        self._wishes: asyncio.Queue[LogWish] = asyncio.Queue(_WISHES_MAX)
+        self._writing = asyncio.Lock()
+        self._due = asyncio.Event()
+        self._welcome = asyncio.Event()
+
+    @property
+    def welcomed(self) -> bool:
+        """Whether the broker has answered our Hello on this stream."""
+        return self._terms is not None
+
+    async def hold(self, call: Any) -> None:
+        """Work until the stream breaks. Raise grpc.aio.AioRpcError, BrokerSilent or BadMessage."""
+        await self._say_hello(call)
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._read(call), self._report(call), self._watch(), self._answer_wishes(call))
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- hear ----------------------------------------------------------------------------------------------------
+
+    async def _read(self, call: Any) -> None:
+        while True:
+            patience = WELCOME_SECONDS_MAX if self._terms is None else self._terms.suspect_after_seconds
+            try:
+                message = await asyncio.wait_for(call.read(), patience)
+            except TimeoutError:
+                raise BrokerSilent(f"the broker said nothing for {patience:g} s") from None
+            if message is grpc.aio.EOF:
+                raise BrokerSilent("the broker closed the stream")
+            await self._hear(message)
+
+    async def _hear(self, message: wire.SyncResponse) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "welcome":
+            self._terms = convert.terms(message.welcome)
+            self._log.info("attached", session_epoch=self._terms.session_epoch)
+            self._welcome.set()
+        elif kind == "desired" and self._terms is not None:
+            await self._obey(convert.desired(message.desired), self._terms)
+        elif kind == "log_request":
+            try:
+                self._wishes.put_nowait(convert.log_wish(message.log_request))
+            except asyncio.QueueFull:
+                self._log.warning("too many log requests at once: one is not answered", most=_WISHES_MAX)
+
+    async def _obey(self, desired: Desired, terms: Terms) -> None:
+        await self._renew(desired.report_sequence, terms)
+        observation = await self._engine.observe()
+        for action in reconcile(observation.leases, desired, self._engine.latest_epoch):
+            try:
+                await self._act(action)
+            except OSError as error:  # a full disk, no more processes: the broker repeats itself, and we try again
+                self._log.error("an action failed", action=type(action).__name__, why=str(error))
+
+    async def _renew(self, report_sequence: int, terms: Terms) -> None:
+        while self._sent_ns and self._sent_ns[0][0] <= report_sequence:
+            sequence, sent_ns = self._sent_ns.popleft()
+            if sequence == report_sequence:
+                await self._engine.renew(sent_ns + round(terms.kill_after_seconds * 1e9))
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case StartLease(order):
+                self._log.info("start", lease=str(order.key), job=order.job, tasks=len(order.tasks), name=order.name)
+                await self._engine.start(order)
+            case RefuseLease(refusal):
+                self._log.warning("refuse", lease=str(refusal.key), job=refusal.job, why=refusal.why)
+                await self._engine.refuse(refusal)
+            case StopLease(key, grace_seconds, reason):
+                self._log.info("stop", lease=str(key), grace_seconds=grace_seconds, reason=reason)
+                await self._engine.stop(key, grace_seconds=grace_seconds, reason=reason)
+            case SettleLease(key):
+                await self._engine.settle(key)
+
+    # --- say -----------------------------------------------------------------------------------------------------
+
+    async def _say_hello(self, call: Any) -> None:
+        self._said = self._engine.inventory()
+        hello = convert.hello(
+            cluster=self._cluster,
+            instance=self._instance,
+            version=self._version,
+            engine=self._engine.name,
+            pools=self._said,
+        )
+        await self._write(call, hello)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._engine.wait_changed()
+            self._due.set()
+
+    async def _report(self, call: Any) -> None:
+        await self._welcome.wait()
+        while self._terms is not None:
+            self._due.clear()
+            if self._engine.inventory() != self._said:
+                await self._say_hello(call)
+            observation = await self._engine.observe()
+            self._sequence += 1
+            self._sent_ns.append((self._sequence, boottime_ns()))  # before it is sent: the terms must end too early
+            await self._write(call, convert.report(observation, sequence=self._sequence, at=self._clock.now()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), self._terms.report_interval_seconds)
+                await asyncio.sleep(GATHER_SECONDS)
+
+    async def _answer_wishes(self, call: Any) -> None:
+        while True:
+            wish = await self._wishes.get()
+            await self._write(call, wire.SyncRequest(log_chunk=await self._chunk(wish)))
+
+    async def _chunk(self, wish: LogWish) -> wire.LogChunk:
+        try:
+            piece = await self._engine.read_log(wish.key, wish.task, wish.stream, wish.offset, wish.length_max)
+        except UnknownLog as error:
+            return wire.LogChunk(request_id=wish.request_id, complete=True, error=error.code)
+        return wire.LogChunk(request_id=wish.request_id, data=piece.data, complete=piece.complete)
+
+    async def _write(self, call: Any, message: wire.SyncRequest) -> None:
+        async with self._writing:
+            try:
+                await call.write(message)
+            except asyncio.InvalidStateError:
+                raise BrokerSilent("the stream had ended") from None
