@@ -1,7 +1,9 @@
 """Run the scheduler in a process of its own, so that no call waits while it thinks."""
 
 import asyncio
+import contextlib
 import ctypes
+import os
 import platform
 import signal
 from collections.abc import Callable
@@ -58,13 +60,20 @@ class PlanningProcess:
         """Start the process and let it load the solver, so that the first round does not pay for it."""
         await self.plan(empty_snapshot().to_bytes(), Policy(effort=1).to_json(), 1.0)
 
+    def pids(self) -> list[int]:
+        """Return the process's id; empty while there is none."""
+        # There is no public way to know, or to end, a busy worker.
+        return [] if self._executor is None else list(self._executor._processes or {})
+
     def close(self) -> None:
         """End the process at once; a plan that is under way is dropped."""
         if self._executor is not None:
-            executor, self._executor = self._executor, None
-            executor.shutdown(wait=False, cancel_futures=True)
-            for process in list((executor._processes or {}).values()):  # there is no public way to end a busy worker
-                process.kill()
+            executor, pids = self._executor, self.pids()
+            self._executor = None
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 def plan_and_verify(snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:

@@ -1,0 +1,107 @@
+"""The round loop plans when something changed, in a process that may die, and only while it leads."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from broker.lifecycle import JobState
+from broker.loops.planning import PlanningProcess
+from broker.loops.rounds import RoundLoop
+from broker.market.rounds import Rounds, RoundsReader
+from broker.store.database import Database
+from tests.cluster_world import ClusterWorld
+from tests.market.test_rounds import POLICY, RICH
+
+
+@pytest.fixture(scope="module")
+async def planner() -> AsyncIterator[PlanningProcess]:
+    process = PlanningProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+async def world(database: Database) -> ClusterWorld:
+    return await ClusterWorld(database).lay()
+
+
+def loop(world: ClusterWorld, planner: PlanningProcess, holder: str = "me") -> RoundLoop:
+    rounds = Rounds(world.database, jobs_max=100, records_kept=5, wake_cluster=lambda _: None, remember=lambda _: None)
+    return RoundLoop(
+        world.database,
+        rounds,
+        planner,
+        holder=holder,
+        policy=POLICY,
+        budget_seconds=5,
+        recheck_seconds=30,
+        lead_term=timedelta(seconds=5),
+        clock_now=lambda: world.now,
+    )
+
+
+async def test_waiting_work_is_placed(world: ClusterWorld, planner: PlanningProcess) -> None:
+    await world.attach()
+    job = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+
+    assert await loop(world, planner).run_once(world.now) == 1
+    assert await world.state_of(job) is JobState.LEASED
+
+
+async def test_an_unchanged_world_is_not_planned_again_and_again(world: ClusterWorld, planner: PlanningProcess) -> None:
+    """A blocked queue must not fill the database with equal rounds; but jobs age, so it is looked at now and then."""
+    await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+    rounds, reader = loop(world, planner), RoundsReader(world.database)
+    for seconds in (0, 1, 1, 1):
+        await rounds.run_once(world.advance(seconds))
+    once = len(await reader.list_page(10, None, busy_only=False))
+
+    await rounds.run_once(world.advance(31))
+
+    assert once == 1
+    assert len(await reader.list_page(10, None, busy_only=False)) == 2
+
+
+async def test_who_does_not_lead_does_nothing(world: ClusterWorld, planner: PlanningProcess) -> None:
+    await world.attach()
+    job = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+    await loop(world, planner, "first").run_once(world.now)
+    second = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+
+    assert await loop(world, planner, "second").run_once(world.now) == 0
+    assert await world.state_of(job) is JobState.LEASED
+    assert await world.state_of(second) is JobState.PENDING
+
+
+async def test_a_resigned_lead_is_free_at_once(world: ClusterWorld, planner: PlanningProcess) -> None:
+    await world.attach()
+    first = loop(world, planner, "first")
+    await first.run_once(world.now)
+    await first.resign(world.now)
+    await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+
+    assert await loop(world, planner, "second").run_once(world.now) == 1
+
+
+async def test_a_planning_process_that_is_killed_costs_one_round(world: ClusterWorld) -> None:
+    """Its round is recorded as failed; the next one has a new process and places the job."""
+    planner = PlanningProcess()
+    try:
+        await planner.warm()
+        await world.attach()
+        job = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+        rounds = loop(world, planner)
+        for pid in planner.pids():
+            os.kill(pid, signal.SIGKILL)
+
+        assert await rounds.run_once(world.now) == 0
+        assert await rounds.run_once(world.now) == 1
+
+        outcomes = [r.outcome for r in await RoundsReader(world.database).list_page(10, None, busy_only=False)]
+        assert outcomes == ["committed", "failed"]
+        assert await world.state_of(job) is JobState.LEASED
+    finally:
+        planner.close()

@@ -1,0 +1,263 @@
+"""A round reads one view, is planned and verified, and commits what still fits: each gang whole, or handed back."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from broker.ids import JobId, job_text
+from broker.lifecycle import JobEvent, JobState
+from broker.loops.planning import plan_and_verify
+from broker.market.explain import LastRound
+from broker.market.rounds import Committed, Lead, NotLeader, Rounds, RoundsReader, report_of
+from broker.market.snapshot import Prepared
+from broker.store import leadership
+from broker.store.clusters import NodeCondition
+from broker.store.database import Database
+from broker.store.rounds import RoundRecord
+from scheduler.plan import Plan
+from scheduler.policy import Policy
+from scheduler.reasons import Reason
+from scheduler.replay import replay
+from scheduler.snapshot import Snapshot
+from tests.cluster_world import ClusterWorld
+
+RICH = 10**12  # the test world's models count next to nothing, so that a job must offer much to be worth placing
+POLICY = Policy(effort=4)
+
+
+class Table:
+    """A world with a round's use cases at hand."""
+
+    def __init__(self, world: ClusterWorld) -> None:
+        self.world = world
+        self.woken: list[str] = []
+        self.remembered: list[LastRound] = []
+        self.rounds = Rounds(
+            world.database,
+            jobs_max=1000,
+            records_kept=2,
+            wake_cluster=self.woken.append,
+            remember=self.remembered.append,
+        )
+        self.reader = RoundsReader(world.database)
+
+    async def lead(self, holder: str = "me") -> Lead:
+        async with self.world.database.hub() as tx:
+            epoch = await leadership.acquire(tx, holder, self.world.now, timedelta(seconds=5))
+        assert epoch is not None
+        return Lead(holder, epoch)
+
+    async def submit(self, **changes: object) -> JobId:
+        wanted = {"ceiling_micro_yuan_per_pflops_hour": RICH, **changes}
+        return await self.world.submit(**wanted)  # type: ignore[arg-type]
+
+    async def planned(self) -> tuple[Prepared, Plan]:
+        prepared = await self.rounds.read(self.world.now)
+        done = plan_and_verify(prepared.snapshot.to_bytes(), POLICY.to_json(), 10.0)
+        assert done.violations == ()
+        return prepared, Plan.from_bytes(done.plan)
+
+    async def commit(self, lead: Lead, prepared: Prepared, plan: Plan) -> Committed:
+        report = report_of(prepared, plan, at=self.world.now, versions=("test",), millis=(1, 2, 3))
+        record = RoundRecord(prepared.snapshot.to_bytes(), plan.to_bytes(), POLICY.to_json())
+        return await self.rounds.commit(lead, prepared, plan, report, record, self.world.now)
+
+    async def round(self) -> Committed:
+        lead = await self.lead()
+        return await self.commit(lead, *await self.planned())
+
+
+@pytest.fixture
+async def table(database: Database) -> Table:
+    return Table(await ClusterWorld(database).lay())
+
+
+async def test_what_fits_is_leased_and_what_does_not_is_told_why(table: Table) -> None:
+    """Sixteen cards are there: one gang of sixteen takes them, the next one waits and knows why."""
+    world = table.world
+    await world.attach()
+    first = await table.submit(tasks=2, cards_per_task=8)
+    second = await table.submit(tasks=1, cards_per_task=8, ceiling_micro_yuan_per_pflops_hour=RICH // 2)
+
+    done = await table.round()
+
+    assert (done.placed, done.stale) == (1, 0)
+    assert await world.state_of(first) is JobState.LEASED
+    assert [n.cards for n in (await world.job(first)).placement.nodes] == [tuple(range(8))] * 2  # type: ignore[union-attr]
+    waiting = await world.job(second)
+    assert (waiting.state, waiting.waiting_reason) == (JobState.PENDING, Reason.OUTBID)
+    assert await world.held() == 16
+    assert table.woken == ["east"]
+    assert table.remembered[0].round == done.round
+    await world.check()
+
+
+async def test_the_leased_event_is_written_with_the_lease(table: Table) -> None:
+    world = table.world
+    await world.attach()
+    job = await table.submit()
+
+    await table.round()
+
+    assert await world.story(job) == [JobEvent.SUBMITTED, JobEvent.LEASED]
+
+
+async def test_cards_in_foreign_use_are_left_alone(table: Table) -> None:
+    """Capacity is what is measured free, not what is owned."""
+    world = table.world
+    session = await world.attach()
+    await world.report(session, 1, nodes=(NodeCondition("n1", foreign_cards=(0, 1, 2)),))
+    job = await table.submit(tasks=2, cards_per_task=5)
+
+    await table.round()
+
+    placement = (await world.job(job)).placement
+    assert placement is not None
+    assert {n.node: n.cards for n in placement.nodes} == {"n1": (3, 4, 5, 6, 7), "n2": (0, 1, 2, 3, 4)}
+
+
+async def test_a_gang_whose_node_went_away_is_handed_back_whole(table: Table) -> None:
+    """Between snapshot and commit one of its nodes is cordoned: nothing of the gang may start."""
+    world = table.world
+    await world.attach()
+    gang = await table.submit(tasks=2, cards_per_task=8)
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+    async with world.database.hub() as tx:
+        await tx.execute("UPDATE nodes SET mode = 'cordoned' WHERE node = 'n2'")
+
+    done = await table.commit(lead, prepared, plan)
+
+    assert (done.placed, done.stale) == (0, 1)
+    assert await world.state_of(gang) is JobState.PENDING
+    assert await world.held() == 0
+
+
+async def test_a_job_that_was_cancelled_meanwhile_is_not_leased(table: Table) -> None:
+    world = table.world
+    await world.attach()
+    job = await table.submit()
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+    await world.cancel(job)
+
+    done = await table.commit(lead, prepared, plan)
+
+    assert (done.placed, done.stale) == (0, 1)
+    assert await world.state_of(job) is JobState.CANCELLED
+
+
+async def test_a_plan_that_is_committed_twice_leases_once(table: Table) -> None:
+    """Fit, not version: the second time its jobs no longer wait."""
+    world = table.world
+    await world.attach()
+    await table.submit(tasks=2, cards_per_task=4)
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+
+    first = await table.commit(lead, prepared, plan)
+    second = await table.commit(lead, prepared, plan)
+
+    assert (first.placed, second.placed, second.stale) == (1, 0, 1)
+    assert await world.held() == 8
+    await world.check()
+
+
+async def test_cpu_in_use_is_not_given_twice(table: Table) -> None:
+    """Cards are free, but the first job holds the CPU beside them."""
+    world = table.world
+    await world.attach()
+    await table.submit(tasks=2, cards_per_task=1, cpu_milli_per_task=60_000)
+    await table.round()
+    second = await table.submit(tasks=1, cards_per_task=1, cpu_milli_per_task=60_000)
+
+    await table.round()
+
+    assert (await world.job(second)).waiting_reason == Reason.CPU_SHORT
+
+
+async def test_a_silent_agent_gets_no_work(table: Table) -> None:
+    world = table.world
+    await world.attach()
+    job = await table.submit()
+    async with world.database.hub() as tx:
+        await tx.execute("UPDATE clusters SET agent_state = 'suspect' WHERE cluster = 'east'")
+
+    await table.round()
+
+    assert (await world.job(job)).waiting_reason == Reason.POOL_CLOSED
+
+
+async def test_who_lost_the_lead_commits_nothing(table: Table) -> None:
+    """The epoch fences the commit, not the clock."""
+    world = table.world
+    await world.attach()
+    job = await table.submit()
+    lead = await table.lead("old")
+    prepared, plan = await table.planned()
+    world.advance(6)
+    newer = await table.lead("new")
+
+    with pytest.raises(NotLeader):
+        await table.commit(lead, prepared, plan)
+
+    assert newer.epoch == lead.epoch + 1
+    assert await world.state_of(job) is JobState.PENDING
+    assert await table.reader.get(None) is None
+
+
+async def test_nobody_leads_while_another_broker_does(table: Table) -> None:
+    await table.lead("first")
+
+    async with table.world.database.hub() as tx:
+        second = await leadership.acquire(tx, "second", table.world.now, timedelta(seconds=5))
+
+    assert second is None
+
+
+async def test_the_last_rounds_can_be_replayed_bit_for_bit(table: Table) -> None:
+    """Report, snapshot, policy and plan are kept; of older rounds only the report."""
+    world = table.world
+    await world.attach()
+    numbers = []
+    for _ in range(3):
+        await table.submit(cards_per_task=3)
+        numbers.append((await table.round()).round)
+
+    record = await table.reader.record(numbers[-1])
+    report = await table.reader.get(numbers[-1])
+
+    assert record is not None
+    assert report is not None
+    again = replay(record.snapshot, record.policy_json, report.effort)
+    assert again.to_bytes() == record.plan
+    assert Snapshot.from_bytes(record.snapshot).input_hash() == report.input_sha256
+    assert await table.reader.record(numbers[0]) is None
+    assert [r.round for r in await table.reader.list_page(10, None, busy_only=True)] == numbers[::-1]
+
+
+async def test_refusals_of_a_round_can_be_read(table: Table) -> None:
+    world = table.world
+    await world.attach()
+    waits = await table.submit(tasks=2, cards_per_task=8, cpu_milli_per_task=65_000)
+
+    done = await table.round()
+
+    assert await table.reader.refusals(done.round, 10) == [(job_text(waits), Reason.GANG_TOO_LARGE)]
+
+
+async def test_a_rejected_round_leaves_a_report_and_no_lease(table: Table) -> None:
+    world = table.world
+    await world.attach()
+    job = await table.submit()
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+    report = report_of(prepared, plan, at=world.now, versions=(), millis=(0, 0, 0))
+
+    await table.rounds.reject(lead, replace(report, outcome="rejected", placed=0, error="CARDS_OVER: n1"), None)
+
+    found = await table.reader.get(None)
+    assert found is not None
+    assert (found.outcome, found.error) == ("rejected", "CARDS_OVER: n1")
+    assert await world.state_of(job) is JobState.PENDING
