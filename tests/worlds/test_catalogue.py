@@ -1,0 +1,72 @@
+"""What a world changes: said line by line, and nothing the second time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from broker.worlds.catalogue import Catalogue, CityRow, ClusterRow, ModelRow, catalogue_of, differences
+from broker.worlds.loader import BUNDLED_WORLDS, bundled, load
+from tests.worlds.small import WORLD, changed
+
+SMALL = catalogue_of(load(WORLD))
+
+
+def _lines(change: Callable[[dict[str, Any]], object]) -> list[str]:
+    return [difference.line for difference in differences(SMALL, catalogue_of(load(changed(change))))]
+
+
+@pytest.mark.parametrize("name", BUNDLED_WORLDS)
+def test_a_world_differs_from_nothing_in_everything_and_from_itself_in_nothing(name: str) -> None:
+    wanted = catalogue_of(load(bundled(name)))
+
+    found = differences(Catalogue(), wanted)
+
+    rows = len(wanted.hubs) + len(wanted.models) + len(wanted.cities) + len(wanted.clusters)
+    assert len(found) == rows
+    assert all(difference.row is not None and difference.line.endswith(": added") for difference in found)
+    assert differences(wanted, wanted) == []
+
+
+def test_each_difference_is_one_line() -> None:
+    def change(world: dict[str, Any]) -> None:
+        world["city_defaults"]["weight_ppm"] = 2_000_000
+        world["cities"][0]["round_trips"]["qingyang"]["micros"] = 17_000
+        world["clusters"][0]["asks"] = {}
+        world["hubs"][0]["capacity"] = []
+        world["hubs"].append({"hub": "zhongwei", "title": {"zh": "中卫", "en": "Zhongwei"}})
+
+    assert _lines(change) == [
+        "hub qingyang: capacity 0 entries added, 1 removed",
+        "hub zhongwei: added",
+        "city ganzhou: weight_ppm 1000000 -> 2000000; round_trips qingyang changed",
+        "cluster longdong: asks ascend-910b removed",
+    ]
+
+
+def test_what_a_world_does_not_name_is_kept() -> None:
+    def change(world: dict[str, Any]) -> None:
+        world["cities"], world["clusters"] = [], []
+
+    found = differences(SMALL, catalogue_of(load(changed(change))))
+
+    assert [(difference.row, difference.line) for difference in found] == [
+        (None, "city ganzhou: kept, this world does not name it"),
+        (None, "cluster longdong: kept, this world does not name it"),
+    ]
+
+
+def test_rows_carry_sources_and_doubts() -> None:
+    model = SMALL.models["ascend-910b"]
+
+    assert isinstance(model, ModelRow)
+    assert model.source == (
+        "nameplate: A newspaper, 2025-08-06; programme (doubtful): assumed, nobody says, 2026-01-01; "
+        "power: A newspaper, 2025-08-06"
+    )
+    assert (model.fp16_measured_milli_tflops, model.memory_mib) == (0, 0)  # not known
+    city, cluster = SMALL.cities["ganzhou"], SMALL.clusters["longdong"]
+    assert isinstance(city, CityRow)
+    assert isinstance(cluster, ClusterRow)
+    assert city.round_trips["qingyang"].source == "assumed, nobody says, 2026-01-01"
+    assert (city.title, cluster.asks) == ("赣州 Ganzhou", {"ascend-910b": 3_500_000})
