@@ -61,6 +61,10 @@ class Pulses:
                 self._poller.cancel()
                 self._poller = None
 
+    def watched(self) -> dict[str, int]:
+        """Return how many watch each city now; cities that nobody watches are left out."""
+        return dict(self._watchers)
+
     async def beyond(self, city: str, cursor: int, seconds: float | None) -> bool:
         """Wait until the city has events beyond the cursor; False when that takes longer than `seconds`.
 

@@ -1,0 +1,176 @@
+"""Whoever follows sees every event once and in order, from any cursor on, however it is woken."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+
+import pytest
+
+from broker.errors import BrokerError, CursorInFuture, InvalidRequest, RoleRefused
+from broker.job import Event
+from broker.loops.numbering import Numbering
+from broker.market.watch import PAGE_EVENTS_MAX, Pulses, Watch
+from broker.store.database import Database
+from tests.deadlines import eventually
+from tests.small_world import AGENT, GANZHOU, NANJING, OBSERVER, OPERATOR, T0, lay_out, submitted
+
+
+class Scene:
+    """A broker process as far as watching goes: its numbering loop, its pulses."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.pulses = Pulses(database)
+        self.watch = Watch(database, self.pulses)
+        self.numbering = Numbering(database, announce=self.pulses.announce)
+
+    async def happen(self, *keys: str, city: str = "ganzhou") -> None:
+        await submitted(self.database, *keys, city=city)
+        await self.numbering.run_once(T0)
+
+    async def collect(self, after: int, count: int) -> list[Event]:
+        """Follow ganzhou until there are `count` events."""
+        seen: list[Event] = []
+        async with aclosing(self.watch.follow(GANZHOU, "", after, 20)) as pages:
+            async for page in pages:
+                seen += page
+                if len(seen) >= count:
+                    break
+        return seen
+
+
+@pytest.fixture
+async def scene(database: Database) -> Scene:
+    return Scene(await lay_out(database, clusters=False))
+
+
+def cursors(events: list[Event]) -> list[int]:
+    return [e.cursor for e in events]
+
+
+async def test_what_was_is_read_first_and_what_comes_follows(scene: Scene) -> None:
+    await scene.happen("a", "b")
+
+    following = asyncio.create_task(scene.collect(0, 5))
+    await eventually(lambda: _is_watched(scene))
+    await scene.happen("c", "d", "e")
+
+    assert cursors(await following) == [1, 2, 3, 4, 5]
+
+
+async def test_from_any_cursor_each_later_event_comes_once(scene: Scene) -> None:
+    for n in range(6):
+        await scene.happen(f"k{n}")
+
+    for after in range(6):
+        assert cursors(await scene.collect(after, 6 - after)) == list(range(after + 1, 7))
+
+
+async def test_a_watcher_that_stops_and_resumes_again_and_again_misses_nothing(scene: Scene) -> None:
+    async def resume() -> list[Event]:
+        seen: list[Event] = []
+        while len(seen) < 40:
+            seen += await scene.collect(seen[-1].cursor if seen else 0, 1)
+        return seen
+
+    resuming = asyncio.create_task(resume())
+    for n in range(20):
+        await scene.happen(f"a{n}", f"b{n}")
+
+    assert cursors(await resuming) == list(range(1, 41))
+
+
+async def test_pages_hold_five_hundred_events_at_most(scene: Scene) -> None:
+    await scene.happen(*(f"k{n}" for n in range(PAGE_EVENTS_MAX + 3)))
+
+    async with aclosing(scene.watch.follow(GANZHOU, "", 0, 20)) as pages:
+        sizes = [len(await anext(pages)), len(await anext(pages))]
+
+    assert sizes == [500, 3]
+
+
+async def test_events_that_another_process_numbered_arrive_too(scene: Scene) -> None:
+    other = Scene(scene.database)
+
+    following = asyncio.create_task(scene.collect(0, 1))
+    await eventually(lambda: _is_watched(scene))
+    await other.happen("a")
+
+    assert cursors(await following) == [1]
+
+
+async def test_other_cities_do_not_wake_a_watcher(scene: Scene) -> None:
+    async with AsyncExitStack() as stack:
+        for city in ("ganzhou", "nanjing"):
+            stack.enter_context(scene.pulses.watching(city))
+        waiting = asyncio.create_task(scene.pulses.beyond("ganzhou", 0, 20))
+        await scene.happen("a", city="nanjing")
+        assert await scene.pulses.beyond("nanjing", 0, 20)
+        assert not waiting.done()
+        await scene.happen("a")
+        assert await waiting
+
+
+async def test_many_watchers_ask_the_database_with_one_voice(scene: Scene) -> None:
+    """A hundred that wait cost one poller, and nothing when the last one has gone."""
+    watchers = [asyncio.create_task(scene.collect(0, 1)) for _ in range(100)]
+    await eventually(lambda: _is_watched(scene, 100))
+    pollers = [t for t in asyncio.all_tasks() if t.get_name() == "watch-poller"]
+    await scene.happen("a")
+    seen = await asyncio.gather(*watchers)
+
+    assert len(pollers) == 1
+    assert [cursors(s) for s in seen] == [[1]] * 100
+    await eventually(lambda: _all_done(pollers))
+    assert not scene.pulses.watched()
+
+
+async def test_a_stream_without_events_ends_when_it_was_told_to(scene: Scene) -> None:
+    await scene.happen("a")
+
+    seen = [page async for page in scene.watch.follow(GANZHOU, "", 0, 1)]
+
+    assert [cursors(page) for page in seen] == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("caller", "city", "after", "idle", "error"),
+    [
+        (GANZHOU, "", 2, 1, CursorInFuture),
+        (NANJING, "", 1, 1, CursorInFuture),
+        (GANZHOU, "", 2**63 - 1, 1, CursorInFuture),
+        (GANZHOU, "", 2**64 - 1, 1, CursorInFuture),
+        (GANZHOU, "", 0, 86_401, InvalidRequest),
+        (GANZHOU, "nanjing", 0, 1, RoleRefused),
+        (OPERATOR, "", 0, 1, InvalidRequest),
+        (AGENT, "ganzhou", 0, 1, RoleRefused),
+    ],
+)
+async def test_what_cannot_be_followed_is_refused(
+    scene: Scene, caller: object, city: str, after: int, idle: int, error: type[BrokerError]
+) -> None:
+    await scene.happen("a")
+
+    with pytest.raises(error):
+        await _first_page(scene.watch.follow(caller, city, after, idle))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("caller", [OPERATOR, OBSERVER])
+async def test_operators_and_observers_follow_the_city_they_name(scene: Scene, caller: object) -> None:
+    await scene.happen("a", city="nanjing")
+
+    page = await _first_page(scene.watch.follow(caller, "nanjing", 0, 20))  # type: ignore[arg-type]
+
+    assert cursors(page) == [1]
+
+
+async def _first_page(pages: AsyncIterator[list[Event]]) -> list[Event]:
+    return await anext(pages)
+
+
+async def _is_watched(scene: Scene, watchers: int = 1) -> bool:
+    return scene.pulses.watched().get("ganzhou") == watchers
+
+
+async def _all_done(tasks: list[asyncio.Task[None]]) -> bool:
+    return all(t.done() for t in tasks)
