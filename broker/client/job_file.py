@@ -77,6 +77,15 @@ def parse(text: bytes, *, name: str = "the job file", json_only: bool = False) -
     return jobs
 
 
+def job_of(values: Mapping[str, Any], *, name: str = "the job") -> JobSpec:
+    """Return the job that one entry of a job file describes. Raise BadJobFile that names every wrong field."""
+    problems: list[FieldProblem] = []
+    found = _job(values, "", problems)
+    if problems:
+        raise BadJobFile(f"{name} is not valid", fields=problems[:PROBLEMS_MAX], reason="BAD_JOB_FILE")
+    return found[0]
+
+
 def _entries(data: Any, problems: list[FieldProblem]) -> list[tuple[str, Any]]:
     """Return (place, entry) for each job: the document is one job, or has a list under `jobs`."""
     if not isinstance(data, dict):
@@ -98,35 +107,38 @@ def _entries(data: Any, problems: list[FieldProblem]) -> list[tuple[str, Any]]:
 
 def _job(entry: Any, place: str, problems: list[FieldProblem]) -> list[JobSpec]:
     """Return the job of one entry, or nothing and tell the problems."""
-    if not isinstance(entry, dict):
+    if not isinstance(entry, Mapping):
         problems.append(FieldProblem(place.rstrip(".") or "document", "must be a mapping of fields, see the schema"))
         return []
-    before = len(problems)
-    values = dict(entry)
+    values, told = dict(entry), set()
     for key, (field, read, _) in HUMAN_UNITS.items():
         if key in values:
-            _fold(values, key, field, read, place, problems)
-    if len(problems) > before:
-        return []
+            wrong = _fold(values, key, field, read)
+            if wrong:
+                problems.append(FieldProblem(place + key, wrong))
+                told.add((field,))
     try:
-        return [JobSpec.model_validate(values)]
+        job = JobSpec.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(dict(e), place) for e in error.errors(include_url=False)]
+        found = [dict(e) for e in error.errors(include_url=False)]
+        problems += [_problem(e, place) for e in found if e["loc"] not in told]
         return []
+    return [] if told else [job]
 
 
-def _fold(values: dict[str, Any], key: str, field: str, read: _Read, place: str, problems: list[FieldProblem]) -> None:
-    """Replace a key for people by the field that it stands for."""
+def _fold(values: dict[str, Any], key: str, field: str, read: _Read) -> str:
+    """Replace a key for people by the field that it stands for; return what is wrong with it, if anything."""
     given = values.pop(key)
     if field in values:
-        problems.append(FieldProblem(place + key, f"says the same as {field}: give one of them"))
-    elif isinstance(given, bool) or not isinstance(given, str | (int | float if key == "cpus_per_task" else str)):
-        problems.append(FieldProblem(place + key, f"{given!r} has no unit: write it in quotes with its unit"[:200]))
-    else:
-        try:
-            values[field] = read(str(given))
-        except ValueError as error:
-            problems.append(FieldProblem(place + key, str(error)))
+        return f"says the same as {field}: give one of them"
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not isinstance(given, str) and not (number and key == "cpus_per_task"):
+        return f"{given!r} has no unit: write it in quotes with its unit"[:200]
+    try:
+        values[field] = read(str(given))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _problem(error: Mapping[str, Any], place: str) -> FieldProblem:

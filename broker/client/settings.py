@@ -23,6 +23,7 @@ PROFILE: Final = "client.json"
 KEYS: Final = "keys"
 FILE_BYTES_MAX: Final = 64 * 1024
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
+_KEY_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,79}")
 _KEY: Final = re.compile(r"[!-~]{1,512}")
 
 
@@ -160,7 +161,7 @@ def write_key(home: Path, name: str, key: str) -> Path:
     Args:
         name: "operator", "city-<city>" or "agent-<cluster>".
     """
-    if not SLUG.fullmatch(name):
+    if not _KEY_NAME.fullmatch(name):
         raise BadSettings(f"{name[:80]!r} cannot name a key file: use a-z, 0-9 and '-'")
     return write_private(home / KEYS / f"{name}.key", key + "\n")
 

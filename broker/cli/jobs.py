@@ -1,0 +1,248 @@
+"""Commands about jobs that exist: jobs, job, explain, cancel, update."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broker.cli.errors import run, usage
+from broker.cli.options import AsJson, AsOperator, City, DryRun, JobId, examples
+from broker.cli.output import clock_time, duration, message_data, print_json, print_message, show, table, yuan
+from broker.cli.settings import city_client
+
+if TYPE_CHECKING:
+    from broker.client import Explanation, Job
+
+JOBS_SHOWN: int = 50
+
+
+class State(StrEnum):
+    """States to choose from, as `broker.client.JobState` has them (a test compares)."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Priority(StrEnum):
+    """Classes to choose from, as `broker.client.PriorityClass` has them (a test compares)."""
+
+    DEFERRABLE = "deferrable"
+    STANDARD = "standard"
+    URGENT = "urgent"
+    EMERGENCY = "emergency"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        epilog=examples(
+            "xisuan jobs",
+            "xisuan jobs --state pending --state running --limit 20",
+            "xisuan jobs --job-set nightly --json | jq '.jobs[].job_id'",
+        )
+    )(jobs)
+    app.command(epilog=examples("xisuan job job-42", "xisuan job job-42 --json"))(job)
+    app.command(epilog=examples("xisuan explain job-42"))(explain)
+    app.command(epilog=examples("xisuan cancel job-42 job-43", "xisuan cancel --job-set nightly --dry-run"))(cancel)
+    app.command(epilog=examples("xisuan update job-42 --priority urgent"))(update)
+
+
+def jobs(
+    ctx: typer.Context,
+    state: Annotated[list[State] | None, typer.Option(help="Only jobs in this state; may be repeated.")] = None,
+    job_set: Annotated[str, typer.Option(help="Only jobs of this set.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Most jobs to show; 0 shows all.")] = JOBS_SHOWN,
+    city: City = "",
+    operator: AsOperator = False,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+
+    async def listed() -> "list[Job]":
+        from broker.client import JobState
+
+        found: list[Job] = []
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            states = [JobState(s.value) for s in state or ()]
+            async for one in xisuan.jobs(states=states, job_set=job_set, page_size=min(limit or 500, 500)):
+                found.append(one)
+                if len(found) == limit:
+                    break
+        return found
+
+    found = run(listed(), as_json=as_json)
+    if as_json:
+        print_json({"jobs": [message_data(one.wire) for one in found]})
+        return
+    columns = ["job", "city", "name", "set", "state", "cards>", "where", "submitted", "ran>", "why"]
+    show(table(columns, (_row(one) for one in found)))
+    if len(found) == limit:
+        show(f"(the newest {limit}; --limit 0 shows all)")
+
+
+def job(
+    ctx: typer.Context, job_id: JobId, city: City = "", operator: AsOperator = False, as_json: AsJson = False
+) -> None:
+    """Show one job: what was asked for, where it runs, how it ended."""
+
+    async def fetched() -> "Job":
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            return await xisuan.job(job_id)
+
+    found = run(fetched(), as_json=as_json)
+    if as_json:
+        print_message(found.wire)
+    else:
+        show_job(found)
+
+
+def explain(
+    ctx: typer.Context, job_id: JobId, city: City = "", operator: AsOperator = False, as_json: AsJson = False
+) -> None:
+    """Tell, pool by pool, why a job waits, or where it could run; the nearest to starting comes first."""
+
+    async def asked() -> "Explanation":
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            return await xisuan.explain(job_id)
+
+    found = run(asked(), as_json=as_json)
+    if as_json:
+        print_message(found.wire)
+        return
+    show(str(found.job), found.summary)
+    columns = ["pool", "hub", "model", "reason", "build>", "cards short>", "cleared at, /PFLOPS·h>", "detail"]
+    rows = [
+        (
+            f"{verdict.cluster}/{verdict.pool}",
+            verdict.hub,
+            verdict.model,
+            verdict.reason,
+            "" if verdict.build is None else verdict.build,
+            verdict.cards_short or "",
+            ""
+            if verdict.clearing_micro_yuan_per_pflops_hour is None
+            else yuan(verdict.clearing_micro_yuan_per_pflops_hour),
+            verdict.detail,
+        )
+        for verdict in found.verdicts
+    ]
+    show(table(columns, rows, title=f"by the prices of round {found.round}" if found.round else "no round yet"))
+
+
+def cancel(
+    ctx: typer.Context,
+    job_ids: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs.")] = None,
+    job_set: Annotated[str, typer.Option(help="Cancel every job of this set that is not final.")] = "",
+    dry_run: DryRun = False,
+    city: City = "",
+    operator: AsOperator = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel jobs. A job that runs is final only when its agent confirms."""
+    if bool(job_ids) == bool(job_set):
+        usage("say what to cancel: ids of jobs, or --job-set NAME (one of them)", as_json=as_json)
+    if dry_run and job_ids:
+        usage("--dry-run is for --job-set; `xisuan job ID` shows a single job", as_json=as_json)
+
+    async def cancelled() -> "list[Job]":
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            return [await xisuan.cancel(job_id) for job_id in job_ids or ()]
+
+    async def set_cancelled() -> tuple[int, int]:
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            done = await xisuan.cancel_set(job_set, dry_run=dry_run)
+            return done.cancelled, done.cancel_requested
+
+    if job_set:
+        at_once, asked = run(set_cancelled(), as_json=as_json)
+        if as_json:
+            print_json({"cancelled": at_once, "cancel_requested": asked, "dry_run": dry_run})
+        else:
+            would = "would be " if dry_run else ""
+            show(f"{at_once} jobs {would}cancelled at once, agents {would}asked to stop {asked} more")
+        return
+    found = run(cancelled(), as_json=as_json)
+    if as_json:
+        print_json({"jobs": [message_data(one.wire) for one in found]})
+    else:
+        show(*(f"{one} — its agent was asked to stop it" if not one.final else str(one) for one in found))
+
+
+def update(
+    ctx: typer.Context,
+    job_id: JobId,
+    priority: Annotated[Priority, typer.Option(help="New priority class; emergency is for operators.")],
+    city: City = "",
+    operator: AsOperator = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the priority of a job that waits."""
+
+    async def updated() -> "Job":
+        from broker.client import PriorityClass
+
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            return await xisuan.update_priority(job_id, PriorityClass(priority.value))
+
+    found = run(updated(), as_json=as_json)
+    if as_json:
+        print_message(found.wire)
+    else:
+        show(f"{found.job_id} is {priority} now")
+
+
+def show_job(found: "Job") -> None:
+    """Print one job for people."""
+    spec = found.wire.spec
+    facts = [
+        ("job", found.job_id),
+        ("name", found.name),
+        ("city", found.city),
+        ("set", spec.job_set),
+        ("state", found.state + (" (cancellation asked for)" if found.cancel_requested and not found.final else "")),
+        ("why", str(found.end) if found.end else found.waiting_reason),
+        ("asks for", f"{spec.tasks} x {spec.cards_per_task} cards, at most {duration(spec.walltime_seconds)}"),
+        ("builds", ", ".join(build.stack + "".join(f" {m}" for m in build.models) for build in spec.builds)),
+        ("command", " ".join(spec.builds[found.placement.build if found.placement else 0].command)),
+        ("attempt", str(found.attempt or "")),
+        ("where", _where(found)),
+        ("cards", "; ".join(f"{n}: {','.join(map(str, c))}" for n, c in found.placement.cards.items()))
+        if found.placement
+        else ("cards", ""),
+        ("submitted", clock_time(found.submitted_at)),
+        ("started", clock_time(found.started_at)),
+        ("ended", clock_time(found.ended_at)),
+        ("ran", _ran(found)),
+    ]
+    show(table(["", ""], [fact for fact in facts if fact[1]]))
+
+
+def _row(one: "Job") -> tuple[object, ...]:
+    spec = one.wire.spec
+    return (
+        one.job_id,
+        one.city,
+        one.name,
+        spec.job_set,
+        one.state,
+        f"{spec.tasks * spec.cards_per_task:,}",
+        _where(one),
+        clock_time(one.submitted_at),
+        _ran(one),
+        str(one.end) if one.end and one.state != "succeeded" else one.waiting_reason,
+    )
+
+
+def _where(one: "Job") -> str:
+    return f"{one.placement.cluster}/{one.placement.pool}" if one.placement else ""
+
+
+def _ran(one: "Job") -> str:
+    if one.started_at is None or one.ended_at is None:
+        return ""
+    return duration((one.ended_at - one.started_at).total_seconds())

@@ -1,0 +1,76 @@
+"""The options before the command: where to call, with which key, and how patiently."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from broker.client import AdminClient, Client, RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """What was given before the command; empty texts mean "not given"."""
+
+    endpoint: str = ""
+    api_key: str = ""
+    tls_ca: str = ""
+    home: str = ""
+    patience_seconds: float = 5.0
+
+
+def given(ctx: typer.Context) -> Globals:
+    """Return the options before the command."""
+    found = ctx.find_object(Globals)
+    return found if found is not None else Globals()
+
+
+def home_of(ctx: typer.Context) -> Path:
+    """Return the folder for data, keys and the client's profile."""
+    from broker.client.settings import default_home
+
+    home = given(ctx).home
+    return Path(home) if home else default_home()
+
+
+def city_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "Client":
+    """Return a client that acts for a city. Raise BadSettings when endpoint or key are missing.
+
+    The city is named in requests only when the key is not the city's own, for only operators may name one.
+    """
+    from broker.client import Client
+    from broker.client.settings import resolve
+
+    options = given(ctx)
+    found = resolve(
+        endpoint=options.endpoint,
+        api_key=options.api_key,
+        tls_ca=options.tls_ca,
+        home=options.home,
+        city=None if operator else city,
+        operator=operator,
+    )
+    named = city if operator or options.api_key else ""
+    return Client(found.endpoint, found.api_key, found.tls_ca, city=named, retry=_retry(options))
+
+
+def admin_client(ctx: typer.Context) -> "AdminClient":
+    """Return a client that acts as operator. Raise BadSettings when endpoint or key are missing."""
+    from broker.client import AdminClient
+
+    options = given(ctx)
+    return AdminClient.from_environment(
+        endpoint=options.endpoint,
+        api_key=options.api_key,
+        tls_ca=options.tls_ca,
+        home=options.home,
+        retry=_retry(options),
+    )
+
+
+def _retry(options: Globals) -> "RetryPolicy":
+    from broker.client import RetryPolicy
+
+    return RetryPolicy(give_up_after_seconds=options.patience_seconds)

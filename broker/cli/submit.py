@@ -1,0 +1,189 @@
+"""The command submit: one job from options, or many from a file."""
+# ruff: noqa: ARG001 - the options that describe the job are read from the context, all together
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from broker.cli import bulk
+from broker.cli.errors import ExitCode, fail, run, usage
+from broker.cli.jobs import Priority
+from broker.cli.options import AsJson, AsOperator, City, DryRun, examples
+from broker.cli.output import duration, message_data, print_json, show, table
+from broker.cli.settings import city_client
+
+if TYPE_CHECKING:
+    from broker.client import JobSpec
+    from broker.client.bulk import Item
+
+_SHOWN: Final = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "xisuan submit --stack cann --cards 8 --walltime 2h30m -- python train.py",
+            "xisuan submit --stack cuda --model a800 --tasks 16 --cards 8 --memory 512GiB --follow -- ./train.sh",
+            "xisuan submit --file jobs.yaml --follow",
+            "xisuan submit --file jobs.yaml --repeat 50000 --key load-test-7      safe to run again if it breaks",
+            "A file holds one job or a list under `jobs:`; `xisuan submit --schema` prints its JSON Schema.",
+        )
+    )(submit)
+
+
+def submit(
+    ctx: typer.Context,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-F", help="Job file (YAML or JSON).")] = None,
+    repeat: Annotated[int, typer.Option(min=1, max=10_000_000, help="Submit everything so many times.")] = 1,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait until every job is final.")] = False,
+    key: Annotated[
+        str, typer.Option(help="Request key (a prefix of keys for many): the same again submits nothing twice.")
+    ] = "",
+    batch: Annotated[int, typer.Option(min=1, max=1000, help="Jobs in one message.")] = 500,
+    dry_run: DryRun = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of job files and end.")] = False,
+    name: Annotated[str, typer.Option(help="Name for people [the command's first word].")] = "",
+    stack: Annotated[str, typer.Option(help="Software stack: cuda, cann, neuware, dtk, musa, ...")] = "",
+    model: Annotated[list[str] | None, typer.Option(help="Accelerator model it can run on; may be repeated.")] = None,
+    env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment; may be repeated.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Tasks of the gang [1].")] = None,
+    cards: Annotated[int | None, typer.Option("--cards", "--cards-per-task", help="Cards for each task [1].")] = None,
+    cpus: Annotated[str, typer.Option("--cpus", "--cpus-per-task", help="Cores for each task, such as 8.")] = "",
+    memory: Annotated[str, typer.Option("--memory", "--memory-per-task", help="For each task, such as 64GiB.")] = "",
+    walltime: Annotated[str, typer.Option(help="Longest run time, such as 2h30m [1h].")] = "",
+    grace: Annotated[str, typer.Option(help="From TERM to KILL, such as 30s.")] = "",
+    job_set: Annotated[str, typer.Option(help="Group to list and cancel together.")] = "",
+    priority: Annotated[Priority | None, typer.Option(help="How urgent it is [standard].")] = None,
+    workload_class: Annotated[str, typer.Option("--class", "--workload-class", help="training, inference, ...")] = "",
+    hub: Annotated[list[str] | None, typer.Option(help="Hub where it may run; may be repeated.")] = None,
+    round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
+    ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
+    start_by: Annotated[str, typer.Option(help="Expires if it still waits then, such as 2026-12-01T08:00+08:00.")] = "",
+    if_lost: Annotated[str, typer.Option(help="When its agent falls silent: hold or restart.")] = "",
+    attempts: Annotated[int | None, typer.Option("--attempts", help="Starts if it fails by itself [1].")] = None,
+    city: City = "",
+    operator: AsOperator = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit one job from options, or many from a file."""
+    if schema:
+        from broker.client import job_file
+
+        print(job_file.schema_text(), end="")
+        return
+    specs = _specs(file, _from_options(ctx.params, as_json=as_json), as_json=as_json)
+    if dry_run:
+        _show_plan(specs, repeat, as_json=as_json)
+        return
+
+    async def submitted() -> bool:
+        async with city_client(ctx, city, operator=operator) as xisuan:
+            if file is None and repeat == 1:
+                return await bulk.submit_one(xisuan, specs[0], key=key, follow=follow, as_json=as_json)
+            many = bulk.Many(_items(specs, repeat, key), len(specs) * repeat, batch)
+            return await bulk.submit_many(xisuan, many, follow=follow, as_json=as_json)
+
+    if not run(submitted(), as_json=as_json):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+_FIELDS: Final[Mapping[str, str]] = {
+    "name": "name",
+    "tasks": "tasks",
+    "cards": "cards_per_task",
+    "cpus": "cpus_per_task",
+    "memory": "memory_per_task",
+    "walltime": "walltime",
+    "grace": "grace",
+    "job_set": "job_set",
+    "priority": "priority",
+    "workload_class": "workload_class",
+    "hub": "allowed_hubs",
+    "round_trip_max": "round_trip_max",
+    "ceiling": "ceiling_micro_yuan_per_pflops_hour",
+    "start_by": "start_by",
+    "if_lost": "if_lost",
+    "attempts": "attempts_max",
+}
+"""Option → field of a job file."""
+
+
+def _from_options(given: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Return the job that the options describe as a job file would, empty when none was used."""
+    build = {
+        "stack": given["stack"],
+        "models": given["model"],
+        "command": given["command"],
+        "environment": _pairs(given["env"] or (), as_json=as_json),
+    }
+    job = {field: given[option] for option, field in _FIELDS.items()} | {"builds": [_without_blanks(build)]}
+    if job["builds"] == [{}]:
+        del job["builds"]
+    return _without_blanks(job)
+
+
+def _specs(file: Path | None, described: dict[str, Any], *, as_json: bool) -> "list[JobSpec]":
+    """Return the jobs of the file or of the options. Ends the program when they are not valid."""
+    from broker.client import BadJobFile, job_file
+
+    if file is not None and described:
+        names = ", ".join(sorted(described))
+        usage(f"with --file the job is described in the file: leave out {names}", as_json=as_json)
+    if file is None and not described:
+        usage("say what to run: --stack STACK -- COMMAND..., or --file FILE (see --help)", as_json=as_json)
+    try:
+        if file is not None:
+            return job_file.load(file)
+        first_word = (described.get("builds", [{}])[0].get("command") or [""])[0]
+        defaults = {"name": Path(first_word).name[:128] or "job", "cards_per_task": 1, "walltime": "1h"}
+        return [job_file.job_of(defaults | described, name="the job")]
+    except BadJobFile as error:
+        fail(error, as_json=as_json)
+
+
+def _items(specs: "list[JobSpec]", repeat: int, key: str) -> "Iterator[Item]":
+    """Yield the jobs with their keys: `KEY-1`, `KEY-2`, ... in an order that a second run repeats."""
+    repeated = itertools.chain.from_iterable(itertools.repeat(specs, repeat))
+    if not key:
+        return repeated
+    return ((f"{key}-{number}", spec) for number, spec in enumerate(repeated, 1))
+
+
+def _show_plan(specs: "list[JobSpec]", repeat: int, *, as_json: bool) -> None:
+    """Print what would be submitted, with defaults filled in."""
+    if as_json:
+        print_json({"repeat": repeat, "jobs": [message_data(spec.to_wire()) for spec in specs]})
+        return
+    columns = ["name", "set", "tasks>", "cards each>", "walltime>", "stacks", "command"]
+    rows = [
+        (
+            spec.name,
+            spec.job_set,
+            spec.tasks,
+            spec.cards_per_task,
+            duration(spec.walltime_seconds),
+            ", ".join(build.stack for build in spec.builds),
+            " ".join(spec.builds[0].command),
+        )
+        for spec in specs[:_SHOWN]
+    ]
+    show(table(columns, rows), f"{len(specs) * repeat:,} jobs would be submitted; nothing was sent")
+
+
+def _pairs(given: Iterable[str], *, as_json: bool) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            usage(f"--env {text[:80]!r} must be NAME=VALUE", as_json=as_json)
+        pairs[name] = value
+    return pairs
+
+
+def _without_blanks(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, "", [], {}, ())}
