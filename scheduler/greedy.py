@@ -127,17 +127,32 @@ def _admit(choices: Choices, rows: Rows, groups: Ints, pools: Ints) -> list[Admi
 
 def fill(choices: Choices, answer: Answer) -> None:
     """Place what still fits anywhere, most worth per card first: afterwards no refused gang fits by itself."""
+    group, pool = _hopeful(choices, answer)
+    if not group.size:
+        return
     density = choices.worth.max(axis=1, initial=0) // gang_cards(choices)
-    shapes = choices.shape.tolist()
-    for group in np.argsort(-density, kind="stable").tolist():
-        if not answer.left[group]:
-            continue
-        worth = choices.worth[group]
-        open_to = [p for p in np.flatnonzero(worth).tolist() if answer.ground.may_hold(shapes[group], p)]
-        for pool in sorted(open_to, key=lambda p: -int(worth[p])):
-            if not answer.left[group]:
-                break
-            answer.put(choices, group, pool, answer.left[group])
+    order = np.lexsort((pool, -choices.worth[group, pool], group, -density[group]))
+    for at, where in zip(group[order].tolist(), pool[order].tolist(), strict=True):
+        if answer.left[at]:
+            answer.put(choices, at, where, answer.left[at])
+
+
+def _hopeful(choices: Choices, answer: Answer) -> tuple[Ints, Ints]:
+    """Return the eligible pairs of jobs still out whose pool has cards enough, counted task by task."""
+    snapshot = choices.snapshot
+    sizes, size_of = np.unique(snapshot.shape_cards_per_task, return_inverse=True)
+    slots = answer.ground.card_slots(sizes)
+    waiting = np.flatnonzero(np.array(answer.left, dtype=np.int64))
+    enough = slots[size_of.reshape(-1)] >= snapshot.shape_tasks[:, None]
+    found: list[Ints] = []
+    for low in range(0, waiting.size, _GROUPS_PER_SORT):
+        part = waiting[low : low + _GROUPS_PER_SORT]
+        at, pool = np.nonzero((choices.worth[part] > 0) & enough[choices.shape[part]])
+        found.append(np.stack([part[at], pool]))
+    if not found:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    group, pool = np.concatenate(found, axis=1)
+    return group, pool
 
 
 def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:

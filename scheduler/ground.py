@@ -57,6 +57,13 @@ class Ground:
         cards = self._need[shape][0]
         return self._largest[pool] >= cards and self._total[pool] >= cards * self._tasks[shape]
 
+    def card_slots(self, sizes: Ints) -> Ints:
+        """Return [sizes, pools]: how many tasks of so many cards the free cards could hold, CPU and memory apart."""
+        slots = np.zeros((sizes.size, len(self._total)), dtype=np.int64)
+        for row, cards in enumerate(sizes.tolist()):
+            np.add.at(slots[row], self._snapshot.node_pool, self._cards // cards)
+        return slots
+
     def put(self, group: int, shape: int, pool: int, gangs: int) -> Batch | None:
         """Place as many whole gangs as fit, up to `gangs`; None when not even one does.
 

@@ -34,12 +34,12 @@ class Policy:
     """
 
     seed: int = 1
-    effort: int = 60  # improvement steps at most, of all kinds; 0 gives the greedy plan
+    effort: int = 100  # improvement steps at most, of all kinds; 0 gives the greedy plan
     price_steps_max: int = 16  # the first steps: tighten the prices, then construct a plan by them
     price_iterations_per_step: int = 25
-    solver_work_ms_per_step: int = 500  # deterministic work of one solver call; about as many ms of one core
-    solver_variables_max: int = 2_000  # size of the part of the plan that one step solves again
-    idle_steps_max: int = 12  # give up after so many solver steps in a row without a better plan
+    solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
+    solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again
+    idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan
     priority_percent: tuple[int, int, int, int] = (25, 100, 400, 1_600)  # factor on worth, in the order of PRIORITIES
     ageing_step_seconds: int = 600  # a waiting job's worth grows by one step for each so many seconds ...
     ageing_percent_per_step: int = 5  # ... by so much of its first worth ...

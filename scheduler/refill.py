@@ -87,6 +87,7 @@ def refill(choices: Choices, rows: Rows, policy: Policy, part: Part, kinds: Ints
     _add_objective(choices, model)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    solver.parameters.cp_model_presolve = False  # measured: three times the steps for the same work, and better plans
     solver.parameters.random_seed = policy.seed
     solver.parameters.max_deterministic_time = policy.solver_work_ms_per_step / 1000
     status = solver.solve(model.solver_model)

@@ -97,6 +97,7 @@ def random_world(
     cities: int = 3,
     cpu_milli_per_card: int = 12_000,
     busy: float = 0.45,
+    empty: float = 0.3,
     shapes: int | None = None,
 ) -> Snapshot:
     """Return a world with three models, two hubs, unlike asks and ceilings, half of the shapes with two builds."""
@@ -114,7 +115,7 @@ def random_world(
             builds.append((stack, (draw.random(3) < 0.85).tolist(), int(draw.integers(500_000, 1_500_000))))
         start.append(len(builds))
     whole = np.full(nodes, node_cards)
-    taken = np.minimum(draw.binomial(node_cards, busy, nodes), whole)
+    taken = np.where(draw.random(nodes) < empty, 0, draw.binomial(node_cards, busy, nodes))
     hubs_allowed = draw.random((count, 2)) < 0.9
     return Snapshot(
         taken_at_s=1_000_000,
