@@ -1,5 +1,7 @@
 """A real PostgreSQL for every test: one server for the run, a fresh migrated database for each test that wants one."""
 
+import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +22,10 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 
 TEMPLATE = "migrated"
 
+# In memory where there is enough: many tests make many small databases, and a killed process loses nothing of them.
+_MEMORY, _BYTES_MIN = Path("/dev/shm"), 2 << 30
+_GROUND = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _BYTES_MIN else Path("/tmp")
+
 
 @dataclass(frozen=True)
 class Dsns:
@@ -33,7 +39,7 @@ class Dsns:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A short path that PostgreSQL's user may enter, which pytest's `tmp_path` is not when root runs the tests."""
-    with tempfile.TemporaryDirectory(prefix="xisuan-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="xisuan-", dir=_GROUND) as name:
         folder = Path(name)
         folder.chmod(0o711)
         yield folder
@@ -54,11 +60,28 @@ def shared_server() -> Iterator[EmbeddedServer]:
         postgres.destroy(folder / "postgres")
 
 
+@pytest.fixture(scope="session")
+def made_folder() -> Iterator[Path]:
+    """The folder of a server that is stopped, to be copied: making one takes a second, copying it a moment."""
+    with temporary_folder() as folder:
+        with postgres.using(folder / "postgres"):
+            pass
+        yield folder / "postgres"
+        postgres.destroy(folder / "postgres")
+
+
 @pytest.fixture
-def server(open_folder: Path) -> Iterator[EmbeddedServer]:
-    """A server of the test's own, with the settings of the product, to kill and to stop. Its database is empty."""
-    yield postgres.start(open_folder / "postgres")
+def server_folder(open_folder: Path, made_folder: Path) -> Iterator[Path]:
+    """The folder of a stopped server of the test's own. What runs there at the end is stopped."""
+    subprocess.run(["cp", "-a", made_folder, open_folder / "postgres"], check=True)
+    yield open_folder / "postgres"
     postgres.destroy(open_folder / "postgres")
+
+
+@pytest.fixture
+def server(server_folder: Path) -> EmbeddedServer:
+    """A server of the test's own, with the settings of the product, to kill and to stop. Its database is empty."""
+    return postgres.start(server_folder)
 
 
 @pytest.fixture(scope="session")

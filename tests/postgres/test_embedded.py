@@ -39,10 +39,9 @@ def quiet_server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def folder(open_folder: Path) -> Iterator[Path]:
-    """A folder for a server, which is gone after the test."""
-    yield open_folder / "postgres"
-    postgres.destroy(open_folder / "postgres")
+def folder(server_folder: Path) -> Path:
+    """The folder of a server that was used before and does not run."""
+    return server_folder
 
 
 async def value(dsn: str, query: str) -> object:
@@ -123,15 +122,16 @@ def test_a_second_start_attaches(quiet_server: EmbeddedServer) -> None:
     assert postgres.alive(quiet_server.folder)
 
 
-def test_of_several_first_starts_at_once_one_makes_the_server(folder: Path) -> None:
+def test_of_several_first_starts_at_once_one_makes_the_server(open_folder: Path) -> None:
     with ThreadPoolExecutor(4) as callers:
-        servers = list(callers.map(lambda _: postgres.start(folder, settings=FAST), range(4)))
+        servers = list(callers.map(lambda _: postgres.start(open_folder / "new"), range(4)))
+    postgres.destroy(open_folder / "new")
 
     assert len({(s.folder, s.dsn_hub) for s in servers}) == 1
 
 
 def test_the_last_user_stops_it(folder: Path) -> None:
-    with postgres.using(folder, settings=FAST) as first:
+    with postgres.using(folder) as first:
         with postgres.using(folder) as second:
             assert first == second
         assert postgres.alive(folder)
@@ -177,48 +177,41 @@ async def test_a_killed_postmaster_is_seen_at_once_and_comes_back_with_all_that_
 
 
 async def test_a_recycled_pid_is_not_taken_for_the_server(folder: Path) -> None:
-    server = postgres.start(folder, settings=FAST)
-    postgres.stop(folder)
     stale = [str(os.getpid()), str(folder / "cluster" / "data"), "0", "1", "", "", "", "ready"]
     (folder / "cluster" / "data" / "postmaster.pid").write_text("\n".join(stale))
     assert not postgres.alive(folder)
 
-    postgres.start(folder, settings=FAST)
+    server = postgres.start(folder)
 
     assert await value(server.dsn_hub, "SELECT 1") == 1
 
 
 async def test_a_port_that_somebody_took_is_given_up(folder: Path) -> None:
-    server = postgres.start(folder, settings=FAST)
-    postgres.stop(folder)
+    port = json.loads((folder / "secrets.json").read_text())["port"]
 
     with socket.socket() as somebody:
         somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        somebody.bind(("127.0.0.1", server.secrets.port))
+        somebody.bind(("127.0.0.1", port))
         somebody.listen()
-        again = postgres.start(folder, settings=FAST)
+        server = postgres.start(folder)
 
-    assert again.secrets.port != server.secrets.port
-    assert await value(again.dsn_hub, "SELECT 1") == 1
+    assert server.secrets.port != port
+    assert await value(server.dsn_hub, "SELECT 1") == 1
 
 
 def test_a_start_that_was_cut_off_is_begun_anew(folder: Path) -> None:
-    postgres.start(folder, settings=FAST)
-    postgres.stop(folder)
     secrets = json.loads((folder / "secrets.json").read_text()) | {"initialised": False}
     (folder / "secrets.json").write_text(json.dumps(secrets))
     (folder / "cluster" / "data" / "PG_VERSION").unlink()
     (folder / "cluster" / "new" / "data").mkdir(parents=True)
 
-    postgres.start(folder, settings=FAST)
+    postgres.start(folder)
 
     assert postgres.alive(folder)
     assert not (folder / "cluster" / "new").exists()
 
 
 def test_lost_data_is_not_replaced_by_an_empty_database(folder: Path) -> None:
-    postgres.start(folder, settings=FAST)
-    postgres.stop(folder)
     shutil.rmtree(folder / "cluster" / "data")
 
     with pytest.raises(FolderRefused, match="is gone: mount or restore it"):
@@ -256,8 +249,6 @@ def test_bad_secrets_are_refused(open_folder: Path, spoil: Callable[[Path], obje
 
 
 def test_data_of_another_version_is_refused(folder: Path) -> None:
-    postgres.start(folder, settings=FAST)
-    postgres.stop(folder)
     (folder / "cluster" / "data" / "PG_VERSION").write_text("9\n")
 
     with pytest.raises(FolderRefused, match=r"made by PostgreSQL 9, but the programs .* PGBIN"):

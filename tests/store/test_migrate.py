@@ -119,7 +119,7 @@ async def test_a_killed_migrator_leaves_no_lock(empty_dsns: Dsns, folder: Path) 
         assert not migrator.done()
 
     await session.fetchval("SELECT pg_terminate_backend($1)", pid)
-    with pytest.raises(MigratorCannotConnect, match="went away.*run it again"):
+    with pytest.raises(MigratorCannotConnect, match=r"went away.*run it again"):
         await migrator
     (folder / "0003_slow.sql").unlink()
 
