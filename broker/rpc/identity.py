@@ -75,6 +75,7 @@ class RequireKey(Guard):
     """Lets nobody in without a key of a role that may call the method."""
 
     def __init__(self, identity: Identity, clock: Clock) -> None:
+        super().__init__()
         self._identity = identity
         self._clock = clock
 

@@ -1,20 +1,25 @@
 """What all interceptors share: one concern around every call, and before every message that comes in."""
 
+from __future__ import annotations  # grpc's classes are generic in its stubs only
+
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
 
-Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Guard(grpc.aio.ServerInterceptor):
     """One concern of the edge. The first guard of a server is the outermost."""
+
+    def __init__(self) -> None:
+        self._guarded: dict[str, tuple[Handler, Handler]] = {}  # by method: the handler, and it guarded
 
     @abstractmethod
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
@@ -35,24 +40,18 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Return the handler of a call with this guard around it."""
         handler = await continuation(handler_call_details)
-        # grpc hands on None for a method that nobody serves, and answers UNIMPLEMENTED by itself.
-        return handler and self.guarded(handler, handler_call_details.method)
+        if handler is None:  # nobody serves the method: grpc answers UNIMPLEMENTED by itself
+            return None
+        method = handler_call_details.method
+        known, guarded = self._guarded.get(method, (None, handler))
+        if known is not handler:
+            guarded = self.guarded(handler, method)
+            self._guarded[method] = handler, guarded
+        return guarded
 
     def guarded(self, handler: Handler, method: str) -> Handler:
         """Return the same kind of handler, with this guard around its behaviour."""
-        if handler.request_streaming and handler.response_streaming:
-            make, behaviour = grpc.stream_stream_rpc_method_handler, handler.stream_stream
-        elif handler.request_streaming:
-            make, behaviour = grpc.stream_unary_rpc_method_handler, handler.stream_unary
-        elif handler.response_streaming:
-            make, behaviour = grpc.unary_stream_rpc_method_handler, handler.unary_stream
-        else:
-            make, behaviour = grpc.unary_unary_rpc_method_handler, handler.unary_unary
-        return make(
-            self._behaviour(behaviour, method, streaming=handler.request_streaming),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return like(handler, self._behaviour(behaviour_of(handler), method, streaming=handler.request_streaming))
 
     def _behaviour(self, inner: Any, method: str, *, streaming: bool) -> Callable[..., Any]:
         async def incoming(request: Any) -> Any:
@@ -80,3 +79,45 @@ class Guard(grpc.aio.ServerInterceptor):
         async for request in requests:
             await self.admit(request)
             yield request
+
+
+def writing(handler: Handler) -> Handler:
+    """Return a handler that writes its answers instead of yielding them; for the outermost guard.
+
+    grpc drops a generator that it no longer needs, and its `finally` runs when the collector comes by; a coroutine is
+    cancelled, and everything within has ended when the call has.
+    """
+    behaviour = behaviour_of(handler)
+    if not isasyncgenfunction(behaviour):
+        return handler
+
+    async def written(request: Any, context: Context) -> None:
+        async with aclosing(behaviour(request, context)) as responses:
+            async for response in responses:
+                await context.write(response)
+
+    return like(handler, written)
+
+
+def behaviour_of(handler: Handler) -> Any:
+    """Return the function that serves."""
+    if handler.response_streaming:
+        return handler.stream_stream if handler.request_streaming else handler.unary_stream
+    return handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+
+def like(handler: Handler, behaviour: Callable[..., Any], *, parse: Callable[[bytes], Any] | None = None) -> Handler:
+    """Return a handler of the same kind with another behaviour, and perhaps another parser of requests."""
+    if handler.request_streaming and handler.response_streaming:
+        make = grpc.stream_stream_rpc_method_handler
+    elif handler.request_streaming:
+        make = grpc.stream_unary_rpc_method_handler
+    elif handler.response_streaming:
+        make = grpc.unary_stream_rpc_method_handler
+    else:
+        make = grpc.unary_unary_rpc_method_handler
+    return make(
+        behaviour,
+        request_deserializer=parse or handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )

@@ -30,6 +30,7 @@ class LimitCalls(Guard):
     """
 
     def __init__(self, calls_per_second_max: CallsPerSecondMax, clock: Clock) -> None:
+        super().__init__()
         self._calls_per_second_max = calls_per_second_max
         self._clock = clock
         self._full_at_nanos: dict[str, int] = {}  # by city: cities that exist, so it stays small

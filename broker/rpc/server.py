@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health.aio import HealthServicer  # type: ignore[attr-defined, unused-ignore]
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from broker.clock import Clock
@@ -68,12 +67,13 @@ class RpcServer:
         server: the gRPC server.
         port: where it listens, also when any free port was asked for.
         services: full names of what it serves, as health and reflection know them.
+        health: the servicer of grpc.health.v1.
     """
 
     server: grpc.aio.Server
     port: int
     services: tuple[str, ...]
-    health: HealthServicer
+    health: Any
 
     async def start(self) -> None:
         """Serve from now on, and say so to health checks."""
@@ -115,12 +115,12 @@ def build_server(
         interceptors=[Errors(), RequireKey(identity, clock), LimitCalls(calls_per_second_max, clock)], options=OPTIONS
     )
     services = tuple(_register(servicer, server) for servicer in servicers)
-    health = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health_service = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection(
         (*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
     )
-    return RpcServer(server, _bind(server, address, credentials), services, health)
+    return RpcServer(server, _bind(server, address, credentials), services, health_service)
 
 
 def _register(servicer: object, server: grpc.aio.Server) -> str:

@@ -15,7 +15,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from broker.errors import BrokerError, invalid
-from broker.rpc.interceptor import Context, Guard, Handler
+from broker.rpc.interceptor import Context, Guard, Handler, behaviour_of, like, writing
 from broker.wire.v1 import job_service_pb2 as pb
 
 DOMAIN: Final = "xisuan"
@@ -65,11 +65,10 @@ class Errors(Guard):
     """Turns errors into statuses. It is the outermost guard, so that errors of the others are turned as well."""
 
     def guarded(self, handler: Handler, method: str) -> Handler:
-        """Return the handler, with bytes that are no message refused like any other invalid request."""
-        guarded = super().guarded(handler, method)
-        if handler.request_deserializer is not None:
-            guarded.request_deserializer = _tolerant(handler.request_deserializer)
-        return guarded
+        """Return the handler; bytes that are no message are refused like any other invalid request."""
+        guarded = writing(super().guarded(handler, method))
+        parse = handler.request_deserializer
+        return guarded if parse is None else like(guarded, behaviour_of(guarded), parse=_tolerant(parse))
 
     async def admit(self, message: Any) -> None:
         """Refuse what could not be parsed."""
