@@ -13,6 +13,7 @@ from broker.audit.facts import EventFact, Facts
 from broker.audit.main import gather
 from broker.audit.rules import RULES, Finding, findings
 from broker.client.admin import AdminClient
+from broker.client.errors import XisuanError
 from broker.client.results import Job
 from broker.demo import chaos, display, trace
 from broker.demo.programs import DemoFailed
@@ -36,7 +37,7 @@ class DemoOptions:
         folder: where everything is kept; None takes a temporary folder that is removed when all went well.
     """
 
-    seconds: float = 45.0
+    seconds: float = 35.0
     jobs: int = 0
     seed: int = 1
     chaos: bool = False
@@ -87,9 +88,11 @@ async def _play(stage: Stage, options: DemoOptions, console: Console) -> tuple[S
                 monkey = asyncio.create_task(chaos.strike(stage, screen, console, over_seconds=options.seconds))
                 beside.callback(monkey.cancel)
             await replay.run(screen.show)
-    except TimeoutError:
+    except* TimeoutError:
         missing = len(planned) - len(replay.memory.final)
         raise DemoFailed(f"{missing} jobs did not end in time; see the logs in {stage.folder}") from None
+    except* XisuanError as errors:
+        raise DemoFailed(f"a call failed: {errors.exceptions[0]}; see the logs in {stage.folder}") from None
     jobs = await replay.jobs()
     rounds, cards = await _rounds_and_cards(stage)
     found, checked = await _audit(stage, replay.memory, jobs)

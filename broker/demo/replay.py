@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
@@ -47,7 +47,7 @@ class Replay:
         self._submissions = submissions
         self.memory = Memory(submitted_of=len(submissions))
 
-    async def run(self, meanwhile: Callable[[Memory], Awaitable[None]]) -> None:
+    async def run(self, meanwhile: Callable[[Memory], Coroutine[None, None, None]]) -> None:
         """Submit everything in its time and wait for every job's end; `meanwhile` runs beside it and is cancelled then.
 
         Raises: TimeoutError: some jobs did not end in time.

@@ -10,8 +10,8 @@ from typing import Final
 
 from broker.demo.work import command
 
-DAY_SECONDS: Final = 86_400
-RUN_SECONDS_MIN, RUN_SECONDS_MAX = 0.4, 12.0
+NODE_CARDS: Final = 8
+RUN_SECONDS_MIN, RUN_SECONDS_MAX = 0.4, 8.0
 """Shortest and longest run after compression: what is beyond would end the demo before it began, or never."""
 
 WALLTIME_FACTORS: Final = (1.5, 2.0, 4.0, 8.0)
@@ -82,7 +82,7 @@ def submissions(
                 run_seconds=run,
                 walltime_seconds=max(2, round(run * luck.choice(WALLTIME_FACTORS) + 2)),
                 command=command(run, exit_code=3 if fails else 0),
-                stacks=tuple(luck.sample(list(stacks), luck.choice((1, 2, len(stacks))))),
+                stacks=_builds(tasks * cards, stacks, luck),
                 workload_class=luck.choice(("training", "speech", "image", "autonomous_driving", "research")),
                 priority=luck.choices(("deferrable", "standard", "urgent"), (1, 8, 1))[0],
                 fails=fails,
@@ -91,8 +91,14 @@ def submissions(
     return made
 
 
+def _builds(gang_cards: int, stacks: Sequence[str], luck: random.Random) -> tuple[str, ...]:
+    """Return the stacks that the job can run on. Who needs more than a node's cards has built for every stack."""
+    count = luck.choice((1, 2, len(stacks)))
+    return tuple(luck.sample(list(stacks), len(stacks) if gang_cards > NODE_CARDS else count))
+
+
 def _gang(gpus: int, luck: random.Random) -> tuple[int, int]:
     """Return tasks and cards of each: one process for a node's cards, or one for each card, as people do both."""
-    if gpus > 8:
-        return gpus // 8, 8
+    if gpus > NODE_CARDS:
+        return gpus // NODE_CARDS, NODE_CARDS
     return (gpus, 1) if luck.random() < 0.5 else (1, gpus)

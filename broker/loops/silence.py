@@ -4,13 +4,17 @@ Guards in the statements make it safe to run in many brokers at once.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
 from broker.market.clusters import Terms
 from broker.store import clusters, leases
 from broker.store.database import Database
+
+BREAK_MIN: Final = timedelta(seconds=5)
+"""A shorter time between two passes is no break, however short the terms are."""
 
 log = structlog.get_logger("silence")
 
@@ -24,6 +28,8 @@ class Silence:
     Args:
         capacity_freed: called after a commit that lets jobs wait again.
     """
+
+    name = "silence"
 
     def __init__(self, database: Database, terms: Terms, *, capacity_freed: Callable[[], None]) -> None:
         self._database = database
@@ -52,7 +58,7 @@ class Silence:
     def _listen(self, now: datetime) -> datetime:
         """Return since when this broker has been listening without a break."""
         since, last = self._listening_since, self._last_pass
-        if since is None or last is None or now - last >= self._terms.suspect_after:
+        if since is None or last is None or now - last >= max(self._terms.suspect_after, BREAK_MIN):
             since = self._listening_since = now
             self._last_pass = now
         return since
