@@ -119,7 +119,7 @@ def migrate(
 
 
 def demo(
-    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Time that the day of the trace takes.")] = 45.0,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Time that the day of the trace takes.")] = 35.0,
     jobs: Annotated[int, typer.Option(min=0, help="Jobs of the trace to play; 0 plays all of the day.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 1,
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill broker, an agent and PostgreSQL in the middle.")] = False,
