@@ -64,7 +64,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a city asks for: a gang of tasks, and the builds it can run as. Field meanings: proto/broker/wire/v1/job.proto."""
+    """What a city asks for: a gang of tasks, and the builds it can run as. What fields mean: job.proto."""
 
     name: str
     tasks: int
@@ -118,7 +118,7 @@ class JobSpec:
 
     def sha256(self) -> bytes:
         """Return the hash by which a repeated submission is recognised."""
-        return body_sha256(self.to_json())
+        return text_sha256(canonical_text(self.to_json()))
 
     def requirement(self) -> dict[str, Any]:
         """Return what the planner needs to know, without worth and time: equal requirements share a shape."""
@@ -136,14 +136,17 @@ class JobSpec:
 _SPEC_FIELDS: Final = tuple(f.name for f in fields(JobSpec))
 
 
-def body_sha256(body: Mapping[str, Any]) -> bytes:
-    """Return the hash of a spec's JSON form."""
-    return _sha256(body)
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-def requirement_sha256(requirement: Mapping[str, Any]) -> bytes:
-    """Return the key of a shape."""
-    return _sha256(requirement)
+def canonical_text(values: Mapping[str, Any]) -> str:
+    """Return the one text for equal JSON values: what is hashed."""
+    return _CANONICAL.encode(values)
+
+
+def text_sha256(canonical: str) -> bytes:
+    """Return the hash of a canonical text."""
+    return hashlib.sha256(canonical.encode()).digest()
 
 
 def differences(mine: Mapping[str, Any], other: Mapping[str, Any], path: str = "spec") -> list[str]:
@@ -159,10 +162,6 @@ def differences(mine: Mapping[str, Any], other: Mapping[str, Any], path: str = "
         else:
             found.append(here)
     return found
-
-
-def _sha256(values: Mapping[str, Any]) -> bytes:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ among all processes. So what waits is counted once for a group, exactly, and the
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from broker.errors import BrokerError, DatabaseUnavailable, TooManyPending
 from broker.store import submissions
 from broker.store.catalogue_view import City
 from broker.store.database import Connection, Database
-from broker.store.submissions import Draft, Submitted
+from broker.store.submissions import Draft, PendingCount, Submitted
 
 GROUP_DRAFTS_MAX: Final = 1000
 GROUP_BODY_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 FULL_RETRY_SECONDS: Final = 5.0
 """When to try again after the city's limit was met: some rounds later."""
+
+RECOUNT_SECONDS: Final = 1.0
 
 Outcome = Submitted | BrokerError
 
@@ -47,6 +50,7 @@ class Intake:
         self._stored = stored
         self._queues: dict[str, deque[_Parcel]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
+        self._counts: dict[str, tuple[float, PendingCount]] = {}  # when it was exact, on the event loop's clock
 
     async def put(self, city: City, drafts: Sequence[Draft], now: datetime) -> list[Outcome]:
         """Store the drafts and return what became of each, in their order; TooManyPending for those beyond the limit.
@@ -94,19 +98,34 @@ class Intake:
 
     async def _write(self, drafts: Sequence[Draft], city: City, now: datetime) -> list[Outcome]:
         async with self._database.city(city.city) as tx:
-            outcomes = await store_within_limit(tx, city, drafts, now)
+            await submissions.lock_submissions(tx, city.city)
+            pending = await self._count(tx, city, len(drafts))
+            outcomes = await store_within_limit(tx, city, drafts, pending, now)
         if any(isinstance(o, Submitted) and not o.duplicate and o.conflict is None for o in outcomes):
             self._stored()
         return outcomes
 
+    async def _count(self, tx: Connection, city: City, drafts: int) -> int:
+        """Return how many jobs wait, more than that only where it makes no difference. Under the submissions lock."""
+        present = asyncio.get_running_loop().time()
+        counted_at, known = self._counts.get(city.city, (-math.inf, None))
+        if known is not None and present - counted_at <= RECOUNT_SECONDS:
+            known = await submissions.count_on(tx, city.city, known)
+            if known.pending + drafts <= city.pending_jobs_max // 2:
+                self._counts[city.city] = (counted_at, known)
+                return known.pending
+        exact = await submissions.count_pending(tx, city.city)
+        self._counts[city.city] = (present, exact)
+        return exact.pending
 
-async def store_within_limit(tx: Connection, city: City, drafts: Sequence[Draft], now: datetime) -> list[Outcome]:
+
+async def store_within_limit(
+    tx: Connection, city: City, drafts: Sequence[Draft], pending: int, now: datetime
+) -> list[Outcome]:
     """Store the drafts in order until `city.pending_jobs_max` jobs wait; refuse new ones beyond, each by itself.
 
     Repeated submissions add nothing and are answered whatever the limit.
     """
-    await submissions.lock_submissions(tx, city.city)
-    pending = await submissions.count_pending(tx, city.city)
     room = max(0, city.pending_jobs_max - pending)
     if len(drafts) <= room:
         return list(await submissions.insert_drafts(tx, city.city, drafts, now))

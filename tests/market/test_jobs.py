@@ -72,7 +72,7 @@ class Desk:
 
     async def pending(self, city: str) -> int:
         async with self.database.city(city) as tx:
-            return await submissions.count_pending(tx, city)
+            return (await submissions.count_pending(tx, city)).pending
 
 
 @pytest.fixture
@@ -228,6 +228,21 @@ async def test_the_limit_holds_to_the_job_among_processes_that_submit_at_once(de
     assert len({o.job for o in outcomes if isinstance(o, Receipt)}) == 100
     assert Counter(type(o) for o in outcomes)[Receipt] == sum(isinstance(o, Receipt) for o in outcomes)
     assert all(isinstance(o, Receipt | TooManyPending) for o in outcomes)
+
+
+async def test_the_limit_holds_when_another_process_fills_the_queue_meanwhile(desk: Desk) -> None:
+    """A count that is carried on takes in what others have stored since."""
+    await desk.limit("ganzhou", 40)
+    other = desk.another()
+    await desk.submit("a")  # counts, well below half of the limit
+
+    outcomes: list[Receipt | BrokerError] = []
+    for n in range(10):
+        for jobs in (other, desk.jobs):
+            outcomes += await jobs.submit_many(GANZHOU, "", [(f"{n}-{id(jobs)}-{i}", a_spec()) for i in range(3)], T0)
+
+    assert sum(isinstance(o, Receipt) for o in outcomes) == 39
+    assert await desk.pending("ganzhou") == 40
 
 
 async def test_calls_that_arrive_meanwhile_share_a_transaction(desk: Desk) -> None:
