@@ -42,7 +42,7 @@ class Terms:
         lost_after_seconds: silence after which its leases are LOST.
         kill_after_seconds: time after the broker's last word by which an agent has killed `if_lost: restart` leases.
         kill_margin_seconds: time beyond `lost_after_seconds` that the broker still waits before it restarts them.
-        heartbeat_seconds: an unchanged report is noted at most this often.
+        heartbeat_seconds: an unchanged report is noted at most this often; with short terms, more often.
         reread_seconds: what should be is read again at least this often, as other brokers may have changed it.
         restarts_max: restarts of a job for reasons that are not its own fault.
     """
@@ -71,6 +71,11 @@ class Terms:
     def lost_after(self) -> timedelta:
         """`lost_after_seconds` as a span."""
         return timedelta(seconds=self.lost_after_seconds)
+
+    @property
+    def heartbeat(self) -> timedelta:
+        """Span within which an unchanged report need not be noted again: never so long that it looks like silence."""
+        return timedelta(seconds=min(self.heartbeat_seconds, self.suspect_after_seconds / 4))
 
     @property
     def restart_after(self) -> timedelta:
@@ -237,7 +242,7 @@ class Clusters:
     async def _note(self, session: Session, report: Report, now: datetime) -> None:
         """Write no more than that the agent was heard, and not even that when it was noted a moment ago."""
         session._report = report
-        if now - session._noted_at < timedelta(seconds=self._terms.heartbeat_seconds):
+        if now - session._noted_at < self._terms.heartbeat:
             return
         async with self._database.hub() as tx:
             was = await clusters.heard(tx, session.cluster, session.epoch, now)
@@ -248,16 +253,19 @@ class Clusters:
 
     async def _exchange(self, session: Session, report: Report, now: datetime) -> None:
         session.signal.clear()
-        told = report.by_our_clock(now)
+        told, last = report.by_our_clock(now), session._report
         async with self._database.hub() as tx:
             was = await clusters.heard(tx, session.cluster, session.epoch, now)
-            news = await clusters.put_conditions(tx, session.cluster, report.nodes)
+            news = (last is None or report.nodes != last.nodes) and await clusters.put_conditions(
+                tx, session.cluster, report.nodes
+            )
             live = await orders.live(tx, session.cluster)
             due = changes(live, told)
+            await leases.started(tx, session.cluster, due.started, now)
             ended = await leases.stopped(tx, session.cluster, due.stopped, now, restarts_max=self._terms.restarts_max)
-            if await leases.started(tx, session.cluster, due.started, now) or ended:
-                live = await orders.live(tx, session.cluster)
-            desired = await self._desired(tx, session.cluster, live, report)
+            gone = {e.ref for e in ended}
+            left = [lease for lease in live if lease.ref not in gone]
+            desired = await self._desired(tx, session.cluster, left, report)
         session._report, session._desired = report, desired
         session._noted_at = session._read_at = now
         if news or ended or was is not AgentState.LIVE:

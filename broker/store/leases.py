@@ -81,13 +81,13 @@ START: Final[LiteralString] = """
     ), ran AS (
         UPDATE jobs j SET state = 'running', started_at = moved.started_at
           FROM moved WHERE j.job_id = moved.job_id AND j.state = ANY($7)
-        RETURNING j.job_id
+        RETURNING j.job_id, j.city, moved.epoch
     ), told_of AS (
         INSERT INTO event_outbox (city, job_id, kind, at, attempt)
         SELECT city, job_id, kind, $5, epoch
           FROM (SELECT city, job_id, epoch, 'found' AS kind, 1 AS rank FROM moved WHERE was = 'lost'
                 UNION ALL
-                SELECT city, job_id, epoch, 'started', 2 FROM moved JOIN ran USING (job_id)) AS events
+                SELECT city, job_id, epoch, 'started', 2 FROM ran) AS events
          ORDER BY job_id, rank
     )
     SELECT lease_id, epoch FROM moved ORDER BY lease_id
@@ -135,24 +135,23 @@ END: Final[LiteralString] = """
            SET state = 'ended', started_at = told.started_at, ended_at = told.ended_at, end_reason = told.reason,
                exit_code = told.exit_code, signal = told.signal, end_detail = told.detail
           FROM told WHERE l.lease_id = told.lease_id AND l.state = ANY($14)
-        RETURNING l.lease_id, l.job_id, l.city, l.epoch
+        RETURNING l.job_id, l.city, l.epoch, told.*
     ), freed AS (
         DELETE FROM held_cards h USING ended WHERE h.lease_id = ended.lease_id
     ), moved AS (
         UPDATE jobs j
-           SET state = told.job_state, failures = j.failures + told.counted::int,
-               started_at = coalesce(told.started_at, j.started_at),
-               ended_at = CASE WHEN told.final THEN told.ended_at END,
-               end_reason = CASE WHEN told.final THEN told.reason END,
-               exit_code = CASE WHEN told.final THEN told.exit_code ELSE 0 END,
-               signal = CASE WHEN told.final THEN told.signal ELSE 0 END,
-               end_detail = CASE WHEN told.final THEN told.detail ELSE '' END
-          FROM ended JOIN told USING (lease_id) WHERE j.job_id = ended.job_id AND j.state = told.job_was
-        RETURNING ended.lease_id, ended.city, ended.epoch, j.job_id
+           SET state = ended.job_state, failures = j.failures + ended.counted::int,
+               started_at = coalesce(ended.started_at, j.started_at),
+               ended_at = CASE WHEN ended.final THEN ended.ended_at END,
+               end_reason = CASE WHEN ended.final THEN ended.reason END,
+               exit_code = CASE WHEN ended.final THEN ended.exit_code ELSE 0 END,
+               signal = CASE WHEN ended.final THEN ended.signal ELSE 0 END,
+               end_detail = CASE WHEN ended.final THEN ended.detail ELSE '' END
+          FROM ended WHERE j.job_id = ended.job_id AND j.state = ended.job_was
+        RETURNING j.job_id, j.city, ended.epoch, ended.event, ended.ending
     )
     INSERT INTO event_outbox (city, job_id, kind, at, attempt, ending)
-    SELECT moved.city, moved.job_id, told.event, $13, moved.epoch, told.ending
-      FROM moved JOIN told USING (lease_id) ORDER BY moved.job_id
+    SELECT city, job_id, event, $13, epoch, ending FROM moved ORDER BY job_id
 """
 
 

@@ -304,6 +304,14 @@ async def test_an_unchanged_report_writes_a_heartbeat_at_most_every_second(world
     assert await heard_after(0.4, 4) == timedelta(0)
 
 
+def test_with_short_terms_heartbeats_come_more_often() -> None:
+    """An agent that reports must never look silent."""
+    short = Terms(report_interval_seconds=0.1, suspect_after_seconds=0.8, lost_after_seconds=2, kill_after_seconds=1)
+
+    assert Terms().heartbeat == timedelta(seconds=1)
+    assert short.heartbeat == timedelta(seconds=0.2)
+
+
 async def test_what_another_broker_committed_is_seen_within_five_seconds(world: ClusterWorld) -> None:
     """No wake reaches this process, and the report says nothing new."""
     session = await world.attach()
