@@ -4,6 +4,7 @@ A plan is committed by fit, not by version: the named nodes still have the cards
 waits. Each gang whole, or handed back as stale.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -214,4 +215,5 @@ class RoundsReader:
         record = await self.record(round_id)
         if record is None:
             return []
-        return [(r.job_id, r.reason.value) for r in Plan.from_bytes(record.plan).refusals[:limit]]
+        plan = await asyncio.to_thread(Plan.from_bytes, record.plan)  # a plan can name a hundred thousand jobs
+        return [(r.job_id, r.reason.value) for r in plan.refusals[:limit]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import InvalidRequest
@@ -90,6 +90,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), PLAIN, max_size=3))
 def test_yaml_and_json_of_the_same_values_read_the_same(values: dict[str, Any]) -> None:
     as_yaml = yaml.dump(values, Dumper=_WithoutAliases, allow_unicode=True, default_flow_style=False)
@@ -98,6 +99,7 @@ def test_yaml_and_json_of_the_same_values_read_the_same(values: dict[str, Any]) 
     assert parse(json.dumps(values)) == values
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     with suppress(InvalidRequest):
