@@ -1,6 +1,7 @@
 """A broker's edge on a real socket: JobService over a real database, with a key for everyone."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,13 @@ async def calls_per_second(catalogues: Catalogues, city: str) -> int:
 
 @pytest.fixture
 async def edge(database: Database) -> AsyncIterator[Edge]:
+    """The edge of a broker that stands on a fresh database."""
+    async with open_edge(database) as edge:
+        yield edge
+
+
+@asynccontextmanager
+async def open_edge(database: Database) -> AsyncIterator[Edge]:
     """JobService of the small world; callers: ganzhou, nanjing, agent, operator, observer."""
     await lay_out(database)
     clock = ManualClock(NOW)

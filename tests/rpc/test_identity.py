@@ -1,0 +1,270 @@
+"""Who may call what: keys over a real socket, and the whole table of roles and methods."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from broker.caller import Role
+from broker.clock import ManualClock
+from broker.errors import CityNotFound, ClusterNotFound, InvalidRequest, KeyNotFound, KeyRefused
+from broker.market import identity as market_identity
+from broker.market.identity import ApiKey, Identity
+from broker.rpc.identity import MAY_CALL, caller_of, current_caller
+from broker.rpc.server import RpcServer, build_server
+from broker.store.database import Database
+from broker.wire.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    cluster_service_pb2,
+    cluster_service_pb2_grpc,
+    job_service_pb2,
+    job_service_pb2_grpc,
+)
+from tests.rpc.conftest import Edge, bearer
+from tests.rpc.refusals import decoded, refusal
+from tests.rpc.requests import NOW
+from tests.small_world import lay_out
+
+SERVICES = [
+    (job_service_pb2.DESCRIPTOR.services_by_name["JobService"], job_service_pb2_grpc.JobServiceServicer),
+    (
+        cluster_service_pb2.DESCRIPTOR.services_by_name["ClusterService"],
+        cluster_service_pb2_grpc.ClusterServiceServicer,
+    ),
+    (admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"], admin_service_pb2_grpc.AdminServiceServicer),
+]
+METHODS = [method for service, _ in SERVICES for method in service.methods]
+
+
+def name_of(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
+    """The rule in a sentence: agents sync; operators do all else; observers read; cities do what is about jobs."""
+    service = method.containing_service.name
+    if service == "ClusterService" or role is Role.AGENT:
+        return service == "ClusterService" and role is Role.AGENT
+    reads = method.name.startswith(("Get", "List", "Watch", "Explain", "Read"))
+    return role is Role.OPERATOR or (reads if role is Role.OBSERVER else service == "JobService")
+
+
+def answering(descriptor: Any, kind: type[Any]) -> Any:
+    """Return a servicer whose every method answers with an empty message, and that only to a known caller."""
+
+    def method(response: type[Any], streams: bool) -> Callable[..., Any]:
+        async def answers(self: Any, request: Any, context: Any) -> AsyncIterator[Any]:
+            assert caller_of(context).key_id
+            yield response()
+
+        async def answer(self: Any, request: Any, context: Any) -> Any:
+            assert caller_of(context).key_id
+            return response()
+
+        return answers if streams else answer
+
+    methods = {m.name: method(GetMessageClass(m.output_type), m.server_streaming) for m in descriptor.methods}
+    return type("Answering", (kind,), methods)()
+
+
+async def never_limited(city: str) -> int:
+    return 100_000
+
+
+@pytest.fixture
+async def everything(database: Database) -> AsyncIterator[tuple[RpcServer, Identity]]:
+    """A server of all three services; only its guards are under test."""
+    await lay_out(database)
+    identity = Identity(database)
+    server = build_server(
+        [answering(*service) for service in SERVICES],
+        listen="127.0.0.1:0",
+        identity=identity,
+        calls_per_second_max=never_limited,
+        clock=ManualClock(NOW),
+    )
+    await server.start()
+    yield server, identity
+    await server.stop(0)
+
+
+async def outcome(channel: grpc.aio.Channel, method: MethodDescriptor, metadata: Any) -> str:
+    """Call the method with empty bytes and return how it went."""
+    shape = ("stream" if method.client_streaming else "unary", "stream" if method.server_streaming else "unary")
+    multicallable = getattr(channel, "_".join(shape))(name_of(method))
+    call = multicallable(iter([b""]) if method.client_streaming else b"", metadata=metadata, timeout=30)
+    try:
+        await (call.read() if method.server_streaming else call)
+    except grpc.aio.AioRpcError as error:
+        return decoded(error).reason or error.code().name
+    return "answered"
+
+
+def test_every_method_of_every_service_is_in_the_table() -> None:
+    """A method that is forgotten there is refused, which a test should say before a user does."""
+    assert set(MAY_CALL) == {name_of(method) for method in METHODS}
+
+
+async def test_a_role_can_call_what_it_should_and_nothing_else(everything: tuple[RpcServer, Identity]) -> None:
+    """All roles and all methods, over a socket."""
+    server, identity = everything
+    keys = {
+        role: (await identity.create(role, subject, "", NOW)).text
+        for role, subject in zip(Role, ["ganzhou", "longdong", "", ""], strict=True)
+    }
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        found = {
+            (name_of(method), role): await outcome(channel, method, bearer(key))
+            for method in METHODS
+            for role, key in keys.items()
+        }
+        without_key = {name_of(method): await outcome(channel, method, ()) for method in METHODS}
+
+    assert found == {
+        (name_of(method), role): "answered" if should_be_allowed(method, role) else "ROLE_REFUSED"
+        for method in METHODS
+        for role in Role
+    }
+    assert set(without_key.values()) == {"KEY_REFUSED"}
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic abc",
+        "Bearer xs_short_key",
+        "xs_aaaaaaaaaaaa_" + "a" * 52,
+        "Bearer xs_aaaaaaaaaaaa_" + "a" * 52,
+        "Bearer xs_AAAAAAAAAAAA_" + "A" * 52,
+        "Bearer " + "x" * 5000,
+    ],
+    ids=range(9),
+)
+async def test_what_is_no_known_key_is_refused(edge: Edge, authorization: str) -> None:
+    request = job_service_pb2.ListJobsRequest()
+
+    refused = await refusal(edge.stub.ListJobs(request, metadata=(("authorization", authorization),), timeout=30))
+
+    assert (refused.code, refused.reason) == ("UNAUTHENTICATED", "KEY_REFUSED")
+
+
+async def test_two_keys_in_one_call_are_none(edge: Edge) -> None:
+    """Whoever checks one and uses the other would be fooled."""
+    both = (*bearer(edge.keys["ganzhou"]), *bearer(edge.keys["nanjing"]))
+
+    refused = await refusal(edge.stub.ListJobs(job_service_pb2.ListJobsRequest(), metadata=both, timeout=30))
+
+    assert refused.reason == "KEY_REFUSED"
+
+
+async def test_the_right_id_with_another_secret_is_refused(edge: Edge) -> None:
+    key = ApiKey.parse(edge.keys["ganzhou"])
+    assert key is not None
+    forged = ApiKey(key.key_id, key.secret[:-1] + ("a" if key.secret[-1] != "a" else "b"))
+
+    with pytest.raises(KeyRefused):
+        await edge.identity.caller(forged.text, NOW)
+    assert (await edge.identity.caller(key.text, NOW)).subject == "ganzhou"
+
+
+async def test_a_revoked_key_ends_here_at_once_and_elsewhere_within_seconds(edge: Edge) -> None:
+    """Each broker process remembers keys for itself."""
+    elsewhere, text = Identity(edge.database), edge.keys["ganzhou"]
+    key = ApiKey.parse(text)
+    assert key is not None
+    await elsewhere.caller(text, edge.clock.now())
+
+    await edge.identity.revoke(key.key_id, edge.clock.now())
+
+    with pytest.raises(KeyRefused):
+        await edge.identity.caller(text, edge.clock.now())
+    assert (await elsewhere.caller(text, edge.clock.now())).key_id == key.key_id
+    edge.clock.advance(seconds=5)
+    with pytest.raises(KeyRefused):
+        await elsewhere.caller(text, edge.clock.now())
+
+
+async def test_a_key_made_a_moment_after_it_was_tried_works_within_seconds(database: Database) -> None:
+    """That a key is not known is remembered no longer than that it is."""
+    await lay_out(database)
+    asked, maker, clock = Identity(database), Identity(database), ManualClock(NOW)
+    key = await maker.create(Role.CITY, "ganzhou", "", NOW)
+    async with database.hub() as tx:
+        await tx.execute("UPDATE api_keys SET key_id = 'aaaaaaaaaaaa' WHERE key_id = $1", key.key_id)
+    with pytest.raises(KeyRefused):
+        await asked.caller(key.text, clock.now())
+    async with database.hub() as tx:
+        await tx.execute("UPDATE api_keys SET key_id = $1", key.key_id)
+
+    with pytest.raises(KeyRefused):
+        await asked.caller(key.text, clock.now())
+    clock.advance(seconds=5)
+
+    assert (await asked.caller(key.text, clock.now())).subject == "ganzhou"
+
+
+async def test_made_up_keys_are_remembered_up_to_a_number_and_push_no_real_one_out(database: Database) -> None:
+    await lay_out(database)
+    identity = Identity(database)
+    identity._unknown = market_identity._Memory(5)
+    real = await identity.create(Role.OPERATOR, "", "", NOW)
+    await identity.caller(real.text, NOW)
+
+    for _ in range(20):
+        with pytest.raises(KeyRefused):
+            await identity.caller(ApiKey.generate().text, NOW)
+
+    assert len(identity._unknown._entries) == 5
+    assert set(identity._known._entries) == {real.key_id}
+
+
+async def test_the_database_knows_no_secret(database: Database) -> None:
+    """Whoever reads the table cannot call; whoever lists keys sees none; a log of a key shows none."""
+    await lay_out(database)
+    identity = Identity(database)
+
+    key = await identity.create(Role.CITY, "ganzhou", "for the demo", NOW)
+
+    [stored] = await identity.list()
+    assert (stored.key_id, stored.role, stored.subject, stored.note) == (key.key_id, "city", "ganzhou", "for the demo")
+    assert (stored.created_at, stored.revoked_at) == (NOW, None)
+    assert key.secret not in repr(stored) + repr(key)
+    assert stored.secret_sha256 == key.secret_sha256
+    async with database.hub() as tx:
+        assert key.secret not in str(dict(await tx.fetchrow("SELECT * FROM api_keys")))
+
+
+async def test_a_key_is_for_something_that_exists(database: Database) -> None:
+    await lay_out(database)
+    identity = Identity(database)
+
+    with pytest.raises(CityNotFound):
+        await identity.create(Role.CITY, "atlantis", "", NOW)
+    with pytest.raises(ClusterNotFound):
+        await identity.create(Role.AGENT, "atlantis", "", NOW)
+    with pytest.raises(InvalidRequest):
+        await identity.create(Role.OPERATOR, "ganzhou", "", NOW)
+    with pytest.raises(KeyNotFound):
+        await identity.revoke("aaaaaaaaaaaa", NOW)
+    assert await identity.list() == []
+
+
+def test_keys_are_long_unlike_and_spelt_one_way() -> None:
+    keys = {ApiKey.generate().text for _ in range(200)}
+
+    assert len(keys) == 200
+    assert all(ApiKey.parse(text) is not None and len(text) == len("xs_") + 12 + 1 + 52 for text in keys)
+    text = keys.pop()
+    assert [ApiKey.parse(t) for t in (text + "\n", " " + text, text.upper(), text[:-1], text + "a")] == [None] * 5
+
+
+def test_outside_a_call_there_is_no_caller() -> None:
+    assert current_caller() is None

@@ -1,0 +1,76 @@
+"""Call rates of cities, over a real socket and with a clock that stands still until the test moves it."""
+
+import asyncio
+
+import pytest
+
+from broker.wire.v1 import job_service_pb2 as spb
+from tests.deadlines import eventually
+from tests.rpc.conftest import Edge
+from tests.rpc.refusals import refusal
+from tests.rpc.requests import submit
+from tests.rpc.test_submit_jobs import sent
+
+
+@pytest.fixture
+async def slow(edge: Edge) -> Edge:
+    """Ganzhou may make 20 calls a second; the broker has not looked the limit up yet."""
+    async with edge.database.hub() as tx:
+        await tx.execute("UPDATE cities SET calls_per_second_max = 20 WHERE city = 'ganzhou'")
+    return edge
+
+
+async def calls(edge: Edge, who: str, number: int) -> int:
+    """Make calls and return how many were made before one was refused."""
+    for made in range(number):
+        request = spb.ListJobsRequest(page_size=1)
+        call = edge.stub.ListJobs(request, **edge.sent_by(who))
+        if (await call.code()).name == "RESOURCE_EXHAUSTED":
+            return made
+        await call
+    return number
+
+
+async def test_a_city_beyond_its_rate_is_told_when_to_come_back(slow: Edge) -> None:
+    assert await calls(slow, "ganzhou", 40) == 20
+
+    refused = await refusal(slow.stub.ListJobs(spb.ListJobsRequest(), **slow.sent_by("ganzhou")))
+
+    assert (refused.code, refused.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS")
+    assert refused.retry_after_seconds == pytest.approx(0.05)
+    assert refused.facts["calls_per_second_max"] == "20"
+    slow.clock.advance(seconds=0.5)
+    assert await calls(slow, "ganzhou", 40) == 10
+
+
+async def test_one_city_does_not_use_up_another_ones_rate(slow: Edge) -> None:
+    """Nor that of operators and observers, who have none."""
+    await calls(slow, "ganzhou", 40)
+
+    assert await calls(slow, "nanjing", 40) == 40
+    assert await calls(slow, "operator", 40) == 40
+
+
+async def test_messages_of_a_bulk_submission_wait_for_their_turn(slow: Edge) -> None:
+    """One call, and for each message one more and a thousandth for each item; nothing has to be sent twice."""
+    batches = [[submit(f"key-{m}-{i}") for i in range(10)] for m in range(30)]
+    call = slow.stub.SubmitJobs(sent(batches), **slow.sent_by("ganzhou"))
+    answered = 0
+
+    async def read_all() -> None:
+        nonlocal answered
+        async for _ in call:
+            answered += 1
+
+    async def all_at_once_are_answered() -> bool:
+        return answered >= 18
+
+    reading = asyncio.create_task(read_all())
+    # 20 calls are there at once: the stream itself and 18 messages of 1.01 calls; the rest needs 12 calls more.
+    await eventually(all_at_once_are_answered)
+    held_at = answered
+    slow.clock.advance(seconds=0.6)
+    await reading
+
+    assert held_at == 18
+    assert answered == 30
