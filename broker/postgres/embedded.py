@@ -102,12 +102,15 @@ class EmbeddedServer:
 def start(folder: Path, *, settings: Mapping[str, str] = _NO_SETTINGS) -> EmbeddedServer:
     """Start the server in the folder, or attach to the one that runs there; it may be called at any time.
 
+    The caller does not count as a user of the server: who relies on it goes through `using`, and calls this to bring a
+    killed server back.
+
     Args:
         folder: the data folder; made when missing, refused when it holds something else.
         settings: PostgreSQL settings that go before ours. A server that runs already keeps those it has.
     Raises: EmbeddedPostgresError.
     """
-    user = _server_user()
+    user = _server_user(folder)
     place = Place.claim(folder, user)
     with place.starting():
         return _start(place, user, settings)
@@ -119,7 +122,7 @@ def using(folder: Path, *, settings: Mapping[str, str] = _NO_SETTINGS) -> Iterat
 
     Raises: EmbeddedPostgresError.
     """
-    user = _server_user()
+    user = _server_user(folder)
     place = Place.claim(folder, user)
     with place.starting():
         ticket = place.join_users()
@@ -159,9 +162,9 @@ def destroy(folder: Path) -> None:
             place.delete()
 
 
-def _server_user() -> ServerUser:
+def _server_user(folder: Path) -> ServerUser:
     try:
-        return ServerUser.choose()
+        return ServerUser.choose(Place(folder).data)
     except ProgramsNotFound as error:
         raise EmbeddedPostgresError(str(error)) from error
 
@@ -170,10 +173,12 @@ def _start(place: Place, user: ServerUser, settings: Mapping[str, str]) -> Embed
     if not _is_ready(place):
         try:
             programs = find_programs(user, place.programs)
+            _have_data(place, user, programs)
+            _bring_up(place, user, programs, settings)
         except ProgramsNotFound as error:
             raise EmbeddedPostgresError(str(error)) from error
-        _have_data(place, user, programs)
-        _bring_up(place, user, programs, settings)
+        except OSError as error:
+            raise ServerDidNotStart(f"the server in {place.folder} cannot be started: {error}") from error
     return EmbeddedServer(place.folder, place.socket, place.secrets())
 
 
@@ -198,6 +203,7 @@ def _make_data(place: Place, user: ServerUser, programs: Programs) -> None:
     for remains in (nursery, place.data):
         shutil.rmtree(remains, ignore_errors=True)
     nursery.mkdir()
+    nursery.chmod(0o711)  # whatever our umask
     data.mkdir(mode=0o700)
     passwords = place.secrets().passwords
     password_file.touch(mode=0o600)

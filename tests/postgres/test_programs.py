@@ -10,7 +10,7 @@ from broker.postgres.programs import ProgramsNotFound, ServerUser, find_programs
 
 
 def test_the_wheel_brings_them(open_folder: Path) -> None:
-    user = ServerUser.choose()
+    user = ServerUser.choose(open_folder / "data")
 
     programs = find_programs(user, open_folder / "programs")
 
@@ -31,7 +31,7 @@ def test_they_are_copied_when_their_folder_is_closed_to_the_user(
         shutil.copytree(packages / name, closed / name)
     closed.chmod(0o700)
     monkeypatch.syspath_prepend(closed)
-    user = ServerUser.choose()
+    user = ServerUser.choose(open_folder / "data")
 
     first = find_programs(user, open_folder / "programs")
     again = find_programs(user, open_folder / "programs")
@@ -43,7 +43,7 @@ def test_they_are_copied_when_their_folder_is_closed_to_the_user(
 
 
 def test_pgbin_goes_before_the_wheel(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    user = ServerUser.choose()
+    user = ServerUser.choose(open_folder / "data")
     wheel = find_programs(user, open_folder / "programs")
     elsewhere = open_folder / "elsewhere"
     elsewhere.symlink_to(wheel.folder)
@@ -57,4 +57,4 @@ def test_a_wrong_pgbin_is_an_error_not_a_hint(open_folder: Path, monkeypatch: py
     monkeypatch.setenv("PGBIN", str(open_folder))
 
     with pytest.raises(ProgramsNotFound, match="name another folder"):
-        find_programs(ServerUser.choose(), open_folder / "programs")
+        find_programs(ServerUser.choose(open_folder / "data"), open_folder / "programs")

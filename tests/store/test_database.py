@@ -66,10 +66,22 @@ async def test_json_goes_in_and_out_as_python_values_also_in_arrays_and_by_copy(
     assert [one, *many, copied] == [value, value, None, 3, value]
 
 
-async def test_a_pool_without_a_free_connection_tells_the_caller_to_come_again(
-    dsns: Dsns, superuser: asyncpg.Connection
-) -> None:
-    """The server has no slot left: an answer with a time to try again, not a hanging call."""
+async def test_a_full_pool_tells_the_caller_to_come_again(dsns: Dsns) -> None:
+    database = await Database.connect(dsns.city, dsns.hub, hub_connections=1, wait_seconds_max=0.05)
+
+    async with database.hub():
+        with pytest.raises(DatabaseUnavailable) as refused:
+            async with database.hub():
+                pass
+    async with database.hub() as tx:
+        assert await tx.fetchval("SELECT 1") == 1
+    await database.close()
+
+    assert refused.value.retry_after_seconds == 1
+
+
+async def test_a_full_server_tells_the_caller_to_come_again(dsns: Dsns, superuser: asyncpg.Connection) -> None:
+    """An answer with a time to try again, not a hanging call."""
     database = await Database.connect(dsns.city, dsns.hub)
     name = dsns.hub.split("/")[-1].split("?")[0]
     await superuser.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 2")
