@@ -28,7 +28,10 @@ _AGAIN_SECONDS_MAX: Final = 1.0
 def leftovers(folder: LeaseFolder, boot: str) -> list[Stat]:
     """Return what still lives of a lease without a supervisor: its tasks' sessions, and whoever carries its cookie."""
     sessions = {task.pid for task in folder.tasks() if task.boot == boot and _owns_its_number(task, boot)}
-    return [one for one in all_processes() if one.session in sessions or carries(one.pid, folder.cookie)]
+    cookie = folder.cookie
+    return [
+        one for one in all_processes() if one.session in sessions or (cookie is not None and carries(one.pid, cookie))
+    ]
 
 
 def _owns_its_number(task: Identity, boot: str) -> bool:
@@ -68,6 +71,7 @@ async def bury(folder: LeaseFolder) -> None:
         _record(folder)
         folder.write_end(ending(*_verdict(folder), started=folder.started()))
     finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
 
 
@@ -81,6 +85,8 @@ def _locked(lock: int) -> bool:
 
 def _verdict(folder: LeaseFolder) -> tuple[EndReason, str]:
     supervisor, tasks = folder.supervisor(), folder.tasks()
+    if folder.damaged:
+        return EndReason.VANISHED, "its files are damaged, as by a power failure"
     if supervisor is not None and supervisor.boot != boot_id():
         return EndReason.VANISHED, "the machine was restarted"
     if tasks:
@@ -99,7 +105,7 @@ def _last_words(folder: LeaseFolder) -> str:
 def _record(folder: LeaseFolder) -> None:
     """Complete the engine's record; a line that the supervisor had written is repeated then, and the first counts."""
     tasks = folder.tasks()
-    if not tasks:
+    if not tasks or folder.damaged:
         return
     unknown = {"exit_code": None, "signal": None, "by": "agent"}
     lines = [record_line(folder.spec, "end", index, task) | unknown for index, task in enumerate(tasks)]

@@ -26,6 +26,11 @@ _BURY_AGAIN_SECONDS: Final = 1.0
 _DEFAULT_SIGNALS: Final = [one for one in signal.valid_signals() if one not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
+def supervisor_command(folder: Path) -> list[str]:
+    """Return the command of a lease's supervisor: this Python, without site packages and without the user's settings."""
+    return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(_CODE_ROOT), str(folder)]
+
+
 class LeaseKeeper:
     """One lease that is not settled. Its files are the truth; `seen` is what they said last."""
 
@@ -48,7 +53,11 @@ class LeaseKeeper:
         if self.ended:
             return
         supervisor = self.folder.supervisor()
-        if supervisor is None:  # that agent was killed around its start: a second supervisor finds the first one's lock
+        if self.folder.damaged:
+            self._bury()
+        elif (
+            supervisor is None
+        ):  # that agent was killed around its start: a second supervisor finds the first one's lock
             self.spawn()
         elif (handle := open_exactly(supervisor, self._boot)) is not None:
             self._watch(handle)
@@ -61,7 +70,7 @@ class LeaseKeeper:
         log = os.path.join(self.folder.path, "supervisor.log")
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", "-c", _LAUNCH, str(_CODE_ROOT), str(self.folder.path)],
+            supervisor_command(self.folder.path),
             {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from broker.agent.engines import files
 from broker.agent.engines.processes import Identity, boottime_ns
+from broker.agent.engines.spec import empty_spec, folder_name
 from broker.agent.orders import End, EndReason, LeaseKey, LeaseSeen, LogStream, Phase
 from broker.ids import JobId, parse_job, parse_lease
 
@@ -49,8 +50,24 @@ class LeaseFolder:
         lease = parse_lease(lease_text)
         if lease is None or not dot or not epoch_text.isdecimal():
             return None
-        spec = files.read_json(str(path / "spec.json"))
-        return None if spec is None else cls(path, LeaseKey(lease, int(epoch_text)), spec)
+        key = LeaseKey(lease, int(epoch_text))
+        try:
+            spec = files.read_json(str(path / "spec.json"))
+        except ValueError:
+            spec = empty_spec(key, None) | {"damaged": True}
+        return None if spec is None else cls(path, key, spec)
+
+    def _read(self, name: str) -> Any:
+        """Return what a file says; one that a power failure has damaged says nothing."""
+        try:
+            return files.read_json(str(self.path / name))
+        except ValueError:
+            return None
+
+    @property
+    def damaged(self) -> bool:
+        """Whether not even what was to run is known any more, which only a power failure can do."""
+        return self.spec.get("damaged", False) is True
 
     @property
     def job(self) -> JobId | None:
@@ -58,9 +75,10 @@ class LeaseFolder:
         return parse_job(self.spec["job"])
 
     @property
-    def cookie(self) -> bytes:
+    def cookie(self) -> bytes | None:
         """The entry of the environment by which a process that has left its session is still known as ours."""
-        return f"XISUAN_COOKIE={self.spec['common_environment']['XISUAN_COOKIE']}".encode()
+        given = self.spec.get("common_environment")
+        return None if given is None else f"XISUAN_COOKIE={given['XISUAN_COOKIE']}".encode()
 
     @property
     def places(self) -> set[tuple[str, int]]:
@@ -69,19 +87,19 @@ class LeaseFolder:
 
     def supervisor(self) -> Identity | None:
         """Return the supervisor's identity, None when it has not written it yet."""
-        found = files.read_json(str(self.path / "supervisor.json"))
+        found = self._read("supervisor.json")
         return None if found is None else Identity(*found)
 
     def tasks(self) -> list[Identity]:
         """Return the identities of the tasks; none before they were recorded, and then none of them ran."""
-        found = files.read_json(str(self.path / "tasks.json"))
+        found = self._read("tasks.json")
         if found is None:
             return []
         return [Identity(task["pid"], task["started_ticks"], found["boot"]) for task in found["tasks"]]
 
     def seen(self) -> LeaseSeen:
         """Return where the lease is, as its files say."""
-        end = files.read_json(str(self.path / "end.json"))
+        end = self._read("end.json")
         stopping = (self.path / "stop.json").exists()
         if end is not None:
             return LeaseSeen(
@@ -104,12 +122,15 @@ class LeaseFolder:
 
     def started(self) -> dict[str, Any] | None:
         """Return when its tasks started, None when they have not (yet)."""
-        found: dict[str, Any] | None = files.read_json(str(self.path / "running.json"))
+        found: dict[str, Any] | None = self._read("running.json")
         return found
 
     def has_ended(self) -> bool:
         """Return whether nothing of it lives, cheaply."""
-        return (self.path / "end.json").exists()
+        try:
+            return (self.path / "end.json").stat().st_size > 0
+        except FileNotFoundError:
+            return False
 
     def write_stop(self, grace_seconds: int, reason: str) -> None:
         """Leave word that it is to end."""
@@ -143,11 +164,6 @@ class LeaseFolder:
         finally:
             os.close(handle)
         return data, ended and offset + len(data) >= size
-
-
-def folder_name(key: LeaseKey) -> str:
-    """Return the name of the lease's folder."""
-    return f"lease-{key.lease}.{key.epoch}"
 
 
 def ending(reason: EndReason, detail: str, started: dict[str, Any] | None = None) -> dict[str, Any]:

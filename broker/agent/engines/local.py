@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,11 +19,11 @@ from broker.agent.engines import files
 from broker.agent.engines.accounts import AccountRefused, Accounts, choose_accounts
 from broker.agent.engines.cards import EmulatedCards, OwnProcesses
 from broker.agent.engines.keeper import LeaseKeeper
-from broker.agent.engines.lease_folder import LeaseFolder, ending, folder_name
+from broker.agent.engines.lease_folder import LeaseFolder, ending
 from broker.agent.engines.places import Retention, choose_work_root
 from broker.agent.engines.processes import boot_id
 from broker.agent.engines.protocol import Capability, EngineError, LogPiece, UnknownLog
-from broker.agent.engines.visible import VISIBLE_DEVICES
+from broker.agent.engines.spec import empty_spec, folder_name, lease_spec
 from broker.agent.memory import EpochMemory
 from broker.agent.orders import (
     EndReason,
@@ -37,7 +36,7 @@ from broker.agent.orders import (
     Refusal,
 )
 from broker.clock import Clock
-from broker.ids import JobId, job_text, lease_text
+from broker.ids import JobId
 
 _RENEWAL_STEP_NS: Final = 500_000_000
 """A renewal that adds less is not written: the deadline is tens of seconds away."""
@@ -122,6 +121,8 @@ class LocalEngine:
             os.close(self._bell)
             self._bell = None
         if self._lock is not None:
+            # Unlocked, not only closed: a supervisor that was spawned just now may hold a copy for a moment more.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 
@@ -226,14 +227,14 @@ class LocalEngine:
         if problem is not None:
             await self.refuse(Refusal(order.key, order.job, problem))
             return
-        folder = LeaseFolder.create(self._folders, order.key, self._spec(order))
+        folder = LeaseFolder.create(self._folders, order.key, self.spec_of(order))
         self._take(folder).spawn()
 
     async def refuse(self, refusal: Refusal) -> None:
         """Record that the order cannot be carried out."""
         if self._is_new(refusal.key, refusal.job):
             end = ending(EndReason.START_FAILED, refusal.why)
-            self._take(LeaseFolder.create(self._folders, refusal.key, _empty_spec(refusal.key, refusal.job), end))
+            self._take(LeaseFolder.create(self._folders, refusal.key, empty_spec(refusal.key, refusal.job), end))
 
     async def stop(self, key: LeaseKey, *, grace_seconds: int, reason: str) -> None:
         """Tell the supervisor to end the lease; see the protocol for one without a trace."""
@@ -242,7 +243,7 @@ class LocalEngine:
             folder = LeaseFolder.load(self._folders / folder_name(key))
             if folder is None:
                 end = ending(EndReason.CANCELLED, f"nothing of it ever ran here ({reason})")
-                folder = LeaseFolder.create(self._folders, key, _empty_spec(key, None), end)
+                folder = LeaseFolder.create(self._folders, key, empty_spec(key, None), end)
             folder.settle(False)  # the broker asks again, so it has not recorded the end after all
             self._take(folder)
         elif not lease.ended:
@@ -307,40 +308,12 @@ class LocalEngine:
             if not lease.ended:
                 yield lease
 
-    def _spec(self, order: Order) -> dict[str, Any]:
-        account = self._accounts.of_lease(order.key.lease)
-        nodes = list(dict.fromkeys(task.node for task in order.tasks))
-        return {
-            "lease": order.key.lease,
-            "epoch": order.key.epoch,
-            "job": job_text(order.job),
-            "tasks": [{"node": task.node, "cards": task.cards} for task in order.tasks],
-            "command": order.command,
-            "environment": dict(order.environment),
-            "common_environment": {
-                "XISUAN_JOB_ID": job_text(order.job),
-                "XISUAN_CITY": order.city,
-                "XISUAN_LEASE": lease_text(order.key.lease),
-                "XISUAN_EPOCH": str(order.key.epoch),
-                "XISUAN_TASKS": str(len(order.tasks)),
-                "XISUAN_NODES": ",".join(nodes),
-                "XISUAN_COOKIE": secrets.token_hex(16),
-            },
-            "visible_devices": VISIBLE_DEVICES.get(order.stack, ()),
-            "walltime_seconds": order.walltime_seconds,
-            "grace_seconds": order.grace_seconds,
-            "renewed": order.renewed,
-            "user": account.user,
-            "group": account.group,
-            "user_name": account.name,
-            "work_folder": str(self._work_root / folder_name(order.key)),
-            "log_bytes_max": self._settings.log_bytes_max,
-            "record": str(self._state / "engine.jsonl"),
-            "bell": str(self._state / "bell"),
-            "renewal": str(self._state / "renewal.json"),
-        }
-
-
-def _empty_spec(key: LeaseKey, job: JobId | None) -> dict[str, Any]:
-    """Return the spec of a lease that never runs here: nothing but its name."""
-    return {"lease": key.lease, "epoch": key.epoch, "job": "" if job is None else job_text(job), "tasks": []}
+    def spec_of(self, order: Order) -> dict[str, Any]:
+        """Return what the supervisor of this order is told."""
+        return lease_spec(
+            order,
+            account=self._accounts.of_lease(order.key.lease),
+            state=self._state,
+            work_root=self._work_root,
+            log_bytes_max=self._settings.log_bytes_max,
+        )

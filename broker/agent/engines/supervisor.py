@@ -374,6 +374,7 @@ def main(folder: str) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        sys.stderr.write("another supervisor is at work\n")
         return ALREADY_SUPERVISED
     if any(os.path.exists(os.path.join(folder, name)) for name in ("supervisor.json", "end.json")):
         return ALREADY_SUPERVISED  # the lease has had its one supervisor; the agent sorts out what became of it
