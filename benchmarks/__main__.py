@@ -1,0 +1,24 @@
+"""`python -m benchmarks`: every benchmark is a command; `--json FILE` writes its figures for programs."""
+
+import typer
+
+from benchmarks import submit
+
+app = typer.Typer(
+    name="benchmarks",
+    help="Measure Xisuan. Each benchmark starts what it needs and ends with the audit; findings make it void.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def choose() -> None:
+    """Take the options before the benchmark's name (there are none yet)."""
+
+
+app.command(name="submit")(submit.main)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,49 @@
+"""A real broker with its embedded PostgreSQL for the time of a benchmark."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.client.settings import read_key, read_profile
+from broker.demo.programs import Program
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBroker:
+    """A broker process of our own."""
+
+    home: Path
+    program: Program
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return read_profile(self.home)["endpoint"]
+
+    def key(self, name: str) -> str:
+        """Return a key that it wrote, such as "city-ganzhou" or "operator"."""
+        return read_key(self.home / "keys" / f"{name}.key")
+
+
+@contextmanager
+def broker(*settings: str) -> Iterator[RunningBroker]:
+    """Start a broker on an empty database; stop it and remove everything at the end.
+
+    Args:
+        settings: NAME=VALUE, as `xisuan serve --set` takes them.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="xisuan-bench-"))
+    folder.chmod(0o711)
+    more = [argument for setting in settings for argument in ("--set", setting)]
+    arguments = ["serve", "--home", str(folder / "home"), "--listen", "127.0.0.1:0", "--metrics-listen", "", *more]
+    running = RunningBroker(folder / "home", Program("broker", arguments, folder / "broker.log"))
+    running.program.start()
+    try:
+        running.program.wait_until((running.home / "client.json").exists, "no client profile yet")
+        yield running
+    finally:
+        running.program.stop()
+        shutil.rmtree(folder, ignore_errors=True)
