@@ -29,6 +29,7 @@ class EnumMap(Generic[E]):
         expected = {f"{prefix}_{member.name}" for member in domain} | {f"{prefix}_UNSPECIFIED"}
         if set(names) != expected:
             raise ValueError(f"{prefix} and {domain.__name__} differ in {sorted(set(names) ^ expected)}")
+        self.domain = domain
         self._to_wire: Mapping[E, int] = {member: names[f"{prefix}_{member.name}"] for member in domain}
         self._from_wire: Mapping[int, E] = {number: member for member, number in self._to_wire.items()}
         self._allowed = ", ".join(f"{prefix}_{member.name}" for member in domain)

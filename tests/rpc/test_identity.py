@@ -133,27 +133,29 @@ async def test_a_role_can_call_what_it_should_and_nothing_else(everything: tuple
     assert set(without_key.values()) == {"KEY_REFUSED"}
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Basic abc",
-        "Bearer xs_short_key",
-        "xs_aaaaaaaaaaaa_" + "a" * 52,
-        "Bearer xs_aaaaaaaaaaaa_" + "a" * 52,
-        "Bearer xs_AAAAAAAAAAAA_" + "A" * 52,
-        "Bearer " + "x" * 5000,
-    ],
-    ids=range(9),
-)
-async def test_what_is_no_known_key_is_refused(edge: Edge, authorization: str) -> None:
+NO_KEYS = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Basic abc",
+    "Bearer xs_short_key",
+    "xs_aaaaaaaaaaaa_" + "a" * 52,
+    "Bearer xs_aaaaaaaaaaaa_" + "a" * 52,
+    "Bearer xs_AAAAAAAAAAAA_" + "A" * 52,
+    "Bearer " + "x" * 5000,
+]
+
+
+async def test_what_is_no_known_key_is_refused(edge: Edge) -> None:
+    """And which of its faults it is refused for is not told."""
     request = job_service_pb2.ListJobsRequest()
 
-    refused = await refusal(edge.stub.ListJobs(request, metadata=(("authorization", authorization),), timeout=30))
+    found = [
+        await refusal(edge.stub.ListJobs(request, metadata=(("authorization", text),), timeout=30)) for text in NO_KEYS
+    ]
 
-    assert (refused.code, refused.reason) == ("UNAUTHENTICATED", "KEY_REFUSED")
+    assert [(r.code, r.reason) for r in found] == [("UNAUTHENTICATED", "KEY_REFUSED")] * len(NO_KEYS)
+    assert len({r.message for r in found}) == 1
 
 
 async def test_two_keys_in_one_call_are_none(edge: Edge) -> None:
