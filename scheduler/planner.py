@@ -17,7 +17,7 @@ import numpy as np
 
 from scheduler import choices as choosing
 from scheduler.choices import Choices
-from scheduler.greedy import Answer, construct, fill
+from scheduler.greedy import Answer, construct
 from scheduler.improve import Improver
 from scheduler.plan import Placement, Plan, PlanStatus, Refusal
 from scheduler.policy import Policy
@@ -111,7 +111,6 @@ def _marginal_prices(choices: Choices, rows: Rows, answer: Answer) -> Ints:
 
 
 def _plan(snapshot: Snapshot, policy: Policy, choices: Choices, rows: Rows, search: Search, answer: Answer) -> Plan:
-    fill(choices, answer)
     placed = _placements(snapshot, choices, answer)
     refused = _refusals(snapshot, choices, placed)
     return Plan(

@@ -111,8 +111,9 @@ def random_world(
     for _ in range(count):
         first = str(draw.choice(["cuda", "cann"]))
         offered = [first] if draw.random() < 0.5 else [first, "cann" if first == "cuda" else "cuda"]
-        for stack in offered:
-            builds.append((stack, (draw.random(3) < 0.85).tolist(), int(draw.integers(500_000, 1_500_000))))
+        builds += [
+            (stack, (draw.random(3) < 0.85).tolist(), int(draw.integers(500_000, 1_500_000))) for stack in offered
+        ]
         start.append(len(builds))
     whole = np.full(nodes, node_cards)
     taken = np.where(draw.random(nodes) < empty, 0, draw.binomial(node_cards, busy, nodes))
