@@ -115,6 +115,8 @@ def explain(
         print_message(found.wire)
         return
     show(str(found.job), found.summary)
+    if not found.verdicts:
+        return
     columns = ["pool", "hub", "model", "reason", "build>", "cards short>", "cleared at, /PFLOPS·h>", "detail"]
     rows = [
         (

@@ -57,7 +57,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
+    made = Table(
+        box=None,
+        pad_edge=False,
+        show_header=any(columns),
+        header_style="bold",
+        title=clean(title) or None,
+        title_justify="left",
+    )
     for column in columns:
         made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     for row in rows:

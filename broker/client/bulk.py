@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import grpc
 
 from broker.client.connection import Connection
-from broker.client.errors import BrokerFault, Unavailable, XisuanError, from_call, from_problem
+from broker.client.errors import CONNECTION_BROKE, BrokerFault, Unavailable, XisuanError, from_call, from_problem
 from broker.client.results import Submission
 from broker.client.spec import JobSpec
 from broker.wire.v1 import job_service_pb2 as pb
@@ -89,6 +89,8 @@ class _Sender:
                 return
             except grpc.aio.AioRpcError as error:
                 broken = from_call(error)
+                if broken.reason == CONNECTION_BROKE:
+                    broken = await self._refusal() or broken
             except _Ended:
                 broken = Unavailable("the broker ended the call before it had answered", reason="STREAM_ENDED")
             finally:
@@ -121,6 +123,21 @@ class _Sender:
         finally:
             if reading is not None:
                 await _dropped(reading)
+
+    async def _refusal(self) -> XisuanError | None:
+        """Return why the broker refuses the call, None when it does not.
+
+        grpc forgets the status of a call that ends while a message is being sent; an empty call is told the reason.
+        """
+        call = self._connection.both_streams("JobService/SubmitJobs", pb.SubmitJobsRequest, pb.SubmitJobsResponse)
+        try:
+            await call.done_writing()
+            await call.read()
+        except grpc.aio.AioRpcError as error:
+            return from_call(error)
+        finally:
+            call.cancel()
+        return None
 
     async def _send_next(self, call: _Call) -> None:
         assert self._next is not None  # noqa: S101  # only called when it is done

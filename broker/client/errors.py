@@ -27,6 +27,10 @@ from broker.wire.v1 import job_service_pb2
 
 ERROR_DOMAIN: Final = "xisuan"
 Detail = TypeVar("Detail", bound=Message)
+CONNECTION_BROKE: Final = "CONNECTION_BROKE"
+"""Reason when a call ended while it ran and nobody said why."""
+
+_SEND_FAILED: Final = "Internal error from Core"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
 
@@ -51,6 +55,7 @@ class XisuanError(Exception):
     """
 
     default_code: ClassVar[str] = "UNKNOWN"
+    default_reason: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -63,7 +68,7 @@ class XisuanError(Exception):
         facts: Mapping[str, str] | None = None,
     ) -> None:
         self.code = code or self.default_code
-        self.reason = reason or self.code
+        self.reason = reason or self.default_reason or self.code
         self.message = message
         self.fields = tuple(fields)
         self.retry_after_seconds = retry_after_seconds
@@ -134,12 +139,14 @@ class BadSettings(XisuanError):
     """The client cannot know where to call, or with which key."""
 
     default_code = "INVALID_ARGUMENT"
+    default_reason = "BAD_SETTINGS"
 
 
 class BadJobFile(XisuanError):
     """A job file cannot be used; `fields` names each wrong place."""
 
     default_code = "INVALID_ARGUMENT"
+    default_reason = "BAD_JOB_FILE"
 
 
 _KIND_BY_CODE: Final[Mapping[str, type[XisuanError]]] = {
@@ -165,6 +172,9 @@ def kind_of(code: str) -> type[XisuanError]:
 def from_call(error: grpc.aio.AioRpcError) -> XisuanError:
     """Return what a failed call means; details that are missing or broken are left out, never an error of their own."""
     code = error.code().name
+    if code == "CANCELLED" or (code == "INTERNAL" and error.details() == _SEND_FAILED):
+        # It was not cancelled by us, or there would be no error: the broker went down while the call ran.
+        return Unavailable(f"the connection broke ({error.details()})", reason=CONNECTION_BROKE)
     reason = ""
     fields: list[FieldProblem] = []
     retry_after: float | None = None

@@ -56,7 +56,7 @@ def load(path: Path) -> list[JobSpec]:
         with path.open("rb") as file:
             text = file.read(yaml_text.BYTES_MAX + 1)
     except OSError as error:
-        raise BadJobFile(f"cannot read {path}: {error.strerror}", reason="BAD_JOB_FILE") from error
+        raise BadJobFile(f"cannot read {path}: {error.strerror}") from error
     return parse(text, name=str(path), json_only=path.suffix == ".json")
 
 
@@ -65,7 +65,7 @@ def parse(text: bytes, *, name: str = "the job file", json_only: bool = False) -
     try:
         data = yaml_text.parse(text, json_only=json_only)
     except yaml_text.BadText as error:
-        raise BadJobFile(f"{name}: {error}", reason="BAD_JOB_FILE") from error
+        raise BadJobFile(f"{name}: {error}") from error
     problems: list[FieldProblem] = []
     jobs: list[JobSpec] = []
     for place, entry in _entries(data, problems):
@@ -73,7 +73,7 @@ def parse(text: bytes, *, name: str = "the job file", json_only: bool = False) -
         if len(problems) >= PROBLEMS_MAX:
             break
     if problems:
-        raise BadJobFile(f"{name} is not valid", fields=problems[:PROBLEMS_MAX], reason="BAD_JOB_FILE")
+        raise BadJobFile(f"{name} is not valid", fields=problems[:PROBLEMS_MAX])
     return jobs
 
 
@@ -82,7 +82,7 @@ def job_of(values: Mapping[str, Any], *, name: str = "the job") -> JobSpec:
     problems: list[FieldProblem] = []
     found = _job(values, "", problems)
     if problems:
-        raise BadJobFile(f"{name} is not valid", fields=problems[:PROBLEMS_MAX], reason="BAD_JOB_FILE")
+        raise BadJobFile(f"{name} is not valid", fields=problems[:PROBLEMS_MAX])
     return found[0]
 
 
