@@ -17,14 +17,17 @@ REFUSAL_FRESH_SECONDS: Final = 0.5
 class Catalogues:
     """Hands out the catalogue, not older than the caller needs it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._database = database
+        self._fresh_seconds = fresh_seconds
         self._lock = asyncio.Lock()
         self._current = Catalogue(catalogue_view.CatalogueView({}, {}, frozenset(), ()))
         self._read_at = float("-inf")  # on the event loop's clock
 
-    async def current(self, fresh_seconds: float = FRESH_SECONDS) -> Catalogue:
-        """Return the catalogue, read at most `fresh_seconds` ago. Raise DatabaseUnavailable."""
+    async def current(self, fresh_seconds: float | None = None) -> Catalogue:
+        """Return the catalogue, read at most `fresh_seconds` ago (None: as set). Raise DatabaseUnavailable."""
+        if fresh_seconds is None:
+            fresh_seconds = self._fresh_seconds
         if self._age() <= fresh_seconds:
             return self._current
         async with self._lock:

@@ -5,12 +5,14 @@ import time
 from collections import Counter
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from broker.caller import Caller, Role
 from broker.errors import (
     BrokerError,
     CityNotFound,
+    DatabaseUnavailable,
     IdempotencyConflict,
     InvalidRequest,
     JobNotFound,
@@ -21,7 +23,6 @@ from broker.errors import (
 from broker.ids import JobId, job_text
 from broker.job import Build, JobSpec, PriorityClass
 from broker.lifecycle import JobState
-from broker.market import catalogue as market_catalogue
 from broker.market.catalogue import Catalogues
 from broker.market.jobs import PAGE_JOBS, Jobs, Receipt
 from broker.store import submissions
@@ -30,7 +31,6 @@ from broker.store.jobs import CancelledSet
 from tests.deadlines import eventually
 from tests.small_world import (
     AGENT,
-    CLUSTER,
     GANZHOU,
     NANJING,
     OBSERVER,
@@ -167,20 +167,21 @@ async def test_others_see_a_job_only_as_their_key_allows(desk: Desk) -> None:
     assert await told(desk.database, job) == ["submitted"]
 
 
-async def test_a_cluster_that_has_just_attached_is_seen_before_a_job_is_refused(database: Database) -> None:
-    """A cached catalogue may accept, but never refuses what is there by now."""
-    desk = Desk(await lay_out(database, clusters=False))
-    await desk.submit("a", tasks=32)
-    async with database.hub() as tx:
+async def test_a_job_is_never_refused_by_a_catalogue_that_has_changed_since(database: Database) -> None:
+    """What is cached for an hour may accept; before it refuses, it is read again."""
+    world = await lay_out(database, clusters=False)
+    catalogues = Catalogues(world, fresh_seconds=3600)
+    jobs = Jobs(world, catalogues, wake=lambda: None, stop_wanted=lambda _: None)
+    await jobs.submit(GANZHOU, "", "a", a_spec(), T0)
+    async with world.hub() as tx:
         await tx.execute("INSERT INTO accelerator_models VALUES ('x1', 'X', 'xstack', 'domestic', 0, 1, 0, 0, 0, 't')")
 
     async def is_accepted() -> bool:
-        [outcome] = await desk.jobs.submit_many(GANZHOU, "", [("b", a_spec(builds=(Build("xstack", ("r",)),)))], T0)
+        [outcome] = await jobs.submit_many(GANZHOU, "", [("b", a_spec(builds=(Build("xstack", ("r",)),)))], T0)
         return isinstance(outcome, Receipt)
 
-    await eventually(is_accepted, seconds=market_catalogue.FRESH_SECONDS - 0.5)
-    async with database.hub() as tx:
-        await tx.execute(CLUSTER)
+    await eventually(is_accepted)
+    assert "xstack" in (await catalogues.current()).view.stack_of_model.values()
 
 
 async def test_the_limit_refuses_what_is_beyond_it_item_by_item(desk: Desk) -> None:
@@ -269,6 +270,27 @@ async def test_a_call_that_is_given_up_does_not_disturb_the_others_of_its_group(
     results = await asyncio.gather(*calls, return_exceptions=True)
 
     assert [type(r) for r in results] == [Receipt, Receipt, asyncio.CancelledError, Receipt, Receipt]
+
+
+async def test_a_connection_that_breaks_refuses_its_group_and_the_same_keys_can_be_sent_again(
+    desk: Desk, superuser: asyncpg.Connection
+) -> None:
+    async with desk.database.city("ganzhou") as tx:
+        await submissions.lock_submissions(tx, "ganzhou")
+        calls = [asyncio.create_task(desk.jobs.submit(GANZHOU, "", f"k{n}", a_spec(), T0)) for n in range(5)]
+        await eventually(lambda: is_blocked(desk.database))
+        name = await tx.fetchval("SELECT current_database()")
+        await superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'",
+            name,
+        )
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    again = [await desk.jobs.submit(GANZHOU, "", f"k{n}", a_spec(), T0) for n in range(5)]
+
+    assert isinstance(answers[0], DatabaseUnavailable)
+    assert all(isinstance(a, DatabaseUnavailable | Receipt) for a in answers)
+    assert [r.duplicate for r in again] == [isinstance(a, Receipt) for a in answers]
+    assert await desk.pending("ganzhou") == 5
 
 
 async def test_one_draft_that_the_database_cannot_take_does_not_take_others_with_it(desk: Desk) -> None:
