@@ -66,7 +66,7 @@ def reconcile(seen: Iterable[LeaseSeen], desired: Desired, latest_epoch: Callabl
     leases = {lease.key: lease for lease in seen}
     stops = _stops(leases, desired)
     starts: list[Action] = []
-    for order in _new_orders(desired, leases.keys() | stops.keys(), latest_epoch):
+    for order in _new_orders(desired, leases.keys() | stops.keys() | desired.settled, latest_epoch):
         older = [lease for lease in leases.values() if lease.job == order.job and lease.phase is not Phase.ENDED]
         for lease in older:
             if not lease.stopping:
@@ -83,6 +83,8 @@ def _stops(leases: dict[LeaseKey, LeaseSeen], desired: Desired) -> dict[LeaseKey
     stops: dict[LeaseKey, StopLease] = {}
     for stop in desired.stop:
         lease = leases.get(stop.key)
+        if stop.key in desired.settled:  # its end is recorded: nothing is left to be ended
+            continue
         if lease is None or (lease.phase is not Phase.ENDED and not lease.stopping):
             stops[stop.key] = StopLease(stop.key, stop.grace_seconds, stop.reason)
     return stops
@@ -91,11 +93,14 @@ def _stops(leases: dict[LeaseKey, LeaseSeen], desired: Desired) -> dict[LeaseKey
 def _new_orders(
     desired: Desired, known: Set[LeaseKey], latest_epoch: Callable[[JobId], int]
 ) -> list[Order | Refusal]:  # (1)
-    """Return the orders that were never taken, the latest of each job only."""
-    orders: dict[JobId, Order | Refusal] = {}
+    """Return the orders that were never taken: of each job the latest only, and no lease for two jobs."""
     every: list[Order | Refusal] = [*desired.start, *desired.refused]
+    orders: dict[JobId, Order | Refusal] = {}
+    owners: dict[LeaseKey, JobId] = {}
     for order in every:
         rival = orders.get(order.job)
-        if order.key not in known and order.key.epoch > (latest_epoch(order.job) if rival is None else rival.key.epoch):
+        if order.key in known or owners.setdefault(order.key, order.job) != order.job:
+            continue
+        if order.key.epoch > (latest_epoch(order.job) if rival is None else rival.key.epoch):
             orders[order.job] = order
     return list(orders.values())

@@ -27,7 +27,7 @@ _DEFAULT_SIGNALS: Final = [one for one in signal.valid_signals() if one not in (
 
 
 def supervisor_command(folder: Path) -> list[str]:
-    """Return the command of a lease's supervisor: this Python, without site packages and without the user's settings."""
+    """Return the command of a lease's supervisor: this Python, without site packages and anybody's settings."""
     return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(_CODE_ROOT), str(folder)]
 
 
