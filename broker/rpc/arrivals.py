@@ -1,6 +1,7 @@
 """Messages of a stream, read ahead a little: what has arrived is handled together, the sender is never far ahead."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -13,16 +14,20 @@ class Arrivals(Generic[M]):
 
     Args:
         messages: the stream.
-        ahead_max: messages that may be read before they are taken; beyond it flow control holds the sender back.
-        check: looks at each message; its error ends the stream, after everything before it was taken.
+        weigh: tells a message's weight; its error ends the stream, after everything before it was taken.
+        ahead_max: weight that is read but not taken at which reading pauses: flow control holds the sender back.
     """
 
-    def __init__(self, messages: AsyncIterable[M], *, ahead_max: int, check: Callable[[M], None]) -> None:
+    def __init__(self, messages: AsyncIterable[M], *, weigh: Callable[[M], int], ahead_max: int) -> None:
         self._messages = messages
-        self._check = check
-        self._room = asyncio.Semaphore(ahead_max)
-        self._arrived: asyncio.Queue[M | _End] = asyncio.Queue()  # bounded by the room
-        self._end: _End | None = None
+        self._weigh = weigh
+        self._ahead_max = ahead_max
+        self._arrived: deque[tuple[M, int]] = deque()
+        self._ahead = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._news = asyncio.Event()  # something arrived, or the stream has ended
+        self._room = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._reader = asyncio.create_task(self._read())
@@ -33,38 +38,36 @@ class Arrivals(Generic[M]):
     ) -> None:
         self._reader.cancel()
 
-    async def take(self, enough: Callable[[list[M]], bool]) -> list[M]:
-        """Return what has arrived, at least one message, and no more once it is `enough`; nothing at the end.
+    async def take(self, count: Callable[[M], int], enough: int) -> list[M]:
+        """Return what has arrived: at least one message, more until their `count` is `enough`; nothing at the end.
 
-        Raises: whatever reading the stream or the check has raised.
+        Raises: whatever reading the stream or weighing a message has raised.
         """
+        while not self._arrived and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        if not self._arrived and self._error is not None:
+            raise self._error
         taken: list[M] = []
-        while self._end is None and not enough(taken) and not (taken and self._arrived.empty()):
-            message = await self._arrived.get()
-            if isinstance(message, _End):
-                self._end = message
-            else:
-                self._room.release()
-                taken.append(message)
-        if not taken and self._end is not None and self._end.error is not None:
-            raise self._end.error
+        while self._arrived and enough > 0:
+            message, weight = self._arrived.popleft()
+            taken.append(message)
+            self._ahead -= weight
+            enough -= count(message)
+        self._room.set()
         return taken
 
     async def _read(self) -> None:
-        error: BaseException | None = None
         try:
-            await self._room.acquire()
             async for message in self._messages:
-                self._check(message)
-                self._arrived.put_nowait(message)
-                await self._room.acquire()
-        except BaseException as caught:  # handed to whoever takes, cancellation as well: it must not wait for ever
-            error = caught
-        self._arrived.put_nowait(_End(error))
-
-
-class _End:
-    """Nothing comes any more, because of the error if there is one."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
+                weight = self._weigh(message)
+                self._arrived.append((message, weight))
+                self._ahead += weight
+                self._news.set()
+                while self._ahead >= self._ahead_max:
+                    self._room.clear()
+                    await self._room.wait()
+        except BaseException as error:  # handed to whoever takes, cancellation as well: it must not wait for ever
+            self._error = error
+        self._ended = True
+        self._news.set()

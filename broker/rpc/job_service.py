@@ -7,7 +7,7 @@ from typing import Final
 
 from broker.caller import Caller
 from broker.clock import Clock
-from broker.errors import BrokerError, DatabaseUnavailable, FieldProblem, InvalidRequest
+from broker.errors import BrokerError, DatabaseUnavailable, InvalidRequest, invalid
 from broker.ids import JobId, job_text
 from broker.market.jobs import Jobs, Receipt, token_after
 from broker.market.logs import Logs
@@ -25,8 +25,8 @@ from broker.wire.v1.job_service_pb2_grpc import JobServiceServicer
 
 BULK_ITEMS_MAX: Final = 1000
 BULK_BYTES_MAX: Final = 4 * 1024 * 1024
-BULK_AHEAD_MAX: Final = 4
-"""Messages of a bulk submission that are read before the ones ahead of them are stored."""
+BULK_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""How much of a bulk submission is read before what is ahead of it is stored."""
 
 ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
 """An answer that holds several jobs or events is cut here: below what gRPC clients take by default."""
@@ -74,8 +74,8 @@ class JobService(JobServiceServicer):
         A database that is away ends the stream; whatever was not answered can be sent again under its keys.
         """
         caller = caller_of(context)
-        async with Arrivals(request_iterator, ahead_max=BULK_AHEAD_MAX, check=_check_bulk) as arrivals:
-            while messages := await arrivals.take(_enough):
+        async with Arrivals(request_iterator, weigh=_bulk_bytes, ahead_max=BULK_AHEAD_BYTES_MAX) as arrivals:
+            while messages := await arrivals.take(_bulk_items, BULK_ITEMS_MAX):
                 items = [item for message in messages for item in message.items]
                 results = iter(await self._submit_items(caller, items))
                 for message in messages:
@@ -189,18 +189,18 @@ class JobService(JobServiceServicer):
             return error
 
 
-def _check_bulk(message: pb.SubmitJobsRequest) -> None:
-    """Raise InvalidRequest for a message beyond its limits: its items cannot be answered one by one."""
-    if len(message.items) > BULK_ITEMS_MAX:
-        problem = f"has {len(message.items)} entries, must have at most {BULK_ITEMS_MAX}: send more messages"
-        raise InvalidRequest(FieldProblem("items", problem))
-    if message.ByteSize() > BULK_BYTES_MAX:
-        problem = f"has {message.ByteSize()} bytes, must have at most {BULK_BYTES_MAX}: send more messages"
-        raise InvalidRequest(FieldProblem("items", problem))
+def _bulk_items(message: pb.SubmitJobsRequest) -> int:
+    return len(message.items)
 
 
-def _enough(messages: list[pb.SubmitJobsRequest]) -> bool:
-    return sum(len(message.items) for message in messages) >= BULK_ITEMS_MAX
+def _bulk_bytes(message: pb.SubmitJobsRequest) -> int:
+    """Return its size. Raise InvalidRequest beyond the limits: its items cannot be answered one by one."""
+    items, size = len(message.items), message.ByteSize()
+    if items > BULK_ITEMS_MAX:
+        raise invalid("items", f"has {items} entries, must have at most {BULK_ITEMS_MAX}: send more messages")
+    if size > BULK_BYTES_MAX:
+        raise invalid("items", f"has {size} bytes, must have at most {BULK_BYTES_MAX}: send more messages")
+    return size
 
 
 def _result(item: pb.SubmitJobRequest, outcome: Receipt | BrokerError | None) -> pb.SubmitJobResult:

@@ -131,6 +131,10 @@ async def test_an_answer_comes_before_the_stream_is_closed(edge: Edge) -> None:
     assert await call.read() is grpc.aio.EOF
 
 
+def one(_: int) -> int:
+    return 1
+
+
 async def test_no_more_is_read_ahead_than_stated() -> None:
     """A sender whom nobody answers is held back."""
     asked = 0
@@ -144,20 +148,23 @@ async def test_no_more_is_read_ahead_than_stated() -> None:
     async def four_were_asked_for() -> bool:
         return asked == 4
 
-    async with Arrivals(endless(), ahead_max=4, check=lambda _: None) as arrivals:
+    async with Arrivals(endless(), weigh=one, ahead_max=4) as arrivals:
         await eventually(four_were_asked_for)
-        taken = await arrivals.take(lambda numbers: len(numbers) >= 2)
+        taken = await arrivals.take(one, 2)
+        rest = await arrivals.take(one, 10)
 
-    assert taken == [1, 2]
-    assert asked <= 6
+    assert (taken, rest) == ([1, 2], [3, 4])
+    assert asked == 4
 
 
 async def test_a_stream_that_breaks_is_noticed_after_what_had_arrived() -> None:
+    """Also when it is cancelled: whoever waits for it must not wait for ever."""
+
     async def broken() -> AsyncIterator[int]:
         yield 1
         raise asyncio.CancelledError
 
-    async with Arrivals(broken(), ahead_max=4, check=lambda _: None) as arrivals:
-        assert await arrivals.take(lambda _: False) == [1]
+    async with Arrivals(broken(), weigh=one, ahead_max=4) as arrivals:
+        assert await arrivals.take(one, 10) == [1]
         with pytest.raises(asyncio.CancelledError):
-            await arrivals.take(lambda _: False)
+            await arrivals.take(one, 10)
