@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -362,6 +363,9 @@ def test_terms_that_could_run_a_job_twice_are_refused(wrong: dict[str, Any]) -> 
         Terms(**wrong)
 
 
+LOST_LEASES = "SELECT lease_id, epoch FROM leases WHERE state = 'lost' ORDER BY lease_id"
+
+
 class Engine:
     """An agent with its engine as a random walk.
 
@@ -394,7 +398,7 @@ class Engine:
                 self.states[ref] = "running"
                 self.runs += 1
             elif state == "running" and self.luck.random() < 0.2:
-                self.states[ref] = self.luck.choice(["completed", "exit_code", "exit_code"])
+                self.states[ref] = self.luck.choice(["completed", "exit_code", "exit_code", "exit_code"])
             if self.luck.random() < 0.02:
                 del self.states[ref]
 
@@ -419,16 +423,20 @@ class Engine:
 
 
 class Walk:
-    """A broker, an agent and a link between them that loses, repeats and delays."""
+    """A broker, an agent and a link between them that loses, repeats and delays; and a second agent in good health.
 
-    def __init__(self, world: ClusterWorld, session: Session, jobs: list[JobId], luck: random.Random) -> None:
+    A job that is given up too early starts again at the second one, and so runs twice.
+    """
+
+    def __init__(self, world: ClusterWorld, sessions: list[Session], jobs: list[JobId], luck: random.Random) -> None:
         self.world = world
-        self.session = session
+        self.session, self.neighbour_session = sessions
         self.jobs = jobs
         self.luck = luck
-        self.engine = Engine(luck, world.terms, world.now)
+        self.engine, self.neighbour = (Engine(luck, world.terms, world.now) for _ in range(2))
         self.silence = Silence(world.database, world.terms, capacity_freed=lambda: None)
         self.sent: list[Report] = []
+        self.sequences = count(1)
 
     async def report(self) -> None:
         self.engine.live_on()
@@ -451,38 +459,41 @@ class Walk:
         self.sent.clear()
         self.session = await self.world.attach()
 
-    async def wait(self) -> None:
-        self.world.advance(2)
+    async def wait(self, seconds: float = 2) -> None:
+        self.world.advance(seconds)
         self.engine.keep_terms(self.world.now)
+        self.neighbour.live_on()
+        report = Report(next(self.sequences), self.world.now, (), self.neighbour.seen())
+        desired = await self.world.clusters.report(self.neighbour_session, report, self.world.now)
+        self.neighbour.obey(desired, self.world.now)
         await self.silence.run_once(self.world.now)
 
     async def cut_the_link(self) -> None:
         for _ in range(self.luck.choice([3, 12, 14, 20])):
-            self.world.advance(5)
-            self.engine.keep_terms(self.world.now)
-            await self.silence.run_once(self.world.now)
+            await self.wait(5)
             await self.place()
             self.check()
 
     async def place(self) -> None:
         waiting = [job for job in self.jobs if await self.world.state_of(job) is JobState.PENDING]
         if waiting:
-            await self.world.offer(self.luck.choice(waiting))
-            self.world.signals.wake("east")
+            cluster = self.luck.choice(["east", "west"])
+            await self.world.offer(self.luck.choice(waiting), cluster=cluster)
+            self.world.signals.wake(cluster)
 
     async def cancel(self) -> None:
-        if self.luck.random() < 0.3:
+        if self.luck.random() < 0.2:
             await self.world.cancel(self.luck.choice(self.jobs))
 
     async def write_off(self) -> None:
         async with self.world.database.hub() as tx:
-            for row in await tx.fetch("SELECT lease_id, epoch FROM leases WHERE state = 'lost' ORDER BY lease_id"):
+            for row in await tx.fetch(LOST_LEASES):
                 ref = LeaseRef(LeaseId(row["lease_id"]), row["epoch"])
                 if ref not in self.engine.states and ref in self.engine.orders:  # the operator looks before he vouches
                     await leases.write_off(tx, ref.lease, self.world.now)
 
     def check(self) -> None:
-        up = self.engine.jobs_up()
+        up = self.engine.jobs_up() + self.neighbour.jobs_up()
         assert len(up) == len(set(up)), "a job runs twice at the same time"
 
     async def _send(self) -> Desired:
@@ -499,14 +510,14 @@ async def test_whatever_happens_in_whatever_order_nothing_of_section_8_breaks(da
     """
     luck = random.Random(seed)
     world = await ClusterWorld(database).lay()
-    session = await world.attach()
-    jobs = [await world.submit(attempts_max=10, if_lost=luck.choice(list(IfLost))) for _ in range(6)]
-    walk = Walk(world, session, jobs, luck)
+    sessions = [await world.attach("east"), await world.attach("west")]
+    jobs = [await world.submit(attempts_max=10, if_lost=luck.choice(list(IfLost))) for _ in range(10)]
+    walk = Walk(world, sessions, jobs, luck)
     steps = [
         *[walk.report] * 6,
         *[walk.place, walk.wait] * 2,
         *(walk.report_whose_answer_is_lost, walk.repeat, walk.push, walk.dial_again),
-        *(walk.cut_the_link, walk.cancel, walk.write_off),
+        *(walk.cut_the_link, walk.cut_the_link, walk.cancel, walk.write_off),
     ]
 
     for _ in range(120):
@@ -514,7 +525,7 @@ async def test_whatever_happens_in_whatever_order_nothing_of_section_8_breaks(da
         walk.check()
         await world.check()
 
-    assert walk.engine.runs > 5
+    assert walk.engine.runs + walk.neighbour.runs > 15
     for job in jobs:
         state = JobState.PENDING
         for event in (await world.story(job))[1:]:
