@@ -8,24 +8,22 @@ from typing import Any
 import grpc
 import pytest
 
-from broker.caller import Caller, Role
+from broker.caller import Role
 from broker.clock import ManualClock
-from broker.ids import JobId
 from broker.loops.numbering import Numbering
 from broker.market.catalogue import Catalogues
+from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
-from broker.market.verdicts import Explanation, Verdict
 from broker.market.watch import Pulses, Watch
 from broker.rpc.job_service import JobService
 from broker.rpc.server import build_server
 from broker.store.database import Database
 from broker.wire.v1.job_service_pb2_grpc import JobServiceStub
+from scheduler.policy import Policy
 from tests.rpc.requests import NOW
 from tests.small_world import lay_out
-
-VERDICT = Verdict("longdong", "ascend", "qingyang", "ascend-910b", "CARDS_SHORT", 0, 8, 7_000_000, "8 cards short")
 
 
 @dataclass
@@ -87,10 +85,7 @@ async def open_edge(database: Database) -> AsyncIterator[Edge]:
     }
     catalogues, pulses, links = Catalogues(database), Pulses(database), AgentLinks()
     jobs = Jobs(database, catalogues, wake=lambda: None, stop_wanted=lambda _: None)
-
-    async def explain(caller: Caller, job: JobId) -> Explanation:
-        return Explanation(await jobs.get(caller, job), (VERDICT,), 41, "It waits for 8 cards.")
-
+    explain = Explain(database, Policy(), clock)
     server = build_server(
         [JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock)],
         listen="127.0.0.1:0",

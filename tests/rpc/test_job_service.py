@@ -286,8 +286,11 @@ async def test_an_explanation_goes_out_pool_by_pool(edge: Edge) -> None:
 
     told = await edge.stub.ExplainJob(spb.ExplainJobRequest(job_id=job_id), **edge.sent_by("ganzhou"))
 
-    assert (told.job.job_id, told.round, told.summary) == (job_id, 41, "It waits for 8 cards.")
-    assert [(v.pool, v.reason, v.cards_short) for v in told.verdicts] == [("ascend", "CARDS_SHORT", 8)]
+    [verdict] = told.verdicts
+    assert (told.job.job_id, told.round, told.summary != "") == (job_id, 0, True)
+    assert (verdict.cluster, verdict.pool, verdict.hub) == ("longdong", "ascend", "qingyang")
+    assert (verdict.model, verdict.build, verdict.reason) == ("ascend-910b", 0, "POOL_CLOSED")
+    assert verdict.detail
 
 
 def watched(edge: Edge, after: int = 0, idle: int = 0, who: str = "ganzhou", city: str = "") -> Any:
