@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from ipaddress import IPv6Address, ip_address
 from typing import Final
+from urllib.parse import unquote
 
 from broker.caller import Caller, Role
 from broker.clock import Clock
@@ -51,7 +53,6 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
 """Open for callers on this machine, for probes and tools; from elsewhere any key will do."""
 
-LOOPBACK_PEERS: Final = ("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:")
 SCHEME: Final = "bearer "
 
 _CALL: Final[ContextVar[tuple[Context, Caller]]] = ContextVar("call")
@@ -82,11 +83,23 @@ class RequireKey(Guard):
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Find the caller out. Raise KeyRefused, RoleRefused, DatabaseUnavailable."""
-        if not (method.startswith(OPEN_ON_LOOPBACK) and context.peer().startswith(LOOPBACK_PEERS)):
+        if not (method.startswith(OPEN_ON_LOOPBACK) and is_on_this_machine(context.peer())):
             caller = await self._identity.caller(_api_key(context), self._clock.now())
             _check_role(method, caller)
             _CALL.set((context, caller))  # each call is served by a task of its own
         yield
+
+
+def is_on_this_machine(peer: str) -> bool:
+    """Tell whether a peer, as gRPC writes it ("ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711"), comes over loopback."""
+    kind, _, rest = unquote(peer).partition(":")
+    host = rest.rpartition(":")[0].strip("[]")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return kind == "unix"
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _check_role(method: str, caller: Caller) -> None:

@@ -13,7 +13,7 @@ from broker.clock import ManualClock
 from broker.errors import CityNotFound, ClusterNotFound, InvalidRequest, KeyNotFound, KeyRefused
 from broker.market import identity as market_identity
 from broker.market.identity import ApiKey, Identity
-from broker.rpc.identity import MAY_CALL, caller_of, current_caller
+from broker.rpc.identity import MAY_CALL, caller_of, current_caller, is_on_this_machine
 from broker.rpc.server import RpcServer, build_server
 from broker.store.database import Database
 from broker.wire.v1 import (
@@ -270,3 +270,26 @@ def test_keys_are_long_unlike_and_spelt_one_way() -> None:
 
 def test_outside_a_call_there_is_no_caller() -> None:
     assert current_caller() is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "here"),
+    [
+        ("ipv4:127.0.0.1:4711", True),
+        ("ipv4:127.8.8.8:4711", True),
+        ("ipv6:%5B::1%5D:4711", True),
+        ("ipv6:[::1]:4711", True),
+        ("ipv6:%5B::ffff:127.0.0.1%5D:4711", True),
+        ("unix:/run/xisuan.sock", True),
+        ("unix:", True),
+        ("ipv4:10.0.0.1:4711", False),
+        ("ipv4:127.0.0.1.evil.example:1", False),
+        ("ipv6:%5B::ffff:10.0.0.1%5D:4711", False),
+        ("ipv6:%5Bfe80::1%25eth0%5D:4711", False),
+        ("", False),
+        ("ipv4:", False),
+    ],
+)
+def test_only_peers_on_this_machine_may_look_without_a_key(peer: str, here: bool) -> None:
+    """At health and reflection; whatever is not understood is not here."""
+    assert is_on_this_machine(peer) is here
