@@ -15,10 +15,11 @@ import numpy as np
 from scheduler.choices import Choices
 from scheduler.ground import Batch, Ground
 from scheduler.prices import Rows, gang_cards, gang_costs
-from scheduler.snapshot import Ints
+from scheduler.snapshot import Bools, Ints
 
 _POOLS_TRIED_FIRST: Final = 4
 _GROUPS_PER_SORT: Final = 1024
+_PAIRS_PER_LOOK: Final = 20_000
 
 
 class Admitted(NamedTuple):
@@ -127,32 +128,47 @@ def _admit(choices: Choices, rows: Rows, groups: Ints, pools: Ints) -> list[Admi
 
 def fill(choices: Choices, answer: Answer) -> None:
     """Place what still fits anywhere, most worth per card first: afterwards no refused gang fits by itself."""
-    group, pool = _hopeful(choices, answer)
-    if not group.size:
-        return
+    hopeful = _Hopeful(choices)
+    group, pool = hopeful.pairs(answer)
     density = choices.worth.max(axis=1, initial=0) // gang_cards(choices)
     order = np.lexsort((pool, -choices.worth[group, pool], group, -density[group]))
-    for at, where in zip(group[order].tolist(), pool[order].tolist(), strict=True):
-        if answer.left[at]:
-            answer.put(choices, at, where, answer.left[at])
+    for low in range(0, order.size, _PAIRS_PER_LOOK):  # free cards only shrink: most later pairs need no try at all
+        part = order[low : low + _PAIRS_PER_LOOK]
+        part = part[hopeful.still(answer, group[part], pool[part])]
+        for at, where in zip(group[part].tolist(), pool[part].tolist(), strict=True):
+            if answer.left[at]:
+                answer.put(choices, at, where, answer.left[at])
 
 
-def _hopeful(choices: Choices, answer: Answer) -> tuple[Ints, Ints]:
-    """Return the eligible pairs of jobs still out whose pool has cards enough, counted task by task."""
-    snapshot = choices.snapshot
-    sizes, size_of = np.unique(snapshot.shape_cards_per_task, return_inverse=True)
-    slots = answer.ground.card_slots(sizes)
-    waiting = np.flatnonzero(np.array(answer.left, dtype=np.int64))
-    enough = slots[size_of.reshape(-1)] >= snapshot.shape_tasks[:, None]
-    found: list[Ints] = []
-    for low in range(0, waiting.size, _GROUPS_PER_SORT):
-        part = waiting[low : low + _GROUPS_PER_SORT]
-        at, pool = np.nonzero((choices.worth[part] > 0) & enough[choices.shape[part]])
-        found.append(np.stack([part[at], pool]))
-    if not found:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    group, pool = np.concatenate(found, axis=1)
-    return group, pool
+class _Hopeful:
+    """Tells which pairs have cards enough, counted task by task; CPU and memory only a try can tell."""
+
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
+        self._sizes, at = np.unique(choices.snapshot.shape_cards_per_task, return_inverse=True)
+        self._size_of = at.reshape(-1)
+        self._tasks = choices.snapshot.shape_tasks
+
+    def pairs(self, answer: Answer) -> tuple[Ints, Ints]:
+        """Return the hopeful groups and pools among all eligible pairs of jobs still out."""
+        choices = self._choices
+        enough = answer.ground.card_slots(self._sizes)[self._size_of] >= self._tasks[:, None]
+        waiting = np.flatnonzero(np.array(answer.left, dtype=np.int64))
+        found = [np.zeros((2, 0), dtype=np.int64)]
+        for low in range(0, waiting.size, _GROUPS_PER_SORT):
+            part = waiting[low : low + _GROUPS_PER_SORT]
+            at, pool = np.nonzero((choices.worth[part] > 0) & enough[choices.shape[part]])
+            found.append(np.stack([part[at], pool]))
+        group, pool = np.concatenate(found, axis=1)
+        return group, pool
+
+    def still(self, answer: Answer, group: Ints, pool: Ints) -> Bools:
+        """Return which of these pairs are still hopeful."""
+        shape = self._choices.shape[group]
+        slots = answer.ground.card_slots(self._sizes)
+        waiting = np.array(answer.left, dtype=np.int64)[group] > 0
+        hopeful: Bools = waiting & (slots[self._size_of[shape], pool] >= self._tasks[shape])
+        return hopeful
 
 
 def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:

@@ -61,7 +61,8 @@ class Ground:
         """Return [sizes, pools]: how many tasks of so many cards the free cards could hold, CPU and memory apart."""
         slots = np.zeros((sizes.size, len(self._total)), dtype=np.int64)
         for row, cards in enumerate(sizes.tolist()):
-            np.add.at(slots[row], self._snapshot.node_pool, self._cards // cards)
+            upto = np.concatenate([[0], np.cumsum(self._cards // cards)])
+            slots[row] = np.diff(upto[self._start])
         return slots
 
     def put(self, group: int, shape: int, pool: int, gangs: int) -> Batch | None:

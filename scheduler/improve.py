@@ -7,6 +7,7 @@ that the same jobs would take; whatever is outside stays as it is. A small insta
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,7 @@ class Improver:
         self._pairs = int(np.count_nonzero(choices.worth))
         self._weariness = np.zeros(choices.worth.shape[1])  # steps in vain, by pool
         self._solved = self._pairs == 0
+        self._steps = 0
 
     def tighten(self, search: Search) -> bool:
         """Try the best prices there are, if the program for them is small; return whether it was."""
@@ -50,12 +52,14 @@ class Improver:
         """Return another plan, better or not, with one part solved again; None when no step can help any more."""
         if self._solved:
             return None
+        self._steps += 1
         gain = _Gain(self._choices, self._rows, search)
         pools = self._choose_pools(best, gain)
         part = self._part(best, gain, pools)
         answer = best.copy()
         before = answer.clear(self._choices, pools)
-        filling = refill(self._choices, self._rows, self._policy, part, self._kinds, before)
+        policy = replace(self._policy, seed=(self._policy.seed + self._steps) % 2**31)
+        filling = refill(self._choices, self._rows, policy, part, self._kinds, before)
         if filling.found is Found.NOTHING:
             self._weariness[list(pools)] += 1
             return best
@@ -75,8 +79,8 @@ class Improver:
     def _choose_pools(self, best: Answer, gain: _Gain) -> tuple[int, ...]:
         """Choose the pool with the largest loss (halved for each step in vain) and some that share its jobs."""
         pools = self._choices.worth.shape[1]
-        if pools <= _POOLS_MAX and self._pairs <= self._policy.solver_variables_max:
-            return tuple(range(pools))
+        if self._steps == 1 and self._pairs <= self._policy.solver_variables_max:
+            return tuple(range(pools))  # once: what the whole did not yield, smaller parts with named nodes may
         losses = self._losses(best, gain) * 0.5**self._weariness
         first = int(np.argmax(losses))
         shared = gain.shared_with(first)
@@ -117,7 +121,7 @@ class Improver:
         runs = np.array(
             [now.get(pair, 0) > 0 for pair in zip(at.tolist(), pair_pool.tolist(), strict=True)], dtype=bool
         )
-        sure = gain.certainty(at, pair_pool, runs) / self._cards[at]
+        sure = gain.certainty(at, pair_pool, runs) / self._cards[at] * self._random.uniform(0.5, 1.5, at.size)
         kept = np.sort(np.argsort(sure, kind="stable")[: self._policy.solver_variables_max])
         free = tuple(zip(at[kept].tolist(), pair_pool[kept].tolist(), strict=True))
         freed = set(free)
