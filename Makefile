@@ -46,7 +46,7 @@ proto-release: $(READY)  ## Make the wire as it is now the contract that later c
 	@cd proto && ../$(BIN)/buf build -o baseline.binpb
 
 schemas: $(READY)  ## Write the published JSON schemas (worlds, job files) from the code
-	@$(BIN)/python -m broker.worlds.schema > broker/worlds/world.schema.json
+	@$(BIN)/python -m broker.worlds > broker/worlds/world.schema.json
 	@$(BIN)/python -m broker.client.job_file > broker/client/job.schema.json
 
 lock: $(READY)  ## Pin all dependencies with hashes, from requirements*.in

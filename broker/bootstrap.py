@@ -146,7 +146,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
     Raises: MigrationError, EmbeddedPostgresError, CannotListen, RoleUnusable, BrokerError: it cannot start.
     """
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # As root the database runs as another user, who must be able to enter; what is private in here is private itself.
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     with _dsns(settings) as dsns:
         asyncio.run(_serve(settings, dsns, on_ready))
 
@@ -155,7 +156,7 @@ def migrate(settings: Settings, *, dry_run: bool) -> list[str]:
     """Bring the tables up to date, or with `dry_run` only look. Return the names of the migrations concerned."""
     with _dsns(settings) as dsns:
         act: Callable[[str], Awaitable[Any]] = migrations.pending if dry_run else migrations.migrate
-        return [f"{m.version:04d} {m.name}" for m in asyncio.run(_awaited(act(dsns.owner)))]
+        return [m.name for m in asyncio.run(_awaited(act(dsns.owner)))]
 
 
 @contextlib.contextmanager
@@ -207,6 +208,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         suspect_after_seconds=settings.suspect_after_seconds,
         lost_after_seconds=settings.lost_after_seconds,
         kill_after_seconds=settings.kill_after_seconds,
+        kill_margin_seconds=settings.kill_margin_seconds,
         restarts_max=settings.restarts_max,
     )
     policy = Policy(effort=settings.round_effort)

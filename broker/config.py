@@ -85,6 +85,9 @@ class Settings(BaseModel):
     kill_after_seconds: Annotated[
         float, Field(ge=0.5, le=59, description="Silence after which an agent has killed its if_lost: restart leases.")
     ] = 45.0
+    kill_margin_seconds: Annotated[
+        float, Field(ge=0, le=600, description="Time after LOST at which an if_lost: restart job may start elsewhere.")
+    ] = 15.0
     restarts_max: Annotated[
         int,
         Field(

@@ -225,6 +225,6 @@ class AgentUnreachable(BrokerError):
 
 
 class DatabaseUnavailable(BrokerError):
-    """The broker cannot reach its database now; nothing was changed. Try again."""
+    """The broker cannot reach its database now: try again, with the same request key."""
 
     code, reason = "UNAVAILABLE", "DATABASE_UNAVAILABLE"

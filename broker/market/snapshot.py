@@ -1,10 +1,13 @@
 """Turn the rows of a world view into the scheduler's snapshot, and remember which row stands at which index."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from broker.ids import JobId, job_text
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
@@ -28,84 +31,108 @@ class Prepared:
 
 def prepare(view: WorldView, now: datetime) -> Prepared:
     """Return the snapshot of a world view. Equal views at the same time give equal snapshots."""
-    models = [m.model for m in view.models]
-    hub_index = {hub: i for i, hub in enumerate(view.hubs)}
-    city_index = {city: i for i, (city, _) in enumerate(view.cities)}
-    model_index = {model: i for i, model in enumerate(models)}
     pool_index = {pool.pool_id: i for i, pool in enumerate(view.pools)}
-    shape_ids = sorted(view.shapes)
-    shape_index = {shape_id: i for i, shape_id in enumerate(shape_ids)}
-    shapes = [view.shapes[shape_id] for shape_id in shape_ids]
-    builds = [build for shape in shapes for build in shape["builds"]]
-    round_trips = np.full((len(view.cities), len(view.hubs)), UNKNOWN, dtype=np.int64)
-    for (city, hub), micros in view.round_trips.items():
-        round_trips[city_index[city], hub_index[hub]] = micros
-    nodes = sorted(view.nodes, key=lambda n: (pool_index[n.pool_id], n.node))
-    jobs = view.waiting
+    shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
+    nodes = tuple(sorted(view.nodes, key=lambda n: (pool_index[n.pool_id], n.node)))
+    arrays = {
+        **_catalogue(view),
+        **_pools(view),
+        **_nodes(nodes, pool_index),
+        **_shapes(view, [view.shapes[shape_id] for shape_id in shape_index]),
+        **_jobs(view, shape_index),
+    }
     return Prepared(
-        Snapshot(
-            taken_at_s=math.floor(now.timestamp()),
-            model_names=tuple(models),
-            model_stack=tuple(m.stack for m in view.models),
-            model_origin=tuple(m.origin for m in view.models),
-            model_fp16_programme_milli_tflops=_ints(m.programme or UNKNOWN for m in view.models),
-            model_fp16_nameplate_milli_tflops=_ints(m.nameplate or UNKNOWN for m in view.models),
-            model_fp16_measured_milli_tflops=_ints(m.measured or UNKNOWN for m in view.models),
-            hub_names=view.hubs,
-            city_names=tuple(city for city, _ in view.cities),
-            city_weight_ppm=_ints(weight for _, weight in view.cities),
-            round_trip_micros=round_trips,
-            pool_names=tuple(f"{p.cluster}/{p.pool}" for p in view.pools),
-            pool_cluster=tuple(p.cluster for p in view.pools),
-            pool_hub=_ints(hub_index[p.hub] for p in view.pools),
-            pool_model=_ints(model_index[p.model] for p in view.pools),
-            pool_ask_micro_yuan_per_card_hour=_ints(p.ask_micro_yuan_per_card_hour for p in view.pools),
-            node_names=tuple(n.node for n in nodes),
-            node_pool=_ints(pool_index[n.pool_id] for n in nodes),
-            node_open=np.array([n.open for n in nodes], dtype=np.bool_),
-            node_cards=_ints(n.cards for n in nodes),
-            node_cpu_milli=_ints(n.cpu_milli for n in nodes),
-            node_memory_mib=_ints(n.memory_mib for n in nodes),
-            node_free_cards=_ints(len(n.free_cards) for n in nodes),
-            node_free_cpu_milli=_ints(n.free_cpu_milli for n in nodes),
-            node_free_memory_mib=_ints(n.free_memory_mib for n in nodes),
-            shape_tasks=_ints(s["tasks"] for s in shapes),
-            shape_cards_per_task=_ints(s["cards_per_task"] for s in shapes),
-            shape_cpu_milli_per_task=_ints(s["cpu_milli_per_task"] for s in shapes),
-            shape_memory_mib_per_task=_ints(s["memory_mib_per_task"] for s in shapes),
-            shape_round_trip_micros_max=_ints(s["round_trip_micros_max"] or UNKNOWN for s in shapes),
-            shape_hub_allowed=_table(
-                [[not s["allowed_hubs"] or hub in s["allowed_hubs"] for hub in view.hubs] for s in shapes],
-                len(view.hubs),
-            ),
-            build_start=np.cumsum([0, *(len(s["builds"]) for s in shapes)], dtype=np.int64),
-            build_stack=tuple(b["stack"] for b in builds),
-            build_models=_table(
-                [
-                    [m.stack == b["stack"] and (not b["models"] or m.model in b["models"]) for m in view.models]
-                    for b in builds
-                ],
-                len(models),
-            ),
-            build_speed_ppm=_ints(b["speed_ppm"] for b in builds),
-            job_id=tuple(job_text(j.job) for j in jobs),
-            job_city=_ints(city_index[j.city] for j in jobs),
-            job_shape=_ints(shape_index[j.shape_id] for j in jobs),
-            job_priority=_ints(j.priority.rank for j in jobs),
-            job_ceiling_micro_yuan_per_pflops_hour=_ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
-            job_submitted_at_s=_ints(math.floor(j.submitted_at.timestamp()) for j in jobs),
-            job_walltime_seconds=_ints(j.walltime_seconds for j in jobs),
-        ),
+        Snapshot(taken_at_s=math.floor(now.timestamp()), **arrays),
         pools=view.pools,
-        nodes=tuple(nodes),
-        waiting={job_text(j.job): j for j in jobs},
-        shape_of={job_text(j.job): shape_index[j.shape_id] for j in jobs},
+        nodes=nodes,
+        waiting={job_text(j.job): j for j in view.waiting},
+        shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
     )
 
 
-def _ints(values: object) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.fromiter(values, dtype=np.int64)  # type: ignore[call-overload,no-any-return]
+def _catalogue(view: WorldView) -> dict[str, Any]:
+    hub_index = {hub: i for i, hub in enumerate(view.hubs)}
+    city_index = {city: i for i, (city, _) in enumerate(view.cities)}
+    round_trips = np.full((len(view.cities), len(view.hubs)), UNKNOWN, dtype=np.int64)
+    for (city, hub), micros in view.round_trips.items():
+        round_trips[city_index[city], hub_index[hub]] = micros
+    return {
+        "model_names": tuple(m.model for m in view.models),
+        "model_stack": tuple(m.stack for m in view.models),
+        "model_origin": tuple(m.origin for m in view.models),
+        "model_fp16_programme_milli_tflops": _ints(m.programme or UNKNOWN for m in view.models),
+        "model_fp16_nameplate_milli_tflops": _ints(m.nameplate or UNKNOWN for m in view.models),
+        "model_fp16_measured_milli_tflops": _ints(m.measured or UNKNOWN for m in view.models),
+        "hub_names": view.hubs,
+        "city_names": tuple(city for city, _ in view.cities),
+        "city_weight_ppm": _ints(weight for _, weight in view.cities),
+        "round_trip_micros": round_trips,
+    }
 
 
-def _table(rows: list[list[bool]], columns: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def _pools(view: WorldView) -> dict[str, Any]:
+    hub_index = {hub: i for i, hub in enumerate(view.hubs)}
+    model_index = {m.model: i for i, m in enumerate(view.models)}
+    return {
+        "pool_names": tuple(f"{p.cluster}/{p.pool}" for p in view.pools),
+        "pool_cluster": tuple(p.cluster for p in view.pools),
+        "pool_hub": _ints(hub_index[p.hub] for p in view.pools),
+        "pool_model": _ints(model_index[p.model] for p in view.pools),
+        "pool_ask_micro_yuan_per_card_hour": _ints(p.ask_micro_yuan_per_card_hour for p in view.pools),
+    }
+
+
+def _nodes(nodes: Sequence[NodeRow], pool_index: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "node_names": tuple(n.node for n in nodes),
+        "node_pool": _ints(pool_index[n.pool_id] for n in nodes),
+        "node_open": np.array([n.open for n in nodes], dtype=np.bool_),
+        "node_cards": _ints(n.cards for n in nodes),
+        "node_cpu_milli": _ints(n.cpu_milli for n in nodes),
+        "node_memory_mib": _ints(n.memory_mib for n in nodes),
+        "node_free_cards": _ints(len(n.free_cards) for n in nodes),
+        "node_free_cpu_milli": _ints(n.free_cpu_milli for n in nodes),
+        "node_free_memory_mib": _ints(n.free_memory_mib for n in nodes),
+    }
+
+
+def _shapes(view: WorldView, shapes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    builds = [build for shape in shapes for build in shape["builds"]]
+    allowed = [[not s["allowed_hubs"] or hub in s["allowed_hubs"] for hub in view.hubs] for s in shapes]
+    runs_on = [
+        [m.stack == b["stack"] and (not b["models"] or m.model in b["models"]) for m in view.models] for b in builds
+    ]
+    return {
+        "shape_tasks": _ints(s["tasks"] for s in shapes),
+        "shape_cards_per_task": _ints(s["cards_per_task"] for s in shapes),
+        "shape_cpu_milli_per_task": _ints(s["cpu_milli_per_task"] for s in shapes),
+        "shape_memory_mib_per_task": _ints(s["memory_mib_per_task"] for s in shapes),
+        "shape_round_trip_micros_max": _ints(s["round_trip_micros_max"] or UNKNOWN for s in shapes),
+        "shape_hub_allowed": _table(allowed, len(view.hubs)),
+        "build_start": np.cumsum([0, *(len(s["builds"]) for s in shapes)], dtype=np.int64),
+        "build_stack": tuple(b["stack"] for b in builds),
+        "build_models": _table(runs_on, len(view.models)),
+        "build_speed_ppm": _ints(b["speed_ppm"] for b in builds),
+    }
+
+
+def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
+    city_index = {city: i for i, (city, _) in enumerate(view.cities)}
+    jobs = view.waiting
+    return {
+        "job_id": tuple(job_text(j.job) for j in jobs),
+        "job_city": _ints(city_index[j.city] for j in jobs),
+        "job_shape": _ints(shape_index[j.shape_id] for j in jobs),
+        "job_priority": _ints(j.priority.rank for j in jobs),
+        "job_ceiling_micro_yuan_per_pflops_hour": _ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
+        "job_submitted_at_s": _ints(math.floor(j.submitted_at.timestamp()) for j in jobs),
+        "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs),
+    }
+
+
+def _ints(values: Iterable[int]) -> NDArray[np.int64]:
+    return np.fromiter(values, dtype=np.int64)
+
+
+def _table(rows: list[list[bool]], columns: int) -> NDArray[np.bool_]:
     return np.array(rows, dtype=np.bool_).reshape(len(rows), columns)

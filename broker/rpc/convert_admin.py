@@ -242,6 +242,7 @@ def _model(row: ModelRow) -> pb.AcceleratorModel:
         fp16_measured_milli_tflops=row.fp16_measured_milli_tflops,
         memory_mib=row.memory_mib,
         watts=row.watts,
+        source=row.source,
     )
 
 

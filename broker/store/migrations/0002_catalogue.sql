@@ -117,7 +117,8 @@ CREATE TABLE operator_acts (
     detail  jsonb NOT NULL
 );
 
-GRANT SELECT ON hubs, hub_capacity, accelerator_models, cities, round_trips, clusters, pools, nodes TO xisuan_city;
+-- A city's weight, limits and ceiling are nobody else's business: cities are read with the hub's role only.
+GRANT SELECT ON hubs, hub_capacity, accelerator_models, clusters, pools, nodes TO xisuan_city;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON hubs, hub_capacity, accelerator_models, cities, round_trips, clusters, asks, pools, nodes TO xisuan_hub;
 GRANT SELECT, INSERT, UPDATE ON api_keys TO xisuan_hub;

@@ -42,6 +42,8 @@ CREATE TABLE jobs (
     CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
     CHECK (state = 'pending' OR attempt > 0 OR state IN ('cancelled', 'expired'))
 );
+-- Room for new versions of a row on its page: a waiting job is told again and again why it waits.
+ALTER TABLE jobs SET (fillfactor = 70);
 CREATE INDEX jobs_pending ON jobs (job_id) WHERE state = 'pending';
 CREATE INDEX jobs_pending_by_city ON jobs (city) WHERE state = 'pending';
 CREATE INDEX jobs_start_by ON jobs (start_by) WHERE state = 'pending' AND start_by IS NOT NULL;

@@ -135,7 +135,7 @@ class DatedCapacity(_message.Message):
     def __init__(self, date: _Optional[str] = ..., fp16_milli_pflops: _Optional[int] = ..., cards: _Optional[int] = ..., racks: _Optional[int] = ..., planned: _Optional[bool] = ..., doubtful: _Optional[bool] = ..., source: _Optional[str] = ...) -> None: ...
 
 class AcceleratorModel(_message.Message):
-    __slots__ = ("model", "vendor", "stack", "origin", "fp16_nameplate_milli_tflops", "fp16_programme_milli_tflops", "fp16_measured_milli_tflops", "memory_mib", "watts")
+    __slots__ = ("model", "vendor", "stack", "origin", "fp16_nameplate_milli_tflops", "fp16_programme_milli_tflops", "fp16_measured_milli_tflops", "memory_mib", "watts", "source")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
     STACK_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +145,7 @@ class AcceleratorModel(_message.Message):
     FP16_MEASURED_MILLI_TFLOPS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
     WATTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     model: str
     vendor: str
     stack: str
@@ -154,7 +155,8 @@ class AcceleratorModel(_message.Message):
     fp16_measured_milli_tflops: int
     memory_mib: int
     watts: int
-    def __init__(self, model: _Optional[str] = ..., vendor: _Optional[str] = ..., stack: _Optional[str] = ..., origin: _Optional[str] = ..., fp16_nameplate_milli_tflops: _Optional[int] = ..., fp16_programme_milli_tflops: _Optional[int] = ..., fp16_measured_milli_tflops: _Optional[int] = ..., memory_mib: _Optional[int] = ..., watts: _Optional[int] = ...) -> None: ...
+    source: str
+    def __init__(self, model: _Optional[str] = ..., vendor: _Optional[str] = ..., stack: _Optional[str] = ..., origin: _Optional[str] = ..., fp16_nameplate_milli_tflops: _Optional[int] = ..., fp16_programme_milli_tflops: _Optional[int] = ..., fp16_measured_milli_tflops: _Optional[int] = ..., memory_mib: _Optional[int] = ..., watts: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class City(_message.Message):
     __slots__ = ("city", "title", "weight_ppm", "pending_jobs_max", "calls_per_second_max", "ceiling_micro_yuan_per_pflops_hour", "round_trips")
