@@ -50,6 +50,8 @@ from scheduler.policy import Policy
 
 BOOTSTRAP: Final = Caller("bootstrap", Role.OPERATOR)
 GRACE_SECONDS: Final = 2.0
+ROUND_REST_SHARE: Final = 0.5
+"""After a long round the database and the processors belong to everybody else for half as long again."""
 
 log = structlog.get_logger("broker")
 
@@ -84,6 +86,7 @@ class Loop:
     interval_seconds: float
     wake: asyncio.Event | None = None
     rest_seconds: float = 0.0
+    rest_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class Broker:
                         interval_seconds=loop.interval_seconds,
                         wake=loop.wake,
                         rest_seconds=loop.rest_seconds,
+                        rest_share=loop.rest_share,
                     ),
                     name=loop.service.name,
                 )
@@ -203,17 +207,9 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
     wakes = Wakes(asyncio.Event(), asyncio.Event())
     signals, links = ClusterSignals(), AgentLinks()
-    terms = Terms(
-        report_interval_seconds=settings.report_interval_seconds,
-        suspect_after_seconds=settings.suspect_after_seconds,
-        lost_after_seconds=settings.lost_after_seconds,
-        kill_after_seconds=settings.kill_after_seconds,
-        kill_margin_seconds=settings.kill_margin_seconds,
-        restarts_max=settings.restarts_max,
-    )
+    terms = _terms(settings)
     policy = Policy(effort=settings.round_effort)
-    identity = Identity(database)
-    catalogues = Catalogues(database)
+    identity, catalogues = Identity(database), Catalogues(database)
     worlds = Worlds(database, wake=wakes.work)
     operations = Operations(database, identity, wake=wakes.work)
     await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
@@ -222,13 +218,6 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     explain = Explain(database, policy, clock)
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
-    rounds = Rounds(
-        database,
-        jobs_max=settings.round_jobs_max,
-        records_kept=settings.round_records_kept,
-        wake_cluster=_both(signals.wake, lambda _: wakes.numbering.set()),
-        remember=explain.remember,
-    )
 
     async def calls_per_second_max(city: str) -> int:
         return (await catalogues.current()).city(city).calls_per_second_max
@@ -249,7 +238,54 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         tls_private_key=settings.tls_key,
     )
     planner = PlanningProcess()
-    round_loop = RoundLoop(
+    rounds = _round_loop(settings, database, planner, policy, clock, wakes, signals, explain)
+    loops = [
+        Loop(
+            rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
+        ),
+        Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
+        Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
+        Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
+        Loop(Census(operations), 5.0),
+    ]
+    if not settings.dsn:
+        loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
+    return Broker(server, tuple(loops), planner, rounds, clock)
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        report_interval_seconds=settings.report_interval_seconds,
+        suspect_after_seconds=settings.suspect_after_seconds,
+        lost_after_seconds=settings.lost_after_seconds,
+        kill_after_seconds=settings.kill_after_seconds,
+        kill_margin_seconds=settings.kill_margin_seconds,
+        restarts_max=settings.restarts_max,
+    )
+
+
+def _round_loop(
+    settings: Settings,
+    database: Database,
+    planner: PlanningProcess,
+    policy: Policy,
+    clock: Clock,
+    wakes: Wakes,
+    signals: ClusterSignals,
+    explain: Explain,
+) -> RoundLoop:
+    def placed_on(cluster: str) -> None:
+        signals.wake(cluster)
+        wakes.numbering.set()
+
+    rounds = Rounds(
+        database,
+        jobs_max=settings.round_jobs_max,
+        records_kept=settings.round_records_kept,
+        wake_cluster=placed_on,
+        remember=explain.remember,
+    )
+    return RoundLoop(
         database,
         rounds,
         planner,
@@ -260,24 +296,6 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         lead_term=timedelta(seconds=settings.leader_lease_seconds),
         clock_now=clock.now,
     )
-    loops = [
-        Loop(round_loop, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds),
-        Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
-        Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
-        Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
-        Loop(Census(operations), 5.0),
-    ]
-    if not settings.dsn:
-        loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
-    return Broker(server, tuple(loops), planner, round_loop, clock)
-
-
-def _both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
-    def call(value: str) -> None:
-        first(value)
-        second(value)
-
-    return call
 
 
 def _serve_metrics(settings: Settings) -> None:

@@ -36,6 +36,7 @@ async def run_forever(
     interval_seconds: float,
     wake: asyncio.Event | None = None,
     rest_seconds: float = 0.0,
+    rest_share: float = 0.0,
 ) -> None:
     """Run the service until `stop` is set; return after the run that is going on then.
 
@@ -45,11 +46,13 @@ async def run_forever(
         interval_seconds: pause between two runs when nobody sets `wake`.
         wake: ends the pause early; cleared before each run, so that what is set during a run causes another one.
         rest_seconds: pause that is kept in any case, so that a busy waker does not make the loop spin.
+        rest_share: the same as a share of the time that the last run took, where that is longer.
     """
     failures = 0
     while not stop.is_set():
         if wake is not None:
             wake.clear()
+        began = asyncio.get_running_loop().time()
         try:
             await service.run_once(clock.now())
         except Exception as error:
@@ -60,9 +63,10 @@ async def run_forever(
         if failures:
             _log.info("service recovered", service=service.name, failures=failures)
             failures = 0
-        if rest_seconds:
-            await _pause(rest_seconds, stop)
-        await _pause(max(0.0, interval_seconds - rest_seconds), stop, wake)
+        rest = max(rest_seconds, rest_share * (asyncio.get_running_loop().time() - began))
+        if rest:
+            await _pause(rest, stop)
+        await _pause(max(0.0, interval_seconds - rest), stop, wake)
 
 
 def _tell(name: str, error: Exception, failures: int) -> None:
