@@ -68,7 +68,7 @@ class Settings(BaseModel):
     ] = 15.0
     round_effort: Annotated[
         int, Field(ge=0, le=100_000, description="Improvement steps at most in one round; 0 gives the greedy plan.")
-    ] = 60
+    ] = 100
     leader_lease_seconds: Annotated[
         float, Field(ge=1, le=60, description="A leader that does not renew for this long is replaced.")
     ] = 5.0
