@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -80,7 +81,9 @@ def _queue(overview: pb.GetOverviewResponse) -> Table:
         ("succeeded", job_pb2.JOB_STATE_SUCCEEDED),
         ("failed", job_pb2.JOB_STATE_FAILED),
     )
-    table = Table("city", *(name for name, _ in shown), title="queue", title_justify="left", expand=True)
+    table = Table(
+        "city", *(name for name, _ in shown), title="queue", title_justify="left", expand=True, box=box.SIMPLE_HEAD
+    )
     for city in sorted(counts):
         table.add_row(city, *(str(counts[city].get(state, 0)) for _, state in shown))
     return table
@@ -88,7 +91,16 @@ def _queue(overview: pb.GetOverviewResponse) -> Table:
 
 def _clusters(overview: pb.GetOverviewResponse) -> Table:
     table = Table(
-        "cluster", "hub", "pool", "model", "agent", "cards in use", title="clusters", title_justify="left", expand=True
+        "cluster",
+        "hub",
+        "pool",
+        "model",
+        "agent",
+        "cards in use",
+        title="clusters",
+        title_justify="left",
+        expand=True,
+        box=box.SIMPLE_HEAD,
     )
     for cluster in overview.clusters:
         state = pb.AgentState.Name(cluster.agent).removeprefix("AGENT_STATE_").lower()
@@ -112,7 +124,17 @@ def _round_line(last: pb.Round) -> Text:
 
 
 def _events(memory: Memory) -> Table:
-    table = Table("city", "cursor", "job", "event", "where", title="events", title_justify="left", expand=True)
+    table = Table(
+        "city",
+        "cursor",
+        "job",
+        "event",
+        "where",
+        title="events",
+        title_justify="left",
+        expand=True,
+        box=box.SIMPLE_HEAD,
+    )
     for city, event in memory.last_events:
         where = event.placement
         table.add_row(
