@@ -48,17 +48,22 @@ class RoundLoop:
         self._recheck = timedelta(seconds=recheck_seconds)
         self._lead_term = lead_term
         self._now = clock_now
-        self._seen: tuple[str, datetime] | None = None  # digest of the last world that was planned, and when
+        self._seen: tuple[str, datetime] | None = None  # digest of the last world whose plan is settled, and when
 
     async def run_once(self, now: datetime) -> int:
         """Plan and commit one round if this broker leads and the world has changed. Return how many gangs it placed."""
+        if not self._planner.pids():
+            await self._planner.warm()  # loading the solver can take longer than a lead lasts, so it comes before
+            now = self._now()
         lead = await self._lead(now)
         if lead is None:
             return 0
         started = perf_counter()
         prepared = await self._rounds.read(now)
-        if not prepared.waiting or not self._worth_planning(prepared, now):
+        digest = _digest(prepared)
+        if not prepared.waiting or not self._worth_planning(digest, now):
             return 0
+        self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = prepared.snapshot.to_bytes()
         snapshot_millis = round((perf_counter() - started) * 1000)
         policy_json = self._policy.to_json()
@@ -66,7 +71,10 @@ class RoundLoop:
             planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
-        return await self._settle(lead, prepared, snapshot, planned, snapshot_millis, started, now)
+        placed, stale = await self._settle(lead, prepared, snapshot, planned, snapshot_millis, started, now)
+        if not stale:  # what was handed back as stale is due again at once
+            self._seen = digest, now
+        return placed
 
     async def resign(self, now: datetime) -> None:
         """Let another broker lead at once."""
@@ -82,7 +90,8 @@ class RoundLoop:
         snapshot_millis: int,
         started: float,
         now: datetime,
-    ) -> int:
+    ) -> tuple[int, int]:
+        """Commit the plan, or record why not. Return how many gangs were placed and how many were handed back."""
         plan = Plan.from_bytes(planned.plan)
         millis = (snapshot_millis, planned.plan_millis, planned.verify_millis)
         report = report_of(prepared, plan, at=now, versions=versions(), millis=millis)
@@ -92,13 +101,11 @@ class RoundLoop:
             await self._rounds.reject(lead, _but(report, "rejected", error), record)
             metrics.round_done("rejected", perf_counter() - started, plan.gap_ppm)
             log.error("round_rejected", violations=planned.violations)
-            return 0
+            return 0, 0
         renewed = await self._lead(self._now())  # planning may have taken most of the term
         if renewed != lead:
             raise NotLeader(lead)
         done = await self._rounds.commit(lead, prepared, plan, report, record, self._now())
-        if done.stale:
-            self._seen = None  # what was handed back is due again at once
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
         log.info(
             "round_committed",
@@ -110,10 +117,9 @@ class RoundLoop:
             effort=plan.effort_spent,
             millis=(*millis, done.millis),
         )
-        return done.placed
+        return done.placed, done.stale
 
     async def _failed(self, lead: Lead, prepared: Prepared, snapshot: bytes, now: datetime, error: str) -> int:
-        self._seen = None
         report = RoundReport(
             at=now,
             outcome="failed",
@@ -143,13 +149,9 @@ class RoundLoop:
             epoch = await leadership.acquire(tx, self._holder, now, self._lead_term)
         return None if epoch is None else Lead(self._holder, epoch)
 
-    def _worth_planning(self, prepared: Prepared, now: datetime) -> bool:
+    def _worth_planning(self, digest: str, now: datetime) -> bool:
         """Tell whether the world differs from the one planned last, or has waited long enough for ageing to matter."""
-        digest = _digest(prepared)
-        if self._seen is not None and self._seen[0] == digest and now - self._seen[1] < self._recheck:
-            return False
-        self._seen = digest, now
-        return True
+        return self._seen is None or self._seen[0] != digest or now - self._seen[1] >= self._recheck
 
 
 def _digest(prepared: Prepared) -> str:

@@ -10,7 +10,7 @@ import pytest
 from broker.lifecycle import JobState
 from broker.loops.planning import PlanningProcess
 from broker.loops.rounds import RoundLoop
-from broker.market.rounds import Rounds, RoundsReader
+from broker.market.rounds import NotLeader, Rounds, RoundsReader
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld
 from tests.market.test_rounds import POLICY, RICH
@@ -28,7 +28,10 @@ async def world(database: Database) -> ClusterWorld:
     return await ClusterWorld(database).lay()
 
 
-def loop(world: ClusterWorld, planner: PlanningProcess, holder: str = "me") -> RoundLoop:
+def loop(
+    world: ClusterWorld, planner: PlanningProcess, holder: str = "me", *, later: timedelta = timedelta()
+) -> RoundLoop:
+    """`later`: how much time passes for the loop itself while a round is planned."""
     rounds = Rounds(world.database, jobs_max=100, records_kept=5, wake_cluster=lambda _: None, remember=lambda _: None)
     return RoundLoop(
         world.database,
@@ -39,7 +42,7 @@ def loop(world: ClusterWorld, planner: PlanningProcess, holder: str = "me") -> R
         budget_seconds=5,
         recheck_seconds=30,
         lead_term=timedelta(seconds=5),
-        clock_now=lambda: world.now,
+        clock_now=lambda: world.now + later,
     )
 
 
@@ -105,3 +108,19 @@ async def test_a_planning_process_that_is_killed_costs_one_round(world: ClusterW
         assert await world.state_of(job) is JobState.LEASED
     finally:
         planner.close()
+
+
+async def test_a_round_that_could_not_be_committed_is_planned_again_at_once(
+    world: ClusterWorld, planner: PlanningProcess
+) -> None:
+    """A lead that lapses while the planner thinks costs one round, not the time until an equal world is due again."""
+    await planner.warm()
+    await world.attach()
+    await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+    rounds = loop(world, planner, later=timedelta(seconds=6))
+
+    with pytest.raises(NotLeader):
+        await rounds.run_once(world.now)
+    placed = await rounds.run_once(world.now + timedelta(seconds=6))
+
+    assert placed == 1
