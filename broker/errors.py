@@ -135,7 +135,7 @@ class ClusterExists(BrokerError):
 
 
 class AlreadyAttached(BrokerError):
-    """Another agent (instance {instance}) speaks for cluster {cluster} right now: stop it first, or wait until it is silent."""
+    """Another agent ({instance}) speaks for cluster {cluster} right now: stop it first, or wait until it is silent."""
 
     code, reason = "ALREADY_EXISTS", "ALREADY_ATTACHED"
 
