@@ -84,7 +84,8 @@ class Session:
         while True:
             patience = WELCOME_SECONDS_MAX if self._terms is None else self._terms.suspect_after_seconds
             try:
-                message = await asyncio.wait_for(call.read(), patience)
+                async with asyncio.timeout(patience):  # not wait_for, which can swallow a cancellation
+                    message = await call.read()
             except TimeoutError:
                 raise BrokerSilent(f"the broker said nothing for {patience:g} s") from None
             if message is grpc.aio.EOF:
@@ -163,7 +164,8 @@ class Session:
             self._sent_ns.append((self._sequence, boottime_ns()))  # before it is sent: the terms must end too early
             await self._write(call, convert.report(observation, sequence=self._sequence, at=self._clock.now()))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), self._terms.report_interval_seconds)
+                async with asyncio.timeout(self._terms.report_interval_seconds):
+                    await self._due.wait()
                 await asyncio.sleep(GATHER_SECONDS)
 
     async def _answer_wishes(self, call: Any) -> None:
