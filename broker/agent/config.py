@@ -38,7 +38,7 @@ class BadConfig(ValueError):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _slug(value: str) -> str:
@@ -51,12 +51,17 @@ class PoolConfig(_Strict):
     """Equal nodes."""
 
     pool: str
+    """Its name, a slug, unique within the cluster."""
     model: str
+    """Accelerator model, as the catalogue names it."""
     nodes: Annotated[int, Field(ge=1, le=_NODES_MAX)] | Annotated[list[str], Field(min_length=1, max_length=_NODES_MAX)]
     """How many, named "<cluster>-<pool>-1" and so on; or their names."""
     cards: Annotated[int, Field(ge=0, le=64)]
+    """Whole cards in each node."""
     cpu_milli: Annotated[int, Field(ge=0, le=4_294_967_295)]
+    """CPU of each node, in thousandths of a core."""
     memory_mib: Annotated[int, Field(ge=0, le=4_294_967_295)]
+    """Memory of each node in MiB."""
 
     _slugs = field_validator("pool", "model")(_slug)
 
@@ -85,21 +90,31 @@ class AgentConfig(_Strict):
     """Everything that an agent needs to know."""
 
     endpoint: str
+    """Where the broker listens, HOST:PORT."""
     cluster: str
+    """The cluster that this agent speaks for."""
     key_file: Path
+    """File with its API key; readable by its owner only."""
     state_dir: Path
+    """Its memory and the engine's record; must survive a restart of the agent."""
     tls_ca: Path | None = None
     """Certificates that the broker's is checked against; needed as soon as the broker is not on this machine."""
     engine: Literal["local"] = "local"
+    """What runs the jobs; "local" runs them as processes on this machine, on emulated cards."""
     run_as: Annotated[str, Field(min_length=1, max_length=32)] = "auto"
     """User of the jobs: "auto", "each-lease" (a number of its own for each), or the name of an account; never root."""
     work_dir: Path | None = None
     """Where jobs' working directories are made; by default beside the state, when jobs can reach that."""
     log_bytes_max: Annotated[int, Field(ge=1024, le=1 << 40)] = 64 * 1024 * 1024
+    """Most bytes that are kept of one output of one task."""
     retention_hours: Annotated[float, Field(ge=0, le=87_600)] = 168.0
+    """How long output and working directories of ended leases are kept."""
     retained_leases_max: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    """Most ended leases whose output and working directories are kept."""
     log: Literal["console", "json"] = "console"
+    """How the agent's own log lines look."""
     pools: Annotated[list[PoolConfig], Field(min_length=1, max_length=_POOLS_MAX)]
+    """Its inventory."""
 
     _slugs = field_validator("cluster")(_slug)
 
