@@ -96,10 +96,10 @@ class _Plain(yaml.CSafeLoader):
 def _mapping(loader: _Plain, node: yaml.MappingNode) -> dict[Hashable, Any]:
     found: dict[Hashable, Any] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
         where = f"line {key_node.start_mark.line + 1}, column {key_node.start_mark.column + 1}:"
         if key_node.tag == "tag:yaml.org,2002:merge":
             raise BadText(f"{where} a merge key (<<) is not allowed: write the values out")
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
             raise BadText(f"{where} the key {ascii(key)[:80]} is not a text: write it in quotes")
         if key in found:
