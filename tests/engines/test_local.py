@@ -139,6 +139,19 @@ async def test_a_supervisor_that_fails_says_why(bench: LocalBench) -> None:
     assert "/proc/no" in ended.end.detail
 
 
+async def test_a_supervisor_that_cannot_even_be_started_ends_the_lease(bench: LocalBench) -> None:
+    """Out of processes, or here: no file for its last words."""
+    order = sh(FOREVER, bench)
+    folder = LeaseFolder.create(bench.state / "leases", order.key, bench.engine.spec_of(order))
+    (folder.path / "supervisor.log").mkdir()
+
+    await bench.restart()
+
+    ended = await reach(bench, order.key, Phase.ENDED)
+    assert ended.end is not None
+    assert ended.end.reason is EndReason.START_FAILED
+
+
 @pytest.mark.parametrize("damaged", ["spec.json", "supervisor.json", "tasks.json", "running.json", "end.json"])
 async def test_files_damaged_by_a_power_failure_stop_no_agent(bench: LocalBench, damaged: str) -> None:
     """A file may be empty then; the lease ends one way or another, and the agent works on."""

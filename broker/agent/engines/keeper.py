@@ -55,9 +55,7 @@ class LeaseKeeper:
         supervisor = self.folder.supervisor()
         if self.folder.damaged:
             self._bury()
-        elif (
-            supervisor is None
-        ):  # that agent was killed around its start: a second supervisor finds the first one's lock
+        elif supervisor is None:  # the agent was killed around its start; a second one finds the first one's lock
             self.spawn()
         elif (handle := open_exactly(supervisor, self._boot)) is not None:
             self._watch(handle)
@@ -65,8 +63,17 @@ class LeaseKeeper:
             self._bury()
 
     def spawn(self) -> None:
-        """Start its supervisor in a session of its own, so that it outlives us. Raise OSError when it cannot."""
+        """Start its supervisor. When even that is impossible, the lease ends as one whose start failed."""
         self._spawned += 1
+        try:
+            handle = self._spawn()
+        except OSError:  # no more processes or files
+            self._bury()
+        else:
+            self._watch(handle)
+
+    def _spawn(self) -> int:
+        """Start its supervisor in a session of its own, so that it outlives us; return a handle of it."""
         log = os.path.join(self.folder.path, "supervisor.log")
         pid = os.posix_spawn(
             sys.executable,
@@ -81,7 +88,7 @@ class LeaseKeeper:
             setsigmask=(),
             setsigdef=_DEFAULT_SIGNALS,
         )
-        self._watch(os.pidfd_open(pid))  # our child, not reaped yet: the number still means it
+        return os.pidfd_open(pid)  # our child, not reaped yet: the number still means it
 
     def refresh(self) -> bool:
         """Look at its files again; cheap while it runs. Return whether they say something new."""

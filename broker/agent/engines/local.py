@@ -21,7 +21,7 @@ from broker.agent.engines.cards import EmulatedCards, OwnProcesses
 from broker.agent.engines.keeper import LeaseKeeper
 from broker.agent.engines.lease_folder import LeaseFolder, ending
 from broker.agent.engines.places import Retention, choose_work_root
-from broker.agent.engines.processes import boot_id
+from broker.agent.engines.processes import boot_id, raise_open_files
 from broker.agent.engines.protocol import Capability, EngineError, LogPiece, UnknownLog
 from broker.agent.engines.spec import empty_spec, folder_name, lease_spec
 from broker.agent.memory import EpochMemory
@@ -37,6 +37,9 @@ from broker.agent.orders import (
 )
 from broker.clock import Clock
 from broker.ids import JobId
+
+_OPEN_FILES_MAX: Final = 65_536
+"""Most that a job starts with; some programs close every number up to the limit, one by one."""
 
 _RENEWAL_STEP_NS: Final = 500_000_000
 """A renewal that adds less is not written: the deadline is tens of seconds away."""
@@ -85,6 +88,7 @@ class LocalEngine:
         self._renewed_until_ns = 0
         self._lock: int | None = None
         self._bell: int | None = None
+        self._open_files = 0
         self._accounts: Accounts
         self._work_root: Path
         self._memory: EpochMemory
@@ -97,6 +101,7 @@ class LocalEngine:
             self._accounts = choose_accounts(self._settings.run_as)
         except AccountRefused as error:
             raise EngineError(str(error)) from error
+        self._open_files = min(raise_open_files(), _OPEN_FILES_MAX)  # we hold a handle for each lease
         self._folders.mkdir(parents=True, exist_ok=True)
         for folder in (self._state, self._folders):
             folder.chmod(0o711)  # a job may pass through to its own folder, and list nothing
@@ -316,4 +321,5 @@ class LocalEngine:
             state=self._state,
             work_root=self._work_root,
             log_bytes_max=self._settings.log_bytes_max,
+            open_files=self._open_files,
         )

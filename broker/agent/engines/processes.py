@@ -4,6 +4,7 @@ Standard library only and light to import: the supervisor starts with it.
 """
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,13 @@ def boot_id() -> str:
     """Return the id of this boot of the machine."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
+
+
+def raise_open_files() -> int:
+    """Let this process open as many files as it may at all; return how many it was limited to before."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return before
 
 
 def boottime_ns() -> int:

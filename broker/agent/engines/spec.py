@@ -15,7 +15,9 @@ def folder_name(key: LeaseKey) -> str:
     return f"lease-{key.lease}.{key.epoch}"
 
 
-def lease_spec(order: Order, *, account: Account, state: Path, work_root: Path, log_bytes_max: int) -> dict[str, Any]:
+def lease_spec(
+    order: Order, *, account: Account, state: Path, work_root: Path, log_bytes_max: int, open_files: int
+) -> dict[str, Any]:
     """Return what the supervisor of this order has to know.
 
     Args:
@@ -24,6 +26,7 @@ def lease_spec(order: Order, *, account: Account, state: Path, work_root: Path, 
         state: the engine's state folder.
         work_root: folder in which the lease gets its working directories.
         log_bytes_max: most bytes that are kept of one output of one task.
+        open_files: how many files a task may have open (soft limit).
     """
     return {
         "lease": order.key.lease,
@@ -50,6 +53,7 @@ def lease_spec(order: Order, *, account: Account, state: Path, work_root: Path, 
         "user_name": account.name,
         "work_folder": str(work_root / folder_name(order.key)),
         "log_bytes_max": log_bytes_max,
+        "open_files": open_files,
         "record": str(state / "engine.jsonl"),
         "bell": str(state / "bell"),
         "renewal": str(state / "renewal.json"),

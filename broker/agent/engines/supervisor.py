@@ -30,6 +30,7 @@ from broker.agent.engines.processes import (
     boottime_ns,
     descendants,
     identity_of,
+    raise_open_files,
     signal_exactly,
 )
 from broker.agent.engines.tasks import (
@@ -142,7 +143,14 @@ class Supervisor:
             self._poll.register(stream.read_end, select.POLLIN)
         environment = task_environment(self._spec, index, folder)
         launch = Launch(
-            self._spec["command"], environment, folder, user, group, streams[0].write_end, streams[1].write_end
+            self._spec["command"],
+            environment,
+            folder,
+            user,
+            group,
+            streams[0].write_end,
+            streams[1].write_end,
+            self._spec["open_files"],
         )
         try:
             identity = fork_waiting(launch, index, gate, self._boot)
@@ -380,6 +388,7 @@ def main(folder: str) -> int:
     if any(os.path.exists(os.path.join(folder, name)) for name in ("supervisor.json", "end.json")):
         return ALREADY_SUPERVISED  # the lease has had its one supervisor; the agent sorts out what became of it
     spec = files.read_json(os.path.join(folder, "spec.json"))
+    raise_open_files()  # two pipes for each task of the gang
     supervisor = Supervisor(folder, spec)
     become_subreaper()
     files.write_json(os.path.join(folder, "supervisor.json"), identity_of(os.getpid(), boot_id()))

@@ -34,6 +34,8 @@ class Launch(NamedTuple):
         folder: its working directory, which exists.
         user: user and group number to become; None to stay who we are.
         stdout, stderr: write ends of its output pipes.
+        open_files: how many files it may have open (soft limit).
+        open_files: its soft limit of open files.
     """
 
     command: Sequence[str]
@@ -43,6 +45,7 @@ class Launch(NamedTuple):
     group: int | None
     stdout: int
     stderr: int
+    open_files: int
 
 
 class Gate(NamedTuple):
@@ -125,6 +128,7 @@ def _live(launch: Launch, index: int, gate: Gate, supervisor: int) -> NoReturn:
         os.dup2(launch.stderr, 2)
         os.umask(0o077)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (launch.open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         step = "enter its working directory"
         os.chdir(launch.folder)  # before the privileges go: a folder above may be closed to the job's user
         step = "give up privileges"
