@@ -9,7 +9,7 @@ PROTOS := $(wildcard proto/$(WIRE)/*.proto)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: help setup demo test check format proto proto-release lock schemas bench clean
+.PHONY: help setup demo test check format proto proto-release lock schemas reference bench clean
 
 help:  ## List the chores
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ proto-release: $(READY)  ## Make the wire as it is now the contract that later c
 schemas: $(READY)  ## Write the published JSON schemas (worlds, job files) from the code
 	@$(BIN)/python -m broker.worlds > broker/worlds/world.schema.json
 	@$(BIN)/python -m broker.client.job_file > broker/client/job.schema.json
+
+reference: $(READY)  ## Write broker/reference/ from the code: settings, errors, metrics, wire, commands, jobs, reasons
+	@$(BIN)/python -m broker.reference
 
 lock: $(READY)  ## Pin all dependencies with hashes, from requirements*.in
 	@for part in requirements-dev requirements; do \

@@ -5,12 +5,12 @@ BrokerError
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
 │                       CityNotFound, HubNotFound, LogsNotFound
 ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
-├─ FAILED_PRECONDITION  NoPoolCanHold, JobIsFinal, JobNotWaiting, LeaseNotLost, RoundNotReplayable
+├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
 ├─ RESOURCE_EXHAUSTED   TooManyCalls, TooManyPending
-├─ ABORTED              StaleSession, StaleEpoch
+├─ ABORTED              StaleSession
 └─ UNAVAILABLE          AgentUnreachable, DatabaseUnavailable
 """
 
@@ -146,12 +146,6 @@ class NoPoolCanHold(BrokerError):
     code, reason = "FAILED_PRECONDITION", "NO_POOL_CAN_HOLD"
 
 
-class JobIsFinal(BrokerError):
-    """Job {job} is {state} already, nothing can change it."""
-
-    code, reason = "FAILED_PRECONDITION", "JOB_IS_FINAL"
-
-
 class JobNotWaiting(BrokerError):
     """Job {job} is {state}; only a waiting job can be changed."""
 
@@ -210,12 +204,6 @@ class StaleSession(BrokerError):
     """A newer stream of cluster {cluster} has taken over: this one is closed."""
 
     code, reason = "ABORTED", "STALE_SESSION"
-
-
-class StaleEpoch(BrokerError):
-    """The lease {lease} with epoch {epoch} was given to somebody else or has ended."""
-
-    code, reason = "ABORTED", "STALE_EPOCH"
 
 
 class AgentUnreachable(BrokerError):

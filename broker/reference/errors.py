@@ -1,0 +1,74 @@
+"""The page of errors: status, reason, when, and the way out."""
+
+from collections.abc import Iterator, Mapping
+from string import Formatter
+from typing import Final
+
+from broker.errors import BrokerError
+from broker.reference import markdown as md
+
+WHEN: Final[Mapping[str, str]] = {
+    "INVALID_REQUEST": "Any call: a field is beyond its limit or makes no sense. All wrong fields are named at once.",
+    "JOB_NOT_FOUND": "Any call with a job id. Another city's job looks the same as none.",
+    "CLUSTER_NOT_FOUND": "Calls about a cluster or its nodes; an agent's Hello.",
+    "NODE_NOT_FOUND": "CordonNodes, DrainNodes, UncordonNodes: one of the names is unknown; nothing changes.",
+    "LEASE_NOT_FOUND": "WriteOffLease.",
+    "ROUND_NOT_FOUND": "GetRound, GetRoundRecord.",
+    "KEY_NOT_FOUND": "RevokeKey.",
+    "CITY_NOT_FOUND": "Calls for a city that the catalogue does not have.",
+    "HUB_NOT_FOUND": "RegisterCluster, ListClusters with a filter.",
+    "LOGS_NOT_FOUND": "ReadLogs: not placed yet, no such task or attempt, or no longer kept by the agent.",
+    "IDEMPOTENCY_CONFLICT": "SubmitJob, SubmitJobs: the city has used the request key before, for another job.",
+    "CLUSTER_EXISTS": "RegisterCluster with facts that differ from those known. The same again is no error.",
+    "ALREADY_ATTACHED": "An agent's Hello while another instance with the same key is heard.",
+    "NO_POOL_CAN_HOLD": "SubmitJob, SubmitJobs: even empty, no pool that the job may use could hold the gang.",
+    "JOB_NOT_WAITING": "UpdateJob of a job that was placed or is final. (Cancelling a final job is no error.)",
+    "LEASE_NOT_LOST": "WriteOffLease of a lease whose agent speaks.",
+    "ROUND_NOT_REPLAYABLE": "GetRoundRecord of an old round (setting `round_records_kept`), or one that failed.",
+    "CURSOR_IN_FUTURE": "WatchJobs with a cursor that was never handed out.",
+    "KEY_REFUSED": "Every call but health and reflection from this machine. Revoked keys end within 5 s.",
+    "ROLE_REFUSED": "A method, a city or a priority class that the key's role does not allow; see the [wire](wire.md).",
+    "CLUSTER_MISMATCH": "Sync with the key of another cluster.",
+    "TOO_MANY_CALLS": "Any call of a city beyond its `calls_per_second_max`. Messages of SubmitJobs wait instead.",
+    "TOO_MANY_PENDING": "SubmitJob, SubmitJobs beyond the city's `pending_jobs_max`.",
+    "STALE_SESSION": "Sync, on the older of two streams of one cluster.",
+    "AGENT_UNREACHABLE": "ReadLogs while the agent is away; the output is kept there.",
+    "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
+}
+"""When each reason is given; a reason without an entry fails the generator."""
+
+INTRODUCTION: Final = """\
+A refused call ends with a gRPC status and `google.rpc` details: `ErrorInfo` (domain `xisuan`, the reason, and the facts
+of the message as metadata), `BadRequest` with the path of each wrong field, and `RetryInfo` where trying again helps.
+Items of `SubmitJobs` get the same facts as a `Problem`. Reasons are stable: programs compare them, never the text."""
+
+OUTSIDE: Final = """\
+## Not in the table
+
+* `INTERNAL`: the broker failed, through no fault of the caller. The message carries an incident number, which the
+  broker's log has too.
+* Statuses without a reason of ours come from gRPC itself: `RESOURCE_EXHAUSTED` for a message beyond 8 MiB,
+  `UNIMPLEMENTED` for an unknown method, `UNAVAILABLE` for a broker that does not answer.
+* The Python client adds `CONNECTION_BROKE` and `WAIT_TIMEOUT` (`Unavailable`), `BAD_SETTINGS`, `BAD_JOB_FILE`, and
+  `DATA_LOSS` (`StreamGap`): see `broker/client/errors.py`."""
+
+
+def page() -> str:
+    """Return the page."""
+    lines = md.generated("Errors", "`broker/errors.py` and `broker/reference/errors.py`", INTRODUCTION)
+    rows = [_row(kind) for kind in sorted(all_errors(), key=lambda kind: (kind.code, kind.reason))]
+    lines += md.table(["status", "reason", "when", "message: what is wrong, and the way out", "facts"], rows)
+    return md.text([*lines, OUTSIDE])
+
+
+def all_errors() -> Iterator[type[BrokerError]]:
+    """Yield every error that callers can see."""
+    yield from BrokerError.__subclasses__()
+
+
+def _row(kind: type[BrokerError]) -> tuple[str, ...]:
+    message = (kind.__doc__ or "").split("\n", 1)[0]
+    if kind.reason not in WHEN or not message:
+        raise ValueError(f"{kind.__name__}: say in broker/reference/errors.py when {kind.reason} is given")
+    facts = sorted({name for _, name, _, _ in Formatter().parse(message) if name} - {"summary"})
+    return kind.code, md.code(kind.reason), WHEN[kind.reason], md.prose(message), ", ".join(map(md.code, facts))

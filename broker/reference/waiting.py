@@ -1,0 +1,43 @@
+"""The page of reasons: why a job waits, and what would help."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import scheduler.reasons
+from broker.market.explain import FITS
+from broker.reference import markdown as md
+from scheduler.reasons import Reason
+
+HELP: Final[Mapping[Reason, str]] = {
+    Reason.NO_MATCHING_MODEL: "Add a build for the pool's stack, or name its model in a build.",
+    Reason.MODEL_WITHOUT_FIGURE: "An operator enters the figure, with its source, in the world.",
+    Reason.HUB_NOT_ALLOWED: "Add the hub to `allowed_hubs`, or leave the list empty.",
+    Reason.ROUND_TRIP_TOO_LONG: "Raise `round_trip_micros_max`; for an unknown one an operator enters it in the world.",
+    Reason.PRICE_BELOW_ASK: "Raise the ceiling by what the explanation says.",
+    Reason.GANG_TOO_LARGE: "Fewer or smaller tasks, or another pool.",
+    Reason.POOL_CLOSED: "Wait for the agent, or an operator uncordons nodes.",
+    Reason.CARDS_SHORT: "Wait; or ask for fewer cards, or add a build. The explanation says how many are short.",
+    Reason.CPU_SHORT: "Wait, or ask for less CPU for each task.",
+    Reason.MEMORY_SHORT: "Wait, or ask for less memory for each task.",
+    Reason.OUTBID: "Raise the ceiling to the clearing price that the explanation names, raise the priority, or wait: "
+    "waiting adds worth.",
+    Reason.CHOSEN: "Nothing to do.",
+    Reason.BETTER_ELSEWHERE: "Nothing to do.",
+}
+INTRODUCTION: Final = """\
+A job that a round leaves waiting carries one reason, that of the pool that came nearest to taking it:
+`Job.waiting_reason`, the column "why" of `xisuan jobs`, and `refused_by_reason` of the round. `xisuan explain JOB`
+(ExplainJob) gives one for every pool, with the cards that are short and the price at which the pool cleared in the last
+round."""
+
+
+def page() -> str:
+    """Return the page."""
+    lines = md.generated("Why a job waits", "`scheduler/reasons.py` and `broker/reference/waiting.py`", INTRODUCTION)
+    meanings = md.enum_comments(Reason, Path(scheduler.reasons.__file__))
+    rows = [(md.code(reason), md.prose(meanings[reason.name]), HELP[reason]) for reason in Reason]
+    rows.append(
+        (md.code(FITS), "only in explanations: it would fit now at the last round's prices", "Wait for a round.")
+    )
+    return md.text([*lines, *md.table(["reason", "what it says about a pool", "what would help"], rows)])
