@@ -202,7 +202,10 @@ def _open_log(style: LogStyle) -> None:
     if style is LogStyle.JSON:
         drawn = structlog.processors.JSONRenderer(ensure_ascii=False)
     else:
-        drawn = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain: the default shows local variables, among them API keys and passwords.
+        drawn = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

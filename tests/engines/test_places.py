@@ -51,3 +51,44 @@ def test_a_work_dir_that_jobs_cannot_reach_is_refused(open_folder: Path) -> None
 
     with pytest.raises(EngineError, match="work_dir: stranger cannot enter"):
         choose_work_root(closed / "work", open_folder / "state", STRANGERS)
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o777])
+def test_a_work_dir_of_everybody_is_refused_and_left_alone(open_folder: Path, mode: int) -> None:
+    """As /tmp is: anybody could put a link where root makes a folder; and closing it would break the machine."""
+    shared = open_folder / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+
+    with pytest.raises(EngineError, match=r"work_dir: .* anybody may write into it"):
+        choose_work_root(shared, open_folder / "state", STRANGERS)
+
+    assert shared.stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of somebody else's")
+def test_a_work_dir_of_somebody_else_is_refused(open_folder: Path) -> None:
+    """Its owner could put links into it."""
+    foreign = open_folder / "foreign"
+    foreign.mkdir(mode=0o755)
+    os.chown(foreign, 12_345, 12_345)
+
+    with pytest.raises(EngineError, match=r"work_dir: .* belongs to others"):
+        choose_work_root(foreign, open_folder / "state", STRANGERS)
+
+
+async def test_folders_nested_however_deep_are_deleted(tmp_path: Path) -> None:
+    """A job can make a nest deeper than Python's recursion, than a path is long, and than files may be open."""
+    folders, work = tmp_path / "leases", tmp_path / "work"
+    settled(folders, work, "lease-1.1", age_hours=200)
+    handle = os.open(work / "lease-1.1", os.O_DIRECTORY)
+    for _ in range(3000):
+        os.mkdir("nest", dir_fd=handle)
+        inner = os.open("nest", os.O_DIRECTORY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(handle)
+
+    await Retention(hours=100).prune(folders, work)
+
+    assert [*folders.iterdir(), *work.iterdir()] == []

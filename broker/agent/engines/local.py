@@ -20,7 +20,7 @@ from broker.agent.engines.accounts import AccountRefused, Accounts, choose_accou
 from broker.agent.engines.cards import EmulatedCards, OwnProcesses
 from broker.agent.engines.keeper import LeaseKeeper
 from broker.agent.engines.lease_folder import LeaseFolder, ending
-from broker.agent.engines.places import Retention, choose_work_root
+from broker.agent.engines.places import Retention, choose_work_root, own_folder
 from broker.agent.engines.processes import boot_id, raise_open_files
 from broker.agent.engines.protocol import Capability, EngineError, LogPiece, UnknownLog
 from broker.agent.engines.spec import empty_spec, folder_name, lease_spec
@@ -102,9 +102,8 @@ class LocalEngine:
         except AccountRefused as error:
             raise EngineError(str(error)) from error
         self._open_files = min(raise_open_files(), _OPEN_FILES_MAX)  # we hold a handle for each lease
-        self._folders.mkdir(parents=True, exist_ok=True)
         for folder in (self._state, self._folders):
-            folder.chmod(0o711)  # a job may pass through to its own folder, and list nothing
+            own_folder(folder, "state_dir")  # a job may pass through to its own folder, and list nothing
         self._take_lock()
         self._work_root = choose_work_root(self._settings.work_dir, self._state, self._accounts)
         self._cards.create()

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-import shutil
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,8 +44,14 @@ class Retention:
         oldest = time.time() - self.hours * 3600
         for index, (settled_at, path) in enumerate(settled):
             if index < too_many or settled_at < oldest:
-                shutil.rmtree(work_root / path.name, ignore_errors=True)
-                shutil.rmtree(path, ignore_errors=True)
+                _delete(work_root / path.name)
+                if not (work_root / path.name).exists():  # what could not be deleted is tried again the next time
+                    _delete(path)
+
+
+def _delete(folder: Path) -> None:
+    """Delete what a job has left. By `rm`: jobs nest folders so deep that Python's own way ends in a RecursionError."""
+    subprocess.run(["rm", "-rf", "--one-file-system", "--", folder], stderr=subprocess.DEVNULL, check=False)
 
 
 def _mark_time(path: Path) -> float:
@@ -56,25 +62,39 @@ def choose_work_root(wanted: Path | None, state_dir: Path, accounts: Accounts) -
     """Return the folder for working directories, made if need be. Raise EngineError when jobs cannot reach it."""
     account = accounts.of_lease(1)
     if wanted is not None:
-        root = _make(wanted)
+        root = own_folder(wanted, "work_dir")
         if not _can_reach(root, account):
             raise EngineError(
                 f"work_dir: {account.name} cannot enter {root}, a folder above is closed: open it, or name another"
             )
         return root
-    root = _make(state_dir / "work")
+    root = own_folder(state_dir / "work", "state_dir")
     if _can_reach(root, account):
         return root
-    _make(_SHARED_WORK)
-    return _make(_SHARED_WORK / hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:12])
+    own_folder(_SHARED_WORK, "work_dir")
+    name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:12]
+    return own_folder(_SHARED_WORK / name, "work_dir")
 
 
-def _make(path: Path) -> Path:
+def own_folder(path: Path, setting: str) -> Path:
+    """Return the folder, made if need be, into which only we write and through which anybody may pass.
+
+    Args:
+        path: the folder.
+        setting: its name in the configuration, for the error.
+    Raises: EngineError: it cannot be made, or somebody else can put links in the place of what we make in it.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o002:
+            raise EngineError(
+                f"{setting}: {path} belongs to others or anybody may write into it: name a folder of the agent's own, "
+                "or a new one inside it"
+            )
         path.chmod(0o711)
     except OSError as error:
-        raise EngineError(f"work_dir: {path} cannot be made: {error.strerror}") from error
+        raise EngineError(f"{setting}: {path} cannot be made: {error.strerror}") from error
     return path.resolve()
 
 

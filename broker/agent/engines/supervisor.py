@@ -165,9 +165,13 @@ class Supervisor:
         os.makedirs(above, exist_ok=True)
         os.chmod(above, 0o711)  # noqa: S103 - a task passes through to its own folder, and lists nothing
         folder = os.path.join(above, f"task-{index}")
-        for path in (folder, os.path.join(folder, "tmp")):
+        inner = os.path.join(folder, "tmp")
+        for path in (folder, inner):
             os.mkdir(path, 0o700)
-            if self._spec["user"] is not None:
+        if self._spec["user"] is not None:
+            # From within outwards: in a folder that is theirs already, another job of the same user could put a link
+            # in the place of `tmp`, and we would give them what it leads to.
+            for path in (inner, folder):
                 os.chown(path, self._spec["user"], self._spec["group"])
         return folder
 
