@@ -71,7 +71,7 @@ class JobSpec:
     cards_per_task: int
     walltime_seconds: int
     builds: tuple[Build, ...]
-    ceiling_micro_yuan_per_pflops_hour: int  # never 0 here: the city's standard ceiling is filled in
+    ceiling_micro_yuan_per_pflops_hour: int  # 0 as submitted: the city's standard ceiling; in a stored `Job` never 0
     job_set: str = ""
     cpu_milli_per_task: int = 0
     memory_mib_per_task: int = 0

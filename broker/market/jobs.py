@@ -18,7 +18,7 @@ from broker.store import jobs, submissions
 from broker.store.catalogue_view import City
 from broker.store.database import Database
 from broker.store.jobs import CancelledSet
-from broker.store.submissions import Submitted
+from broker.store.submissions import Draft, Submitted
 
 PARCEL_JOBS_MAX: Final = 500
 """Jobs that are checked in one go, and stored while others get their turn."""
@@ -107,18 +107,31 @@ class Jobs:
     async def _submit_parcel(
         self, caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]], now: datetime
     ) -> list[Receipt | BrokerError]:
-        objections = [await self._objection(caller, spec) for _, spec in items]
+        objections = [await self._objection(caller, spec, now) for _, spec in items]
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
-        drafts = [submissions.draft(key, spec) for key, spec in accepted]
+        refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
+        known = iter(await self._known(city, _drafts(city, refused)) if refused else [])
+        drafts = _drafts(city, accepted)
         stored = iter(await self._intake.put(city, drafts, now) if drafts else [])
-        return [
-            objection if objection is not None else _receipt(key, next(stored))
-            for (key, _), objection in zip(items, objections, strict=True)
-        ]
+        outcomes: list[Receipt | BrokerError] = []
+        for (key, _), objection in zip(items, objections, strict=True):
+            outcome = next(stored) if objection is None else next(known) or objection
+            outcomes.append(_receipt(key, outcome))
+        return outcomes
 
-    async def _objection(self, caller: Caller, spec: JobSpec) -> BrokerError | None:
+    async def _known(self, city: City, drafts: Sequence[Draft]) -> list[Submitted | None]:
+        """Return what was stored under the keys of drafts that would be refused today.
+
+        A repeated submission is answered as the first one was: time may have passed it, or the catalogue changed.
+        """
+        async with self._database.city(city.city) as tx:
+            return await submissions.find_known(tx, city.city, drafts)
+
+    async def _objection(self, caller: Caller, spec: JobSpec, now: datetime) -> BrokerError | None:
         if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
             return _emergency_refused(caller)
+        if spec.start_by is not None and spec.start_by <= now:
+            return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
         objection = (await self._catalogues.current()).objection(spec)
         if objection is None:
             return None
@@ -207,6 +220,11 @@ class Jobs:
             found = await jobs.update_priority(tx, job, priority, now)
         self._wake()
         return found
+
+
+def _drafts(city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:
+    standard = city.ceiling_micro_yuan_per_pflops_hour
+    return [submissions.draft(key, spec, standard_ceiling=standard) for key, spec in items]
 
 
 def _receipt(request_key: str, outcome: Outcome) -> Receipt | BrokerError:

@@ -87,14 +87,14 @@ def city_or_empty(text: str) -> str:
     return text
 
 
-def submission(request: spb.SubmitJobRequest, *, standard_ceiling: int, now: datetime) -> Submission:
+def submission(request: spb.SubmitJobRequest, *, now: datetime) -> Submission:
     """Return what is submitted. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
     checks.printable_ascii("request_key", request.request_key, REQUEST_KEY_CHARACTERS_MAX)
     if not request.HasField("spec"):
         checks.wrong("spec", "is missing: say what to run")
         checks.done()
-    spec = read_spec(checks, request.spec, standard_ceiling=standard_ceiling, now=now)
+    spec = read_spec(checks, request.spec, now=now)
     checks.done()
     return Submission(request.request_key, spec)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from broker.job import Build, IfLost, JobSpec, PriorityClass, WorkloadClass
-from broker.rpc.convert_checks import Checks, shown, utf8_bytes
+from broker.rpc.convert_checks import EPOCH, Checks, shown, utf8_bytes
 from broker.rpc.convert_enums import IF_LOST, PRIORITY, WORKLOAD
 from broker.wire.v1 import job_pb2 as pb
 
@@ -39,22 +39,22 @@ VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 AGENTS_OWN: Final = re.compile(r"XISUAN_.*|.*VISIBLE_DEVICES|GPU_DEVICE_ORDINAL", re.DOTALL)
 
 
-def job_spec(wire: pb.JobSpec, *, standard_ceiling: int, now: datetime) -> JobSpec:
+def job_spec(wire: pb.JobSpec, *, now: datetime) -> JobSpec:
     """Return what the city asks for. Raise InvalidRequest that names every wrong field; see `read_spec`."""
     checks = Checks()
-    spec = read_spec(checks, wire, standard_ceiling=standard_ceiling, now=now)
+    spec = read_spec(checks, wire, now=now)
     checks.done()
     return spec
 
 
-def read_spec(checks: Checks, wire: pb.JobSpec, *, standard_ceiling: int, now: datetime) -> JobSpec:
+def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
     """Return what the city asks for, complete, and valid if `checks` found nothing wrong.
 
     Args:
         checks: takes every wrong field, with paths such as "spec.builds[0].command".
         wire: the message, however hostile.
-        standard_ceiling: the city's, in micro-yuan per FP16 PFLOPS-hour; taken when the message names none.
-        now: aware UTC; `start_by` must lie after it.
+        now: aware UTC; `start_by` must not lie more than 366 days after it. That it has not passed is judged where
+            repeated submissions are known: those are answered, whatever the time.
     """
     hubs = checks.count("spec.allowed_hubs", wire.allowed_hubs, 0, HUBS_MAX)
     builds = checks.count("spec.builds", wire.builds, 1, BUILDS_MAX)
@@ -80,8 +80,7 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, standard_ceiling: int, now: d
             wire.ceiling_micro_yuan_per_pflops_hour,
             0,
             CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX,
-        )
-        or standard_ceiling,
+        ),
         start_by=_start_by(checks, wire, now),
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
@@ -94,7 +93,7 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, standard_ceiling: int, now: d
 def _start_by(checks: Checks, wire: pb.JobSpec, now: datetime) -> datetime | None:
     if not wire.HasField("start_by"):
         return None
-    return checks.moment("spec.start_by", wire.start_by, after=now, until=now + START_BY_AHEAD_MAX)
+    return checks.moment("spec.start_by", wire.start_by, after=EPOCH, until=now + START_BY_AHEAD_MAX)
 
 
 def _build(checks: Checks, path: str, wire: pb.Build) -> Build:

@@ -62,7 +62,7 @@ class JobService(JobServiceServicer):
         """Store one job."""
         caller, now = caller_of(context), self._clock.now()
         city = await self._jobs.city_to_change(caller, convert.city_or_empty(request.city))
-        submission = convert.submission(request, standard_ceiling=city.ceiling_micro_yuan_per_pflops_hour, now=now)
+        submission = convert.submission(request, now=now)
         receipt = await self._jobs.submit(caller, city.city, submission.request_key, submission.spec, now)
         return _accepted(receipt)
 
@@ -165,7 +165,7 @@ class JobService(JobServiceServicer):
                 outcomes[i] = city
                 continue
             try:
-                submission = convert.submission(item, standard_ceiling=city.ceiling_micro_yuan_per_pflops_hour, now=now)
+                submission = convert.submission(item, now=now)
             except InvalidRequest as error:
                 outcomes[i] = error
             else:

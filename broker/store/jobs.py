@@ -19,7 +19,7 @@ CANCELLED_WAITING: Final = Ending(EndReason.CANCELLED, detail="cancelled before 
 EXPIRED_WAITING: Final = Ending(EndReason.EXPIRED, detail="still waiting at its start_by")
 
 SELECT_JOBS: Final[LiteralString] = """
-    SELECT job_id, city, spec, priority, state, attempt, waiting_reason, submitted_at, started_at,
+    SELECT job_id, city, spec, priority, ceiling_micro_yuan_per_pflops_hour AS ceiling, state, attempt, waiting_reason, submitted_at, started_at,
            cancel_requested_at, ended_at, end_reason, exit_code, signal, end_detail
       FROM jobs
 """
@@ -45,9 +45,7 @@ CANCEL: Final[LiteralString] = """
           FROM moved ORDER BY job_id
     )
 """
-CANCEL_ONE: Final[LiteralString] = (
-    "WITH target AS (SELECT $5::bigint AS job_id)," + CANCEL + "SELECT job_id FROM moved"
-)
+CANCEL_ONE: Final[LiteralString] = "WITH target AS (SELECT $5::bigint AS job_id)," + CANCEL + "SELECT job_id FROM moved"
 CANCELLABLE_OF_SET: Final[LiteralString] = """
       FROM jobs WHERE city = $5 AND job_set = $6 AND job_set <> ''
        AND (state = ANY($2) OR state = ANY($3) AND cancel_requested_at IS NULL)
@@ -220,8 +218,13 @@ def _job(row: Any, placement: Placement | None) -> Job:
     return Job(
         job=JobId(row["job_id"]),
         city=row["city"],
-        # The stored body stays as it was submitted, for idempotency; the class is the one thing that can change.
-        spec=replace(JobSpec.from_json(row["spec"]), priority=PriorityClass(row["priority"])),
+        # The stored body stays as it was submitted, for idempotency: the class can change, and a ceiling that was not
+        # named is the city's standard one of that day.
+        spec=replace(
+            JobSpec.from_json(row["spec"]),
+            priority=PriorityClass(row["priority"]),
+            ceiling_micro_yuan_per_pflops_hour=row["ceiling"],
+        ),
         state=state,
         attempt=row["attempt"],
         submitted_at=row["submitted_at"],

@@ -45,7 +45,7 @@ INSERT_JOBS: Final[LiteralString] = """
     SELECT job_id, request_key FROM added
 """
 OWNERS_OF_KEYS: Final[LiteralString] = """
-    SELECT j.request_key, j.job_id, j.body_sha256, CASE WHEN j.body_sha256 <> g.body_sha256 THEN j.spec END AS spec
+    SELECT j.request_key, g.body_sha256 AS given, j.job_id, j.body_sha256, CASE WHEN j.body_sha256 <> g.body_sha256 THEN j.spec END AS spec
       FROM unnest($2::text[], $3::bytea[]) AS g (request_key, body_sha256)
       JOIN jobs j ON j.city = $1 AND j.request_key = g.request_key
 """
@@ -70,6 +70,7 @@ class Draft:
     body_sha256: bytes
     requirement_text: str
     requirement_sha256: bytes
+    ceiling_micro_yuan_per_pflops_hour: int  # that counts: never 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +96,32 @@ class PendingCount:
     last_job: JobId
 
 
-def draft(request_key: str, spec: JobSpec) -> Draft:
-    """Return the submission with its hashes: the costly part, done before the transaction."""
+def draft(request_key: str, spec: JobSpec, *, standard_ceiling: int) -> Draft:
+    """Return the submission with its hashes: the costly part, done before the transaction.
+
+    `standard_ceiling` counts for a spec that names none, and is no part of its body: the same submission is recognised
+    when the city's standard has changed.
+    """
     body = spec.to_json()
     body_text, requirement_text = canonical_text(body), canonical_text(spec.requirement())
     return Draft(
-        request_key, spec, body, body_text, text_sha256(body_text), requirement_text, text_sha256(requirement_text)
+        request_key,
+        spec,
+        body,
+        body_text,
+        text_sha256(body_text),
+        requirement_text,
+        text_sha256(requirement_text),
+        spec.ceiling_micro_yuan_per_pflops_hour or standard_ceiling,
     )
 
 
-async def insert_many(tx: Connection, city: str, items: Sequence[tuple[str, JobSpec]], at: datetime) -> list[Submitted]:
+async def insert_many(
+    tx: Connection, city: str, items: Sequence[tuple[str, JobSpec]], at: datetime, *, standard_ceiling: int = 0
+) -> list[Submitted]:
     """Store jobs by request key and spec, and tell what became of each, in the order given; see `insert_drafts`."""
-    return await insert_drafts(tx, city, [draft(key, spec) for key, spec in items], at)
+    drafts = [draft(key, spec, standard_ceiling=standard_ceiling) for key, spec in items]
+    return await insert_drafts(tx, city, drafts, at)
 
 
 async def insert_drafts(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> list[Submitted]:
@@ -121,25 +136,34 @@ async def insert_drafts(tx: Connection, city: str, drafts: Sequence[Draft], at: 
     shapes = {d.requirement_sha256: d.requirement_text for d in firsts.values()}
     await tx.execute(INSERT_SHAPES, list(shapes.keys()), list(shapes.values()))
     added = await _insert_new(tx, city, list(firsts.values()), at)
-    taken = [d for key, d in firsts.items() if key not in added]
+    taken = [d for d in drafts if d.request_key not in added]
     owners = await _owners(tx, city, taken) if taken else {}
 
     results: list[Submitted] = []
     for d in drafts:
         first = firsts[d.request_key]
-        if d.request_key in added:
-            job = added[d.request_key]
-            same, other = d.body_sha256 == first.body_sha256, first.body
-            duplicate = d is not first
+        if d is first and d.request_key in added:
+            results.append(Submitted(added[d.request_key], duplicate=False))
+        elif d.request_key in added:
+            results.append(_repeated(d, added[d.request_key], first.body_sha256, first.body))
         else:
-            job, owner_sha256, owner_body = owners[d.request_key]
-            same, other = d.body_sha256 == owner_sha256, owner_body or first.body
-            duplicate = True
-        if same:
-            results.append(Submitted(job, duplicate))
-        else:
-            results.append(Submitted(job, duplicate=False, conflict=tuple(differences(d.body, other))))
+            results.append(_repeated(d, *owners[d.request_key, d.body_sha256]))
     return results
+
+
+async def find_known(tx: Connection, city: str, drafts: Sequence[Draft]) -> list[Submitted | None]:
+    """Tell of each draft which job its request key stands for already, None where it is new. Nothing is stored."""
+    owners = await _owners(tx, city, drafts)
+    return [
+        _repeated(d, *owners[d.request_key, d.body_sha256]) if (d.request_key, d.body_sha256) in owners else None
+        for d in drafts
+    ]
+
+
+def _repeated(given: Draft, job: JobId, body_sha256: bytes, body: Mapping[str, Any] | None) -> Submitted:
+    if given.body_sha256 == body_sha256:
+        return Submitted(job, duplicate=True)
+    return Submitted(job, duplicate=False, conflict=tuple(differences(given.body, body or {})))
 
 
 async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> dict[str, JobId]:
@@ -154,7 +178,7 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [d.requirement_sha256 for d in drafts],
         [s.job_set for s in specs],
         [s.priority for s in specs],
-        [s.ceiling_micro_yuan_per_pflops_hour for s in specs],
+        [d.ceiling_micro_yuan_per_pflops_hour for d in drafts],
         [s.walltime_seconds for s in specs],
         [s.start_by for s in specs],
         [s.if_lost for s in specs],
@@ -165,10 +189,10 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
 
 async def _owners(
     tx: Connection, city: str, taken: Sequence[Draft]
-) -> dict[str, tuple[JobId, bytes, Mapping[str, Any] | None]]:
-    """Return job, hash and (where it differs) body of the jobs that use these keys."""
+) -> dict[tuple[str, bytes], tuple[JobId, bytes, Mapping[str, Any] | None]]:
+    """Return job, hash and (where it differs) body of the jobs that use these keys, by key and hash of the draft."""
     rows = await tx.fetch(OWNERS_OF_KEYS, city, [d.request_key for d in taken], [d.body_sha256 for d in taken])
-    return {r["request_key"]: (JobId(r["job_id"]), r["body_sha256"], r["spec"]) for r in rows}
+    return {(r["request_key"], r["given"]): (JobId(r["job_id"]), r["body_sha256"], r["spec"]) for r in rows}
 
 
 async def lock_submissions(tx: Connection, city: str) -> None:

@@ -275,6 +275,6 @@ def test_the_limits_are_those_of_the_broker() -> None:
     )
     request = pb.SubmitJobRequest(request_key="k" * 128, spec=largest.to_wire())
 
-    stored = convert.submission(request, standard_ceiling=1, now=datetime(2026, 1, 1, tzinfo=UTC)).spec
+    stored = convert.submission(request, now=datetime(2026, 1, 1, tzinfo=UTC)).spec
 
     assert (stored.tasks, stored.cards_per_task, len(stored.builds)) == (10_000, 64, 16)

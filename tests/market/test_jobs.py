@@ -99,6 +99,46 @@ async def test_a_key_used_for_another_body_is_refused_with_the_fields(desk: Desk
     assert refused.value.metadata["job"] == job_text(job)
 
 
+async def test_a_repeat_is_known_after_the_standard_ceiling_of_the_city_has_changed(desk: Desk) -> None:
+    """The ceiling that counts stays the one of the day on which the job was submitted."""
+    [job] = await desk.submit("k", ceiling_micro_yuan_per_pflops_hour=0)
+    async with desk.database.hub() as tx:
+        await tx.execute("UPDATE cities SET ceiling_micro_yuan_per_pflops_hour = 1 WHERE city = 'ganzhou'")
+
+    again = await desk.another().submit(GANZHOU, "", "k", a_spec(ceiling_micro_yuan_per_pflops_hour=0), T0)
+
+    assert again == Receipt(job, duplicate=True)
+    assert (await desk.jobs.get(GANZHOU, job)).spec.ceiling_micro_yuan_per_pflops_hour == 20_000_000
+
+
+async def test_a_repeat_is_known_after_its_start_by_has_passed(desk: Desk) -> None:
+    """Whoever got no answer asks again, however late; what is new or differs is refused as ever."""
+    due = {"start_by": T0 + timedelta(seconds=60)}
+    later = T0 + timedelta(seconds=60)
+    [job] = await desk.submit("k", **due)
+
+    known, new, other = await desk.jobs.submit_many(
+        GANZHOU, "", [("k", a_spec(**due)), ("new", a_spec(**due)), ("k", a_spec(tasks=2, **due))], later
+    )
+
+    assert known == Receipt(job, duplicate=True)
+    assert isinstance(new, InvalidRequest)
+    assert [p.field for p in new.fields] == ["spec.start_by"]
+    assert isinstance(other, IdempotencyConflict)
+    assert [p.field for p in other.fields] == ["spec.tasks"]
+
+
+async def test_a_repeat_is_known_after_the_pools_that_could_hold_it_are_gone(desk: Desk) -> None:
+    [job] = await desk.submit("k", tasks=32)
+    async with desk.database.hub() as tx:
+        await tx.execute("UPDATE nodes SET cards = 1")
+    later = desk.another()
+
+    assert await later.submit(GANZHOU, "", "k", a_spec(tasks=32), T0) == Receipt(job, duplicate=True)
+    with pytest.raises(NoPoolCanHold):
+        await later.submit(GANZHOU, "", "new", a_spec(tasks=32), T0)
+
+
 async def test_every_item_of_a_batch_has_its_own_answer_in_order(desk: Desk) -> None:
     await desk.submit("used")
     items = [

@@ -7,7 +7,6 @@ from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-CEILING = 5_000_000
 
 
 def build(**changes: Any) -> pb.Build:

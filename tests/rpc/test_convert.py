@@ -14,7 +14,7 @@ from broker.rpc.convert_checks import Checks
 from broker.rpc.convert_enums import EnumMap
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
-from tests.rpc.requests import CEILING, NOW
+from tests.rpc.requests import NOW
 from tests.rpc.wire_strategies import messages
 
 MAPS = {name: found for name, found in vars(convert_enums).items() if isinstance(found, EnumMap)}
@@ -69,7 +69,7 @@ def test_no_request_brings_anything_but_an_invalid_request(
 ) -> None:
     """Whatever is in it."""
     for read in (
-        lambda: submission(submit, standard_ceiling=CEILING, now=NOW),
+        lambda: submission(submit, now=NOW),
         lambda: job_filter(listed),
         lambda: new_priority(update),
         lambda: log_selection(logs),

@@ -15,12 +15,12 @@ from broker.rpc import convert_spec
 from broker.rpc.convert import job_spec, spec_to_wire
 from broker.rpc.convert_checks import PROBLEMS_MAX
 from broker.wire.v1 import job_pb2 as pb
-from tests.rpc.requests import CEILING, NOW, build, spec
+from tests.rpc.requests import NOW, build, spec
 from tests.rpc.wire_strategies import messages
 
 
 def read(wire: pb.JobSpec, now: datetime = NOW) -> JobSpec:
-    return job_spec(wire, standard_ceiling=CEILING, now=now)
+    return job_spec(wire, now=now)
 
 
 def judged(wire: pb.JobSpec) -> JobSpec | InvalidRequest:
@@ -69,8 +69,6 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("spec.round_trip_micros_max", {"round_trip_micros_max": 10_000_001}, "10000000"),
     ("spec.ceiling_micro_yuan_per_pflops_hour", {"ceiling_micro_yuan_per_pflops_hour": -1}, "is -1"),
     ("spec.ceiling_micro_yuan_per_pflops_hour", {"ceiling_micro_yuan_per_pflops_hour": 10**12 + 1}, "is 10000"),
-    ("spec.start_by", {"start_by": at(-1)}, "must lie after"),
-    ("spec.start_by", {"start_by": at(0)}, "must lie after"),
     ("spec.start_by", {"start_by": at(366 * 86_400 + 1)}, "not after"),
     ("spec.start_by", {"start_by": Timestamp(seconds=2**62)}, "not after"),
     ("spec.start_by", {"start_by": Timestamp(seconds=-(2**62))}, "must lie after"),
@@ -141,7 +139,7 @@ def test_defaults_are_filled_in() -> None:
         IfLost.HOLD,
     )
     assert found.attempts_max == 1
-    assert found.ceiling_micro_yuan_per_pflops_hour == CEILING
+    assert found.ceiling_micro_yuan_per_pflops_hour == 0  # the city's, which may be another one tomorrow
     assert found.builds[0].speed_ppm == 1_000_000
     assert found.start_by is None
     said = spec(
@@ -149,7 +147,6 @@ def test_defaults_are_filled_in() -> None:
         workload_class="WORKLOAD_CLASS_OTHER",
         if_lost="IF_LOST_HOLD",
         attempts_max=1,
-        ceiling_micro_yuan_per_pflops_hour=CEILING,
         builds=[build(speed_ppm=1_000_000)],
     )
     assert read(said) == found
@@ -270,12 +267,12 @@ def test_a_build_that_passes_is_fit_for_a_process(wire: pb.Build) -> None:
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31 - 1))
 def test_start_by_lies_within_its_window_or_is_refused(seconds: int, nanos: int) -> None:
-    """Whatever a timestamp says, also times that a datetime cannot hold."""
+    """Whatever a timestamp says, also times that a datetime cannot hold. One that has passed is a question of later."""
     found = judged(spec(start_by=Timestamp(seconds=seconds, nanos=nanos)))
 
     if isinstance(found, InvalidRequest):
         assert [p.field for p in found.fields] == ["spec.start_by"]
         return
     assert found.start_by is not None
-    assert NOW < found.start_by <= NOW + timedelta(days=366)
+    assert datetime(1970, 1, 1, tzinfo=UTC) < found.start_by <= NOW + timedelta(days=366)
     assert found.start_by.tzinfo is UTC
