@@ -210,12 +210,10 @@ def show_job(found: "Job") -> None:
         ("why", str(found.end) if found.end else found.waiting_reason),
         ("asks for", f"{spec.tasks} x {spec.cards_per_task} cards, at most {duration(spec.walltime_seconds)}"),
         ("builds", ", ".join(build.stack + "".join(f" {m}" for m in build.models) for build in spec.builds)),
-        ("command", " ".join(spec.builds[found.placement.build if found.placement else 0].command)),
+        ("command", _command(found)),
         ("attempt", str(found.attempt or "")),
         ("where", _where(found)),
-        ("cards", "; ".join(f"{n}: {','.join(map(str, c))}" for n, c in found.placement.cards.items()))
-        if found.placement
-        else ("cards", ""),
+        ("cards", _cards(found)),
         ("submitted", clock_time(found.submitted_at)),
         ("started", clock_time(found.started_at)),
         ("ended", clock_time(found.ended_at)),
@@ -238,6 +236,17 @@ def _row(one: "Job") -> tuple[object, ...]:
         _ran(one),
         str(one.end) if one.end and one.state != "succeeded" else one.waiting_reason,
     )
+
+
+def _command(one: "Job") -> str:
+    """Return the command of the chosen build, of the first one while none is chosen."""
+    chosen = one.placement.build if one.placement else 0
+    return " ".join(word for build in one.wire.spec.builds[chosen : chosen + 1] for word in build.command)
+
+
+def _cards(one: "Job") -> str:
+    held = one.placement.cards if one.placement else {}
+    return "; ".join(f"{node}: {','.join(map(str, cards))}" for node, cards in held.items())
 
 
 def _where(one: "Job") -> str:

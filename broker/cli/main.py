@@ -1,5 +1,6 @@
 """The command `xisuan`: the options before the command, and the commands by group."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -60,6 +61,7 @@ app.add_typer(world.app)
 
 def main() -> None:
     """Run the command line; the entry point of the distribution."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else a broker's restart writes into the reader's table
     app()
 
 

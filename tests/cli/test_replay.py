@@ -1,0 +1,50 @@
+"""`xisuan rounds replay`: the same plan bit for bit, or it says so."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from broker.cli.rounds import replayed
+from broker.client import RoundRecord
+from scheduler.plan import Plan
+from scheduler.planner import plan
+from scheduler.policy import Policy
+from tests.scheduler.planning_worlds import random_world
+
+
+@pytest.fixture(scope="module")
+def record() -> RoundRecord:
+    """A round as the broker stores it: stopped in the middle of its effort."""
+    snapshot, policy = random_world(7, jobs=60, pools=3, nodes_per_pool=4), Policy(effort=6)
+    left = iter([False, False])
+    made = plan(snapshot, policy, lambda: next(left, True))
+    assert made.effort_spent == 2
+    return RoundRecord(snapshot.to_bytes(), made.to_bytes(), policy.to_json())
+
+
+def test_a_round_replays_bit_for_bit(record: RoundRecord) -> None:
+    result = replayed(record)
+
+    assert result["same"]
+    assert result["violations"] == []
+    assert result["objective_micro_yuan_per_hour"] == result["stored_objective_micro_yuan_per_hour"]
+
+
+def test_another_plan_is_told(record: RoundRecord) -> None:
+    stored = Plan.from_bytes(record.plan)
+    changed = replace(stored, bound_micro_yuan_per_hour=stored.bound + 1)
+
+    result = replayed(replace(record, plan=changed.to_bytes()))
+
+    assert not result["same"]
+
+
+@pytest.mark.parametrize("part", ["snapshot", "plan", "policy_json"])
+def test_a_record_that_cannot_be_read_is_told(record: RoundRecord, part: str) -> None:
+    broken = json.dumps({"seed": -1}) if part == "policy_json" else b"PK\x05\x06"
+
+    result = replayed(replace(record, **{part: broken}))
+
+    assert not result["same"]
+    assert "the record cannot be read" in result["violations"][0]
