@@ -2,7 +2,9 @@
 
 Rules
     (1) A lease is started once: not when the engine has a trace of it, and not when its job was seen at this epoch
-        or a later one (then the order is a late copy of an old one).
+        or a later one. Then the order is a late copy of an old one, or the trace is gone (as after a power failure):
+        it is answered that the lease has vanished, or it would be ordered for ever. A broker that knows better
+        fences that answer by the epoch.
     (2) No job runs twice: while an older lease of the job lives here, it is ended first, and the order waits. Orders
         are repeated as long as the lease is not reported, so waiting costs nothing.
     (3) A lease to be ended is told so once. One without a trace is told too: the engine then records that it never
@@ -34,6 +36,14 @@ class RefuseLease:
 
 
 @dataclass(frozen=True, slots=True)
+class LoseLease:
+    """Record that nothing is left of this lease, which was taken once."""
+
+    key: LeaseKey
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class StopLease:
     """End this lease."""
 
@@ -49,7 +59,7 @@ class SettleLease:
     key: LeaseKey
 
 
-Action = StartLease | RefuseLease | StopLease | SettleLease
+Action = StartLease | RefuseLease | LoseLease | StopLease | SettleLease
 
 STALE_EPOCH = "STALE_EPOCH"
 """Reason of a stop that the agent gives by itself: a later attempt of the job is due here."""
@@ -66,13 +76,17 @@ def reconcile(seen: Iterable[LeaseSeen], desired: Desired, latest_epoch: Callabl
     leases = {lease.key: lease for lease in seen}
     stops = _stops(leases, desired)
     starts: list[Action] = []
-    for order in _new_orders(desired, leases.keys() | stops.keys() | desired.settled, latest_epoch):
-        older = [lease for lease in leases.values() if lease.job == order.job and lease.phase is not Phase.ENDED]
+    new, passed = _sorted_orders(desired, leases.keys() | stops.keys() | desired.settled, latest_epoch)
+    living = [lease for lease in leases.values() if lease.phase is not Phase.ENDED]
+    for order in new:
+        older = [lease for lease in living if lease.job == order.job]
         for lease in older:
             if not lease.stopping:
                 stops.setdefault(lease.key, StopLease(lease.key, 0, STALE_EPOCH))
         if not older:
             starts.append(StartLease(order) if isinstance(order, Order) else RefuseLease(order))
+    busy = {lease.job for lease in living}
+    starts += [LoseLease(order.key, order.job) for order in passed if order.job not in busy]
     settles = [
         SettleLease(key) for key, lease in leases.items() if key in desired.settled and lease.phase is Phase.ENDED
     ]
@@ -90,17 +104,21 @@ def _stops(leases: dict[LeaseKey, LeaseSeen], desired: Desired) -> dict[LeaseKey
     return stops
 
 
-def _new_orders(
+def _sorted_orders(
     desired: Desired, known: Set[LeaseKey], latest_epoch: Callable[[JobId], int]
-) -> list[Order | Refusal]:  # (1)
-    """Return the orders that were never taken: of each job the latest only, and no lease for two jobs."""
-    every: list[Order | Refusal] = [*desired.start, *desired.refused]
-    orders: dict[JobId, Order | Refusal] = {}
-    owners: dict[LeaseKey, JobId] = {}
-    for order in every:
-        rival = orders.get(order.job)
-        if order.key in known or owners.setdefault(order.key, order.job) != order.job:
-            continue
+) -> tuple[list[Order | Refusal], list[Order | Refusal]]:  # (1)
+    """Return the orders that were never taken, of each job the latest only, and those whose time has passed.
+
+    An order of which there is a trace is in neither, and no lease is for two jobs.
+    """
+    unknown: dict[LeaseKey, Order | Refusal] = {}
+    for order in (*desired.start, *desired.refused):
+        if order.key not in known:
+            unknown.setdefault(order.key, order)
+    latest: dict[JobId, Order | Refusal] = {}
+    for order in unknown.values():
+        rival = latest.get(order.job)
         if order.key.epoch > (latest_epoch(order.job) if rival is None else rival.key.epoch):
-            orders[order.job] = order
-    return list(orders.values())
+            latest[order.job] = order
+    new = {order.key for order in latest.values()}
+    return list(latest.values()), [order for order in unknown.values() if order.key not in new]

@@ -18,7 +18,7 @@ from broker.agent import convert
 from broker.agent.engines.processes import boottime_ns
 from broker.agent.engines.protocol import Engine, UnknownLog
 from broker.agent.orders import Desired, LogWish, PoolStock, Terms
-from broker.agent.reconcile import Action, RefuseLease, SettleLease, StartLease, StopLease, reconcile
+from broker.agent.reconcile import Action, LoseLease, RefuseLease, SettleLease, StartLease, StopLease, reconcile
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2 as wire
 
@@ -129,6 +129,9 @@ class Session:
             case RefuseLease(refusal):
                 self._log.warning("refuse", lease=str(refusal.key), job=refusal.job, why=refusal.why)
                 await self._engine.refuse(refusal)
+            case LoseLease(key, job):
+                self._log.warning("an order comes again whose lease has left no trace", lease=str(key), job=job)
+                await self._engine.lose(key, job)
             case StopLease(key, grace_seconds, reason):
                 self._log.info("stop", lease=str(key), grace_seconds=grace_seconds, reason=reason)
                 await self._engine.stop(key, grace_seconds=grace_seconds, reason=reason)

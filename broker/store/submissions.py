@@ -45,7 +45,8 @@ INSERT_JOBS: Final[LiteralString] = """
     SELECT job_id, request_key FROM added
 """
 OWNERS_OF_KEYS: Final[LiteralString] = """
-    SELECT j.request_key, g.body_sha256 AS given, j.job_id, j.body_sha256, CASE WHEN j.body_sha256 <> g.body_sha256 THEN j.spec END AS spec
+    SELECT j.request_key, g.body_sha256 AS given, j.job_id, j.body_sha256,
+           CASE WHEN j.body_sha256 <> g.body_sha256 THEN j.spec END AS spec
       FROM unnest($2::text[], $3::bytea[]) AS g (request_key, body_sha256)
       JOIN jobs j ON j.city = $1 AND j.request_key = g.request_key
 """

@@ -10,6 +10,7 @@ from broker.agent.orders import Desired, LeaseKey, LeaseSeen, Order, Phase, Refu
 from broker.agent.reconcile import (
     STALE_EPOCH,
     Action,
+    LoseLease,
     RefuseLease,
     SettleLease,
     StartLease,
@@ -54,17 +55,29 @@ def test_what_has_a_trace_is_not_started_again(phase: Phase) -> None:
 
 @pytest.mark.parametrize(("epoch", "starts"), [(2, False), (3, False), (4, True)])
 def test_only_a_later_attempt_than_ever_seen_starts(epoch: int, starts: bool) -> None:
-    """An equal epoch was started too: it has ended and was settled, and this is a late copy of its order."""
+    """An equal epoch was started too, and its trace is gone: silence would leave it ordered, its cards held, for ever."""
     wanted = order(epoch=epoch)
 
-    assert compare([], Desired(start=(wanted,)), {1: 3}) == ([StartLease(wanted)] if starts else [])
+    expected = StartLease(wanted) if starts else LoseLease(wanted.key, wanted.job)
+    assert compare([], Desired(start=(wanted,)), {1: 3}) == [expected]
+
+
+def test_an_order_whose_time_has_passed_waits_while_another_attempt_lives() -> None:
+    """Only when nothing of the job lives here is it safe to say that nothing of it does."""
+    passed, later = order(lease=1, epoch=1), lease(lease=2, epoch=2)
+
+    assert compare([later], Desired(start=(passed,)), {1: 2}) == []
+    assert compare([replace(later, phase=Phase.ENDED)], Desired(start=(passed,)), {1: 2}) == [
+        LoseLease(passed.key, passed.job)
+    ]
 
 
 def test_of_two_attempts_only_the_later_one_starts() -> None:
     first, second = order(lease=1, epoch=1), order(lease=2, epoch=2)
 
-    assert compare([], Desired(start=(second, first))) == [StartLease(second)]
-    assert compare([], Desired(start=(first, second))) == [StartLease(second)]
+    lost = LoseLease(first.key, first.job)
+    assert compare([], Desired(start=(second, first))) == [StartLease(second), lost]
+    assert compare([], Desired(start=(first, second))) == [StartLease(second), lost]
 
 
 def test_an_older_attempt_that_lives_is_ended_first() -> None:
@@ -142,6 +155,8 @@ class Model:
                 self._add(LeaseSeen(wanted.key, wanted.job, Phase.STARTING))
             case RefuseLease(refusal):
                 self._add(LeaseSeen(refusal.key, refusal.job, Phase.ENDED))
+            case LoseLease(key, job):
+                self._add(LeaseSeen(key, job, Phase.ENDED))
             case StopLease(key):
                 known = self.leases.get(key, LeaseSeen(key, None, Phase.ENDED))
                 self.leases[key] = replace(known, stopping=True)

@@ -341,6 +341,26 @@ class EngineConformance:
         assert await seen(bench, late.key) is None
         assert bench.engine.latest_epoch(JobId(9)) == 3
 
+    async def test_a_lease_that_was_taken_and_left_no_trace_is_recorded_as_vanished(self, bench: Bench) -> None:
+        """One that has a trace shows its own end again, although it was settled; one that lives is left alone."""
+        order, living = sh("exit 3", bench, lease=1, job=1), sh(FOREVER, bench, lease=2, job=2)
+        await run(bench, order)
+        await bench.engine.settle(order.key)
+        await bench.engine.start(living)
+
+        gone = LeaseKey(LeaseId(9), 1)
+        for key, job in ((order.key, order.job), (living.key, living.job), (gone, JobId(9))):
+            await bench.engine.lose(key, job)
+        await bench.restart()
+
+        reasons = {}
+        for key in (order.key, gone):
+            ended = await reach(bench, key, Phase.ENDED)
+            assert ended.end is not None
+            reasons[key] = ended.end.reason
+        assert reasons == {order.key: EndReason.EXIT_CODE, gone: EndReason.VANISHED}
+        await reach(bench, living.key, Phase.RUNNING)
+
     async def test_only_an_ended_lease_can_be_settled(self, bench: Bench) -> None:
         """A settled one is forgotten, but its output can still be read."""
         order = sh(UNTIL_TOLD, bench)

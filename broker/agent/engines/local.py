@@ -240,18 +240,28 @@ class LocalEngine:
             end = ending(EndReason.START_FAILED, refusal.why)
             self._take(LeaseFolder.create(self._folders, refusal.key, empty_spec(refusal.key, refusal.job), end))
 
+    async def lose(self, key: LeaseKey, job: JobId) -> None:
+        """Record that nothing is left of a lease that was taken once; see the protocol."""
+        if key not in self._leases:
+            end = ending(EndReason.VANISHED, "it was taken here once, and its files are gone")
+            self._show_again(key, empty_spec(key, job), end)
+
     async def stop(self, key: LeaseKey, *, grace_seconds: int, reason: str) -> None:
         """Tell the supervisor to end the lease; see the protocol for one without a trace."""
         lease = self._leases.get(key)
         if lease is None:
-            folder = LeaseFolder.load(self._folders / folder_name(key))
-            if folder is None:
-                end = ending(EndReason.CANCELLED, f"nothing of it ever ran here ({reason})")
-                folder = LeaseFolder.create(self._folders, key, empty_spec(key, None), end)
-            folder.settle(False)  # the broker asks again, so it has not recorded the end after all
-            self._take(folder)
+            end = ending(EndReason.CANCELLED, f"nothing of it ever ran here ({reason})")
+            self._show_again(key, empty_spec(key, None), end)
         elif not lease.ended:
             lease.stop(grace_seconds, reason)
+
+    def _show_again(self, key: LeaseKey, spec: dict[str, Any], end: dict[str, Any]) -> None:
+        """Report the end of a lease that is not reported: its own where its folder is there, else this one."""
+        folder = LeaseFolder.load(self._folders / folder_name(key))
+        if folder is None:
+            folder = LeaseFolder.create(self._folders, key, spec, end)
+        folder.settle(False)  # the broker asks again, so it has not recorded the end after all
+        self._take(folder)
 
     async def settle(self, key: LeaseKey) -> None:
         """Stop reporting the lease; its output stays for as long as the settings say."""

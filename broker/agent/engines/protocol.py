@@ -88,6 +88,10 @@ class Engine(Protocol):
         """Record an order that cannot be carried out as a start that failed."""
         ...
 
+    async def lose(self, key: LeaseKey, job: JobId) -> None:
+        """Record a lease that was taken once and has no trace any more as vanished; one with a trace is shown again."""
+        ...
+
     async def stop(self, key: LeaseKey, *, grace_seconds: int, reason: str) -> None:
         """End the lease: TERM, then KILL after the grace. One without a trace is recorded as cancelled."""
         ...
