@@ -112,7 +112,8 @@ def _sorted_orders(
     An order of which there is a trace is in neither, and no lease is for two jobs.
     """
     unknown: dict[LeaseKey, Order | Refusal] = {}
-    for order in (*desired.start, *desired.refused):
+    every: list[Order | Refusal] = [*desired.start, *desired.refused]
+    for order in every:
         if order.key not in known:
             unknown.setdefault(order.key, order)
     latest: dict[JobId, Order | Refusal] = {}

@@ -20,7 +20,8 @@ EXPIRED_WAITING: Final = Ending(EndReason.EXPIRED, detail="still waiting at its 
 
 SELECT_JOBS: Final[LiteralString] = """
     SELECT job_id, city, spec, priority, ceiling_micro_yuan_per_pflops_hour AS ceiling, state, attempt,
-           waiting_reason, submitted_at, started_at, cancel_requested_at, ended_at, end_reason, exit_code, signal, end_detail
+           waiting_reason, submitted_at, started_at, cancel_requested_at, ended_at, end_reason, exit_code, signal,
+           end_detail
       FROM jobs
 """
 GET: Final[LiteralString] = SELECT_JOBS + " WHERE job_id = $1"

@@ -55,7 +55,7 @@ def test_what_has_a_trace_is_not_started_again(phase: Phase) -> None:
 
 @pytest.mark.parametrize(("epoch", "starts"), [(2, False), (3, False), (4, True)])
 def test_only_a_later_attempt_than_ever_seen_starts(epoch: int, starts: bool) -> None:
-    """An equal epoch was started too, and its trace is gone: silence would leave it ordered, its cards held, for ever."""
+    """An equal epoch was started too, and its trace is gone: unanswered, it would be ordered for ever."""
     wanted = order(epoch=epoch)
 
     expected = StartLease(wanted) if starts else LoseLease(wanted.key, wanted.job)
