@@ -194,7 +194,12 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
         async with broker.running():
             endpoint = f"{ListenAddress.parse(settings.listen).host}:{broker.server.port}"
             _serve_metrics(settings)
-            write_profile(settings.home, endpoint=endpoint, tls_ca=settings.tls_cert)
+            write_profile(
+                settings.home,
+                endpoint=endpoint,
+                tls_ca=settings.tls_ca or settings.tls_cert,
+                city=first_start.home_city(settings.home),
+            )
             log.info("serving", endpoint=endpoint, database="given" if settings.dsn else "embedded")
             on_ready(endpoint)
             await stop.wait()

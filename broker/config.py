@@ -29,6 +29,12 @@ class Settings(BaseModel):
     )
     tls_cert: Annotated[Path | None, Field(description="Certificate chain (PEM); needed beyond loopback.")] = None
     tls_key: Annotated[Path | None, Field(description="Private key of the certificate (PEM).")] = None
+    tls_ca: Annotated[
+        Path | None,
+        Field(
+            description="Certificates (PEM) that clients on this machine trust; empty: tls_cert itself, as self-signed."
+        ),
+    ] = None
     dsn: Annotated[
         str,
         Field(

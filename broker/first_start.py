@@ -38,6 +38,12 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
             await _key(settings.home, identity, Role.AGENT, cluster, now)
 
 
+def home_city(home: Path) -> str:
+    """Return the city that clients on this machine are unless they say otherwise: the first one with a key here."""
+    cities = sorted(path.name.removeprefix("city-").removesuffix(".key") for path in (home / "keys").glob("city-*.key"))
+    return cities[0] if cities else ""
+
+
 async def _key(home: Path, identity: Identity, role: Role, subject: str, now: datetime) -> None:
     """Write a key file unless there is one that works."""
     name = f"{role}-{subject}" if subject else str(role)
