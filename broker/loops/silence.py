@@ -4,7 +4,7 @@ Guards in the statements make it safe to run in many brokers at once.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -16,6 +16,8 @@ from broker.store.database import Database
 BREAK_MIN: Final = timedelta(seconds=5)
 """A shorter time between two passes is no break, however short the terms are."""
 
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
 log = structlog.get_logger("silence")
 
 
@@ -23,7 +25,9 @@ class Silence:
     """Judges agents by when they were last heard.
 
     A broker that was not listening itself has no right to call anybody silent: when it has just started, or its last
-    pass was long ago (it hung, or the database was away), the time of silence begins anew.
+    pass was long ago (it hung, the database was away, the clock leapt), the time of silence begins anew. So it does
+    when the clock was set back; nobody can have been heard later than now then, or silence would go unseen until the
+    clock comes by again.
 
     Args:
         capacity_freed: called after a commit that lets jobs wait again.
@@ -40,7 +44,7 @@ class Silence:
 
     async def run_once(self, now: datetime) -> int:
         """Judge every agent once. Return how many clusters, leases and nodes changed."""
-        listening_since = self._listen(now)
+        listening_since = await self._listen(now)
         changed = 0
         if now - listening_since >= self._terms.suspect_after:
             async with self._database.hub() as tx:
@@ -49,23 +53,28 @@ class Silence:
                 log.warning("agent suspect", cluster=cluster)
             changed += len(suspects)
         if now - listening_since >= self._terms.lost_after:
-            changed += await self._lose(now)
+            changed += await self._lose(now, listening_since)
         async with self._database.hub() as tx:
             drained = await clusters.finish_drains(tx)
         self._last_pass = now
         return changed + len(drained)
 
-    def _listen(self, now: datetime) -> datetime:
+    async def _listen(self, now: datetime) -> datetime:
         """Return since when this broker has been listening without a break."""
         since, last = self._listening_since, self._last_pass
-        if since is None or last is None or now - last >= max(self._terms.suspect_after, BREAK_MIN):
+        longest = max(self._terms.suspect_after, BREAK_MIN)
+        if since is None or last is None or not timedelta(0) <= now - last < longest:
+            async with self._database.hub() as tx:
+                await clusters.heard_at_most(tx, now)
             since = self._listening_since = now
             self._last_pass = now
         return since
 
-    async def _lose(self, now: datetime) -> int:
+    async def _lose(self, now: datetime, listening_since: datetime) -> int:
         """Make what is silent for too long LOST, and end what its agent must have killed; cluster by cluster."""
         lost_before, killed_before = now - self._terms.lost_after, now - self._terms.restart_after
+        if listening_since > killed_before:
+            killed_before = NEVER  # an agent may have had a word from us until we began to listen
         async with self._database.hub() as tx:
             silent = await clusters.silent(tx, lost_before, killed_before)
         changed = 0

@@ -78,6 +78,11 @@ class Terms:
         return timedelta(seconds=min(self.heartbeat_seconds, self.suspect_after_seconds / 4))
 
     @property
+    def reread(self) -> timedelta:
+        """`reread_seconds` as a span."""
+        return timedelta(seconds=self.reread_seconds)
+
+    @property
     def restart_after(self) -> timedelta:
         """Silence after which `if_lost: restart` leases end without their agent's word."""
         return timedelta(seconds=self.lost_after_seconds + self.kill_margin_seconds)
@@ -212,7 +217,7 @@ class Clusters:
             if last is None or not report.says_the_same_as(last):
                 _check_conditions(session, report)
                 await self._exchange(session, report, now)
-            elif session.signal.is_set() or now - session._read_at >= timedelta(seconds=self._terms.reread_seconds):
+            elif session.signal.is_set() or not _lately(session._read_at, now, self._terms.reread):
                 await self._exchange(session, report, now)
             else:
                 await self._note(session, report, now)
@@ -242,7 +247,7 @@ class Clusters:
     async def _note(self, session: Session, report: Report, now: datetime) -> None:
         """Write no more than that the agent was heard, and not even that when it was noted a moment ago."""
         session._report = report
-        if now - session._noted_at < self._terms.heartbeat:
+        if _lately(session._noted_at, now, self._terms.heartbeat):
             return
         async with self._database.hub() as tx:
             was = await clusters.heard(tx, session.cluster, session.epoch, now)
@@ -285,6 +290,11 @@ def _check_may_speak(caller: Caller, cluster: str) -> None:
         raise RoleRefused(role=caller.role, needed="only a cluster's agent speaks for it")
     if caller.subject != cluster:
         raise ClusterMismatch(own=caller.subject, cluster=cluster)
+
+
+def _lately(then: datetime, now: datetime, span: timedelta) -> bool:
+    """Tell whether `then` was less than a span ago; a time to come is none, as the clock was set back since."""
+    return timedelta(0) <= now - then < span
 
 
 def _cards(pools: tuple[PoolInventory, ...]) -> dict[str, int]:

@@ -225,6 +225,14 @@ async def put_conditions(tx: Connection, cluster: str, conditions: Sequence[Node
     return _count(status) > 0
 
 
+HEARD_AT_MOST: Final[LiteralString] = "UPDATE clusters SET heard_at = $1 WHERE heard_at > $1"
+
+
+async def heard_at_most(tx: Connection, now: datetime) -> None:
+    """Note that no agent was heard later than now: the clock that said so was ahead, and has been set back."""
+    await tx.execute(HEARD_AT_MOST, now)
+
+
 FALL_SUSPECT: Final[LiteralString] = """
     UPDATE clusters SET agent_state = 'suspect' WHERE agent_state = 'live' AND heard_at <= $1 RETURNING cluster
 """

@@ -6,7 +6,7 @@ from broker.job import IfLost
 from broker.lifecycle import JobEvent, JobState, LeaseState
 from broker.loops.silence import Silence
 from broker.store.database import Database
-from tests.cluster_world import ClusterWorld, running
+from tests.cluster_world import ClusterWorld, inventory, running
 
 
 @pytest.fixture
@@ -138,6 +138,44 @@ async def test_a_broker_that_was_away_itself_calls_nobody_silent(world: ClusterW
     await watch(world, silence, 60)
 
     assert await agent_state(world) == "lost"
+
+
+async def test_a_clock_that_was_set_back_neither_hides_silence_nor_makes_it(world: ClusterWorld) -> None:
+    """Whoever reports is heard; whoever does not falls silent in the usual time, not hours later."""
+    session = await world.attach()
+    other = await world.attach("west", "two", inventory("w1"))
+    _, ref = await world.running(session, 1)
+    silence = silence_of(world)
+    await watch(world, silence, 5)
+    await world.report(other, 1)
+
+    world.advance(-3600)
+    sequence = 2
+    for _ in range(50):
+        await world.report(session, sequence, running(ref))
+        sequence += 1
+        world.advance(2)
+        await silence.run_once(world.now)
+
+    assert await agent_state(world) == "live"
+    assert await world.lease_state(ref) is LeaseState.ACTIVE
+    assert (await world.row("SELECT agent_state FROM clusters WHERE cluster = 'west'"))[0] == "lost"
+
+
+async def test_after_a_leap_of_the_clock_restarts_wait_for_their_whole_term(world: ClusterWorld) -> None:
+    """The agent may have had our last word the moment before, and kills by a clock that does not leap."""
+    session = await world.attach()
+    job, ref = await world.running(session, 1, if_lost=IfLost.RESTART)
+    silence = silence_of(world)
+    await watch(world, silence, 5)
+
+    world.advance(3600)
+    await watch(world, silence, 70)
+    before = await world.lease_state(ref)
+    await watch(world, silence, 10)
+
+    assert before is LeaseState.LOST
+    assert await world.state_of(job) is JobState.PENDING
 
 
 async def test_two_brokers_judge_as_one(world: ClusterWorld) -> None:
