@@ -102,7 +102,7 @@ class JobSpec(_Model):
     walltime_seconds: Annotated[int, _between(1, 31_536_000)]
     """Longest run time; the agent kills what runs longer."""
     builds: Annotated[list[Build], Field(min_length=1, max_length=16)]
-    """Builds in order of preference among equals; each stack at most once."""
+    """Builds in order of preference among equals; each stack at most once. All commands and environments: 256 KiB."""
     tasks: Annotated[int, _between(1, 10_000)] = 1
     """Tasks of the gang."""
     job_set: Annotated[str, StringConstraints(pattern=f"^({SLUG.pattern})?$")] = ""

@@ -25,6 +25,10 @@ PARCEL_JOBS_MAX: Final = 500
 
 PAGE_JOBS: Final = 100
 PAGE_JOBS_MAX: Final = 1000
+PAGE_SLICE_JOBS: Final = 100
+PAGE_CHARACTERS_MAX: Final = 4 * 1024 * 1024
+"""Commands and environments after which a page is full, however few jobs are on it."""
+
 CANCEL_JOBS_MAX: Final = 5000
 """Jobs that one transaction cancels: more would lock out rounds for too long."""
 
@@ -154,6 +158,7 @@ class Jobs:
     ) -> Page:
         """Return jobs, newest first; an empty filter lets everything pass, `page_size` 0 means 100.
 
+        Large jobs make a page shorter than asked for; the token tells whether it is the last one.
         Raise InvalidRequest for a wrong page, RoleRefused for a foreign city.
         """
         if not 0 <= page_size <= PAGE_JOBS_MAX:
@@ -162,9 +167,19 @@ class Jobs:
         before = _parse_token(page_token)
         seen = access.city_to_read(caller, city)
         async with access.transaction_of(self._database, caller) as tx:
-            found = await jobs.list_page(tx, limit=size + 1, city=seen, states=states, job_set=job_set, before=before)
-        page = tuple(found[:size])
-        return Page(page, token_after(page[-1]) if len(found) > size else "")
+            page: list[Job] = []
+            more, room = True, PAGE_CHARACTERS_MAX
+            while more and room > 0 and len(page) < size:
+                # A slice at a time: a city can make a thousand jobs that are large, and ask for all of them at once.
+                wanted = min(size - len(page), PAGE_SLICE_JOBS)
+                found = await jobs.list_page(
+                    tx, limit=wanted + 1, city=seen, states=states, job_set=job_set, before=before
+                )
+                more = len(found) > wanted
+                page += found[:wanted]
+                room -= sum(job.spec.characters for job in found[:wanted])
+                before = page[-1].job if page else None
+        return Page(tuple(page), token_after(page[-1]) if more else "")
 
     async def cancel(self, caller: Caller, job: JobId, now: datetime) -> Job:
         """Cancel the job and return it: final when it waited, else with `cancel_requested_at` until its agent confirms.

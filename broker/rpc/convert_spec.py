@@ -28,6 +28,7 @@ COMMAND_WORDS_MAX: Final = 256
 COMMAND_BYTES_MAX: Final = 64 * 1024
 VARIABLES_MAX: Final = 256
 ENVIRONMENT_BYTES_MAX: Final = 128 * 1024
+BUILDS_BYTES_MAX: Final = 256 * 1024
 VARIABLE_NAME_CHARACTERS_MAX: Final = 255
 SPEED_PPM_MAX: Final = 10_000_000
 SPEED_PPM_REFERENCE: Final = 1_000_000
@@ -87,6 +88,7 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
     )
     _each_stack_once(checks, spec.builds)
+    _not_too_large(checks, spec.builds)
     return spec
 
 
@@ -166,3 +168,14 @@ def _each_stack_once(checks: Checks, builds: Sequence[Build]) -> None:
                 f"spec.builds[{i}].stack",
                 f"{shown(build.stack)} is the stack of builds[{at}] already: give each stack one build",
             )
+
+
+def _not_too_large(checks: Checks, builds: Sequence[Build]) -> None:
+    """Check what all builds hold together: a million jobs of some megabytes each are more than anybody can keep."""
+    size = sum(
+        sum(map(utf8_bytes, build.command)) + sum(utf8_bytes(n) + utf8_bytes(v) for n, v in build.environment.items())
+        for build in builds
+    )
+    if size > BUILDS_BYTES_MAX:
+        why = f"commands and environments have {size} bytes together, must have at most {BUILDS_BYTES_MAX}"
+        checks.wrong("spec.builds", f"{why}: ship large input as a file")

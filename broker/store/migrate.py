@@ -157,6 +157,11 @@ async def pending(dsn: str, folder: Path = MIGRATIONS) -> list[Migration]:
 async def _session(dsn: str) -> "AsyncIterator[Session]":
     try:
         session = await asyncpg.connect(dsn, server_settings={"application_name": "xisuan-migrate", "timezone": "UTC"})
+    except (ValueError, OverflowError):  # its text quotes what it stumbled over, and that may be a part of the password
+        raise MigratorCannotConnect(
+            "this is no DSN: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with every character of user and "
+            "password that is no letter or digit as %XX"
+        ) from None
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
         raise MigratorCannotConnect(f"no connection to the database: {error}; check the DSN and the server") from error
     try:

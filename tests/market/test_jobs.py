@@ -366,6 +366,24 @@ async def test_pages_go_through_all_jobs_once(desk: Desk) -> None:
     assert len((await desk.jobs.list_page(OBSERVER, city="nanjing")).jobs) == 1
 
 
+async def test_large_jobs_make_pages_short_and_none_is_left_out(desk: Desk) -> None:
+    """Whoever makes many large jobs and asks for all of them at once would else fill the broker's memory."""
+    large = a_spec(builds=(Build("cann", ("run", "x" * 60_000), environment={"A": "y" * 120_000}),))
+    made = await desk.jobs.submit_many(GANZHOU, "", [(f"k{n}", large) for n in range(230)], T0)
+
+    pages = []
+    token = ""
+    while True:
+        page = await desk.jobs.list_page(GANZHOU, page_size=1000, page_token=token)
+        pages.append([j.job for j in page.jobs])
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert [len(page) for page in pages] == [100, 100, 30]
+    assert [job for page in pages for job in page] == [r.job for r in made if isinstance(r, Receipt)][::-1]
+
+
 async def test_a_last_page_that_is_full_has_no_next(desk: Desk) -> None:
     await desk.submit("a", "b")
 

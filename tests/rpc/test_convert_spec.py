@@ -183,8 +183,9 @@ def test_limits_themselves_are_allowed() -> None:
             build(
                 stack=f"stack-{i}",
                 models=[f"m-{m}" for m in range(convert_spec.MODELS_MAX)],
-                command=["c" * 256] * convert_spec.COMMAND_WORDS_MAX,
-                environment={f"V{v:03}": "x" * 508 for v in range(convert_spec.VARIABLES_MAX)},
+                # The first is as large as a build may be; together they are as large as all of them may be.
+                command=["c" * (256 if i == 0 else 8)] * convert_spec.COMMAND_WORDS_MAX,
+                environment={f"V{v:03}": "x" * (508 if i == 0 else 4) for v in range(convert_spec.VARIABLES_MAX)},
                 speed_ppm=convert_spec.SPEED_PPM_MAX,
             )
             for i in range(convert_spec.BUILDS_MAX)
@@ -196,6 +197,16 @@ def test_limits_themselves_are_allowed() -> None:
     assert len(found.builds) == convert_spec.BUILDS_MAX
     assert sum(map(len, found.builds[0].command)) == convert_spec.COMMAND_BYTES_MAX
     assert sum(len(k) + len(v) for k, v in found.builds[0].environment.items()) == convert_spec.ENVIRONMENT_BYTES_MAX
+
+
+def test_builds_are_limited_together() -> None:
+    """Sixteen builds of the largest size would be three megabytes, and a city may have a hundred thousand jobs."""
+    large = [build(stack=f"stack-{i}", environment={"A": "x" * 100 * 1024}) for i in range(3)]
+
+    found = problems(spec(builds=large))
+
+    assert list(found) == ["spec.builds"]
+    assert f"at most {convert_spec.BUILDS_BYTES_MAX}: ship large input as a file" in found["spec.builds"]
 
 
 def test_all_wrong_fields_are_named_at_once_but_not_a_million() -> None:

@@ -150,6 +150,24 @@ async def test_no_server_is_an_error_with_a_way_out(tmp_path: Path) -> None:
         await migrate(f"postgresql://nobody@/nothing?host={tmp_path}")
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://xisuan:pa@ss:word@127.0.0.1/xisuan",
+        "postgresql://xisuan:password@127.0.0.1:99999/xisuan",
+        "postgresql://xisuan:password@127.0.0.1:password/xisuan",
+        "mysql://xisuan:password@127.0.0.1/xisuan",
+        "password",
+    ],
+)
+async def test_a_wrong_dsn_is_told_without_its_password(dsn: str) -> None:
+    """What a parser stumbles over is as a rule a part of the password."""
+    with pytest.raises(MigratorCannotConnect, match="this is no DSN: write postgresql://") as told:
+        await migrate(dsn)
+
+    assert "word" not in str(told.value).replace("password as", "").replace("password ", "")
+
+
 async def test_the_programs_own_migrations_are_complete_after_one_run(dsns: Dsns) -> None:
     assert len(read()) >= 3
     assert await pending(dsns.owner) == []
