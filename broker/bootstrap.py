@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import signal
 import socket
@@ -43,7 +44,7 @@ from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.server import RpcServer, build_server
-from broker.rpc.tls import ListenAddress
+from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.store import migrate as migrations
 from broker.store.database import Database
 from scheduler.policy import Policy
@@ -150,6 +151,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
     Raises: MigrationError, EmbeddedPostgresError, CannotListen, RoleUnusable, BrokerError: it cannot start.
     """
+    _check_listening(settings)
     # As root the database runs as another user, who must be able to enter; what is private in here is private itself.
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     with _dsns(settings) as dsns:
@@ -191,9 +193,9 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
     )
     try:
         broker = await build(settings, database, SystemClock())
+        _serve_metrics(settings)
         async with broker.running():
-            endpoint = f"{ListenAddress.parse(settings.listen).host}:{broker.server.port}"
-            _serve_metrics(settings)
+            endpoint = local_endpoint(ListenAddress.parse(settings.listen), broker.server.port)
             write_profile(
                 settings.home,
                 endpoint=endpoint,
@@ -206,6 +208,22 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
             log.info("stopping")
     finally:
         await database.close()
+
+
+def _check_listening(settings: Settings) -> None:
+    """Raise CannotListen before anything is made, if it is the settings that forbid it."""
+    for text in filter(None, (settings.listen, settings.metrics_listen)):
+        ListenAddress.parse(text)
+    server_credentials(ListenAddress.parse(settings.listen), settings.tls_cert, settings.tls_key)
+
+
+def local_endpoint(listen: ListenAddress, port: int) -> str:
+    """Return how clients on this machine call a broker that listens there: every interface has one called localhost."""
+    try:
+        host = "localhost" if ipaddress.ip_address(listen.host or "::").is_unspecified else listen.host
+    except ValueError:  # a host name
+        host = listen.host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
@@ -304,6 +322,13 @@ def _round_loop(
 
 
 def _serve_metrics(settings: Settings) -> None:
-    if settings.metrics_listen:
-        address = ListenAddress.parse(settings.metrics_listen)
+    if not settings.metrics_listen:
+        return
+    address = ListenAddress.parse(settings.metrics_listen)
+    try:
         start_http_server(address.port, address.host, registry=metrics.REGISTRY)
+    except OSError as error:
+        raise CannotListen(
+            f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "
+            "--metrics-listen, or turn metrics off with an empty one"
+        ) from error

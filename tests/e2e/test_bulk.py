@@ -52,7 +52,7 @@ async def test_thousands_of_jobs_go_through_one_call_and_each_has_its_answer(exc
 
     refused = answers.pop(JOBS // 2)
     assert refused.error is not None
-    assert refused.error.fields[0].field == "builds[0].stack"
+    assert refused.error.fields[0].field == "spec.builds[0].stack"
     assert not [answer for answer in answers if answer.error or answer.duplicate]
     assert [answer.job_id for answer in answers] == [answer.job_id for answer in again]
     assert all(answer.duplicate for answer in again)

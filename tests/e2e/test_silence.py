@@ -1,4 +1,4 @@
-"""A cut link: an agent that is not heard keeps its cards and its jobs, and no job is started a second time beside it."""
+"""A cut link: an agent that is not heard keeps its cards and jobs, and no job is started a second time beside it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
