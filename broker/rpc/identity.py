@@ -1,7 +1,8 @@
 """Who may call what. Every method needs an API key of a role that the table lists; what is not listed is refused."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -9,7 +10,7 @@ from urllib.parse import unquote
 
 from broker.caller import Caller, Role
 from broker.clock import Clock
-from broker.errors import KeyRefused, RoleRefused
+from broker.errors import DatabaseUnavailable, KeyRefused, RoleRefused
 from broker.market.identity import Identity
 from broker.rpc.interceptor import Context, Guard
 
@@ -55,6 +56,9 @@ OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.
 
 SCHEME: Final = "bearer "
 
+KEY_RECHECK_SECONDS: Final = 5.0
+"""A call that runs for longer has its key looked at again this often: streams live for days, and keys are revoked."""
+
 _CALL: Final[ContextVar[tuple[Context, Caller]]] = ContextVar("call")
 
 
@@ -73,21 +77,55 @@ def current_caller() -> Caller | None:
 
 
 class RequireKey(Guard):
-    """Lets nobody in without a key of a role that may call the method."""
+    """Lets nobody in without a key of a role that may call the method, and nobody stay whose key was revoked."""
 
-    def __init__(self, identity: Identity, clock: Clock) -> None:
+    def __init__(self, identity: Identity, clock: Clock, *, recheck_seconds: float = KEY_RECHECK_SECONDS) -> None:
         super().__init__()
         self._identity = identity
         self._clock = clock
+        self._recheck_seconds = recheck_seconds
 
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
-        """Find the caller out. Raise KeyRefused, RoleRefused, DatabaseUnavailable."""
-        if not (method.startswith(OPEN_ON_LOOPBACK) and is_on_this_machine(context.peer())):
-            caller = await self._identity.caller(_api_key(context), self._clock.now())
-            _check_role(method, caller)
-            _CALL.set((context, caller))  # each call is served by a task of its own
-        yield
+        """Find the caller out. Raise KeyRefused (also in mid-call), RoleRefused or DatabaseUnavailable."""
+        if method.startswith(OPEN_ON_LOOPBACK) and is_on_this_machine(context.peer()):
+            yield
+            return
+        key = _api_key(context)
+        caller = await self._identity.caller(key, self._clock.now())
+        _check_role(method, caller)
+        _CALL.set((context, caller))  # each call is served by a task of its own
+        try:
+            async with asyncio.timeout(None) as fuse, self._looked_after(key, fuse):
+                yield
+        except TimeoutError:
+            if fuse.expired():
+                raise KeyRefused from None
+            raise
+
+    @asynccontextmanager
+    async def _looked_after(self, key: str, fuse: asyncio.Timeout) -> AsyncIterator[None]:
+        """Blow the fuse when the key is no longer good. A short call costs a timer, no task."""
+        loop = asyncio.get_running_loop()
+        looking: list[asyncio.Task[None]] = []
+        timer = loop.call_later(
+            self._recheck_seconds, lambda: looking.append(asyncio.create_task(self._look_after(key, fuse)))
+        )
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for task in looking:
+                task.cancel()
+
+    async def _look_after(self, key: str, fuse: asyncio.Timeout) -> None:
+        try:
+            while True:
+                with suppress(DatabaseUnavailable):  # then nobody can be told to go, either
+                    await self._identity.caller(key, self._clock.now())
+                await asyncio.sleep(self._recheck_seconds)
+        except KeyRefused:
+            fuse.reschedule(asyncio.get_running_loop().time())
 
 
 def is_on_this_machine(peer: str) -> bool:

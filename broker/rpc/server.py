@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from broker.clock import Clock
 from broker.market.identity import Identity
-from broker.rpc.identity import RequireKey
+from broker.rpc.identity import KEY_RECHECK_SECONDS, RequireKey
 from broker.rpc.limits import CallsPerSecondMax, LimitCalls
 from broker.rpc.status import Errors
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
@@ -96,6 +96,7 @@ def build_server(
     clock: Clock,
     tls_certificate: Path | None = None,
     tls_private_key: Path | None = None,
+    key_recheck_seconds: float = KEY_RECHECK_SECONDS,
 ) -> RpcServer:
     """Return a server that is bound but not started. Call it inside the event loop that will serve.
 
@@ -107,13 +108,17 @@ def build_server(
         clock: the edge's clock.
         tls_certificate: chain in PEM; needed beyond loopback, together with the key.
         tls_private_key: its key in PEM.
+        key_recheck_seconds: how often a long call's key is looked at again.
     Raises: CannotListen: no TLS beyond loopback, unusable TLS files, or the address cannot be bound.
     """
     address = ListenAddress.parse(listen)
     credentials = server_credentials(address, tls_certificate, tls_private_key)
-    server = grpc.aio.server(
-        interceptors=[Errors(), RequireKey(identity, clock), LimitCalls(calls_per_second_max, clock)], options=OPTIONS
-    )
+    guards = [
+        Errors(),
+        RequireKey(identity, clock, recheck_seconds=key_recheck_seconds),
+        LimitCalls(calls_per_second_max, clock),
+    ]
+    server = grpc.aio.server(interceptors=guards, options=OPTIONS)
     services = tuple(_register(servicer, server) for servicer in servicers)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)

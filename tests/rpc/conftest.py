@@ -68,7 +68,7 @@ async def edge(database: Database) -> AsyncIterator[Edge]:
 
 
 @asynccontextmanager
-async def open_edge(database: Database) -> AsyncIterator[Edge]:
+async def open_edge(database: Database, *, key_recheck_seconds: float = 5.0) -> AsyncIterator[Edge]:
     """JobService of the small world; callers: ganzhou, nanjing, agent, operator, observer."""
     await lay_out(database)
     clock = ManualClock(NOW)
@@ -92,6 +92,7 @@ async def open_edge(database: Database) -> AsyncIterator[Edge]:
         identity=identity,
         calls_per_second_max=lambda city: calls_per_second(catalogues, city),
         clock=clock,
+        key_recheck_seconds=key_recheck_seconds,
     )
     await server.start()
     try:

@@ -24,7 +24,8 @@ from broker.wire.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,
 )
-from tests.rpc.conftest import Edge, bearer
+from tests.deadlines import eventually
+from tests.rpc.conftest import Edge, bearer, open_edge
 from tests.rpc.refusals import decoded, refusal
 from tests.rpc.requests import NOW
 from tests.small_world import lay_out
@@ -293,3 +294,27 @@ def test_outside_a_call_there_is_no_caller() -> None:
 def test_only_peers_on_this_machine_may_look_without_a_key(peer: str, here: bool) -> None:
     """At health and reflection; whatever is not understood is not here."""
     assert is_on_this_machine(peer) is here
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(database: Database) -> None:
+    """Whoever holds a stolen key and a stream that is open would else see a city's jobs for ever."""
+    async with open_edge(database, key_recheck_seconds=0.02) as edge:
+        watching = edge.stub.WatchJobs(job_service_pb2.WatchJobsRequest(), **edge.sent_by("ganzhou"))
+        others = edge.stub.WatchJobs(job_service_pb2.WatchJobsRequest(), **edge.sent_by("nanjing"))
+        submitting = edge.stub.SubmitJobs(**edge.sent_by("ganzhou"))
+        await submitting.write(job_service_pb2.SubmitJobsRequest())
+        assert await submitting.read() == job_service_pb2.SubmitJobsResponse()
+        await eventually(lambda: watched(edge, {"ganzhou": 1, "nanjing": 1}))
+
+        await edge.identity.revoke(edge.keys["ganzhou"].split("_")[1], NOW)
+
+        for stream in (watching, submitting):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stream.read()
+            assert decoded(refused.value).reason == "KEY_REFUSED"
+        await eventually(lambda: watched(edge, {"nanjing": 1}))
+        others.cancel()
+
+
+async def watched(edge: Edge, cities: dict[str, int]) -> bool:
+    return edge.pulses.watched() == cities
