@@ -85,6 +85,16 @@ def gangs(*shapes: tuple[int, int], ceilings: list[int] | None = None, **changes
     )
 
 
+THREE_MODELS: dict[str, Any] = {
+    "model_names": ("a800", "ascend-910b", "ascend-910c"),
+    "model_stack": ("cuda", "cann", "cann"),
+    "model_origin": ("foreign", "domestic", "domestic"),
+    "model_fp16_programme_milli_tflops": [312_000, 320_000, 752_000],
+    "model_fp16_nameplate_milli_tflops": [312_000, 376_000, 800_000],
+    "model_fp16_measured_milli_tflops": [-1, -1, -1],
+}
+
+
 def random_world(
     seed: int,
     *,
@@ -105,7 +115,6 @@ def random_world(
     nodes = pools * nodes_per_pool
     count = shapes or max(1, jobs // 2)
     per_task = draw.choice(sizes, count)
-    stacks = ("cuda", "cann", "cann")
     builds: list[tuple[str, list[bool], int]] = []
     start = [0]
     for _ in range(count):
@@ -120,12 +129,7 @@ def random_world(
     hubs_allowed = draw.random((count, 2)) < 0.9
     return Snapshot(
         taken_at_s=1_000_000,
-        model_names=("a800", "ascend-910b", "ascend-910c"),
-        model_stack=stacks,
-        model_origin=("foreign", "domestic", "domestic"),
-        model_fp16_programme_milli_tflops=[312_000, 320_000, 752_000],
-        model_fp16_nameplate_milli_tflops=[312_000, 376_000, 800_000],
-        model_fp16_measured_milli_tflops=[-1, -1, -1],
+        **THREE_MODELS,
         hub_names=("qingyang", "guian"),
         city_names=tuple(f"city-{c}" for c in range(cities)),
         city_weight_ppm=[1_000_000] * cities,
@@ -154,11 +158,17 @@ def random_world(
         build_stack=tuple(stack for stack, _, _ in builds),
         build_models=[models for _, models, _ in builds],
         build_speed_ppm=[speed for _, _, speed in builds],
-        job_id=tuple(f"job-{j}" for j in range(jobs)),
-        job_city=draw.integers(0, cities, jobs),
-        job_shape=draw.integers(0, count, jobs),
-        job_priority=draw.choice(4, jobs, p=[0.2, 0.6, 0.15, 0.05]),
-        job_ceiling_micro_yuan_per_pflops_hour=draw.integers(5_000_000, 40_000_000, jobs),
-        job_submitted_at_s=draw.integers(900_000, 1_000_000, jobs),
-        job_walltime_seconds=draw.integers(600, 86_400, jobs),
+        **_random_jobs(draw, jobs, cities, count),
     )
+
+
+def _random_jobs(draw: np.random.Generator, jobs: int, cities: int, shapes: int) -> dict[str, Any]:
+    return {
+        "job_id": tuple(f"job-{j}" for j in range(jobs)),
+        "job_city": draw.integers(0, cities, jobs),
+        "job_shape": draw.integers(0, shapes, jobs),
+        "job_priority": draw.choice(4, jobs, p=[0.2, 0.6, 0.15, 0.05]),
+        "job_ceiling_micro_yuan_per_pflops_hour": draw.integers(5_000_000, 40_000_000, jobs),
+        "job_submitted_at_s": draw.integers(900_000, 1_000_000, jobs),
+        "job_walltime_seconds": draw.integers(600, 86_400, jobs),
+    }
