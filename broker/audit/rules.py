@@ -100,7 +100,8 @@ def gangs_are_whole(facts: Facts) -> Iterator[str]:
         if tasks != job.tasks or cards != job.tasks * job.cards_per_task:
             yield f"lease-{lease.lease} holds {tasks} tasks and {cards} cards of job-{job.job} ({_asked(job)})"
         found = len(started[lease.lease])
-        if 0 < found < job.tasks and lease.end_reason not in PARTIAL_STARTS:
+        partly = 0 < found < job.tasks and lease.end_reason not in PARTIAL_STARTS
+        if partly or found > job.tasks:
             yield f"lease-{lease.lease} started {found} of {job.tasks} tasks"
 
 

@@ -1,0 +1,202 @@
+"""The audit over a real database and a real record: what is planted in either is found, by the rule that forbids it."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from broker.agent.engines.processes import boot_id, identity_of
+from broker.audit.main import run
+from broker.audit.rules import RULES
+from broker.job import Ending
+from broker.lifecycle import EndReason
+from broker.loops.numbering import Numbering
+from broker.store.database import Database
+from tests.cluster_world import ClusterWorld, ended, running
+from tests.conftest import Dsns
+
+SECOND_NS = 10**9
+WITH_CITIES = ("jobs", "leases", "lease_nodes", "events", "event_cursors")
+
+
+@dataclass
+class Scene:
+    """A small world after some work, and the record of the engine that did it.
+
+    Job 1 of Ganzhou has succeeded, job 2 of Ganzhou and job 3 of Nanjing run, job 4 of Nanjing waits.
+    """
+
+    dsns: Dsns
+    owner: asyncpg.Connection
+    record: Path
+    leases: dict[int, int]  # by job
+    entries: list[Any] = field(default_factory=list)
+
+    async def rules_broken(self) -> set[str]:
+        """Run the audit, and return the names of the rules that found something."""
+        self.record.write_text(
+            "".join(entry if isinstance(entry, str) else json.dumps(entry) + "\n" for entry in self.entries)
+        )
+        _, found = await run(self.dsns.hub, self.dsns.city, {"east": self.record})
+        return {finding.rule for finding in found}
+
+    def ran(self, job: int, start: int, end: int | None, **changes: Any) -> None:
+        """Write that the only task of the job's lease ran, from second to second; without an end it goes on."""
+        entry = {
+            "lease": self.leases[job],
+            "epoch": 1,
+            "job": f"job-{job}",
+            "node": "n1",
+            "cards": [0],
+            "task": 0,
+            "pid": 10**7 + job,  # no process has such a number
+            "pid_started": 1,
+            "boot": boot_id(),
+            "by": "supervisor",
+        } | changes
+        self.entries.append(entry | {"kind": "start", "boot_ns": start * SECOND_NS})
+        if end is not None:
+            ending = {"kind": "end", "boot_ns": end * SECOND_NS, "exit_code": 0, "signal": 0}
+            self.entries.append(entry | ending)
+
+    def still_runs(self, job: int) -> None:
+        """Write that this very process is the job's task, and let it live."""
+        me = identity_of(os.getpid(), boot_id())
+        assert me is not None
+        self.ran(job, 1, None, pid=me.pid, pid_started=me.started_ticks)
+
+
+@pytest.fixture
+async def scene(database: Database, dsns: Dsns, tmp_path: Path) -> Any:
+    world = await ClusterWorld(database).lay()
+    session = await world.attach()
+    done, done_lease = await world.running(session, 1)
+    world.advance(2)
+    await world.report(session, 2, ended(done_lease, Ending(EndReason.COMPLETED)))
+    world.advance(3)
+    first, first_lease = await world.placed()
+    second, second_lease = await world.placed(city="nanjing")
+    await world.report(session, 3, running(first_lease), running(second_lease))
+    await world.submit("nanjing")
+    await Numbering(database, announce=lambda _: None).run_once(world.now)
+    owner = await asyncpg.connect(dsns.owner)
+    for table in WITH_CITIES:
+        await owner.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")  # for the owner only
+    leases = {int(done): done_lease.lease, int(first): first_lease.lease, int(second): second_lease.lease}
+    made = Scene(dsns, owner, tmp_path / "engine.jsonl", leases)
+    made.ran(1, 1, 4)
+    made.ran(2, 6, None)
+    made.ran(3, 6, None, cards=[1])
+    yield made
+    await owner.close()
+
+
+TABLES: list[tuple[str, str]] = [
+    (
+        "no_card_promised_twice",
+        "UPDATE lease_nodes SET cards = '{0}' WHERE lease_id = (SELECT lease_id FROM leases WHERE job_id = 3)",
+    ),
+    (
+        "no_card_promised_twice",
+        "UPDATE leases SET offered_at = offered_at - interval '4 s' WHERE job_id = 2",
+    ),
+    ("held_cards_are_those_of_live_leases", "DELETE FROM held_cards WHERE card = 1"),
+    (
+        "held_cards_are_those_of_live_leases",
+        "INSERT INTO held_cards SELECT node_id, 7, lease_id FROM leases, nodes WHERE job_id = 1 AND node = 'n1'",
+    ),
+    (
+        "held_cards_are_those_of_live_leases",
+        """ALTER TABLE held_cards DROP CONSTRAINT held_cards_pkey;
+           INSERT INTO held_cards SELECT node_id, 0, l.lease_id FROM held_cards h, leases l
+            WHERE card = 0 AND l.job_id = 3""",
+    ),
+    ("gangs_are_whole", "UPDATE lease_nodes SET tasks = 2"),
+    ("gangs_are_whole", "UPDATE lease_nodes SET cards = cards || 5::smallint"),
+    ("gangs_are_whole", "UPDATE jobs SET spec = jsonb_set(spec, '{tasks}', '3') WHERE job_id = 1"),
+    (
+        "no_job_is_lost",
+        """UPDATE leases SET state = 'ended', ended_at = started_at, end_reason = 'completed' WHERE job_id = 2""",
+    ),
+    ("no_job_is_lost", "UPDATE jobs SET state = 'pending' WHERE job_id = 3"),
+    (
+        "no_job_is_lost",
+        """DROP INDEX leases_one_live;
+           INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, round_id, offered_at)
+           SELECT job_id, city, cluster, pool_id, build, 2, if_lost, round_id, offered_at
+             FROM leases WHERE job_id = 2""",
+    ),
+    (
+        "no_lease_without_owner",
+        """ALTER TABLE leases DROP CONSTRAINT leases_job_id_fkey; DELETE FROM jobs WHERE job_id = 2""",
+    ),
+    ("no_lease_without_owner", "UPDATE leases SET epoch = 9 WHERE job_id = 3"),
+    ("no_lease_without_owner", "UPDATE leases SET city = 'nanjing' WHERE job_id = 2"),
+    ("no_engine_job_without_lease", "UPDATE leases SET epoch = 9 WHERE job_id = 3"),
+    ("no_engine_job_without_lease", "UPDATE lease_nodes SET cards = '{6}' WHERE cards = '{1}'"),
+    ("events_are_gap_free", "DELETE FROM events WHERE city = 'ganzhou' AND cursor = 2"),
+    ("events_are_gap_free", "DELETE FROM events WHERE city = 'nanjing' AND cursor = 4"),
+    ("events_are_gap_free", "UPDATE events SET cursor = 99 WHERE city = 'nanjing' AND cursor = 4"),
+    ("every_story_makes_sense", "UPDATE events SET kind = 'succeeded' WHERE kind = 'started'"),
+    ("every_story_makes_sense", "UPDATE jobs SET state = 'failed' WHERE job_id = 1"),
+    (
+        "every_story_makes_sense",
+        """ALTER TABLE leases DROP CONSTRAINT leases_job_id_fkey; DELETE FROM jobs WHERE job_id = 2""",
+    ),
+    *(("no_city_sees_another", f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY") for table in WITH_CITIES[:-1]),
+    (
+        "no_city_sees_another",
+        "DROP POLICY own_city ON event_cursors; CREATE POLICY ajar ON event_cursors TO xisuan_city USING (true)",
+    ),
+    ("no_plan_beats_its_bound", "UPDATE rounds SET objective_micro_yuan_per_hour = bound_micro_yuan_per_hour + 1"),
+]
+
+RECORDS: list[tuple[str, Callable[[Scene], None]]] = [
+    ("no_card_used_twice", lambda s: s.ran(2, 2, 3)),
+    ("no_job_runs_twice", lambda s: s.ran(1, 2, 3, lease=s.leases[2])),
+    ("no_job_runs_twice", lambda s: s.ran(1, 5, 6, pid=10**7 + 99)),
+    ("no_engine_job_without_lease", lambda s: s.ran(1, 5, 6, lease=10**6)),
+    ("no_engine_job_without_lease", lambda s: s.ran(1, 5, 6, epoch=2)),
+    ("no_engine_job_without_lease", lambda s: s.ran(1, 5, 6, node="n2")),
+    ("no_engine_job_without_lease", lambda s: s.still_runs(1)),
+    ("no_engine_job_without_lease", lambda s: s.entries.append("{half a line\n")),
+    ("no_engine_job_without_lease", lambda s: s.entries.append({"kind": "start", "lease": "seven"})),
+    ("gangs_are_whole", lambda s: s.ran(1, 5, 6, task=1)),
+]
+
+
+async def test_a_database_and_a_record_after_good_work_have_no_findings(scene: Scene) -> None:
+    assert await scene.rules_broken() == set()
+
+
+@pytest.mark.parametrize(("rule", "sql"), TABLES, ids=[f"{rule}-{i}" for i, (rule, _) in enumerate(TABLES)])
+async def test_what_is_planted_in_the_tables_is_found(scene: Scene, rule: str, sql: str) -> None:
+    """By whoever got past the constraints: an owner who dropped them, a restore, a mistake in a migration."""
+    await scene.owner.execute(sql)
+
+    assert rule in await scene.rules_broken()
+
+
+@pytest.mark.parametrize(("rule", "plant"), RECORDS, ids=[f"{rule}-{i}" for i, (rule, _) in enumerate(RECORDS)])
+async def test_what_is_planted_in_an_engines_record_is_found(
+    scene: Scene, rule: str, plant: Callable[[Scene], None]
+) -> None:
+    plant(scene)
+
+    assert rule in await scene.rules_broken()
+
+
+async def test_a_record_that_is_not_there_is_said(scene: Scene) -> None:
+    """A path that was mistyped must not look like an engine that never ran anything."""
+    _, found = await run(scene.dsns.hub, scene.dsns.city, {"east": scene.record.parent / "nowhere"})
+
+    assert {finding.rule for finding in found} == {"no_engine_job_without_lease"}
+
+
+def test_every_rule_is_broken_here_at_least_once() -> None:
+    assert {rule.__name__ for rule in RULES} == {rule for rule, _ in (*TABLES, *RECORDS)}
