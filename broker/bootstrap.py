@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -312,7 +313,8 @@ def _round_loop(
         database,
         rounds,
         planner,
-        holder=f"{socket.gethostname()}-{os.getpid()}",
+        # With luck: in containers every broker may have the same process id, and even the same host's name.
+        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         policy=policy,
         budget_seconds=settings.round_budget_seconds,
         recheck_seconds=settings.round_recheck_seconds,

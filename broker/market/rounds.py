@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import perf_counter
 
 from broker.ids import RoundId
@@ -81,7 +81,8 @@ class Rounds:
             drafts = await self._fitting(tx, prepared, plan.placements, now)
             round_id = await rounds.insert(tx, lead.epoch, report)
             await rounds.keep_record(tx, round_id, record, self._records_kept)
-            await rounds.offer(tx, round_id, drafts, now)
+            # Cards are held from when they were found free, which may be long after `now`: what had them ended later.
+            await rounds.offer(tx, round_id, drafts, now + timedelta(seconds=perf_counter() - started))
             stale = len(plan.placements) - len(drafts)
             millis = round((perf_counter() - started) * 1000)
             await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
@@ -137,7 +138,7 @@ def _draft(prepared: Prepared, placement: Placement, job: WaitingJob, free: dict
     left: dict[int, NodeRow] = {}
     for index, tasks in zip(placement.nodes, placement.tasks, strict=True):
         node = free.get(prepared.nodes[index].node_id)
-        if node is None or not node.open or node.pool_id != pool.pool_id:
+        if node is None or not node.open or (node.pool_id, node.model) != (pool.pool_id, pool.model):
             return None
         if (
             len(node.free_cards) < tasks * cards

@@ -154,6 +154,7 @@ async def put_inventory(tx: Connection, cluster: str, pools: Sequence[PoolInvent
 
     Raises: InvalidRequest: a model is not in the catalogue, or that of a pool changes under live leases.
     """
+    await tx.execute(LOCK_NODES, cluster)  # first: a round that is being committed on them has to be seen below
     names, models = [p.pool for p in pools], [p.model for p in pools]
     unknown = [r["ordinal"] - 1 for r in await tx.fetch(UNKNOWN_MODELS, models)]
     if unknown:
@@ -177,7 +178,6 @@ async def put_inventory(tx: Connection, cluster: str, pools: Sequence[PoolInvent
             )
         )
     nodes = [(p.pool, n) for p in pools for n in p.nodes]
-    await tx.execute(LOCK_NODES, cluster)
     done = [
         await tx.execute(PUT_POOLS, cluster, names, models),
         await tx.execute(
@@ -277,8 +277,12 @@ async def fall_lost(tx: Connection, cluster: str, heard_before: datetime) -> boo
 
 
 FINISH_DRAINS: Final[LiteralString] = """
-    UPDATE nodes n SET mode = 'drained'
-     WHERE n.mode = 'draining' AND NOT EXISTS (SELECT FROM held_cards h WHERE h.node_id = n.node_id)
+    WITH empty AS (
+        SELECT n.node_id FROM nodes n
+         WHERE n.mode = 'draining' AND NOT EXISTS (SELECT FROM held_cards h WHERE h.node_id = n.node_id)
+           FOR NO KEY UPDATE SKIP LOCKED  -- the next pass takes them; to wait for a lock could close a circle
+    )
+    UPDATE nodes n SET mode = 'drained' FROM empty WHERE n.node_id = empty.node_id
     RETURNING n.cluster, n.node
 """
 

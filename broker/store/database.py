@@ -43,6 +43,7 @@ _GONE: Final = (
     asyncpg.PostgresConnectionError,  # class 08, also "connection was closed in the middle of operation"
     asyncpg.OperatorInterventionError,  # class 57: shut down, crashed, starting up, statement too slow
     asyncpg.InsufficientResourcesError,  # class 53: too many connections, out of memory or disk
+    asyncpg.TransactionRollbackError,  # class 40: a deadlock that the server has broken; nothing was done
     asyncpg.InternalClientError,  # asyncpg out of step, as when a server says goodbye between two queries
 )
 

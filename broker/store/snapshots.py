@@ -44,6 +44,7 @@ class NodeRow:
     node_id: int
     node: str
     pool_id: int
+    model: str
     open: bool
     cards: int
     free_cards: tuple[int, ...]
@@ -106,7 +107,7 @@ NODES: Final[LiteralString] = """
         SELECT node_id, array_agg(card) AS cards FROM held_cards
          WHERE $1::int[] IS NULL OR node_id = ANY($1) GROUP BY node_id
     )
-    SELECT n.node_id, n.node, n.pool_id, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
+    SELECT n.node_id, n.node, n.pool_id, p.model, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
            n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open,
            coalesce(h.cards, '{}') AS held_cards,
            coalesce(u.cpu_milli, 0)::bigint AS used_cpu_milli, coalesce(u.memory_mib, 0)::bigint AS used_memory_mib
@@ -184,6 +185,7 @@ def _node(r: Any) -> NodeRow:
         node_id=r["node_id"],
         node=r["node"],
         pool_id=r["pool_id"],
+        model=r["model"],
         open=r["open"],
         cards=r["cards"],
         free_cards=tuple(card for card in range(r["cards"]) if card not in taken),

@@ -1,12 +1,15 @@
 """A round reads one view, is planned and verified, and commits what still fits: each gang whole, or handed back."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from time import perf_counter
 
 import pytest
 
 from broker.ids import JobId, job_text
-from broker.lifecycle import JobEvent, JobState
+from broker.job import Ending
+from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.planning import plan_and_verify
 from broker.market.explain import LastRound
 from broker.market.rounds import Committed, Lead, NotLeader, Rounds, RoundsReader, report_of
@@ -20,7 +23,9 @@ from scheduler.policy import Policy
 from scheduler.reasons import Reason
 from scheduler.replay import replay
 from scheduler.snapshot import Snapshot
-from tests.cluster_world import ClusterWorld
+from tests.cluster_world import ClusterWorld, ended, inventory
+from tests.deadlines import eventually
+from tests.small_world import is_blocked
 
 RICH = 10**12  # the test world's models count next to nothing, so that a job must offer much to be worth placing
 POLICY = Policy(effort=4)
@@ -214,6 +219,60 @@ async def test_nobody_leads_while_another_broker_does(table: Table) -> None:
         second = await leadership.acquire(tx, "second", table.world.now, timedelta(seconds=5))
 
     assert second is None
+
+
+async def test_a_lead_from_a_clock_that_was_hours_ahead_does_not_stop_the_rounds_for_hours(table: Table) -> None:
+    """Nobody can be given the lead for longer than a term; a clock that is a little ahead is nothing."""
+    first = await table.lead("first")
+
+    async def second(seconds_behind: float) -> int | None:
+        async with table.world.database.hub() as tx:
+            now = table.world.now - timedelta(seconds=seconds_behind)
+            return await leadership.acquire(tx, "second", now, timedelta(seconds=5))
+
+    assert await second(30) is None
+    assert await second(3600) == first.epoch + 1
+
+
+async def test_a_pool_that_changed_its_model_since_the_plan_gets_nothing_of_it(table: Table) -> None:
+    """The job would run on accelerators that it has no build for."""
+    world = table.world
+    await world.attach()
+    job = await table.submit()
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+    await world.attach("east", "one", inventory(model="a800"))
+
+    done = await table.commit(lead, prepared, plan)
+
+    assert (done.placed, done.stale) == (0, 1)
+    assert await world.state_of(job) is JobState.PENDING
+
+
+async def test_a_card_that_was_freed_during_the_commit_is_not_promised_before_it_was_free(table: Table) -> None:
+    """However long the commit waited for its locks: leases of one card never overlap in time."""
+    world = table.world
+    session = await world.attach("east", "one", inventory("n1"))
+    _, old = await world.running(session, 1)
+    job = await table.submit()
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+    async with world.database.hub() as tx:
+        await tx.execute("SELECT FROM jobs WHERE job_id = $1 FOR UPDATE", job)
+        committing, began = asyncio.create_task(table.commit(lead, prepared, plan)), perf_counter()
+        await eventually(lambda: is_blocked(world.database))
+        world.advance(0.05)
+        await world.report(session, 2, ended(old, Ending(EndReason.COMPLETED)))
+
+        async def that_time_has_passed() -> bool:
+            return perf_counter() - began > 0.06
+
+        await eventually(that_time_has_passed)
+    await committing
+
+    new = await world.row("SELECT * FROM leases JOIN lease_nodes USING (lease_id) WHERE job_id = $1", job)
+    assert new["cards"] == [0]
+    assert new["offered_at"] >= (await world.lease(old))["ended_at"]
 
 
 async def test_the_last_rounds_can_be_replayed_bit_for_bit(table: Table) -> None:

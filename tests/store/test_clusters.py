@@ -1,5 +1,6 @@
 """Who speaks for a cluster, what it has, and when it was heard; on a real PostgreSQL."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 
 from broker.errors import AlreadyAttached, ClusterNotFound, InvalidRequest, StaleSession
 from broker.lifecycle import AgentState
-from broker.store import clusters, orders
+from broker.store import clusters, orders, rounds
 from broker.store.clusters import NodeCondition, PoolInventory
 from broker.store.database import Database
+from broker.store.rounds import LeaseDraft
 from tests.cluster_world import ClusterWorld, inventory
+from tests.deadlines import eventually
+from tests.small_world import is_blocked
 
 SUSPECT_AFTER = timedelta(seconds=10)
 
@@ -123,6 +127,33 @@ async def test_equal_names_in_two_clusters_are_two_nodes(world: ClusterWorld) ->
 
     assert (await node(world, "n1", "west"))["cards"] == 8
     assert (await node(world, "n1", "east"))["cards"] == 2
+
+
+async def test_a_pool_keeps_its_model_when_a_round_places_a_lease_on_it_at_that_moment(world: ClusterWorld) -> None:
+    """Whoever comes second sees what the first has done."""
+    await world.attach("east")
+    job = await world.submit()
+    async with world.database.hub() as tx:
+        rows = await tx.fetch("SELECT node_id, pool_id FROM nodes WHERE cluster = 'east' ORDER BY node_id")
+        await rounds.lock_nodes(tx, [r["node_id"] for r in rows])
+        changing = asyncio.create_task(put(world, inventory(model="a800")))
+        await eventually(lambda: is_blocked(world.database))
+        node_id, pool_id = rows[0]
+        draft = LeaseDraft(job, "ganzhou", "east", pool_id, 0, 1, "hold", ((node_id, (0,), 1),))
+        await rounds.offer(tx, await world._round(tx), [draft], world.now)
+
+    with pytest.raises(InvalidRequest, match="runs leases"):
+        await changing
+
+
+async def test_draining_nodes_that_somebody_holds_are_left_for_the_next_pass(world: ClusterWorld) -> None:
+    """Waiting for whoever locks nodes in another order could become a circle."""
+    await put(world, inventory("n1", "n2"))
+    await world.row("UPDATE nodes SET mode = 'draining' RETURNING 1")
+    async with world.database.hub() as other, world.database.hub() as tx:
+        await other.execute("SELECT FROM nodes WHERE node = 'n1' FOR SHARE")
+
+        assert await clusters.finish_drains(tx) == [("east", "n2")]
 
 
 async def test_fewer_cards_free_none_that_are_held(world: ClusterWorld) -> None:

@@ -146,3 +146,20 @@ async def test_a_mistake_in_the_code_is_not_taken_for_an_outage(database: Databa
     with pytest.raises(asyncpg.UndefinedTableError):
         async with database.hub() as tx:
             await tx.execute("SELECT * FROM no_such_table")
+
+
+async def test_of_two_that_lock_each_other_out_one_is_told_to_come_again(database: Database) -> None:
+    """The server breaks the circle and undoes one of them; it is nobody's mistake, and trying again works."""
+    async with database.hub() as tx:
+        await tx.execute("INSERT INTO hubs (hub, title) VALUES ('a', ''), ('b', '')")
+    both_have_one = asyncio.Barrier(2)
+
+    async def change(first: str, second: str) -> None:
+        async with database.hub() as tx:
+            await tx.execute("UPDATE hubs SET title = 'x' WHERE hub = $1", first)
+            await both_have_one.wait()
+            await tx.execute("UPDATE hubs SET title = 'x' WHERE hub = $1", second)
+
+    ends = await asyncio.gather(change("a", "b"), change("b", "a"), return_exceptions=True)
+
+    assert sorted(type(end) for end in ends if end is not None) == [DatabaseUnavailable]
