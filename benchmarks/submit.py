@@ -18,6 +18,7 @@ from benchmarks.brokers import RunningBroker, broker
 from benchmarks.result import Result
 from broker.audit.main import run as audited
 from broker.client import Build, Client, JobSpec
+from broker.demo.summary import percentile
 from broker.postgres import using
 
 SIZES = ((1, 1), (1, 1), (1, 1), (1, 2), (1, 4), (1, 8), (2, 8))
@@ -123,9 +124,3 @@ async def _stored_and_copied(dsn_hub: str, dsn_owner: str) -> tuple[int, float]:
     finally:
         await hub.close()
         await owner.close()
-
-
-def percentile(values: list[float], percent: float) -> float:
-    """Return the value at the percentile by nearest rank; 0 for none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0

@@ -1,0 +1,41 @@
+"""The benchmark of submissions, as small as it can be: it measures, it audits, and programs can read it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.result import Result
+
+pytestmark = pytest.mark.e2e
+
+JOBS, UNARY = 300, 30
+
+
+def test_a_run_writes_its_figures_with_seed_machine_commit_and_audit(tmp_path: Path) -> None:
+    file = tmp_path / "submit.json"
+    options = ["--jobs", str(JOBS), "--unary", str(UNARY), "--batch", "50", "--seed", "7", "--json", str(file)]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "submit", *options], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(file.read_text())
+    assert set(told) == {"benchmark", "seed", "machine", "commit", "figures", "audit"}
+    assert (told["benchmark"], told["seed"], told["audit"]) == ("submit", 7, {"violations": 0})
+    assert "cores" in told["machine"]
+    figures = told["figures"]
+    assert (figures["bulk_jobs"], figures["stored"]) == (JOBS, JOBS + UNARY)
+    assert figures["bulk_per_second"] == pytest.approx(JOBS / figures["bulk_seconds"])
+    assert 0 < figures["unary_p50_ms"] <= figures["unary_p99_ms"]
+    assert figures["bare_copy_per_second"] > 0
+    assert "clean" in done.stdout
+
+
+def test_violations_are_written_down(tmp_path: Path) -> None:
+    Result("submit", 1, {"bulk_seconds": 2.0}, violations=3).write(tmp_path / "void.json")
+
+    assert json.loads((tmp_path / "void.json").read_text())["audit"] == {"violations": 3}
