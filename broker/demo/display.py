@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -142,9 +143,13 @@ def _events(memory: Memory) -> Table:
             str(event.cursor),
             event.job_id,
             Text(event.kind.value, style=_COLOURS.get(event.kind.value, "")),
-            "" if where is None else f"{where.cluster}/{where.pool} {dict(where.cards)}",
+            "" if where is None else f"{where.cluster}/{where.pool} {_cards(where.cards)}",
         )
     return table
+
+
+def _cards(cards_by_node: Mapping[str, Sequence[int]]) -> str:
+    return "; ".join(f"{node}: {','.join(map(str, cards))}" for node, cards in cards_by_node.items())
 
 
 def _line(overview: pb.GetOverviewResponse, memory: Memory) -> str:
