@@ -57,7 +57,7 @@ def test_queue_clusters_round_and_events_are_drawn(console: Console) -> None:
     text = printed(console)
     for words in ("1/80", "ganzhou", "17", "12/16", "live", "last round #42", "gap 0.12 % (proven)", "broker is away"):
         assert words in text
-    assert "qingyang-ascend/train {'n1': (0, 1)}" in text
+    assert "qingyang-ascend/train n1: 0,1" in text
 
 
 def test_before_the_first_answer_there_is_something_to_look_at(console: Console) -> None:
