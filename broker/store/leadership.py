@@ -6,8 +6,8 @@ from typing import Final, LiteralString
 from broker.store.database import Connection
 
 TOO_LATE: Final = timedelta(minutes=1)
-"""How far beyond a term a lead may seem to last: brokers' clocks differ a little. What lasts longer was given by a clock
-that was wrong, and would keep everybody from leading until the true time has come that far."""
+"""How far beyond a term a lead may seem to last: brokers' clocks differ a little. What lasts longer was given by a
+clock that was wrong, and would keep everybody from leading until the true time has come that far."""
 
 ACQUIRE: Final[LiteralString] = """
     INSERT INTO leadership (holder, epoch, expires_at) VALUES ($1, 1, $3)
