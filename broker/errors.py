@@ -9,7 +9,7 @@ BrokerError
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
-├─ RESOURCE_EXHAUSTED   TooManyCalls, TooManyPending
+├─ RESOURCE_EXHAUSTED   TooManyCalls, TooManyPending, TooManyStreams
 ├─ ABORTED              StaleSession
 └─ UNAVAILABLE          AgentUnreachable, DatabaseUnavailable
 """
@@ -198,6 +198,12 @@ class TooManyPending(BrokerError):
     """{city} has {pending} jobs waiting, of {pending_jobs_max} allowed: wait for some to start, or cancel some."""
 
     code, reason = "RESOURCE_EXHAUSTED", "TOO_MANY_PENDING"
+
+
+class TooManyStreams(BrokerError):
+    """{city} has {open} streams of {method} open, which is all that it may: end one of them first."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "TOO_MANY_STREAMS"
 
 
 class StaleSession(BrokerError):

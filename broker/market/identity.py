@@ -9,12 +9,21 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from broker.caller import Caller, Role
-from broker.errors import BrokerError, CityNotFound, ClusterNotFound, KeyNotFound, KeyRefused, invalid
+from broker.errors import (
+    BrokerError,
+    CityNotFound,
+    ClusterNotFound,
+    DatabaseUnavailable,
+    KeyNotFound,
+    KeyRefused,
+    invalid,
+)
 from broker.store import keys
 from broker.store.database import Connection, Database
 from broker.store.keys import StoredKey
@@ -28,6 +37,10 @@ REMEMBERED_FOR: Final = timedelta(seconds=5)
 
 KNOWN_MAX: Final = 10_000
 UNKNOWN_MAX: Final = 10_000
+STRANGERS_AT_ONCE: Final = 2
+"""Connections to the database that keys may take which were never good here: a flood of made-up ones takes no more."""
+
+STRANGERS_WAITING_MAX: Final = 500
 
 _FORM: Final = re.compile(rf"xs_([a-z2-7]{{{KEY_ID_CHARACTERS}}})_([a-z2-7]{{{SECRET_CHARACTERS}}})")
 
@@ -90,13 +103,14 @@ class Identity:
         self._known = _Memory(KNOWN_MAX)
         self._unknown = _Memory(UNKNOWN_MAX)
         self._looking: dict[str, asyncio.Task[StoredKey | None]] = {}
+        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
 
     async def caller(self, api_key: str, now: datetime) -> Caller:
         """Return whom the key is for.
 
         Raises:
             KeyRefused: it is not a key, not known, or revoked. Which of them is not told.
-            DatabaseUnavailable: it cannot be looked up now.
+            DatabaseUnavailable: it cannot be looked up now, or too many keys that nobody knows wait for that.
         """
         key = ApiKey.parse(api_key)
         if key is None:
@@ -138,9 +152,20 @@ class Identity:
         # Calls of one key that arrive together wait for one look-up; it goes on when one of them is cancelled.
         looking = self._looking.get(key_id)
         if looking is None:
-            looking = self._looking[key_id] = asyncio.create_task(self._look_up(key_id, now))
+            looking = self._looking[key_id] = asyncio.create_task(self._looker(key_id, now))
             looking.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(looking)
+
+    def _looker(self, key_id: str, now: datetime) -> Coroutine[Any, Any, StoredKey | None]:
+        if self._known.get(key_id) is not None:
+            return self._look_up(key_id, now)
+        if len(self._looking) >= STRANGERS_WAITING_MAX:
+            raise DatabaseUnavailable(retry_after_seconds=1.0)
+        return self._look_up_stranger(key_id, now)
+
+    async def _look_up_stranger(self, key_id: str, now: datetime) -> StoredKey | None:
+        async with self._strangers:
+            return await self._look_up(key_id, now)
 
     async def _look_up(self, key_id: str, now: datetime) -> StoredKey | None:
         try:
@@ -166,7 +191,9 @@ class _Memory:
         return entry is not None and timedelta(0) <= now - entry[0] < REMEMBERED_FOR
 
     def get(self, key_id: str) -> StoredKey | None:
-        return self._entries[key_id][1]
+        """Return what was looked up, however long ago; None also for what never was."""
+        entry = self._entries.get(key_id)
+        return entry and entry[1]
 
     def put(self, key_id: str, stored: StoredKey | None, now: datetime) -> None:
         if len(self._entries) >= self._size_max:

@@ -31,6 +31,7 @@ WHEN: Final[Mapping[str, str]] = {
     "CLUSTER_MISMATCH": "Sync with the key of another cluster.",
     "TOO_MANY_CALLS": "Any call of a city beyond its `calls_per_second_max`. Messages of SubmitJobs wait instead.",
     "TOO_MANY_PENDING": "SubmitJob, SubmitJobs beyond the city's `pending_jobs_max`.",
+    "TOO_MANY_STREAMS": "SubmitJobs, WatchJobs, ReadLogs beyond the streams that one city may have open at one broker.",
     "STALE_SESSION": "Sync, on the older of two streams of one cluster.",
     "AGENT_UNREACHABLE": "ReadLogs while the agent is away; the output is kept there.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",

@@ -1,13 +1,14 @@
-"""How many calls a city may make: unary calls beyond its rate are refused, messages of a stream wait for their turn."""
+"""How many calls a city may make: calls beyond its rate are refused, messages of a stream wait for their turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from broker.caller import Role
 from broker.clock import Clock
-from broker.errors import TooManyCalls
+from broker.errors import TooManyCalls, TooManyStreams
 from broker.rpc.gcra import MILLIS_OF_CALL, NANOS_IN_SECOND, Decision, decide
 from broker.rpc.identity import current_caller
 from broker.rpc.interceptor import Context, Guard
@@ -18,12 +19,21 @@ BURST_MIN: Final = 10
 
 WAIT_SECONDS_MAX: Final = 1.0
 
+STREAMS_MAX: Final[Mapping[str, int]] = {
+    "/broker.wire.v1.JobService/SubmitJobs": 8,  # each holds some messages of megabytes in memory
+    "/broker.wire.v1.JobService/ReadLogs": 64,  # each asks an agent four times a second while it follows
+    "/broker.wire.v1.JobService/WatchJobs": 1000,
+}
+"""Streams that one city may have open at once in this process: a rate alone does not bound what stays for days."""
+
+STREAMS_RETRY_SECONDS: Final = 5.0
+
 CallsPerSecondMax = Callable[[str], Awaitable[int]]
 """Tells a city's limit. Raises CityNotFound."""
 
 
 class LimitCalls(Guard):
-    """Counts the calls of each city. Operators, observers and agents are not limited by it.
+    """Counts the calls and the open streams of each city. Operators, observers and agents are not limited by it.
 
     A bulk submission is one call when it begins, and each of its messages is one more plus a thousandth for each item.
     Such a message is not refused but waits: flow control carries the pause to the sender, and nothing is sent twice.
@@ -34,21 +44,43 @@ class LimitCalls(Guard):
         self._calls_per_second_max = calls_per_second_max
         self._clock = clock
         self._full_at_nanos: dict[str, int] = {}  # by city: cities that exist, so it stays small
+        self._streams: Counter[tuple[str, str]] = Counter()  # open now, by city and method
 
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002
-        """Count the call. Raise TooManyCalls with the time after which it may be made."""
+        """Count the call. Raise TooManyCalls or TooManyStreams with the time after which it may be made."""
         city = _limited_city()
-        if city is not None:
-            calls_per_second_max = await self._calls_per_second_max(city)
-            decision = self._take(city, MILLIS_OF_CALL, calls_per_second_max)
-            if not decision.allowed:
-                raise TooManyCalls(
-                    city=city,
-                    calls_per_second_max=calls_per_second_max,
-                    retry_after_seconds=decision.retry_after_nanos / NANOS_IN_SECOND,
-                )
-        yield
+        if city is None:
+            yield
+            return
+        calls_per_second_max = await self._calls_per_second_max(city)
+        decision = self._take(city, MILLIS_OF_CALL, calls_per_second_max)
+        if not decision.allowed:
+            raise TooManyCalls(
+                city=city,
+                calls_per_second_max=calls_per_second_max,
+                retry_after_seconds=decision.retry_after_nanos / NANOS_IN_SECOND,
+            )
+        with self._open(city, method):
+            yield
+
+    @contextmanager
+    def _open(self, city: str, method: str) -> Iterator[None]:
+        """Count the stream for as long as the block runs."""
+        most = STREAMS_MAX.get(method)
+        if most is None:
+            yield
+            return
+        streams = city, method
+        if self._streams[streams] >= most:
+            raise TooManyStreams(
+                city=city, method=method.rpartition("/")[2], open=most, retry_after_seconds=STREAMS_RETRY_SECONDS
+            )
+        self._streams[streams] += 1
+        try:
+            yield
+        finally:
+            self._streams[streams] -= 1
 
     async def admit(self, message: Any) -> None:
         """Let a message of a bulk submission wait until the city's rate allows it."""

@@ -1,5 +1,6 @@
 """Who may call what: keys over a real socket, and the whole table of roles and methods."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,9 +11,16 @@ from google.protobuf.message_factory import GetMessageClass
 
 from broker.caller import Role
 from broker.clock import ManualClock
-from broker.errors import CityNotFound, ClusterNotFound, InvalidRequest, KeyNotFound, KeyRefused
+from broker.errors import (
+    CityNotFound,
+    ClusterNotFound,
+    DatabaseUnavailable,
+    InvalidRequest,
+    KeyNotFound,
+    KeyRefused,
+)
 from broker.market import identity as market_identity
-from broker.market.identity import ApiKey, Identity
+from broker.market.identity import STRANGERS_AT_ONCE, STRANGERS_WAITING_MAX, ApiKey, Identity
 from broker.rpc.identity import MAY_CALL, caller_of, current_caller, is_on_this_machine
 from broker.rpc.server import RpcServer, build_server
 from broker.store.database import Database
@@ -24,6 +32,7 @@ from broker.wire.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,
 )
+from tests.conftest import Dsns
 from tests.deadlines import eventually
 from tests.rpc.conftest import Edge, bearer, open_edge
 from tests.rpc.refusals import decoded, refusal
@@ -227,6 +236,24 @@ async def test_made_up_keys_are_remembered_up_to_a_number_and_push_no_real_one_o
 
     assert len(identity._unknown._entries) == 5
     assert set(identity._known._entries) == {real.key_id}
+
+
+async def test_a_flood_of_made_up_keys_leaves_the_database_to_others(dsns: Dsns) -> None:
+    """Nobody needs a key to send one: agents and rounds must not wait for their look-ups, nor memory grow with them."""
+    database = await Database.connect(dsns.city, dsns.hub, hub_connections=STRANGERS_AT_ONCE + 1)
+    identity = Identity(database)
+    flood = [asyncio.create_task(identity.caller(ApiKey.generate().text, NOW)) for _ in range(2000)]
+    await asyncio.sleep(0)
+
+    async with database.hub() as tx:
+        assert await tx.fetchval("SELECT true")
+    still_waiting = sum(not task.done() for task in flood)
+    answers = await asyncio.gather(*flood, return_exceptions=True)
+    await database.close()
+
+    assert still_waiting > STRANGERS_WAITING_MAX / 2
+    assert {type(answer) for answer in answers} == {KeyRefused, DatabaseUnavailable}
+    assert sum(isinstance(answer, KeyRefused) for answer in answers) == STRANGERS_WAITING_MAX
 
 
 async def test_the_database_knows_no_secret(database: Database) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import grpc
 import pytest
 
+from broker.rpc.limits import STREAMS_MAX
 from broker.wire.v1 import job_service_pb2 as spb
 from tests.deadlines import eventually
 from tests.rpc.conftest import Edge
@@ -74,3 +76,28 @@ async def test_messages_of_a_bulk_submission_wait_for_their_turn(slow: Edge) -> 
 
     assert held_at == 18
     assert answered == 30
+
+
+async def test_a_city_has_a_limited_number_of_streams_open(edge: Edge) -> None:
+    """A rate does not bound what stays: a bulk submission holds megabytes, and a reader of output asks for ever."""
+    most = STREAMS_MAX["/broker.wire.v1.JobService/SubmitJobs"]
+    streams = [edge.stub.SubmitJobs(**edge.sent_by("ganzhou")) for _ in range(most)]
+    for stream in streams:
+        await stream.write(spb.SubmitJobsRequest())
+        assert await stream.read() == spb.SubmitJobsResponse()
+
+    refused = await refusal(edge.stub.SubmitJobs(sent([[]]), **edge.sent_by("ganzhou")))
+    others = await edge.stub.SubmitJobs(sent([[]]), **edge.sent_by("nanjing")).read()
+    streams.pop().cancel()
+
+    async def there_is_room() -> bool:
+        edge.clock.advance(seconds=1)  # so that the rate allows to ask again
+        try:
+            return await edge.stub.SubmitJobs(sent([[]]), **edge.sent_by("ganzhou")).read() == spb.SubmitJobsResponse()
+        except grpc.aio.AioRpcError:
+            return False
+
+    await eventually(there_is_room)
+    assert (refused.code, refused.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_STREAMS")
+    assert refused.facts == {"city": "ganzhou", "method": "SubmitJobs", "open": str(most)}
+    assert others == spb.SubmitJobsResponse()
