@@ -154,7 +154,8 @@ def _detail(reason: str, found: PoolVerdict, *, cheapest: bool) -> str:
     sentences = {
         FITS: "it would fit here now; the next round decides",
         Reason.OUTBID: f"it would fit, but the ceiling is {short:.2f} yuan per PFLOPS-hour below what others pay here",
-        Reason.CARDS_SHORT: f"{found.cards_short} more free cards are needed ({found.tasks_short} tasks find no node)",
+        Reason.CARDS_SHORT: f"{_counted(found.cards_short, 'more free card')} needed, "
+        f"{_counted(found.tasks_short, 'task')} without a node",
         Reason.CPU_SHORT: "enough cards are free, but too little CPU beside them",
         Reason.MEMORY_SHORT: "enough cards are free, but too little memory beside them",
         Reason.PRICE_BELOW_ASK: f"the ceiling is {short:.2f} yuan per PFLOPS-hour below what the owner asks",
@@ -167,6 +168,10 @@ def _detail(reason: str, found: PoolVerdict, *, cheapest: bool) -> str:
     }
     text = sentences.get(reason, reason)
     return f"{text}; cheapest of all" if cheapest and reason == Reason.OUTBID else text
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _summary(job: Job, verdicts: Sequence[Verdict]) -> str:

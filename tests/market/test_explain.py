@@ -48,7 +48,7 @@ async def test_each_pool_has_its_reason_and_the_nearest_comes_first(table: Table
         ("west", Reason.NO_MATCHING_MODEL, 0),
     ]
     assert found.round == done.round
-    assert found.summary.startswith("Nearest to starting is east/main: 4 more free cards are needed")
+    assert found.summary.startswith("Nearest to starting is east/main: 4 more free cards needed, 1 task without a node")
 
 
 async def test_a_job_that_would_fit_is_told_so(table: Table) -> None:
