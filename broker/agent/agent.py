@@ -25,6 +25,8 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.enable_retries", 0),
 )
+_NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
+"""In the clear never through the proxy that $http_proxy names: it is on another machine, and the key would reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,15 @@ class Agent:
                 self._log.warning("the broker ended the stream", status=error.code().name, detail=error.details())
             except (BrokerSilent, BadMessage) as error:
                 self._log.warning("the stream is given up", why=str(error))
+            except OSError as error:  # we cannot even look: the broker must not take our word, and jobs run on
+                self._log.error("the stream is given up, as the engine cannot be asked", why=str(error))
             finally:
                 call.cancel()
             return session.welcomed
 
     def _channel(self) -> grpc.aio.Channel:
         if self._link.tls_ca is None:
-            return grpc.aio.insecure_channel(self._link.endpoint, options=_CHANNEL_OPTIONS)
+            return grpc.aio.insecure_channel(self._link.endpoint, options=_CHANNEL_OPTIONS + _NO_PROXY)
         credentials = grpc.ssl_channel_credentials(self._link.tls_ca.read_bytes())
         return grpc.aio.secure_channel(self._link.endpoint, credentials, options=_CHANNEL_OPTIONS)
 

@@ -119,7 +119,10 @@ class Session:
         while self._sent_ns and self._sent_ns[0][0] <= report_sequence:
             sequence, sent_ns = self._sent_ns.popleft()
             if sequence == report_sequence:
-                await self._engine.renew(sent_ns + round(terms.kill_after_seconds * 1e9))
+                try:
+                    await self._engine.renew(sent_ns + round(terms.kill_after_seconds * 1e9))
+                except OSError as error:  # a full disk: what lives by renewals will end by its terms
+                    self._log.error("the broker's word cannot be renewed", why=str(error))
 
     async def _act(self, action: Action) -> None:
         match action:

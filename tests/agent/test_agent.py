@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
@@ -300,6 +301,37 @@ async def test_a_broker_that_makes_no_sense_harms_nothing(
         broker.streams[0].say(nonsense)
         broker.start["lease-1"] = order("true")
         await until(broker.is_in("lease-1", ENDED))
+
+
+async def test_a_disk_that_takes_no_renewal_stops_neither_the_agent_nor_other_jobs(
+    broker: ScriptedBroker, open_folder: Path
+) -> None:
+    """What lives by renewals ends by its terms; the agent goes on with everything else."""
+    settings = config(open_folder, broker.port)
+    (settings.state_dir / f"renewal.json.{os.getpid()}.new").mkdir(parents=True)  # where it is written first
+    broker.start["lease-1"] = order("exit 4")
+
+    async with running(settings) as agent:
+        await until(broker.is_in("lease-1", ENDED))
+        assert not agent.done()
+
+    assert broker.story("lease-1")[-1].end.exit_code == 4
+    assert len(broker.streams) == 1
+
+
+async def test_an_agent_that_cannot_look_for_a_while_goes_on_when_it_can(
+    broker: ScriptedBroker, open_folder: Path
+) -> None:
+    """Its jobs run on; an agent that ended would have to be started by hand."""
+    settings = config(open_folder, broker.port)
+    mark = settings.state_dir / "cards" / "lab-ascend-1" / "down"
+    mark.mkdir(parents=True)
+
+    async with running(settings) as agent:
+        await until(lambda: len(broker.streams) > 1)
+        mark.rmdir()
+        await until(lambda: bool(broker.streams[-1].reports))
+        assert not agent.done()
 
 
 async def test_a_refused_agent_tries_again(broker: ScriptedBroker, open_folder: Path) -> None:

@@ -16,6 +16,7 @@ from broker.agent.engines.lease_folder import LeaseFolder
 from broker.agent.engines.local import LocalEngine
 from broker.agent.engines.processes import Identity, boot_id, identity_of, is_alive, signal_exactly
 from broker.agent.engines.protocol import EngineError
+from broker.agent.engines.spec import folder_name
 from broker.agent.engines.supervisor import ALREADY_SUPERVISED
 from broker.agent.orders import EndReason, LeaseKey, Phase
 from broker.clock import SystemClock
@@ -123,6 +124,18 @@ async def test_a_supervisor_that_leaves_at_once_is_replaced_a_few_times(bench: L
     ended = await reach(bench, order.key, Phase.ENDED)
     assert ended.end is not None
     assert ended.end.reason is EndReason.START_FAILED
+
+
+async def test_a_lease_whose_files_a_power_failure_took_has_vanished(bench: LocalBench) -> None:
+    """The folder's name alone is a trace: it must come to an end, and so must its order."""
+    order = sh(FOREVER, bench)
+    (bench.state / "leases" / folder_name(order.key)).mkdir()
+
+    await bench.restart()
+
+    ended = await reach(bench, order.key, Phase.ENDED)
+    assert ended.end is not None
+    assert ended.end.reason is EndReason.VANISHED
 
 
 async def test_a_supervisor_that_fails_says_why(bench: LocalBench) -> None:
@@ -318,7 +331,7 @@ async def test_the_lock_of_a_running_lease_is_held(bench: LocalBench) -> None:
 
 async def test_a_lease_number_names_its_folder_and_nothing_else(bench: LocalBench) -> None:
     """Strange folders beside the leases are left alone."""
-    for name in ("lease-1", "lease-x.1", "notes", "lease-7.1"):  # the last one was never finished
+    for name in ("lease-1", "lease-x.1", "notes", "lease-7.1.new"):  # the last one was never finished
         (bench.state / "leases" / name).mkdir()
 
     await bench.restart()

@@ -45,7 +45,7 @@ class LeaseFolder:
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """Return the folder, None when it is none of ours or was never finished."""
+        """Return the folder, None when it is none of ours, was never finished, or is not there."""
         lease_text, dot, epoch_text = path.name.partition(".")
         lease = parse_lease(lease_text)
         if lease is None or not dot or not epoch_text.isdecimal():
@@ -54,8 +54,12 @@ class LeaseFolder:
         try:
             spec = files.read_json(str(path / "spec.json"))
         except ValueError:
-            spec = empty_spec(key, None) | {"damaged": True}
-        return None if spec is None else cls(path, key, spec)
+            spec = None
+        if spec is None:
+            if not path.is_dir():
+                return None
+            spec = empty_spec(key, None) | {"damaged": True}  # folders get their name when they are whole
+        return cls(path, key, spec)
 
     def _read(self, name: str) -> Any:
         """Return what a file says; one that a power failure has damaged says nothing."""
