@@ -191,11 +191,21 @@ def parse_config(text: str, *, source: str, base: Path) -> AgentConfig:
         raise BadConfig(f"{source}: must be a mapping with the keys {', '.join(AgentConfig.model_fields)}")
     for key in ("key_file", "state_dir", "tls_ca", "work_dir"):
         if isinstance(values.get(key), str):
-            values[key] = base / Path(values[key]).expanduser()
+            values[key] = base / _path(f"{source}: {key}", values[key])
     try:
         return AgentConfig.model_validate(values)
     except ValidationError as error:
         raise BadConfig(f"{source}: " + "; ".join(_problems(error))) from None
+
+
+def _path(field: str, text: str) -> Path:
+    """Return the path with "~" and "~user" filled in. Raise BadConfig when it can be none."""
+    if "\0" in text:
+        raise BadConfig(f"{field}: a path holds no zero byte")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise BadConfig(f"{field}: {text[:80]!r} is in the home of nobody: write the whole path") from None
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -27,6 +27,8 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.enable_retries", 0),  # we retry ourselves: only we know what may be repeated
     ("grpc.primary_user_agent", "xisuan-client"),
 )
+_NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
+"""In the clear never through the proxy that $http_proxy names: it is on another machine, and the key would reach it."""
 
 
 class Connection:
@@ -73,7 +75,7 @@ class Connection:
         """Return the channel, opened on first use (it belongs to the running loop)."""
         if self._open_channel is None:
             if self.settings.plaintext:
-                self._open_channel = grpc.aio.insecure_channel(self.settings.endpoint, options=_OPTIONS)
+                self._open_channel = grpc.aio.insecure_channel(self.settings.endpoint, options=_OPTIONS + _NO_PROXY)
             else:
                 trust = grpc.ssl_channel_credentials(_certificates(self.settings.tls_ca))
                 self._open_channel = grpc.aio.secure_channel(self.settings.endpoint, trust, options=_OPTIONS)

@@ -54,6 +54,8 @@ def test_a_good_file_is_understood(tmp_path: Path) -> None:
         (GOOD, "- just\n- a list", r"must be a mapping"),
         (GOOD, "{", r"not valid YAML"),
         (GOOD, "\0", r"not valid YAML"),
+        ("state_dir: state", "state_dir: ~nobody-of-that-name/x", r"state_dir: .* write the whole path"),
+        ("state_dir: state", 'state_dir: "a\\0b"', r"state_dir: a path holds no zero byte"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, said: str) -> None:
