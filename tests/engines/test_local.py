@@ -338,3 +338,14 @@ async def test_a_lease_number_names_its_folder_and_nothing_else(bench: LocalBenc
 
     assert (await bench.engine.observe()).leases == ()
     assert await seen(bench, LeaseKey(LeaseId(7), 1)) is None
+
+
+@needs_root
+async def test_a_job_cannot_take_all_process_numbers(bench: LocalBench) -> None:
+    """Or a fork bomb of one city would keep the agent, and every other job, from starting anything."""
+    order = sh("grep 'Max processes' /proc/self/limits", bench)
+
+    await run(bench, order)
+
+    soft, hard = (await text(bench, order.key)).split()[2:4]
+    assert int(soft) == int(hard) <= int(Path("/proc/sys/kernel/pid_max").read_text()) // 2

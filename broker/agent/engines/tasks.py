@@ -127,8 +127,7 @@ def _live(launch: Launch, index: int, gate: Gate, supervisor: int) -> NoReturn:
         os.dup2(launch.stdout, 1)
         os.dup2(launch.stderr, 2)
         os.umask(0o077)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (launch.open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        _limit(launch)
         step = "enter its working directory"
         os.chdir(launch.folder)  # before the privileges go: a folder above may be closed to the job's user
         step = "give up privileges"
@@ -148,6 +147,18 @@ def _live(launch: Launch, index: int, gate: Gate, supervisor: int) -> NoReturn:
         os.write(gate.words_write, f"task {index} could not {step}: {why}\n".encode("utf-8", "replace")[:4000])
     finally:
         os._exit(127)
+
+
+def _limit(launch: Launch) -> None:
+    """Set what the task starts with. A user of the jobs gets half of all process numbers: a fork bomb stops there."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (launch.open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    if launch.user is not None:
+        with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+            most = int(file.read()) // 2
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _plain_signals() -> None:
