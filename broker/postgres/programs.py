@@ -36,7 +36,9 @@ class ServerUser:
 
     @classmethod
     def choose(cls, data: Path) -> Self:
-        """Return the present user; for root the owner of the data if there is some, else `postgres`, else `nobody`.
+        """Return the present user; for root the owner of the data if there is some, else `postgres` or `daemon`.
+
+        `nobody` comes last: jobs may run as that, and whoever owns the data can read it without any password.
 
         Raises: ProgramsNotFound.
         """
@@ -44,13 +46,13 @@ class ServerUser:
             return cls(os.geteuid(), os.getegid(), other=False)
         if data.is_dir() and (owner := data.stat()).st_uid != 0:
             return cls(owner.st_uid, owner.st_gid, other=True)
-        for name in ("postgres", "nobody"):
+        for name in ("postgres", "daemon", "nobody"):
             try:
                 entry = pwd.getpwnam(name)
             except KeyError:
                 continue
             return cls(entry.pw_uid, entry.pw_gid, other=True)
-        raise ProgramsNotFound("PostgreSQL does not run as root, and there is no user postgres or nobody: add one")
+        raise ProgramsNotFound("PostgreSQL does not run as root, and there is no user postgres, daemon or nobody: add one")
 
     def own(self, path: Path) -> None:
         """Give the path to this user."""
