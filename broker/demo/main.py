@@ -1,7 +1,6 @@
 """`xisuan demo`: set the stage, play the trace, show it, sum it up, audit it."""
 
 import asyncio
-import contextlib
 import shutil
 import signal
 from dataclasses import dataclass, replace
@@ -82,21 +81,26 @@ async def _play(stage: Stage, options: DemoOptions, console: Console) -> tuple[S
     )
     replay = Replay(stage, planned)
     screen = display.Screen(console, stage)
+    blows = chaos.strike(stage, screen, console, over_seconds=options.seconds) if options.chaos else _no_blows()
+    striking = asyncio.create_task(blows)
     try:
-        async with contextlib.AsyncExitStack() as beside:
-            if options.chaos:
-                monkey = asyncio.create_task(chaos.strike(stage, screen, console, over_seconds=options.seconds))
-                beside.callback(monkey.cancel)
-            await replay.run(screen.show)
+        await replay.run(screen.show)
+        await striking
     except* TimeoutError:
         missing = len(planned) - len(replay.memory.final)
         raise DemoFailed(f"{missing} jobs did not end in time; see the logs in {stage.folder}") from None
     except* XisuanError as errors:
         raise DemoFailed(f"a call failed: {errors.exceptions[0]}; see the logs in {stage.folder}") from None
+    finally:
+        striking.cancel()
     jobs = await replay.jobs()
     rounds, cards = await _rounds_and_cards(stage)
     found, checked = await _audit(stage, replay.memory, jobs)
     return summarise(jobs, rounds, cards), found, checked
+
+
+async def _no_blows() -> None:
+    """Strike nothing."""
 
 
 async def _rounds_and_cards(stage: Stage) -> tuple[list[RoundFigures], int]:

@@ -128,6 +128,12 @@ class Exchange:
             postgres.destroy(self.home / "postgres")
         _kill_all_below(self.folder)
 
+    def said_nothing_alarming(self) -> None:
+        """Fail if a program told of an error that it did not understand: what can be expected has a sentence."""
+        for program in (self.broker, *self.agents.values()):
+            log = program.log.read_text(errors="replace")
+            assert "Traceback" not in log, f"{program.name}:\n{log[log.index('Traceback') :][:4000]}"
+
     def _listens(self) -> bool:
         with socket.socket() as probe:
             probe.settimeout(1.0)
@@ -217,6 +223,7 @@ def exchange(*settings: str, arguments: tuple[str | Path, ...] = (), tls_ca: Pat
         try:
             made.start_broker()
             yield made
+            made.said_nothing_alarming()
         finally:
             made.stop()
 
