@@ -17,7 +17,8 @@ from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2_grpc as wire_grpc
 
 BACKOFF_SECONDS_FIRST: Final = 0.2
-BACKOFF_SECONDS_MAX: Final = 15.0
+BACKOFF_SECONDS_MAX: Final = 4.0
+"""Well within the time after which a broker suspects an agent: waiting must not make an outage longer than it was."""
 
 _CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # thousands of orders in one message
