@@ -52,7 +52,7 @@ class ServerUser:
             except KeyError:
                 continue
             return cls(entry.pw_uid, entry.pw_gid, other=True)
-        raise ProgramsNotFound("PostgreSQL does not run as root, and there is no user postgres, daemon or nobody: add one")
+        raise ProgramsNotFound("PostgreSQL does not run as root, and there is no user postgres: add one")
 
     def own(self, path: Path) -> None:
         """Give the path to this user."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
 
+from broker.errors import invalid
 from broker.ids import NODE_NAME, job_text, lease_text
 from broker.job import Ending
 from broker.lifecycle import EndReason
@@ -25,6 +26,9 @@ from broker.wire.v1 import job_pb2, job_service_pb2
 
 POOLS_MAX: Final = 64
 NODES_MAX: Final = 20_000
+CLUSTER_NODES_MAX: Final = 50_000
+"""Nodes in all pools: the whole programme has some 45,000, and one cluster must not fill every round."""
+
 CARDS_MAX: Final = 64
 LEASES_MAX: Final = 200_000
 NAME_CHARACTERS_MAX: Final = 64
@@ -55,6 +59,9 @@ def hello(wire: pb.Hello) -> Hello:
     """Return who the agent is and what it has. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
     pools = checks.count("hello.pools", wire.pools, 0, POOLS_MAX)
+    total = sum(len(pool.nodes) for pool in wire.pools)
+    if total > CLUSTER_NODES_MAX:
+        raise invalid("hello.pools", f"have {total} nodes together, must have at most {CLUSTER_NODES_MAX}")
     found = Hello(
         cluster=checks.slug("hello.cluster", wire.cluster),
         instance=checks.printable_ascii("hello.instance", wire.instance, NAME_CHARACTERS_MAX),
@@ -96,7 +103,7 @@ def _node(checks: Checks, path: str, wire: pb.NodeInventory) -> NodeInventory:
 def report(wire: pb.Report) -> Report:
     """Return what is true on the cluster. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
-    nodes = checks.count("report.nodes", wire.nodes, 0, POOLS_MAX * NODES_MAX)
+    nodes = checks.count("report.nodes", wire.nodes, 0, CLUSTER_NODES_MAX)
     leases = checks.count("report.leases", wire.leases, 0, LEASES_MAX)
     found = Report(
         sequence=checks.within("report.sequence", wire.sequence, 1, 2**64 - 1),

@@ -363,6 +363,9 @@ def test_a_wrong_report_is_refused_by_the_names_of_its_fields(report: pb.Report,
          ["hello.pools[0].nodes[0].cards"]),
         ({"pools": [pb.PoolInventory(pool=p, model="m", nodes=[pb.NodeInventory(node="n")]) for p in "pq"]},
          ["hello.pools[1].nodes[0].node"]),
+        ({"pools": [pb.PoolInventory(pool=p, model="m", nodes=[pb.NodeInventory(node=f"{p}{i}") for i in range(17_000)])
+                    for p in "pqr"]},
+         ["hello.pools"]),
         ({"pools": [pb.PoolInventory(pool=f"p{i}", model="m") for i in range(65)]}, ["hello.pools"]),
     ],
 )  # fmt: skip
