@@ -135,7 +135,7 @@ class ClusterExists(BrokerError):
 
 
 class AlreadyAttached(BrokerError):
-    """Another agent ({instance}) speaks for cluster {cluster} right now: stop it first, or wait until it is silent."""
+    """Another agent ({instance}) speaks or has leases on {cluster}: start that one again, or stop it and end those."""
 
     code, reason = "ALREADY_EXISTS", "ALREADY_ATTACHED"
 

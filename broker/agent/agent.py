@@ -59,7 +59,6 @@ class Agent:
         self._luck = luck
         self._version = version
         self._log = log
-        self._instance = f"{luck.getrandbits(128):032x}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raise EngineError when the engine cannot be opened."""
@@ -94,7 +93,7 @@ class Agent:
             session = Session(
                 self._engine,
                 cluster=self._link.cluster,
-                instance=self._instance,
+                instance=self._engine.memory_id(),
                 version=self._version,
                 clock=self._clock,
                 log=self._log,

@@ -20,7 +20,7 @@ WHEN: Final[Mapping[str, str]] = {
     "LOGS_NOT_FOUND": "ReadLogs: not placed yet, no such task or attempt, or no longer kept by the agent.",
     "IDEMPOTENCY_CONFLICT": "SubmitJob, SubmitJobs: the city has used the request key before, for another job.",
     "CLUSTER_EXISTS": "RegisterCluster with facts that differ from those known. The same again is no error.",
-    "ALREADY_ATTACHED": "An agent's Hello while another instance with the same key is heard.",
+    "ALREADY_ATTACHED": "An agent's Hello while another one with the same key is heard, or has live leases.",
     "NO_POOL_CAN_HOLD": "SubmitJob, SubmitJobs: even empty, no pool that the job may use could hold the gang.",
     "JOB_NOT_WAITING": "UpdateJob of a job that was placed or is final. (Cancelling a final job is no error.)",
     "LEASE_NOT_LOST": "WriteOffLease of a lease whose agent speaks.",

@@ -47,7 +47,9 @@ ATTACH: Final[LiteralString] = """
     UPDATE clusters
        SET session_epoch = session_epoch + 1, agent_instance = $2, engine = $3, agent_state = 'live',
            heard_at = greatest(heard_at, $4)
-     WHERE cluster = $1 AND (agent_instance IN ('', $2) OR agent_state <> 'live' OR heard_at <= $5)
+     WHERE cluster = $1 AND (agent_instance IN ('', $2)
+           OR (agent_state <> 'live' OR heard_at <= $5)
+              AND NOT EXISTS (SELECT FROM leases l WHERE l.cluster = $1 AND l.state <> 'ended'))
     RETURNING session_epoch
 """
 INSTANCE: Final[LiteralString] = "SELECT agent_instance FROM clusters WHERE cluster = $1"
@@ -59,12 +61,13 @@ async def attach(
     """Let this agent speak for the cluster and return the epoch that fences its stream; older streams are stale.
 
     Args:
-        instance: the agent's own random id; a stream of the same agent is always taken over.
+        instance: random id of the agent's memory of what it started; a stream of the same agent is always taken over.
         heard_before: another agent that was heard after this still speaks, unless its stream has ended.
 
     Raises:
         ClusterNotFound: it was never registered.
-        AlreadyAttached: another agent speaks for it.
+        AlreadyAttached: another agent speaks for it, or has live leases there. This one knows nothing of those, and
+            its silence about them would be taken for their end, while they may run on where the other one started them.
     """
     epoch: int | None = await tx.fetchval(ATTACH, cluster, instance, engine, at, heard_before)
     if epoch is None:
@@ -76,12 +79,12 @@ async def attach(
 
 
 DETACH: Final[LiteralString] = """
-    UPDATE clusters SET agent_instance = '' WHERE cluster = $1 AND session_epoch = $2 AND agent_instance <> ''
+    UPDATE clusters SET agent_state = 'suspect' WHERE cluster = $1 AND session_epoch = $2 AND agent_state = 'live'
 """
 
 
 async def detach(tx: Connection, cluster: str, session_epoch: int) -> None:
-    """Note that the stream has ended, so that another agent need not wait until this one counts as silent."""
+    """Note that the stream has ended: no new work, and another agent need not wait for a long silence."""
     await tx.execute(DETACH, cluster, session_epoch)
 
 

@@ -217,7 +217,7 @@ async def test_jobs_run_on_while_the_broker_is_away(open_folder: Path) -> None:
 
 
 async def test_another_agent_adopts_what_runs(broker: ScriptedBroker, open_folder: Path) -> None:
-    """Its instance is new; the lease is the old one, running since then."""
+    """With the memory of the one before, and its name; the lease is the old one, running since then."""
     broker.start["lease-1"] = order("while :; do sleep 0.02; done")
     settings = config(open_folder, broker.port)
     async with running(settings):
@@ -230,6 +230,7 @@ async def test_another_agent_adopts_what_runs(broker: ScriptedBroker, open_folde
         await wipe_in_place(broker)
 
     assert list(first.leases) == [before]
+    assert len({stream.hello.instance for stream in broker.streams}) == 1
 
 
 async def wipe_in_place(broker: ScriptedBroker) -> None:

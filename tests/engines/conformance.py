@@ -361,6 +361,15 @@ class EngineConformance:
         assert reasons == {order.key: EndReason.EXIT_CODE, gone: EndReason.VANISHED}
         await reach(bench, living.key, Phase.RUNNING)
 
+    async def test_its_memory_has_one_name_as_long_as_it_lasts(self, bench: Bench) -> None:
+        """The broker takes the word of whoever remembers what was started, and of nobody else."""
+        before = bench.engine.memory_id()
+
+        await bench.restart()
+
+        assert bench.engine.memory_id() == before
+        assert 16 <= len(before) <= 64
+
     async def test_only_an_ended_lease_can_be_settled(self, bench: Bench) -> None:
         """A settled one is forgotten, but its output can still be read."""
         order = sh(UNTIL_TOLD, bench)

@@ -12,7 +12,7 @@ from broker.caller import Caller, Role
 from broker.errors import AlreadyAttached, ClusterMismatch, InvalidRequest, RoleRefused, StaleSession
 from broker.ids import JobId, LeaseId
 from broker.job import Ending, IfLost
-from broker.lifecycle import EndReason, JobEvent, JobState, LeaseState, next_job
+from broker.lifecycle import AgentState, EndReason, JobEvent, JobState, LeaseState, next_job
 from broker.loops.silence import Silence
 from broker.market.clusters import Session, Terms
 from broker.market.reports import Desired, Hello, LeaseSeen, LeaseStop, Report, StopReason
@@ -173,20 +173,50 @@ async def test_a_stale_epoch_changes_nothing_and_is_settled(world: ClusterWorld)
 
 
 async def test_a_restarted_agent_goes_on_where_the_old_one_stopped(world: ClusterWorld) -> None:
-    """Its jobs ran on; a new process attaches as soon as the old stream has ended."""
+    """Its jobs ran on; a new process with its memory attaches at once, even before the old stream's end is seen."""
     first = await world.attach("east", "one")
     job, ref = await world.running(first, 1)
-    with pytest.raises(AlreadyAttached):
-        await world.attach("east", "two")
-    await world.clusters.detach(first)
 
-    second = await world.attach("east", "two")
+    second = await world.attach("east", "one")
     desired = await world.report(second, 1, running(ref))
 
     assert desired == Desired(1)
     assert await world.state_of(job) is JobState.RUNNING
     with pytest.raises(StaleSession):
         await world.report(first, 2)
+
+
+async def test_an_agent_without_the_memory_of_the_last_one_is_refused_while_leases_live(world: ClusterWorld) -> None:
+    """Its silence about what the other one started would free cards that are in use, and start jobs a second time."""
+    first = await world.attach("east", "one")
+    job, ref = await world.running(first, 1)
+    await world.clusters.detach(first)
+    with pytest.raises(AlreadyAttached, match="one"):
+        await world.attach("east", "two")
+    world.advance(3600)
+    with pytest.raises(AlreadyAttached, match="one"):
+        await world.attach("east", "two")
+
+    back = await world.attach("east", "one")
+    await world.report(back, 1, ended(ref, COMPLETED))
+    await world.clusters.detach(back)
+    await world.attach("east", "two")
+
+    assert await world.state_of(job) is JobState.SUCCEEDED
+
+
+async def test_an_agent_whose_stream_has_ended_gets_no_new_work(world: ClusterWorld) -> None:
+    """Nobody would hear the order; its leases live on as in any silence."""
+    first = await world.attach()
+    _, ref = await world.running(first, 1)
+
+    await world.clusters.detach(first)
+
+    assert (await world.row("SELECT agent_state FROM clusters WHERE cluster = 'east'"))[0] == AgentState.SUSPECT
+    assert await world.lease_state(ref) is LeaseState.ACTIVE
+    second = await world.attach()
+    await world.report(second, 1, running(ref))
+    assert (await world.row("SELECT agent_state FROM clusters WHERE cluster = 'east'"))[0] == AgentState.LIVE
 
 
 async def test_the_word_of_a_stale_stream_changes_nothing(world: ClusterWorld) -> None:

@@ -234,8 +234,8 @@ async def test_a_second_agent_is_refused_and_welcome_when_the_first_is_gone(site
     first.die()
 
     async def nobody_speaks() -> bool:
-        row = await site.world.row("SELECT agent_instance FROM clusters WHERE cluster = 'east'")
-        return bool(row["agent_instance"] == "")
+        row = await site.world.row("SELECT agent_state FROM clusters WHERE cluster = 'east'")
+        return bool(row["agent_state"] == "suspect")
 
     await eventually(nobody_speaks)
     assert (await site.dial().attach(instance="two")).session_epoch > 0
@@ -263,7 +263,7 @@ async def test_an_agent_restart_adopts_what_runs(site: Site) -> None:
     await agent.hang_up()
 
     again = site.dial()
-    await again.attach(instance="two")
+    await again.attach(instance="one")
     desired = await again.report(seen(ref, "RUNNING"))
 
     assert desired == pb.Desired(report_sequence=1)

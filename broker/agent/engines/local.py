@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -92,6 +93,7 @@ class LocalEngine:
         self._accounts: Accounts
         self._work_root: Path
         self._memory: EpochMemory
+        self._memory_id: str
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -105,6 +107,7 @@ class LocalEngine:
         for folder in (self._state, self._folders):
             own_folder(folder, "state_dir")  # a job may pass through to its own folder, and list nothing
         self._take_lock()
+        self._memory_id = self._read_memory_id()
         self._work_root = choose_work_root(self._settings.work_dir, self._state, self._accounts)
         self._cards.create()
         self._memory = EpochMemory(self._state / "epochs.jsonl", now=self._clock.now())
@@ -168,7 +171,22 @@ class LocalEngine:
         if folder.job is not None:
             self._memory.remember(folder.job, folder.key.epoch, now=self._clock.now())
 
+    def _read_memory_id(self) -> str:
+        path = str(self._state / "memory-id.json")
+        try:
+            found = files.read_json(path)
+        except ValueError:  # a power failure took it, and perhaps more: better another memory than a wrong one
+            found = None
+        if not isinstance(found, str):
+            found = secrets.token_hex(16)
+            files.write_json(path, found)
+        return found
+
     # --- what there is -------------------------------------------------------------------------------------------
+
+    def memory_id(self) -> str:
+        """Return the id of what its state folder remembers."""
+        return self._memory_id
 
     def inventory(self) -> tuple[PoolStock, ...]:
         """Return the pools of the settings."""

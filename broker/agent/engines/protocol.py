@@ -60,6 +60,10 @@ class Engine(Protocol):
         """Let go without ending anything: jobs run on, and the next agent adopts them."""
         ...
 
+    def memory_id(self) -> str:
+        """Return the random id of its memory, the same for as long as that lasts; there after `open`."""
+        ...
+
     def inventory(self) -> tuple[PoolStock, ...]:
         """Return every pool with its nodes."""
         ...
