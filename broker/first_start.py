@@ -12,6 +12,7 @@ from broker.config import Settings
 from broker.errors import KeyRefused, invalid
 from broker.market.identity import Identity
 from broker.market.worlds import Worlds
+from broker.worlds.document import DOCUMENT_BYTES_MAX
 from broker.worlds.loader import bundled
 
 log = structlog.get_logger("broker")
@@ -63,7 +64,8 @@ def _document(world: str) -> str:
     path = Path(world)
     if path.suffix in (".yaml", ".yml", ".json") or path.exists():
         try:
-            return path.read_text(encoding="utf-8")
+            with path.open("rb") as file:
+                return file.read(DOCUMENT_BYTES_MAX + 1).decode()  # what is longer is refused, however long it is
         except (OSError, UnicodeDecodeError) as error:
             raise invalid("world", f"cannot be read ({error}): give a bundled name or a YAML file") from error
     return bundled(world)

@@ -1,7 +1,7 @@
 """What a city asks for, in plain Python. Field meanings and limits are those of `broker/wire/v1/job.proto`."""
 
 import unicodedata
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -53,10 +53,29 @@ def _printable(text: str) -> str:
     return text
 
 
+def _passable(text: str) -> str:
+    """Refuse what no process can be given: a zero byte, or half of a surrogate pair (JSON can write one)."""
+    if "\0" in text:
+        raise ValueError("must hold no zero byte")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode, but holds half of a surrogate pair") from None
+    return text
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside of the years that a calendar has") from None
+
+
 def _between(low: int, high: int) -> Any:
     return Field(ge=low, le=high, strict=True)  # strict: neither "8" nor true nor 8.0 is a count
 
 
+Passable = Annotated[str, AfterValidator(_passable)]
 Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 
 
@@ -69,11 +88,11 @@ class Build(_Model):
 
     stack: Slug
     """Software stack as the catalogue names it: cuda, cann, neuware, dtk, musa, maca, xpu, topsrider, corex, ..."""
-    command: Annotated[list[str], Field(min_length=1, max_length=256)]
+    command: Annotated[list[Passable], Field(min_length=1, max_length=256)]
     """Program and arguments; run without a shell. 64 KiB together."""
     models: Annotated[list[Slug], Field(max_length=32)] = []
     """Accelerator models it can run on; empty means every model of the stack."""
-    environment: Annotated[dict[str, str], Field(max_length=256)] = {}
+    environment: Annotated[dict[Passable, Passable], Field(max_length=256)] = {}
     """Environment variables, 128 KiB together; XISUAN_* and visible-devices variables are set by the agent."""
     speed_ppm: Annotated[int, _between(1, 10_000_000)] = SPEED_REFERENCE_PPM
     """How fast it is against the job's reference, in millionths: 500000 takes twice as long."""
@@ -121,7 +140,7 @@ class JobSpec(_Model):
     """Longest acceptable round trip between the city and the hub in microseconds; 0 means no limit."""
     ceiling_micro_yuan_per_pflops_hour: Annotated[int, _between(0, 10**12)] = 0
     """The most the city pays for one FP16 PFLOPS for one hour, in micro-yuan; 0 means the city's standard ceiling."""
-    start_by: AwareDatetime | None = None
+    start_by: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
     """The job expires when it still waits then; a time with its zone, within 366 days."""
     if_lost: IfLost = IfLost.HOLD
     """What happens when its agent falls silent."""
@@ -152,6 +171,6 @@ class JobSpec(_Model):
         )
         if self.start_by is not None:
             at = Timestamp()
-            at.FromDatetime(self.start_by.astimezone(UTC))
+            at.FromDatetime(self.start_by)
             wire.start_by.CopyFrom(at)
         return wire
