@@ -84,7 +84,7 @@ def test_unknown_keys_are_refused_with_a_suggestion() -> None:
         ({"memory_per_task": "64GB"}, "memory_per_task", "MiB, GiB or TiB"),
         ({"cpus_per_task": True}, "cpus_per_task", "has no unit"),
         ({"builds": [{"stack": "cann", "command": ["a\0"]}]}, "builds[0].command[0]", "must hold no zero byte"),
-        ({"builds": [{"stack": "cann", "command": ["\ud800"]}]}, "builds[0].command[0]", "unicode"),
+        ({"builds": [{"stack": "cann", "command": ["\ud800"]}]}, "builds[0].command[0]", "surrogate"),
         (
             {"builds": [{"stack": "cann", "command": ["a"], "environment": {"A": "\0"}}]},
             "builds[0].environment.A",
