@@ -178,7 +178,18 @@ def _parse_json(text: str) -> Any:
     except (RecursionError, ValueError) as error:
         raise invalid(DOCUMENT, f"not valid JSON: {str(error)[:200]}") from None
     _check_depth(values)
+    if "\\u" in text:  # only so can JSON write it: the text itself was valid UTF-8
+        _check_characters(values)
     return values
+
+
+def _check_characters(values: Any) -> None:
+    """Refuse halves of surrogate pairs, which no database and no message can hold, in keys as well."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise invalid(DOCUMENT, f"{half} is half of a character: write both halves, or the character") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -41,6 +41,9 @@ REFUSED = {
     "broken JSON": ('{"a": }', DOCUMENT, "line 1: not valid JSON"),
     "a JSON number with 5,000 digits": ('{"a": ' + "9" * 5000 + "}", DOCUMENT, "not valid JSON"),
     "too much": ("#" * (DOCUMENT_BYTES_MAX + 1), DOCUMENT, "at most 1048576"),
+    "half of a character in JSON": ('{"world": "\\ud800"}', "document", "\\ud800 is half of a character"),
+    "half of a character in a key": ('{"\\ude00": 1}', "document", "\\ude00 is half of a character"),
+    "half of a character in YAML": ('world: "\\ud800"', "document", "invalid Unicode"),
 }
 
 
