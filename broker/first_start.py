@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,8 @@ from broker.market.worlds import Worlds
 from broker.worlds.document import DOCUMENT_BYTES_MAX
 from broker.worlds.loader import bundled
 
+UNFINISHED: Final = "first-start-unfinished"
+
 log = structlog.get_logger("broker")
 
 
@@ -25,8 +28,10 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
     machine everything then works at once. Raise InvalidRequest: the world is not valid or not there.
     """
     catalogue = await worlds.catalogue()
-    fresh = not catalogue.hubs
-    if fresh and settings.world:
+    unfinished = settings.home / UNFINISHED  # there from before the world is applied until the last key is written
+    fresh = not catalogue.hubs or unfinished.exists()
+    if not catalogue.hubs and settings.world:
+        unfinished.touch(mode=0o600)
         document = await asyncio.to_thread(_document, settings.world)
         changes = await worlds.apply(caller, document, now=now)
         log.info("world applied", world=settings.world, changes=len(changes))
@@ -37,6 +42,7 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
             await _key(settings.home, identity, Role.CITY, city, now)
         for cluster in catalogue.clusters:
             await _key(settings.home, identity, Role.AGENT, cluster, now)
+    unfinished.unlink(missing_ok=True)
 
 
 def home_city(home: Path) -> str:
