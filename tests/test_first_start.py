@@ -7,6 +7,7 @@ import pytest
 
 from broker import first_start
 from broker.caller import Caller, Role
+from broker.client.errors import BadSettings
 from broker.config import Settings
 from broker.market.identity import Identity
 from broker.market.worlds import Worlds
@@ -26,7 +27,7 @@ async def test_what_a_first_start_left_undone_the_next_one_does(database: Databa
     keys = tmp_path / "keys"
     in_the_way = keys / "agent-qingyang-nvidia.key"
     in_the_way.mkdir(parents=True)
-    with pytest.raises(OSError, match="agent-qingyang-nvidia"):
+    with pytest.raises(BadSettings, match="agent-qingyang-nvidia"):
         await start(database, tmp_path)
     in_the_way.rmdir()
     for key in keys.glob("city-*.key"):

@@ -13,17 +13,21 @@ _KEPT: Final = timedelta(days=30)
 """Far longer than any message can be late, and than any lease can live without the engine having a trace of it."""
 
 
+_REWRITTEN_MIN: Final = 10_000
+"""Jobs below which nothing is gained by forgetting old ones."""
+
+
 class EpochMemory:
-    """The latest epoch of each job, in an append-only file that is rewritten when it is opened."""
+    """The latest epoch of each job, in an append-only file that is rewritten when it is opened or has doubled."""
 
     def __init__(self, path: Path, *, now: datetime) -> None:
         """Read the file. A last line that was cut off by a crash is ignored: its lease was never started."""
         self._path = str(path)
         self._epochs: dict[JobId, tuple[int, datetime]] = {}
         for job, epoch, at in _lines(path):
-            if now - at < _KEPT and epoch > self.latest(job):
+            if epoch > self.latest(job):
                 self._epochs[job] = (epoch, at)
-        self._rewrite()
+        self._rewrite(now)
 
     def latest(self, job: JobId) -> int:
         """Return the highest epoch of the job that was taken, 0 when none was."""
@@ -33,10 +37,15 @@ class EpochMemory:
         """Keep that this epoch was taken; a lower one than before changes nothing. Raise OSError when it cannot."""
         if epoch <= self.latest(job):
             return
+        if len(self._epochs) >= self._rewrite_at:
+            self._rewrite(now)
         files.append_lines(self._path, [_line(job, epoch, now)])
         self._epochs[job] = (epoch, now)
 
-    def _rewrite(self) -> None:
+    def _rewrite(self, now: datetime) -> None:
+        """Forget what is too old; next when there is twice as much, so that it costs little for each epoch."""
+        self._epochs = {job: (epoch, at) for job, (epoch, at) in self._epochs.items() if now - at < _KEPT}
+        self._rewrite_at = max(_REWRITTEN_MIN, 2 * len(self._epochs))
         beside = self._path + ".new"
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

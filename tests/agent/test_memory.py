@@ -43,3 +43,14 @@ def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
 
     assert later.latest(JOB) == 0
     assert path.read_text() == ""
+
+
+def test_an_agent_that_works_for_months_forgets_old_jobs_without_a_restart(tmp_path: Path) -> None:
+    """Neither its memory nor the file grows with every job that there ever was."""
+    path = tmp_path / "epochs.jsonl"
+    memory = EpochMemory(path, now=NOW)
+    for number in range(1, 25_001):
+        memory.remember(JobId(number), 1, now=NOW + timedelta(days=number // 100))
+
+    assert (memory.latest(JobId(1)), memory.latest(JobId(25_000))) == (0, 1)
+    assert len(path.read_text().splitlines()) < 20_000
