@@ -79,6 +79,9 @@ class Database:
         self._city_pool = city_pool
         self._hub_pool = hub_pool
         self._wait_seconds_max = wait_seconds_max
+        # Half of the connections, so that a city whose calls are slow or many leaves some to the others.
+        self._of_one_city = (city_pool.get_max_size() + 1) // 2
+        self._turns: dict[str, asyncio.Semaphore] = {}  # by city: cities that exist, so it stays small
 
     @classmethod
     async def connect(
@@ -119,14 +122,29 @@ class Database:
     async def city(self, city: str) -> AsyncIterator[Connection]:
         """Open a transaction that sees and changes only the rows of `city`.
 
-        It is committed at the end of the block and rolled back by an exception.
+        It is committed at the end of the block and rolled back by an exception. Do not open another one within: a city
+        has only half of the connections.
 
         Raises:
-            DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
+            DatabaseUnavailable: the server is away, or the city's own transactions take too long. When that happens at
+                the commit, the outcome is not known.
         """
-        async with _transaction(self._city_pool, self._wait_seconds_max) as tx:
+        async with self._turn(city), _transaction(self._city_pool, self._wait_seconds_max) as tx:
             await tx.execute(_SET_CITY, city)
             yield tx
+
+    @asynccontextmanager
+    async def _turn(self, city: str) -> AsyncIterator[None]:
+        turns = self._turns.setdefault(city, asyncio.Semaphore(self._of_one_city))
+        try:
+            async with asyncio.timeout(self._wait_seconds_max):
+                await turns.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+        try:
+            yield
+        finally:
+            turns.release()
 
     @asynccontextmanager
     async def hub(self) -> AsyncIterator[Connection]:

@@ -80,6 +80,21 @@ async def test_a_full_pool_tells_the_caller_to_come_again(dsns: Dsns) -> None:
     assert refused.value.retry_after_seconds == 1
 
 
+async def test_one_city_leaves_connections_to_the_others(dsns: Dsns) -> None:
+    """Its slow calls make its own callers wait, and nobody else's."""
+    database = await Database.connect(dsns.city, dsns.hub, city_connections=4, wait_seconds_max=0.05)
+
+    async with database.city("ganzhou"), database.city("ganzhou"):
+        with pytest.raises(DatabaseUnavailable):
+            async with database.city("ganzhou"):
+                pass
+        async with database.city("nanjing"), database.city("nanjing") as tx:
+            assert await tx.fetchval("SELECT true")
+    async with database.city("ganzhou") as tx:
+        assert await tx.fetchval("SELECT true")
+    await database.close()
+
+
 async def test_a_full_server_tells_the_caller_to_come_again(dsns: Dsns, superuser: asyncpg.Connection) -> None:
     """An answer with a time to try again, not a hanging call."""
     database = await Database.connect(dsns.city, dsns.hub)
