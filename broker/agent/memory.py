@@ -34,13 +34,17 @@ class EpochMemory:
         return self._epochs.get(job, (0,))[0]
 
     def remember(self, job: JobId, epoch: int, *, now: datetime) -> None:
-        """Keep that this epoch was taken; a lower one than before changes nothing. Raise OSError when it cannot."""
+        """Keep that this epoch was taken; a lower one than before changes nothing.
+
+        Raise OSError when it is remembered only as long as we live.
+        """
         if epoch <= self.latest(job):
             return
-        if len(self._epochs) >= self._rewrite_at:
-            self._rewrite(now)
-        files.append_lines(self._path, [_line(job, epoch, now)])
         self._epochs[job] = (epoch, now)
+        if len(self._epochs) > self._rewrite_at:
+            self._rewrite(now)
+        else:
+            files.append_lines(self._path, [_line(job, epoch, now)])
 
     def _rewrite(self, now: datetime) -> None:
         """Forget what is too old; next when there is twice as much, so that it costs little for each epoch."""

@@ -20,7 +20,7 @@ from broker.agent.engines.spec import folder_name
 from broker.agent.engines.supervisor import ALREADY_SUPERVISED
 from broker.agent.orders import EndReason, LeaseKey, Phase
 from broker.clock import SystemClock
-from broker.ids import LeaseId
+from broker.ids import JobId, LeaseId
 from tests.deadlines import eventually
 from tests.engines.conformance import DEAF, FOREVER, Bench, EngineConformance, reach, run, says, seen, sh, text
 from tests.engines.local_bench import LocalBench, local_bench
@@ -136,6 +136,20 @@ async def test_a_lease_whose_files_a_power_failure_took_has_vanished(bench: Loca
     ended = await reach(bench, order.key, Phase.ENDED)
     assert ended.end is not None
     assert ended.end.reason is EndReason.VANISHED
+
+
+async def test_a_disk_too_full_to_remember_an_epoch_does_not_leave_a_lease_unstarted(bench: LocalBench) -> None:
+    """Its folder is a trace, so that its order is not repeated: nobody would start it any more."""
+    epochs = bench.state / "epochs.jsonl"
+    epochs.unlink()
+    epochs.mkdir()
+
+    ended = await run(bench, sh("exit 3", bench))
+
+    assert ended.end is not None
+    assert ended.end.exit_code == 3
+    assert bench.engine.latest_epoch(JobId(1)) == 1
+    epochs.rmdir()
 
 
 async def test_a_supervisor_that_fails_says_why(bench: LocalBench) -> None:

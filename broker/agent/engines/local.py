@@ -169,7 +169,9 @@ class LocalEngine:
 
     def _remember(self, folder: LeaseFolder) -> None:
         if folder.job is not None:
-            self._memory.remember(folder.job, folder.key.epoch, now=self._clock.now())
+            # On a full disk the folder remembers, and whatever was decided here has to go on.
+            with contextlib.suppress(OSError):
+                self._memory.remember(folder.job, folder.key.epoch, now=self._clock.now())
 
     def _read_memory_id(self) -> str:
         path = str(self._state / "memory-id.json")
