@@ -3,6 +3,7 @@
 import typer
 
 from benchmarks import submit
+from benchmarks.openb import command as openb
 
 app = typer.Typer(
     name="benchmarks",
@@ -19,6 +20,7 @@ def choose() -> None:
 
 
 app.command(name="submit")(submit.main)
+app.command(name="openb")(openb.main)
 
 if __name__ == "__main__":
     app()

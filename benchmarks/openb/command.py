@@ -1,0 +1,163 @@
+"""`python -m benchmarks openb`: the published inflation experiment, all policies on the same streams, audited."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.openb.audit import findings
+from benchmarks.openb.measure import LOADS, allocated, published
+from benchmarks.openb.plot import draw
+from benchmarks.openb.run import POLICIES, run
+from benchmarks.openb.shapes import typical
+from benchmarks.openb.trace import BadTrace, arrivals, read_nodes, read_requests
+from benchmarks.result import Result
+
+PUBLISHED_FILE = "published_fgd_allo.csv.gz"
+LIST_PREFIX = "openb_pod_list_"
+FINDINGS_SHOWN = 10
+SEEDS_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One policy over all seeds.
+
+    Attributes:
+        curves: for each seed, allocated GPU % by arrived load.
+        per_second: decisions, compilation left out.
+        findings: of the audit.
+    """
+
+    curves: Sequence[Mapping[int, float]]
+    per_second: float
+    findings: Sequence[str]
+
+    def at(self, load: int) -> NDArray[np.float64]:
+        """Return allocated GPU % at an arrived load, one for each seed."""
+        return np.array([curve[load] for curve in self.curves])
+
+
+def main(
+    nodes: Annotated[Path, typer.Option(metavar="FILE", help="Node list (CSV, CSV.gz); also looked up in --data.")],
+    pods: Annotated[Path, typer.Option(metavar="FILE", help="Task list, likewise.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", envvar="XISUAN_DATA", help="Folder (or its parent) of lists and published figures."
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="LIST", help="Of the streams: 7, 42-51 or 1,5,9-12.")] = "42-51",
+    policy: Annotated[str, typer.Option(metavar="LIST", help=f"Of {', '.join(POLICIES)}.")] = ",".join(POLICIES),
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw allocated % over arrived load here.")] = None,
+) -> None:
+    """Measure how full a GPU cluster gets when tasks come one by one and none leaves (FGD's experiment, online)."""
+    console = Console()
+    chosen, numbers = _policies(policy), _seeds(seeds)
+    try:
+        measured = _measure(_found(nodes, data), _found(pods, data), chosen, numbers, console)
+    except (BadTrace, OSError) as wrong:
+        raise typer.BadParameter(str(wrong)) from None
+    workload = pods.name.removeprefix(LIST_PREFIX).split(".")[0]
+    beside = published(_found(Path(PUBLISHED_FILE), data), workload) if _has(PUBLISHED_FILE, data) else {}
+    _show(console, workload, measured, beside)
+    result = Result("openb", numbers[0], _figures(measured), sum(len(one.findings) for one in measured.values()))
+    result.show(console)
+    if json_file is not None:
+        result.write(json_file)
+    if plot is not None:
+        console.print(f"plot: {draw(plot, workload, {name: one.curves for name, one in measured.items()})}")
+    if result.violations:
+        for name, one in measured.items():
+            for finding in one.findings[:FINDINGS_SHOWN]:
+                console.print(f"{name}: {finding}", style="red")
+        raise typer.Exit(1)
+
+
+def _measure(
+    node_file: Path, pod_file: Path, chosen: Sequence[str], seeds: Sequence[int], console: Console
+) -> dict[str, Measured]:
+    nodes, requests = read_nodes(node_file), read_requests(pod_file)
+    capacity_milli = sum(node.cards for node in nodes) * 1000
+    shapes = typical(requests)
+    measured = {}
+    for name in chosen:
+        # Compile before the clock runs; the few arrivals change nothing, every run starts from an empty cluster.
+        warm = arrivals(requests, capacity_milli, seeds[0])
+        run(name, nodes, type(warm)(warm.classes, warm.order[:10]), shapes, seeds[0])
+        curves, found, seconds, decisions = [], [], 0.0, 0
+        for seed in seeds:
+            stream = arrivals(requests, capacity_milli, seed)
+            done = run(name, nodes, stream, shapes, seed)
+            curves.append(allocated(done.placements, stream.milli(), capacity_milli))
+            found += [f"seed {seed}: {what}" for what in findings(nodes, stream, done.placements)]
+            seconds, decisions = seconds + done.seconds, decisions + len(stream.order)
+        measured[name] = Measured(curves, decisions / seconds, found)
+        console.print(f"{name}: {len(seeds)} seeds, {decisions:,} decisions in {seconds:.1f} s")
+    return measured
+
+
+def _figures(measured: Mapping[str, Measured]) -> dict[str, float]:
+    figures = {f"{name}@{load}": float(one.at(load).mean()) for name, one in measured.items() for load in LOADS}
+    return figures | {f"{name}_per_second": one.per_second for name, one in measured.items()}
+
+
+def _show(
+    console: Console, workload: str, measured: Mapping[str, Measured], beside: Mapping[str, Mapping[int, float]]
+) -> None:
+    seeds = len(next(iter(measured.values())).curves)
+    title = f"{workload}: allocated GPU % at arrived load, mean of {seeds} seeds +- deviation (published)"
+    table = Table("policy", *(f"{load} %" for load in LOADS), title=title, title_justify="left")
+    for name, one in measured.items():
+        cells = []
+        for load in LOADS:
+            told = f" ({beside[name][load]:.2f})" if name in beside else ""
+            cells.append(f"{one.at(load).mean():.2f} +- {one.at(load).std():.2f}{told}")
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def _policies(text: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    unknown = [name for name in names if name not in POLICIES]
+    if unknown:
+        raise typer.BadParameter(f"--policy: no {unknown[0]!r:.40}; there are {', '.join(POLICIES)}")
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        try:
+            low, high = int(first), int(last or first)
+        except ValueError:
+            raise typer.BadParameter(f"--seeds: {part!r:.40} is neither a number nor a range such as 42-51") from None
+        if high < low or high - low >= SEEDS_MOST:
+            raise typer.BadParameter(f"--seeds: {part!r:.40}: give a range upwards, of at most {SEEDS_MOST} seeds")
+        numbers += range(low, high + 1)
+    return list(dict.fromkeys(numbers))
+
+
+def _places(data: Path | None) -> list[Path]:
+    return [data, data / "openb"] if data is not None else []
+
+
+def _has(name: str, data: Path | None) -> bool:
+    return any((folder / name).exists() for folder in _places(data))
+
+
+def _found(file: Path, data: Path | None) -> Path:
+    """Return the file as given, else from the data folder."""
+    for candidate in [file, *(folder / file for folder in _places(data))]:
+        if candidate.exists():
+            return candidate
+    hint = "give --data DIR or set XISUAN_DATA" if data is None else f"nor below {data}"
+    raise BadTrace(f"{file} does not exist: {hint}")

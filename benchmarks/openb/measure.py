@@ -1,0 +1,51 @@
+"""The published measuring rule: allocated GPU % at an arrived load, and the published column to lay beside it."""
+
+import csv
+import gzip
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.openb.run import Placement
+
+LOADS = (80, 90, 95, 100, 110, 130)
+"""Arrived loads that are reported, in % of the cluster's card milli."""
+
+PUBLISHED_NAMES = {
+    "01-Random": "random",
+    "02-DotProd": "dot-product",
+    "03-GpuClustering": "clustering",
+    "04-GpuPacking": "packing",
+    "05-BestFit": "best-fit",
+    "06-FGD": "fgd",
+}
+
+
+def allocated(placements: Sequence[Placement], milli: NDArray[np.int64], capacity_milli: int) -> dict[int, float]:
+    """Return the allocated GPU % by arrived load, for every whole % that the stream reaches.
+
+    Allocated is the sum of placed milli over the capacity, averaged over all arrivals (those without cards too) after
+    which the cumulated request rounds to that whole % of the capacity.
+
+    Args:
+        milli: what each arrival asks for.
+        capacity_milli: of all cards.
+    """
+    placed = np.array([placement.node >= 0 for placement in placements])
+    load = np.rint(100.0 * np.cumsum(milli) / capacity_milli).astype(np.int64)
+    percent = 100.0 * np.cumsum(np.where(placed, milli, 0)) / capacity_milli
+    return {int(whole): float(percent[load == whole].mean()) for whole in np.unique(load)}
+
+
+def published(file: Path, workload: str) -> dict[str, dict[int, float]]:
+    """Return the published mean over seeds by policy and load; nothing where the workload was not published."""
+    found: Mapping[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with gzip.open(file, "rt", newline="") as text:
+        for row in csv.DictReader(text):
+            if row["workload"] == workload and row["sc_policy"] in PUBLISHED_NAMES:
+                for load in LOADS:
+                    found[PUBLISHED_NAMES[row["sc_policy"]]][load].append(float(row[str(load)]))
+    return {policy: {load: sum(v) / len(v) for load, v in by_load.items()} for policy, by_load in found.items()}
