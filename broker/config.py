@@ -12,7 +12,7 @@ from broker.errors import FieldProblem, InvalidRequest
 def default_home() -> Path:
     """Return the folder for data, keys and logs: $XISUAN_HOME, else ~/.local/share/xisuan."""
     given = os.environ.get("XISUAN_HOME")
-    return Path(given) if given else Path.home() / ".local" / "share" / "xisuan"
+    return Path(given).absolute() if given else Path.home() / ".local" / "share" / "xisuan"
 
 
 class Settings(BaseModel):
@@ -102,13 +102,15 @@ class Settings(BaseModel):
     ] = 20
 
     @model_validator(mode="after")
-    def _silence_in_order(self) -> Self:
+    def _fits_together(self) -> Self:
         if not self.report_interval_seconds < self.suspect_after_seconds < self.lost_after_seconds:
             raise ValueError("needs report_interval_seconds < suspect_after_seconds < lost_after_seconds")
         if not self.kill_after_seconds < self.lost_after_seconds:
             raise ValueError(
                 "needs kill_after_seconds < lost_after_seconds: an agent must have killed before we restart"
             )
+        if not self.home.is_absolute():
+            raise ValueError(f"home must be an absolute path, not {str(self.home)!r}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or none")
         return self

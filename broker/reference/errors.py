@@ -48,7 +48,7 @@ OUTSIDE: Final = """\
 
 * `INTERNAL`: the broker failed, through no fault of the caller. The message carries an incident number, which the
   broker's log has too.
-* Statuses without a reason of ours come from gRPC itself: `RESOURCE_EXHAUSTED` for a message beyond 8 MiB,
+* Statuses without a reason of ours come from gRPC itself: `RESOURCE_EXHAUSTED` for a message beyond 16 MiB,
   `UNIMPLEMENTED` for an unknown method, `UNAVAILABLE` for a broker that does not answer.
 * The Python client adds `CONNECTION_BROKE` and `WAIT_TIMEOUT` (`Unavailable`), `BAD_SETTINGS`, `BAD_JOB_FILE`, and
   `DATA_LOSS` (`StreamGap`): see `broker/client/errors.py`."""

@@ -25,7 +25,7 @@ PACKAGE: Final = "broker.wire.v1"
 INTRODUCTION: Final = """\
 gRPC, package `broker.wire.v1`; sources in [`proto/broker/wire/v1`](../../proto/broker/wire/v1). Every call carries
 `authorization: Bearer <API key>`; the column "roles" says whose keys a method takes. Health (`grpc.health.v1`) and
-reflection are open from this machine without a key. A message has 8 MiB at most. Changes that break an older client
+reflection are open from this machine without a key. A message has 16 MiB at most. Changes that break an older client
 fail `make check`."""
 
 # Numbers of descriptor.proto, by which comments are found: a path such as (4, 0, 2, 1) is field 1 of message 0.
