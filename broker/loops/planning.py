@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing import get_context
 from time import monotonic, perf_counter
+from typing import Final
 
 from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
 from scheduler.snapshot import Snapshot
 from scheduler.verify import violations
+
+OVERTIME_SECONDS_MAX: Final = 300.0
+"""Far more than what a plan needs beyond its budget: the first answer and the verifier, for the largest worlds."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -39,20 +43,23 @@ class PlannerDied(Exception):
 class PlanningProcess:
     """One worker process that plans and verifies; replaced when it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, overtime_seconds_max: float = OVERTIME_SECONDS_MAX) -> None:
+        """`overtime_seconds_max`: how much longer than its budget a plan may take before the process is given up."""
+        self._overtime_seconds_max = overtime_seconds_max
         self._executor: ProcessPoolExecutor | None = None
 
     async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
-        """Plan and verify. Raise PlannerDied when the process does not live to answer."""
+        """Plan and verify. Raise PlannerDied when the process does not live to answer, or does not answer in time."""
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 max_workers=1, mp_context=get_context("spawn"), initializer=_die_with_parent
             )
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._executor, plan_and_verify, snapshot, policy_json, budget_seconds
-            )
-        except BrokenProcessPool as error:
+            async with asyncio.timeout(budget_seconds + self._overtime_seconds_max):
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._executor, plan_and_verify, snapshot, policy_json, budget_seconds
+                )
+        except (BrokenProcessPool, TimeoutError) as error:
             self.close()
             raise PlannerDied from error
 

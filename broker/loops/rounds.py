@@ -1,7 +1,9 @@
 """The round loop: snapshot, plan, verify, guarded commit; one broker leads, the others stand by."""
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -9,6 +11,7 @@ from time import perf_counter
 import structlog
 
 from broker import metrics
+from broker.errors import DatabaseUnavailable
 from broker.loops.planning import Planned, PlannerDied, PlanningProcess, versions
 from broker.market.rounds import Lead, NotLeader, Rounds, report_of
 from broker.market.snapshot import Prepared
@@ -60,15 +63,16 @@ class RoundLoop:
             return 0
         started = perf_counter()
         prepared = await self._rounds.read(now)
-        digest = _digest(prepared)
+        digest = await asyncio.to_thread(_digest, prepared)
         if not prepared.waiting or not self._worth_planning(digest, now):
             return 0
         self._seen = None  # a round that ends in an error has to be planned again at once
-        snapshot = prepared.snapshot.to_bytes()
+        snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
         snapshot_millis = round((perf_counter() - started) * 1000)
         policy_json = self._policy.to_json()
         try:
-            planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
+            async with self._leading_on(lead):
+                planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
         placed, stale = await self._settle(lead, prepared, snapshot, planned, snapshot_millis, started, now)
@@ -92,7 +96,7 @@ class RoundLoop:
         now: datetime,
     ) -> tuple[int, int]:
         """Commit the plan, or record why not. Return how many gangs were placed and how many were handed back."""
-        plan = Plan.from_bytes(planned.plan)
+        plan = await asyncio.to_thread(Plan.from_bytes, planned.plan)  # it can name a hundred thousand jobs
         millis = (snapshot_millis, planned.plan_millis, planned.verify_millis)
         report = report_of(prepared, plan, at=now, versions=versions(), millis=millis)
         record = RoundRecord(snapshot, planned.plan, self._policy.to_json())
@@ -148,6 +152,23 @@ class RoundLoop:
         async with self._database.hub() as tx:
             epoch = await leadership.acquire(tx, self._holder, now, self._lead_term)
         return None if epoch is None else Lead(self._holder, epoch)
+
+    @asynccontextmanager
+    async def _leading_on(self, lead: Lead) -> AsyncIterator[None]:
+        """Renew the lead again and again for as long as the block runs: a large world takes longer than a term."""
+        renewing = asyncio.create_task(self._renew(lead), name="lead")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self, lead: Lead) -> None:
+        renewed: Lead | None = lead
+        while renewed == lead:
+            await asyncio.sleep(self._lead_term.total_seconds() / 4)
+            with suppress(DatabaseUnavailable):  # it may be back in time; the commit checks the lead in any case
+                renewed = await self._lead(self._now())
 
     def _worth_planning(self, digest: str, now: datetime) -> bool:
         """Tell whether the world differs from the one planned last, or has waited long enough for ageing to matter."""

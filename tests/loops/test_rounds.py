@@ -1,18 +1,21 @@
 """The round loop plans when something changed, in a process that may die, and only while it leads."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from time import perf_counter
 
 import pytest
 
 from broker.lifecycle import JobState
-from broker.loops.planning import PlanningProcess
+from broker.loops.planning import Planned, PlannerDied, PlanningProcess, empty_snapshot
 from broker.loops.rounds import RoundLoop
 from broker.market.rounds import NotLeader, Rounds, RoundsReader
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld
+from tests.deadlines import eventually
 from tests.market.test_rounds import POLICY, RICH
 
 
@@ -106,6 +109,66 @@ async def test_a_planning_process_that_is_killed_costs_one_round(world: ClusterW
         outcomes = [r.outcome for r in await RoundsReader(world.database).list_page(10, None, busy_only=False)]
         assert outcomes == ["committed", "failed"]
         assert await world.state_of(job) is JobState.LEASED
+    finally:
+        planner.close()
+
+
+class Ponderer(PlanningProcess):
+    """Takes its time over every plan."""
+
+    async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
+        began = perf_counter()
+        planned = await super().plan(snapshot, policy_json, budget_seconds)
+
+        async def long_enough() -> bool:
+            return perf_counter() - began > 0.6
+
+        await eventually(long_enough)
+        return planned
+
+
+async def test_a_plan_that_takes_longer_than_a_lead_is_committed(world: ClusterWorld) -> None:
+    """A large world takes longer than a leader may be silent: its rounds would all be in vain."""
+    await world.attach()
+    job = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+    began = perf_counter()
+    planner = Ponderer()
+    rounds = RoundLoop(
+        world.database,
+        Rounds(world.database, jobs_max=100, records_kept=5, wake_cluster=lambda _: None, remember=lambda _: None),
+        planner,
+        holder="me",
+        policy=POLICY,
+        budget_seconds=5,
+        recheck_seconds=30,
+        lead_term=timedelta(seconds=0.2),
+        clock_now=lambda: world.now + timedelta(seconds=perf_counter() - began),
+    )
+    try:
+        placed = await rounds.run_once(world.now)
+    finally:
+        planner.close()
+
+    assert placed == 1
+    assert await world.state_of(job) is JobState.LEASED
+
+
+async def test_a_planning_process_that_never_answers_is_replaced() -> None:
+    """It would hold up all rounds for ever."""
+    planner = PlanningProcess(overtime_seconds_max=0.5)
+    try:
+        planning = asyncio.create_task(planner.plan(empty_snapshot().to_bytes(), POLICY.to_json(), 0.0))
+
+        async def there() -> bool:
+            return bool(planner.pids())
+
+        await eventually(there)
+        os.kill(planner.pids()[0], signal.SIGSTOP)
+
+        with pytest.raises(PlannerDied):
+            await planning
+
+        assert planner.pids() == []
     finally:
         planner.close()
 
