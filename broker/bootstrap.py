@@ -143,7 +143,11 @@ class PostgresKeeper:
         if await asyncio.to_thread(postgres.alive, self._folder):
             return 0
         log.warning("postgres is not running, starting it")
-        await asyncio.to_thread(postgres.start, self._folder)
+        try:
+            await asyncio.to_thread(postgres.start, self._folder)
+        except postgres.EmbeddedPostgresError as error:
+            log.error("postgres does not start, trying again", error=str(error))
+            return 0
         return 1
 
 

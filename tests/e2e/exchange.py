@@ -177,13 +177,20 @@ class Exchange:
         return admin_pb.AgentState.Name(found[cluster]).removeprefix("AGENT_STATE_").lower()
 
     async def becomes(self, client: Client, job_id: str, state: str, *, seconds: float = 60.0) -> Job:
-        """Wait until a job is in a state, and return it."""
+        """Wait until a job is in a state, and return it; fail with what is known when it does not come to that."""
+        job = await client.job(job_id)
 
         async def there() -> bool:
-            return (await client.job(job_id)).state == state
+            nonlocal job
+            job = await client.job(job_id)
+            return job.state == state
 
-        await eventually(there, seconds=seconds)
-        return await client.job(job_id)
+        try:
+            await eventually(there, seconds=seconds)
+        except AssertionError as late:
+            agents = {c: await self.agent_state(c) for c in self.agents if c in {ASCEND, CAMBRICON}}
+            raise AssertionError(f"{job}\n{agents}\n{self.broker.tail(40)}") from late
+        return job
 
     async def audit(self, *, acknowledged: Collection[str] | None = None, seen: Sequence[Event] = ()) -> Facts:
         """Audit tables and engines' records, with what clients were told; fail when there is anything to find.
