@@ -146,7 +146,7 @@ class PostgresKeeper:
         try:
             await asyncio.to_thread(postgres.start, self._folder)
         except postgres.EmbeddedPostgresError as error:
-            log.error("postgres does not start, trying again", error=str(error))
+            log.warning("postgres does not start, trying again", error=str(error))
             return 0
         return 1
 
