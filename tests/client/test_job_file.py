@@ -189,15 +189,14 @@ def test_json_is_read_by_its_ending(tmp_path: Path) -> None:
 
 
 _SLUG = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+_WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 _SPECS = st.builds(
     JobSpec,
     name=st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20),
     cards_per_task=st.integers(1, 64),
     walltime_seconds=st.integers(1, 31_536_000),
     builds=st.lists(
-        st.builds(
-            Build, stack=_SLUG, command=st.lists(st.text(max_size=8), min_size=1, max_size=4), models=st.lists(_SLUG)
-        ),
+        st.builds(Build, stack=_SLUG, command=st.lists(_WORDS, min_size=1, max_size=4), models=st.lists(_SLUG)),
         min_size=1,
         max_size=3,
     ),
