@@ -2,7 +2,7 @@
 
 import typer
 
-from benchmarks import submit
+from benchmarks import allocate, submit
 from benchmarks.openb import command as openb
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ def choose() -> None:
     """Take the options before the benchmark's name (there are none yet)."""
 
 
+app.command(name="allocate")(allocate.main)
 app.command(name="submit")(submit.main)
 app.command(name="openb")(openb.main)
 

@@ -14,13 +14,17 @@ plan can lose by that. Jobs with equal shape, city, ceiling and weight are one g
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS, Reason
-from scheduler.snapshot import Bools, Ints, Snapshot
+from scheduler.snapshot import Bools, Codes, Ints, Snapshot
+
+if TYPE_CHECKING:
+    from scheduler.large import Pairs, Terrain
 
 VALUE_MAX: Final = 10**10
 """A card-hour is never valued above this (10,000 yuan): an absurd ceiling wins the card but cannot overflow a sum."""
@@ -44,18 +48,35 @@ class Choices:
     build: Ints  # [S, P] position in the shape's own list of builds; -1: none runs there
     slots: Ints  # [S, P] tasks of this shape that the free nodes could hold if nothing else came
     worth: Ints  # [G, P] micro-yuan per hour of one job; 0: not eligible
-    code: Ints  # [G, P] position in REFUSALS of the first check that fails; OUTBID: eligible
+    code: Codes  # [G, P] position in REFUSALS of the first check that fails; OUTBID: eligible
+    large: bool  # whether compiled kernels do the work; they decide nothing differently
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The eligible pairs, row by row; for large instances."""
+        from scheduler.large import pairs_of
+
+        return pairs_of(self.worth)
+
+    @cached_property
+    def terrain(self) -> Terrain:
+        """Nodes and shapes as packing wants them; for large instances."""
+        from scheduler.large import Terrain
+
+        return Terrain(self.snapshot)
 
     def reason(self, group: int, pool: int) -> Reason:
         """Return why the group does not run there; OUTBID when nothing but other work stands in its way."""
         return REFUSALS[int(self.code[group, pool])]
 
-    def nearest(self, group: int) -> tuple[Reason, int]:
-        """Return the reason of the pool that came nearest to taking the group, and that pool (-1: no pools)."""
-        if self.code.shape[1] == 0:
-            return Reason.NO_MATCHING_MODEL, -1
-        pool = int(np.argmax(self.code[group]))
-        return self.reason(group, pool), pool
+    def nearest(self) -> list[tuple[Reason, int]]:
+        """Return, for each group, the reason of the pool that came nearest to taking it, and that pool (-1: none)."""
+        groups, pools = self.code.shape
+        if pools == 0:
+            return [(Reason.NO_MATCHING_MODEL, -1)] * groups
+        pool = self.code.argmax(axis=1)
+        code = self.code[np.arange(groups), pool]
+        return [(REFUSALS[c], p) for c, p in zip(code.tolist(), pool.tolist(), strict=True)]
 
 
 def choose(snapshot: Snapshot, policy: Policy) -> Choices:
@@ -77,11 +98,11 @@ def choose(snapshot: Snapshot, policy: Policy) -> Choices:
 
     speed, build = fastest_builds(snapshot)
     slots, fit_code = _fit(snapshot)
-    code = _codes_before_price(snapshot, shape, city, build, speed)
-    worth = _worths(snapshot, shape, ceiling, weight, speed)
-    open_so_far = code == _CODE[Reason.OUTBID]
-    code = np.where(open_so_far & (worth <= 0), _CODE[Reason.PRICE_BELOW_ASK], code)
-    code = np.where(code == _CODE[Reason.OUTBID], fit_code[shape], code)
+    by_shape = _codes_by_shape(snapshot, build, speed)
+    large = 0 < shape.size * len(snapshot.pool_names) >= policy.compiled_from_pairs
+    code, worth = (_judge_large if large else _judge)(
+        snapshot, (shape, city, ceiling, weight), speed, by_shape, fit_code
+    )
     return Choices(
         snapshot=snapshot,
         shape=shape,
@@ -93,9 +114,42 @@ def choose(snapshot: Snapshot, policy: Policy) -> Choices:
         members=order,
         build=build,
         slots=slots,
-        worth=np.where(code == _CODE[Reason.OUTBID], worth, 0),
+        worth=worth,
         code=code,
+        large=large,
     )
+
+
+def _judge(
+    snapshot: Snapshot, groups: tuple[Ints, Ints, Ints, Ints], speed: Ints, by_shape: Ints, fit_code: Ints
+) -> tuple[Codes, Ints]:
+    """Return code and worth [G, P] of groups given as shape, city, ceiling, weight."""
+    shape, city, ceiling, weight = groups
+    code = _with_round_trip(snapshot, shape, city, by_shape)
+    worth = _worths(snapshot, shape, ceiling, weight, speed)
+    open_so_far = code == _CODE[Reason.OUTBID]
+    code = np.where(open_so_far & (worth <= 0), _CODE[Reason.PRICE_BELOW_ASK], code)
+    code = np.where(code == _CODE[Reason.OUTBID], fit_code[shape], code).astype(np.int8)
+    return code, np.where(code == _CODE[Reason.OUTBID], worth, 0)
+
+
+def _judge_large(
+    snapshot: Snapshot, groups: tuple[Ints, Ints, Ints, Ints], speed: Ints, by_shape: Ints, fit_code: Ints
+) -> tuple[Codes, Ints]:
+    from scheduler import kernels
+
+    shape, city, ceiling, weight = (np.ascontiguousarray(column) for column in groups)
+    size = (shape.size, len(snapshot.pool_names))
+    code, worth = np.empty(size, dtype=np.int8), np.empty(size, dtype=np.int64)
+    told = (Reason.OUTBID, Reason.ROUND_TRIP_TOO_LONG, Reason.PRICE_BELOW_ASK)
+    kernels.judge(
+        shape, city, ceiling, weight,
+        by_shape.astype(np.int8), fit_code.astype(np.int8), speed, snapshot.pool_ask_micro_yuan_per_card_hour,
+        snapshot.shape_tasks * snapshot.shape_cards_per_task, snapshot.shape_round_trip_micros_max,
+        np.ascontiguousarray(snapshot.round_trip_micros[:, snapshot.pool_hub]),
+        np.array([*(_CODE[reason] for reason in told), VALUE_MAX, _PPM]), code, worth,
+    )  # fmt: skip
+    return code, worth
 
 
 def weights_percent(snapshot: Snapshot, policy: Policy) -> Ints:
@@ -150,17 +204,21 @@ def _worths(snapshot: Snapshot, shape: Ints, ceiling: Ints, weight: Ints, speed:
     return worth
 
 
-def _codes_before_price(snapshot: Snapshot, shape: Ints, city: Ints, build: Ints, speed: Ints) -> Ints:
+def _codes_by_shape(snapshot: Snapshot, build: Ints, speed: Ints) -> Ints:
+    """Return [S, P], the code of what stands between shape and pool whatever the city pays."""
     allowed = snapshot.shape_hub_allowed[:, snapshot.pool_hub]
-    by_shape = np.select(
+    return np.select(
         [build < 0, speed == -2, ~allowed],
         [_CODE[Reason.NO_MATCHING_MODEL], _CODE[Reason.MODEL_WITHOUT_FIGURE], _CODE[Reason.HUB_NOT_ALLOWED]],
         default=_CODE[Reason.OUTBID],
     )
+
+
+def _with_round_trip(snapshot: Snapshot, shape: Ints, city: Ints, by_shape: Ints) -> Codes:
     round_trip = snapshot.round_trip_micros[:, snapshot.pool_hub][city]
     limit = snapshot.shape_round_trip_micros_max[shape][:, None]
     far = (limit >= 0) & ((round_trip < 0) | (round_trip > limit))
-    code: Ints = by_shape[shape]
+    code = by_shape[shape]
     return np.where((code == _CODE[Reason.OUTBID]) & far, _CODE[Reason.ROUND_TRIP_TOO_LONG], code).astype(np.int8)
 
 

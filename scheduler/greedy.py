@@ -1,23 +1,28 @@
 """Construct a plan in one pass, best worth per scarcity first, each gang whole on named nodes: always feasible.
 
 A pair (group, pool) scores `worth / (cost at the given prices + cards)`: with all prices zero this is worth per card,
-with good prices it is worth per micro-yuan of what the gang takes from others. Pairs are tried best first.
+with good prices it is worth per micro-yuan of what the gang takes from others. Pairs are tried best first; where the
+descent has voted, the groups that it wanted to run most often come before all others, and in the pools it chose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from scheduler.choices import Choices
 from scheduler.ground import Batch, Ground
 from scheduler.prices import Rows, gang_cards, gang_costs
-from scheduler.snapshot import Bools, Ints
+from scheduler.snapshot import Bools, Ints, Votes
 
-_POOLS_TRIED_FIRST: Final = 4
+if TYPE_CHECKING:
+    from scheduler.large import Packed
+
+_POOLS_TRIED_FIRST: Final = 32
+_NEVER: Final = -(2**62)
 _GROUPS_PER_SORT: Final = 1024
 _PAIRS_PER_LOOK: Final = 20_000
 
@@ -79,16 +84,63 @@ def empty(choices: Choices) -> Answer:
     return Answer(Ground(choices.snapshot), choices.count.tolist())
 
 
-def construct(choices: Choices, rows: Rows, prices: Ints) -> Answer:
+def construct(choices: Choices, rows: Rows, prices: Ints, votes: Votes | None = None) -> Answer | Packed:
     """Build a plan by these prices [P, R]; zero prices give the plain greedy plan.
 
     Gangs are first admitted by counting, best score first, as long as every capacity row holds. Only then are they put
     on nodes, large tasks first: a small task put early would break a block that a large one needs.
     """
+    if votes is None:
+        votes = np.zeros(choices.worth.shape, dtype=np.int16)
+    if choices.large:
+        return _construct_large(choices, rows, prices, votes)
     answer = empty(choices)
-    pack(choices, answer, _admit(choices, rows, *_pairs(choices, rows, prices)))
+    pack(choices, answer, _admit(choices, rows, *_pairs(choices, rows, prices, votes)))
     fill(choices, answer)
     return answer
+
+
+def named(choices: Choices, plan: Answer | Packed) -> Answer:
+    """Return a plan that can be improved further, whatever form it was constructed in."""
+    if isinstance(plan, Answer):
+        return plan
+    answer = empty(choices)
+    first = plan.lines[:, 3].tolist()
+    nodes, tasks = plan.nodes.tolist(), plan.tasks.tolist()
+    for (group, pool, gangs, low), high in zip(plan.lines.tolist(), [*first, len(nodes)][1:], strict=True):
+        answer.batches.append(Batch(group, pool, gangs, tuple(nodes[low:high]), tuple(tasks[low:high])))
+    answer.left = plan.left.tolist()
+    answer.objective = plan.objective
+    answer.ground.take_all(answer.batches, choices.shape)
+    return answer
+
+
+def _construct_large(choices: Choices, rows: Rows, prices: Ints, votes: Votes) -> Packed:
+    """Do the same on arrays, with the compiled kernels."""
+    from scheduler import kernels
+    from scheduler.large import Packing, sorted_pairs
+
+    pairs, shape = choices.pairs, choices.shape
+    snapshot, cards = choices.snapshot, gang_cards(choices)
+    top = np.empty((shape.size, min(_POOLS_TRIED_FIRST, rows.capacity.shape[0])), dtype=np.int32)
+    score = np.full(shape.size, -1.0)
+    gang = snapshot.shape_tasks * snapshot.shape_cards_per_task
+    kernels.favourites(
+        pairs.start, pairs.pool, pairs.worth, shape, gang_costs(rows, prices), gang, votes, top, score
+    )  # fmt: skip
+    order = np.lexsort((-cards, -snapshot.shape_cards_per_task[shape], -score, -_in_favour(votes)))
+    admitted = np.empty((top.size, 3), dtype=np.int64)
+    lines = kernels.admit(order, top, shape, rows.use, choices.count.copy(), rows.capacity.copy(), admitted)
+    group, pool, gangs = admitted[:lines].T
+    large_first = np.lexsort(
+        (group, pool, -snapshot.shape_tasks[shape[group]], -snapshot.shape_cards_per_task[shape[group]])
+    )
+    packing = Packing(choices.terrain, shape, choices.count)
+    packing.place(group[large_first], pool[large_first], gangs[large_first])
+    density = choices.worth.max(axis=1, initial=0) // cards
+    group, pool = sorted_pairs(pairs, packing.hopeful(pairs), density)
+    packing.place(group, pool, np.full(group.size, 2**31))
+    return packing.result(choices.worth)
 
 
 def pack(choices: Choices, answer: Answer, admitted: Iterable[Admitted]) -> None:
@@ -171,7 +223,13 @@ class _Hopeful:
         return hopeful
 
 
-def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:
+def _in_favour(votes: Votes) -> Ints:
+    """Return, for each group, how often it was to run anywhere."""
+    total: Ints = votes.sum(axis=1, dtype=np.int64)
+    return total
+
+
+def _pairs(choices: Choices, rows: Rows, prices: Ints, votes: Votes) -> tuple[Ints, Ints]:
     """Return groups and pools to try, best score first: for each group the few pools with the largest surplus."""
     cost = gang_costs(rows, prices)
     cards = gang_cards(choices)
@@ -181,9 +239,9 @@ def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:
     for low in range(0, choices.shape.size if pools else 0, _GROUPS_PER_SORT):
         part = slice(low, low + _GROUPS_PER_SORT)
         worth = choices.worth[part]
-        gain = np.where(worth > 0, worth - cost[choices.shape[part]], -(2**62))
-        top = np.argsort(-gain, axis=1, kind="stable")[:, :tried]
-        worthy = np.take_along_axis(gain, top, axis=1) >= 0
+        gain = np.where(worth > 0, worth - cost[choices.shape[part]], _NEVER)
+        top = np.lexsort((-gain, -votes[part].astype(np.int64)), axis=1)[:, :tried]
+        worthy = np.take_along_axis(gain, top, axis=1) > _NEVER
         group, rank = np.nonzero(worthy)
         pool = top[worthy]
         first = top[group, 0]
@@ -195,5 +253,5 @@ def _pairs(choices: Choices, rows: Rows, prices: Ints) -> tuple[Ints, Ints]:
     group, pool, score, rank = (np.concatenate(parts) for parts in zip(*found, strict=True))
     size = choices.snapshot.shape_cards_per_task[choices.shape[group]]
     # among equals large gangs first, while their blocks are free; then position, so that ties never depend on luck
-    order = np.lexsort((rank, group, -cards[group], -size, -score))
+    order = np.lexsort((rank, group, -cards[group], -size, -score, -_in_favour(votes)[group]))
     return group[order], pool[order]

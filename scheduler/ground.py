@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +97,19 @@ class Ground:
         nodes, tasks = np.array(batch.nodes, dtype=np.int64), np.array(batch.tasks, dtype=np.int64)
         self._take(nodes, tasks, self._need[shape])
         self._count(batch.pool)
+
+    def take_all(self, batches: Iterable[Batch], shape: Ints) -> None:
+        """Take what all these batches use; they fit, and nothing was taken before. `shape` is by group."""
+        batches = list(batches)
+        entries = [len(batch.nodes) for batch in batches]
+        needs = np.array(self._need, dtype=np.int64).reshape(-1, 3)
+        need = np.repeat(needs[shape[[batch.group for batch in batches]]], entries, axis=0) if batches else needs[:0]
+        nodes = np.array([node for batch in batches for node in batch.nodes], dtype=np.int64)
+        tasks = np.array([count for batch in batches for count in batch.tasks], dtype=np.int64)
+        for column, free in enumerate((self._cards, self._cpu, self._memory)):
+            np.subtract.at(free, nodes, tasks * need[:, column])
+        for pool in range(len(self._total)):
+            self._count(pool)
 
     def clear(self, pool: int) -> None:
         """Give back everything that was put into the pool."""

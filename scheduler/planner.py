@@ -12,17 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scheduler import choices as choosing
+from scheduler import opening
 from scheduler.choices import Choices
-from scheduler.greedy import Answer, construct
+from scheduler.greedy import Answer, construct, named
 from scheduler.improve import Improver
 from scheduler.plan import Placement, Plan, PlanStatus, Refusal
 from scheduler.policy import Policy
-from scheduler.prices import Rows, Search, capacity_rows, to_prices
+from scheduler.prices import Rows, Search, capacity_rows, gang_cards, to_prices
 from scheduler.snapshot import Ints, Snapshot
+
+if TYPE_CHECKING:
+    from scheduler.large import Packed
 
 Stop = Callable[[], bool]
 
@@ -35,13 +40,16 @@ def never() -> bool:
 def plan(snapshot: Snapshot, policy: Policy, stop: Stop = never) -> Plan:
     """Return the best plan found within `policy.effort` steps, or until `stop()` says True between two steps.
 
-    There is always a plan: with no effort at all it is the greedy one. It is never worse than that one.
+    There is always a plan: with no effort at all it is the greedy one, by `policy.opening_prices` when there are any.
+    It is never worse than that one.
     """
     choices = choosing.choose(snapshot, policy)
     rows = capacity_rows(choices)
     nothing = np.zeros(rows.capacity.shape, dtype=np.int64)
-    best = construct(choices, rows, nothing)
-    search = Search(choices, rows, _marginal_prices(choices, rows, best))
+    known = opening.start(snapshot, policy, rows)
+    best = construct(choices, rows, nothing if known is None else known)
+    start = _marginal_prices(choices, rows, best) if known is None else known
+    search = Search(choices, rows, start, settled=known is not None)
     search.offer(nothing)
     work = _Work(choices, rows, policy, search, best)
     spent = 0
@@ -50,13 +58,13 @@ def plan(snapshot: Snapshot, policy: Policy, stop: Stop = never) -> Plan:
         if next(steps, None) is None:
             break
         spent += 1
-    return _plan(snapshot, replace(policy, effort=spent), choices, rows, search, work.best)
+    return _plan(snapshot, replace(policy, effort=spent), choices, rows, search, named(choices, work.best))
 
 
 class _Work:
     """The steps of one round, in order. Each yields once when it is done."""
 
-    def __init__(self, choices: Choices, rows: Rows, policy: Policy, search: Search, best: Answer) -> None:
+    def __init__(self, choices: Choices, rows: Rows, policy: Policy, search: Search, best: Answer | Packed) -> None:
         self._choices = choices
         self._rows = rows
         self._policy = policy
@@ -68,10 +76,11 @@ class _Work:
         yield from self._price_steps()
         improver = Improver(self._choices, self._rows, self._policy)
         if improver.tighten(self._search):
-            self._keep(construct(self._choices, self._rows, self._search.best))
+            self._keep(construct(self._choices, self._rows, self._search.best, self._search.votes))
             yield True
         idle = 0
         while idle < self._policy.idle_steps_max:
+            self.best = named(self._choices, self.best)
             better = improver.step(self.best, self._search)
             if better is None:
                 return
@@ -81,32 +90,34 @@ class _Work:
     def _price_steps(self) -> Iterator[bool]:
         for _ in range(self._policy.price_steps_max):
             more = self._search.descend(self._policy.price_iterations_per_step)
-            self._keep(construct(self._choices, self._rows, self._search.best))
+            self._keep(construct(self._choices, self._rows, self._search.best, self._search.votes))
             yield True
             if not more:
                 return
 
-    def _keep(self, answer: Answer) -> bool:
+    def _keep(self, answer: Answer | Packed) -> bool:
         if answer.objective <= self.best.objective:
             return False
         self.best = answer
         return True
 
 
-def _marginal_prices(choices: Choices, rows: Rows, answer: Answer) -> Ints:
+def _marginal_prices(choices: Choices, rows: Rows, answer: Answer | Packed) -> Ints:
     """Return prices [P, R] to start from: in a full pool, what the least worthy gang there pays for a card."""
     prices = np.zeros(rows.capacity.shape, dtype=np.int64)
-    cards = (choices.snapshot.shape_tasks * choices.snapshot.shape_cards_per_task).tolist()
-    least: dict[int, int] = {}
-    used: dict[int, int] = {}
-    for batch in answer.batches:
-        gang = cards[int(choices.shape[batch.group])]
-        rate = int(choices.worth[batch.group, batch.pool]) // gang
-        least[batch.pool] = min(least.get(batch.pool, rate), rate)
-        used[batch.pool] = used.get(batch.pool, 0) + gang * batch.gangs
-    for pool, rate in least.items():
-        if used[pool] * 20 >= int(rows.capacity[pool, 0]) * 19:
-            prices[pool, 0] = rate
+    if isinstance(answer, Answer):
+        lines = np.array([(b.group, b.pool, b.gangs) for b in answer.batches], dtype=np.int64).reshape(-1, 3)
+    else:
+        lines = answer.lines
+    group, pool, gangs = lines[:, 0], lines[:, 1], lines[:, 2]
+    cards = gang_cards(choices)[group]
+    pools = len(choices.snapshot.pool_names)
+    least = np.full(pools, 2**62, dtype=np.int64)
+    np.minimum.at(least, pool, choices.worth[group, pool] // cards)
+    used = np.zeros(pools, dtype=np.int64)
+    np.add.at(used, pool, cards * gangs)
+    full = (used > 0) & (used * 20 >= rows.capacity[:, 0] * 19)
+    prices[full, 0] = least[full]
     return prices
 
 
@@ -168,7 +179,7 @@ def _refusals(snapshot: Snapshot, choices: Choices, placed: dict[int, Placement]
     group_of = np.repeat(np.arange(choices.shape.size), choices.count)
     job_group = np.empty(choices.members.size, dtype=np.int64)
     job_group[choices.members] = group_of
-    nearest = [choices.nearest(group) for group in range(choices.shape.size)]
+    nearest = choices.nearest()
     return tuple(
         Refusal(job_id, *nearest[group])
         for job, (job_id, group) in enumerate(zip(snapshot.job_id, job_group.tolist(), strict=True))

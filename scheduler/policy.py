@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from scheduler.errors import BadPolicy
 from scheduler.snapshot import PRIORITIES
@@ -20,10 +20,20 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "solver_work_ms_per_step": (1, 600_000),
     "solver_variables_max": (10, 200_000),
     "idle_steps_max": (1, 10_000),
+    "compiled_from_pairs": (0, 2**40),
     "ageing_step_seconds": (1, 2**31),
     "ageing_percent_per_step": (0, 1_000),
     "ageing_steps_max": (0, 1_000),
 }
+
+
+class OpeningPrice(NamedTuple):
+    """What capacity of one pool was worth per hour at the end of an earlier round, micro-yuan."""
+
+    pool_name: str
+    blocks: tuple[tuple[int, int], ...]  # cards of a block, price of the block
+    cpu_per_core: int
+    memory_per_gib: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +50,12 @@ class Policy:
     solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
     solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again
     idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan
+    compiled_from_pairs: int = 400_000  # groups x pools from which compiled code works: same plan, other speed
     priority_percent: tuple[int, int, int, int] = (25, 100, 400, 1_600)  # factor on worth, in the order of PRIORITIES
     ageing_step_seconds: int = 600  # a waiting job's worth grows by one step for each so many seconds ...
     ageing_percent_per_step: int = 5  # ... by so much of its first worth ...
     ageing_steps_max: int = 40  # ... and for so many steps
+    opening_prices: tuple[OpeningPrice, ...] = ()  # of an earlier round, to start from; pools not named start at 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -51,6 +63,8 @@ class Policy:
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise BadPolicy(name, f"is {value!r}, must be an integer between {low} and {high}")
         self._check_weights()
+        if not _are_prices(self.opening_prices):
+            raise BadPolicy("opening_prices", "must be what opening.prices_of() returns: names and prices of pools")
 
     def _check_weights(self) -> None:
         percents = self.priority_percent
@@ -87,4 +101,27 @@ class Policy:
                 raise BadPolicy(name[:80], f"is no setting; there are {', '.join(sorted(known))}")
         if isinstance(given.get("priority_percent"), list):
             given["priority_percent"] = tuple(given["priority_percent"])
+        if "opening_prices" in given:
+            given["opening_prices"] = _read_prices(given["opening_prices"])
         return cls(**given)
+
+
+def _read_prices(given: Any) -> tuple[OpeningPrice, ...]:
+    try:
+        return tuple(
+            OpeningPrice(name, tuple((b, p) for b, p in blocks), cpu, mib) for name, blocks, cpu, mib in list(given)
+        )
+    except (TypeError, ValueError) as error:
+        raise BadPolicy("opening_prices", "must be a list of [pool, [[block, price], ...], cpu, memory]") from error
+
+
+def _are_prices(given: object) -> bool:
+    if not isinstance(given, tuple):
+        return False
+    for item in given:
+        if not isinstance(item, OpeningPrice) or not isinstance(item.pool_name, str):
+            return False
+        figures = [item.cpu_per_core, item.memory_per_gib, *(figure for block in item.blocks for figure in block)]
+        if any(isinstance(figure, bool) or not isinstance(figure, int) or figure < 0 for figure in figures):
+            return False
+    return True

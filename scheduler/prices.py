@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from scheduler.choices import Choices
 from scheduler.plan import Prices
-from scheduler.snapshot import Ints, Snapshot
+from scheduler.snapshot import Ints, Snapshot, Votes
 
 MILLI_PER_CORE: Final = 1000
 MIB_PER_GIB: Final = 1024
@@ -106,10 +106,13 @@ class Scan:
     bound: int  # L(lambda)
     pool: Ints  # [G] best pool; meaningless where the surplus is 0
     surplus: Ints  # [G] micro-yuan per hour of one job there, at least 0
+    load: Floats  # [P, R] what the groups' own choices would use; it steers the search and decides nothing
 
 
 def scan(choices: Choices, rows: Rows, prices: Ints) -> Scan:
     """Evaluate L exactly: one look at every group x pool."""
+    if choices.large:
+        return _scan_large(choices, rows, prices)
     groups = choices.shape.size
     pool = np.zeros(groups, dtype=np.int64)
     surplus = np.zeros(groups, dtype=np.int64)
@@ -122,11 +125,43 @@ def scan(choices: Choices, rows: Rows, prices: Ints) -> Scan:
             surplus[part] = np.take_along_axis(gain, pool[part, None], axis=1)[:, 0]
         # a pool that is not eligible has worth 0, so its surplus is never positive
         surplus = np.maximum(surplus, 0)
+    bound = _rent(rows, prices) + exact_dot(surplus, choices.count)
+    return Scan(bound=bound, pool=pool, surplus=surplus, load=_load(choices, rows, pool, surplus))
+
+
+def _scan_large(choices: Choices, rows: Rows, prices: Ints) -> Scan:
+    from scheduler import kernels
+
+    pairs = choices.pairs
+    pool, surplus = np.empty_like(choices.shape), np.empty_like(choices.shape)
+    load = np.zeros(rows.capacity.shape, dtype=np.float64)
+    sums = np.zeros(2, dtype=np.int64)
+    kernels.best_pools(
+        pairs.start, pairs.pool, pairs.worth, choices.shape, choices.count, gang_costs(rows, prices), rows.use,
+        pool, surplus, load, sums,
+    )  # fmt: skip
+    bound = _rent(rows, prices) + int(sums[0]) + (int(sums[1]) << 31)
+    return Scan(bound=bound, pool=pool, surplus=surplus, load=load)
+
+
+def _rent(rows: Rows, prices: Ints) -> int:
+    """Return what all capacity costs at these prices, each row rounded up."""
     rent = 0
     for column, divisor in enumerate(rows.divisor.tolist()):
         for price, units in zip(prices[:, column].tolist(), rows.capacity[:, column].tolist(), strict=True):
             rent += -(-price * units // divisor)
-    return Scan(bound=rent + exact_dot(surplus, choices.count), pool=pool, surplus=surplus)
+    return rent
+
+
+def _load(choices: Choices, rows: Rows, pool: Ints, surplus: Ints) -> Floats:
+    takes = surplus > 0
+    jobs = choices.count[takes]
+    use = rows.use[choices.shape[takes]]
+    load: Floats = np.empty(rows.capacity.shape, dtype=np.float64)
+    pools = len(choices.snapshot.pool_names)
+    for column in range(rows.columns):
+        load[:, column] = np.bincount(pool[takes], weights=jobs * use[:, column], minlength=pools)
+    return load
 
 
 def exact_dot(values: Ints, counts: Ints) -> int:
@@ -153,14 +188,15 @@ class Search:
     shrinking with every iteration. Rows of unlike units and pools of unlike scarcity then settle equally fast.
     """
 
-    _STEP: Final = 0.4
+    _STEP: Final = 1.6
     _DECAY: Final = 0.985
     _STEP_MIN: Final = 1e-4
     _MOMENTUM: Final = 0.9
-    _MEMORY: Final = 0.99
+    _MEMORY: Final = 0.9
+    _COOL: Final = 220  # where the steps begin that start from prices of an earlier round: small ones
     _SHARE_OF_TYPICAL: Final = 0.1  # a price of 0 moves as if it were this part of a typical one
 
-    def __init__(self, choices: Choices, rows: Rows, start: Ints) -> None:
+    def __init__(self, choices: Choices, rows: Rows, start: Ints, *, settled: bool = False) -> None:
         self._choices = choices
         self._rows = rows
         self.best = np.minimum(start, rows.price_max)
@@ -170,13 +206,20 @@ class Search:
         self._mean = np.zeros_like(self._at)
         self._square = np.zeros_like(self._at)
         self._iterations = 0
+        self._cooled = self._COOL if settled else 0
+        self.votes: Votes = np.zeros(choices.worth.shape, dtype=np.int16)
         self._least_move = self._typical_prices() * self._SHARE_OF_TYPICAL
 
     def descend(self, iterations: int) -> bool:
-        """Take some steps; return whether there is any sense in taking more."""
+        """Take some steps; return whether there is any sense in taking more.
+
+        `votes` [G, P] counts how often each group chose each pool, earlier calls at half weight: prices jump about,
+        but the average of the choices comes close to the fractional optimum, and constructions follow it.
+        """
+        self.votes >>= 1
         for _ in range(iterations):
             self._iterations += 1
-            slope = (self._rows.capacity - self._load(self._here)) / np.maximum(self._rows.capacity, 1)
+            slope = (self._rows.capacity - self._here.load) / np.maximum(self._rows.capacity, 1)
             self._mean += (1 - self._MOMENTUM) * (slope - self._mean)
             self._square += (1 - self._MEMORY) * (slope**2 - self._square)
             steady = self._mean / (1 - self._MOMENTUM**self._iterations)
@@ -185,12 +228,14 @@ class Search:
             self._at = np.clip(self._at - move, 0, self._rows.price_max)
             prices = np.rint(self._at).astype(np.int64)
             self._here = scan(self._choices, self._rows, prices)
+            takes = np.flatnonzero(self._here.surplus > 0)
+            self.votes[takes, self._here.pool[takes]] += 1
             if self._here.bound < self.best_scan.bound:
                 self.best, self.best_scan = prices, self._here
         return self._step() > self._STEP_MIN
 
     def _step(self) -> float:
-        return self._STEP * float(self._DECAY**self._iterations)
+        return self._STEP * float(self._DECAY ** (self._cooled + self._iterations))
 
     def offer(self, prices: Ints) -> None:
         """Take prices found elsewhere if L is lower there."""
@@ -198,17 +243,6 @@ class Search:
         found = scan(self._choices, self._rows, prices)
         if found.bound < self.best_scan.bound:
             self.best, self.best_scan = prices, found
-
-    def _load(self, here: Scan) -> Floats:
-        """Return [P, R]: what the groups' own choices would use."""
-        takes = here.surplus > 0
-        pools = self._rows.capacity.shape[0]
-        jobs = self._choices.count[takes]
-        use = self._rows.use[self._choices.shape[takes]]
-        load = np.empty(self._rows.capacity.shape, dtype=np.float64)
-        for column in range(self._rows.columns):
-            load[:, column] = np.bincount(here.pool[takes], weights=jobs * use[:, column], minlength=pools)
-        return load
 
     def _typical_prices(self) -> Floats:
         """Return [R]: about what one unit of each row is worth, so that one step suits rows of unlike units."""

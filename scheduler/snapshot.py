@@ -19,6 +19,8 @@ from scheduler.errors import BadSnapshot
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Codes = NDArray[np.int8]
+Votes = NDArray[np.int16]
 
 UNKNOWN: Final = -1
 """In a figure: nobody knows it. In a limit: there is none."""

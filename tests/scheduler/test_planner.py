@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_worlds import gangs, random_world, snapshot
 
+from scheduler.opening import prices_of
 from scheduler.plan import Plan, PlanStatus
 from scheduler.planner import plan
-from scheduler.policy import Policy
+from scheduler.policy import OpeningPrice, Policy
 from scheduler.reasons import Reason
 from scheduler.replay import replay
 from scheduler.snapshot import Snapshot
@@ -265,3 +267,51 @@ def test_a_stored_plan_is_the_plan() -> None:
     found = plan(random_world(13, jobs=40, pools=3, nodes_per_pool=3), QUICK)
 
     assert Plan.from_bytes(found.to_bytes()) == found
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    jobs=st.integers(1, 80),
+    pools=st.integers(1, 5),
+    sizes=st.sampled_from(SIZES),
+    cpu=st.integers(3_000, 40_000),
+    shapes=st.sampled_from([None, 3]),
+)
+def test_compiled_kernels_decide_nothing_differently(
+    seed: int, jobs: int, pools: int, sizes: tuple[int, ...], cpu: int, shapes: int | None
+) -> None:
+    """Only large instances use them; made to plan a small one, they give the plain code's plan to the last byte."""
+    world = random_world(
+        seed, jobs=jobs, pools=pools, nodes_per_pool=6, sizes=sizes, cpu_milli_per_card=cpu, shapes=shapes
+    )
+    policy = Policy(effort=6, price_steps_max=4, solver_work_ms_per_step=10)
+
+    plain = plan(world, policy)
+    compiled = plan(world, replace(policy, compiled_from_pairs=1))
+
+    assert replace(compiled, policy=plain.policy) == plain
+    assert violations(world, compiled) == []
+
+
+def test_a_round_that_knows_the_last_prices_starts_near_the_end() -> None:
+    """Prices travel in the policy: the first step of the next round is as good as the last one's many, and replays."""
+    world = random_world(21, jobs=400, pools=8, nodes_per_pool=10)
+    cold = plan(world, Policy(effort=16))
+    policy = Policy(effort=1, opening_prices=prices_of(world, cold))
+
+    warm = plan(world, policy)
+
+    assert violations(world, warm) == []
+    assert warm.bound <= cold.bound < plan(world, Policy(effort=1)).bound
+    assert replay(world.to_bytes(), policy.to_json(), warm.effort_spent).to_bytes() == warm.to_bytes()
+
+
+def test_prices_of_other_pools_are_no_start() -> None:
+    """A pool that is gone has no price to offer: the round is the cold one."""
+    world = random_world(22, jobs=30, pools=2, nodes_per_pool=3)
+    gone = (OpeningPrice("other/pool", ((1, 5),), 0, 0),)
+
+    assert replace(plan(world, replace(QUICK, opening_prices=gone)), policy=QUICK) == replace(
+        plan(world, QUICK), policy=QUICK
+    )
