@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.openb.audit import findings
-from benchmarks.openb.measure import LOADS, allocated, published
+from benchmarks.openb.measure import LOADS, allocated, at, published
 from benchmarks.openb.plot import draw
 from benchmarks.openb.run import POLICIES, run
-from benchmarks.openb.shapes import typical
+from benchmarks.openb.shapes import mix_of
 from benchmarks.openb.trace import BadTrace, arrivals, read_nodes, read_requests
 from benchmarks.result import Result
 
@@ -41,7 +41,7 @@ class Measured:
 
     def at(self, load: int) -> NDArray[np.float64]:
         """Return allocated GPU % at an arrived load, one for each seed."""
-        return np.array([curve[load] for curve in self.curves])
+        return np.array([at(curve, load) for curve in self.curves])
 
 
 def main(
@@ -86,16 +86,16 @@ def _measure(
 ) -> dict[str, Measured]:
     nodes, requests = read_nodes(node_file), read_requests(pod_file)
     capacity_milli = sum(node.cards for node in nodes) * 1000
-    shapes = typical(requests)
+    mix = mix_of(requests)
     measured = {}
     for name in chosen:
         # Compile before the clock runs; the few arrivals change nothing, every run starts from an empty cluster.
         warm = arrivals(requests, capacity_milli, seeds[0])
-        run(name, nodes, type(warm)(warm.classes, warm.order[:10]), shapes, seeds[0])
+        run(name, nodes, type(warm)(warm.classes, warm.order[:10]), mix, seeds[0])
         curves, found, seconds, decisions = [], [], 0.0, 0
         for seed in seeds:
             stream = arrivals(requests, capacity_milli, seed)
-            done = run(name, nodes, stream, shapes, seed)
+            done = run(name, nodes, stream, mix, seed)
             curves.append(allocated(done.placements, stream.milli(), capacity_milli))
             found += [f"seed {seed}: {what}" for what in findings(nodes, stream, done.placements)]
             seconds, decisions = seconds + done.seconds, decisions + len(stream.order)

@@ -16,8 +16,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FIRST_FIT, RANDOM, BEST_FIT, DOT_PRODUCT, PACKING, CLUSTERING, FGD = range(7)
+FIRST_FIT, RANDOM, BEST_FIT, DOT_PRODUCT, PACKING, CLUSTERING, FGD, XISUAN = range(8)
 CARD = 1000
+WASTE_POINTS = 300
+"""What wasting a whole card costs, beside scores of 0 to 100."""
 CPU_MOST, CARD_MILLI_MOST = 128_000.0, 8_000.0
 """What the published scores divide by: 128 cores, 8 cards."""
 
@@ -62,6 +64,13 @@ class Shapes(NamedTuple):
     milli: Ints
     models: Ints
     share: Floats
+
+
+class Steer(NamedTuple):
+    """What XISUAN goes by: worth of the milli left on a card and price of a share, both shape [1001], in cards."""
+
+    worth: Floats
+    price: Floats
 
 
 class Memory(NamedTuple):
@@ -163,6 +172,31 @@ def fgd(cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes) -> tu
 
 
 @compiled
+def steered(cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes, steer: Steer) -> tuple[int, int]:
+    """Return FGD's score and WASTE_POINTS, less those for the worth that is destroyed beyond what the share earns."""
+    cards, model = cluster.cards[n], cluster.model[n]
+    before = fragments(cluster.cpu[n], cluster.card[n], cards, model, shapes)
+    cpu = cluster.cpu[n] - asked.cpu[c]
+    milli = asked.milli[c]
+    share = asked.cards[c] == 1 and milli < CARD
+    best, best_card = -1, -1
+    for k in range(cards if share else 1):
+        left = cluster.card[n, k]
+        if share and left < milli:
+            continue
+        after = cluster.card[n].copy()
+        take(after, cards, asked.cards[c], milli, k)
+        drop = before - fragments(cpu, after, cards, model, shapes)
+        value = WASTE_POINTS + int(100.0 / (1.0 + math.exp(-drop / 1000.0)))
+        if share:
+            waste = steer.worth[left] - steer.worth[left - milli] - steer.price[milli]
+            value -= int(WASTE_POINTS * min(max(waste, 0.0), 1.0) + 0.5)
+        if value > best:
+            best, best_card = value, k
+    return best, best_card
+
+
+@compiled
 def packing(cluster: Cluster, n: int, asked: Requests, c: int) -> int:
     """Return a score that prefers cards in use, then idle cards on nodes in use, then idle nodes."""
     if asked.cards[c] == 0:
@@ -193,10 +227,14 @@ def clustering(cluster: Cluster, n: int, asked: Requests, c: int) -> int:
 
 
 @compiled
-def score(policy: int, cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes) -> tuple[int, int]:
+def score(
+    policy: int, cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes, steer: Steer
+) -> tuple[int, int]:
     """Return the node's score from 0 to 100 and the card for a share."""
     if policy == FGD:
         return fgd(cluster, n, asked, c, shapes)
+    if policy == XISUAN:
+        return steered(cluster, n, asked, c, shapes, steer)
     card = tightest(cluster.card[n], cluster.cards[n], asked.milli[c])
     value = 0
     idle, milli = cluster.card[n].sum(), asked.cards[c] * asked.milli[c]
@@ -214,7 +252,9 @@ def score(policy: int, cluster: Cluster, n: int, asked: Requests, c: int, shapes
 
 
 @compiled
-def remember(policy: int, cluster: Cluster, asked: Requests, c: int, shapes: Shapes, known: Memory) -> None:
+def remember(
+    policy: int, cluster: Cluster, asked: Requests, c: int, shapes: Shapes, known: Memory, steer: Steer
+) -> None:
     """Bring the scores of one class up to date on the nodes that changed since it was last asked for."""
     for n in range(len(cluster.cpu)):
         if known.version[c, n] == cluster.version[n]:
@@ -223,7 +263,7 @@ def remember(policy: int, cluster: Cluster, asked: Requests, c: int, shapes: Sha
         if known.score[c, n] < 0:
             continue  # nothing ever leaves, so what did not fit never will
         if fits(cluster, n, asked, c):
-            known.score[c, n], known.card[c, n] = score(policy, cluster, n, asked, c, shapes)
+            known.score[c, n], known.card[c, n] = score(policy, cluster, n, asked, c, shapes, steer)
         else:
             known.score[c, n] = -1
 
@@ -267,6 +307,7 @@ def place(
     bias: Ints,
     luck: Floats,
     log: Log,
+    steer: Steer,
 ) -> None:
     """Place arrivals first..last-1 and write the log.
 
@@ -276,7 +317,7 @@ def place(
     """
     for i in range(first, last):
         c = order[i]
-        remember(policy, cluster, asked, c, shapes, known)
+        remember(policy, cluster, asked, c, shapes, known, steer)
         n = anyone(known, c, luck[i, 0]) if policy == RANDOM else choose(known, c, bias, cluster.group)
         log.node[i] = n
         if n < 0:

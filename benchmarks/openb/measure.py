@@ -40,6 +40,11 @@ def allocated(placements: Sequence[Placement], milli: NDArray[np.int64], capacit
     return {int(whole): float(percent[load == whole].mean()) for whole in np.unique(load)}
 
 
+def at(curve: Mapping[int, float], load: int) -> float:
+    """Return the curve's value; where no arrival rounds to the load (tiny clusters), that of the last load before it."""
+    return curve[max((reached for reached in curve if reached <= load), default=min(curve))]
+
+
 def published(file: Path, workload: str) -> dict[str, dict[int, float]]:
     """Return the published mean over seeds by policy and load; nothing where the workload was not published."""
     found: Mapping[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.openb import kernel
-from benchmarks.openb.shapes import Shape
+from benchmarks.openb import kernel, scarcity
+from benchmarks.openb.shapes import Mix, Shape
 from benchmarks.openb.trace import CARD_MILLI, CARDS_MAX, Arrivals, Node, Request
 
 POLICIES = {
@@ -18,8 +18,12 @@ POLICIES = {
     "packing": kernel.PACKING,
     "clustering": kernel.CLUSTERING,
     "fgd": kernel.FGD,
+    "xisuan": kernel.XISUAN,
 }
-"""Policies that score as published (first-fit scores nothing)."""
+"""By name: six that score as published, first-fit, which scores nothing, and ours."""
+
+REPRICED_EVERY = 400
+"""Arrivals between two looks at what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Placement:
 class Stream:
     """A cluster, a stream of arrivals and how far it was placed."""
 
-    def __init__(self, nodes: Sequence[Node], arrivals: Arrivals, typical: Sequence[tuple[Shape, float]], seed: int):
+    def __init__(self, nodes: Sequence[Node], arrivals: Arrivals, mix: Mix, seed: int) -> None:
         # The tie order is the seed's too, but must not depend on how much luck the arrivals took.
         luck = np.random.default_rng((seed, 1))
         self.tie_order = luck.permutation(len(nodes))
@@ -45,22 +49,31 @@ class Stream:
         self.kinds = [Node("", *kind) for kind in kinds]
         self.cluster = self._cluster([kinds.index(node[1:]) for node in self.nodes])
         self.asked = self._requests(arrivals.classes)
-        self.shapes = self._shapes(typical)
+        self.shapes = self._shapes(mix.typical)
         count, size = len(arrivals.order), (len(arrivals.classes), len(nodes))
         self.known = kernel.Memory(np.zeros(size, np.int64), np.zeros(size, np.int64), np.full(size, -1, np.int64))
         self.log = kernel.Log(np.full(count, -1, np.int64), np.zeros(count, np.int64))
         self.bias = np.zeros((len(arrivals.classes), len(kinds)), np.int64)
         self._luck = luck.random((count, 2))
         self.done = 0
+        self.steer = kernel.Steer(mix.worth, mix.price)
+        self._milli_mean = mix.milli_mean
+        self._capacity_milli = CARD_MILLI * sum(node.cards for node in nodes)
 
     def place(self, policy: int, until: int) -> None:
         """Place the arrivals up to number `until`."""
         until = min(until, len(self.arrivals.order))
         kernel.place(
             policy, self.arrivals.order, self.done, until, self.cluster, self.asked, self.shapes, self.known,
-            self.bias, self._luck, self.log,
+            self.bias, self._luck, self.log, self.steer,
         )  # fmt: skip
         self.done = until
+
+    def reprice(self) -> None:
+        """Tell the bias of the kinds of node anew from what is left and what usually comes."""
+        arrived = int((self.asked.cards * self.asked.milli)[self.arrivals.order[: self.done]].sum())
+        tasks = scarcity.expected_tasks(arrived, self._capacity_milli, self._milli_mean)
+        self.bias[:] = scarcity.bias(self.cluster, self.asked, self.shapes, len(self.kinds), tasks)
 
     def placements(self) -> list[Placement]:
         """Return what became of the arrivals so far, nodes by their index in the list that was given."""
@@ -105,11 +118,13 @@ class Run:
     seconds: float
 
 
-def run(
-    policy: str, nodes: Sequence[Node], arrivals: Arrivals, typical: Sequence[tuple[Shape, float]], seed: int
-) -> Run:
+def run(policy: str, nodes: Sequence[Node], arrivals: Arrivals, mix: Mix, seed: int) -> Run:
     """Place every arrival by the policy."""
-    stream = Stream(nodes, arrivals, typical, seed)
+    stream = Stream(nodes, arrivals, mix, seed)
     began = time.perf_counter()
-    stream.place(POLICIES[policy], len(arrivals.order))
-    return Run(stream.placements(), time.perf_counter() - began)
+    while stream.done < len(arrivals.order):
+        if policy == "xisuan":
+            stream.reprice()
+        stream.place(POLICIES[policy], stream.done + REPRICED_EVERY)
+    seconds = time.perf_counter() - began
+    return Run(stream.placements(), seconds)

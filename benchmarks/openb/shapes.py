@@ -2,14 +2,42 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from benchmarks.openb.trace import Request
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.openb.prices import card_worth
+from benchmarks.openb.trace import CARD_MILLI, Request
 
 POPULAR = 0.95
 """Share of the tasks that the typical shapes cover."""
 
 Shape = tuple[int, int, int, tuple[str, ...]]
 """CPU milli, cards, milli of each card, allowed models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How a workload is usually made up.
+
+    Attributes:
+        typical: the most popular shapes with their shares of the tasks (sum 1), most popular first.
+        milli_mean: card milli that a task asks for.
+        worth, price: of what is left of a card, and of a share, both shape [1001] in cards (`card_worth`).
+    """
+
+    typical: Sequence[tuple[Shape, float]]
+    milli_mean: float
+    worth: NDArray[np.float64]
+    price: NDArray[np.float64]
+
+
+def mix_of(requests: Sequence[Request]) -> Mix:
+    """Return the mix of a task list."""
+    shares = Counter(r.milli for r in requests if r.cards == 1 and r.card_milli < CARD_MILLI)
+    worth, price = card_worth(shares)
+    return Mix(typical(requests), sum(r.milli for r in requests) / len(requests), worth, price)
 
 
 def typical(requests: Sequence[Request]) -> list[tuple[Shape, float]]:

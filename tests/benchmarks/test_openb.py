@@ -1,0 +1,245 @@
+"""The openb experiment in small: each policy's choice is known, and the audit catches what is planted."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+from benchmarks.openb.audit import findings
+from benchmarks.openb.measure import LOADS, allocated
+from benchmarks.openb.prices import card_worth
+from benchmarks.openb.run import POLICIES, Placement, run
+from benchmarks.openb.shapes import mix_of, typical
+from benchmarks.openb.trace import Arrivals, BadTrace, Node, Request, arrivals, read_nodes, read_requests
+
+BIG = Node("big", 128_000, 1_000_000, 8, "G3")
+SMALL = Node("small", 16_000, 100_000, 1, "T4")
+PAIRS = [Node("one", 64_000, 500_000, 2, "G2"), Node("two", 64_000, 500_000, 2, "G2")]
+
+
+def share(milli: int) -> Request:
+    return Request(2_000, 4_000, 1, milli, ())
+
+
+def whole(cards: int, *models: str) -> Request:
+    return Request(4_000 * cards, 8_000 * cards, cards, 1000, models)
+
+
+def in_order(*requests: Request) -> Arrivals:
+    classes = sorted(set(requests))
+    return Arrivals(classes, np.array([classes.index(request) for request in requests], dtype=np.int64))
+
+
+def placed(policy: str, nodes: Sequence[Node], *requests: Request, mix: Sequence[Request] = ()) -> Sequence[Placement]:
+    stream = in_order(*requests)
+    done = run(policy, nodes, stream, mix_of(mix or requests), seed=1)
+    assert findings(nodes, stream, done.placements) == []
+    return done.placements
+
+
+@pytest.mark.parametrize("policy", ["best-fit", "dot-product", "packing"])
+def test_small_nodes_go_first_where_the_score_counts_what_is_left(policy: str) -> None:
+    assert [p.node for p in placed(policy, [BIG, SMALL], whole(1))] == [1]
+
+
+@pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"random"}))
+def test_two_halves_share_a_card(policy: str) -> None:
+    first, second = placed(policy, PAIRS, share(500), share(500))
+
+    assert first == second
+
+
+def test_packing_opens_an_idle_card_before_an_idle_node() -> None:
+    first, second = placed("packing", PAIRS, share(600), share(600))
+
+    assert first.node == second.node
+    assert first.cards != second.cards
+
+
+def test_clustering_keeps_kinds_of_request_apart() -> None:
+    one, other, again = placed("clustering", PAIRS, share(600), whole(1), share(600))
+
+    assert one.node == again.node != other.node
+
+
+def test_fgd_does_not_break_a_pair_that_typical_tasks_need() -> None:
+    single = Node("single", 64_000, 500_000, 1, "G2")
+
+    (only,) = placed("fgd", [PAIRS[0], single], whole(1), mix=[whole(1), whole(2)])
+
+    assert only.node == 1
+
+
+def test_first_fit_fills_one_node_after_the_other() -> None:
+    nodes = [p.node for p in placed("first-fit", PAIRS, whole(1), whole(1), whole(1))]
+
+    assert nodes[0] == nodes[1] != nodes[2]
+
+
+def test_random_takes_any_node_but_only_where_the_task_fits() -> None:
+    done = placed("random", [BIG, *PAIRS], *[whole(2, "G2")] * 4)
+
+    assert sorted(p.node for p in done) == [-1, -1, 1, 2]
+
+
+def test_xisuan_leaves_room_for_the_share_that_completes_a_card() -> None:
+    """470 beside 320 would leave 210 that nobody wants; two of 470 waste 60, and 650 still fits beside 320."""
+    usual = [share(650), share(320), share(470), share(470)]
+
+    first, second, third, fourth = placed("xisuan", PAIRS, share(320), share(470), share(470), share(650), mix=usual)
+
+    assert (second.node, second.cards) == (third.node, third.cards) != (first.node, first.cards)
+    assert (first.node, first.cards) == (fourth.node, fourth.cards)
+
+
+def test_xisuan_spares_the_model_that_confined_tasks_will_need() -> None:
+    nodes = [Node(f"t4-{n}", 64_000, 500_000, 1, "T4") for n in range(4)]
+    nodes += [Node(f"g2-{n}", 64_000, 500_000, 1, "G2") for n in range(4)]
+    usual = [whole(1, "T4"), whole(1)]
+
+    done = placed("xisuan", nodes, *[whole(1)] * 4, *[whole(1, "T4")] * 4, mix=usual)
+
+    assert all(p.node >= 0 for p in done)
+
+
+def test_a_card_is_worth_what_the_usual_shares_can_still_earn() -> None:
+    worth, price = card_worth({600: 10, 300: 5})
+
+    assert (worth[1000], worth[299], worth[0]) == (1, 0, 0)
+    assert price[600] == pytest.approx(1)  # a card each, and enough of them have no 300 beside
+    assert price[300] == pytest.approx(0)
+
+
+def test_typical_shapes_are_the_most_popular_ones() -> None:
+    shapes = typical([whole(1)] * 96 + [whole(2)] * 4)
+
+    assert shapes == [((4_000, 1, 1000, ()), 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        (Placement(0, (0, 1)), "was in use and is taken whole"),
+        (Placement(0, (2, 3)), "card 2 of 2"),
+        (Placement(1, (0,)), "where 2 are wanted"),
+        (Placement(1, (0, 0)), "where 2 are wanted"),
+        (Placement(2, (0, 1)), "model T4"),
+        (Placement(9, (0, 1)), "does not exist"),
+        (Placement(-1, (0,)), "was not placed but holds"),
+    ],
+)
+def test_the_audit_catches_a_planted_fault(planted: Placement, told: str) -> None:
+    nodes = [*PAIRS, Node("t4", 64_000, 500_000, 2, "T4")]
+    stream = in_order(share(600), whole(2, "G2"))
+
+    found = findings(nodes, stream, [Placement(0, (0,)), planted])
+
+    assert any(told in finding for finding in found), found
+
+
+def test_the_audit_counts_milli_cpu_and_memory_again() -> None:
+    stream = in_order(share(600), share(600))
+    same = [Placement(0, (0,))] * 2
+
+    assert "1200 of 1000 milli on card 0" in findings(PAIRS, stream, same)[0]
+    assert "4000 of 3000 CPU milli" in findings([PAIRS[0]._replace(cpu_milli=3_000)], stream, same)[0]
+    assert "8000 of 5000 MiB" in findings([PAIRS[0]._replace(memory_mib=5_000)], stream, same)[0]
+    assert "2 arrivals but 1 entries" in findings(PAIRS, stream, same[:1])[0]
+
+
+def test_allocated_is_the_mean_over_arrivals_that_round_to_the_same_load() -> None:
+    done = [Placement(0, (0,)), Placement(-1, ()), Placement(0, ())]
+
+    curve = allocated(done, np.array([500, 500, 0]), 1000)
+
+    assert curve == {50: 50.0, 100: 50.0}
+
+
+def slice_of_tasks(count: int = 300) -> list[Request]:
+    luck = np.random.default_rng(5)
+    kinds = [share(470), share(810), share(160), whole(1), whole(1, "T4"), whole(8), Request(8_000, 16_000, 0, 0, ())]
+    return [kinds[k] for k in luck.choice(len(kinds), count, p=[0.2, 0.1, 0.1, 0.3, 0.15, 0.02, 0.13])]
+
+
+SLICE_NODES = [BIG._replace(name=f"big-{n}") for n in range(12)] + [
+    SMALL._replace(name=f"small-{n}") for n in range(50)
+]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_slice_runs_clean_and_the_same_again(policy: str) -> None:
+    tasks, capacity = slice_of_tasks(), 1000 * sum(node.cards for node in SLICE_NODES)
+    stream = arrivals(tasks, capacity, seed=3)
+
+    done, again = (run(policy, SLICE_NODES, stream, mix_of(tasks), seed=3) for _ in range(2))
+
+    assert findings(SLICE_NODES, stream, done.placements) == []
+    assert done.placements == again.placements
+    assert stream.milli().sum() >= int(1.3 * capacity)
+    assert 60 < allocated(done.placements, stream.milli(), capacity)[130] <= 100
+
+
+def test_the_command_writes_figures_and_a_plot(tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "openb_pod_list_slice.csv.gz"
+    rows = [f"{n.name},{n.cpu_milli},{n.memory_mib},{n.cards},{n.model}" for n in SLICE_NODES]
+    nodes.write_text("\n".join(["sn,cpu_milli,memory_mib,gpu,model", *rows]))
+    tasks = [f"{r.cpu_milli},{r.memory_mib},{r.cards},{r.card_milli},{'|'.join(r.models)}" for r in slice_of_tasks()]
+    with gzip.open(pods, "wt") as text:
+        text.write("\n".join(["cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec", *tasks]))
+    options = ["--nodes", nodes.name, "--pods", pods.name, "--data", str(tmp_path), "--seeds", "1-2"]
+    out = tmp_path / "openb.json"
+
+    done = CliRunner().invoke(
+        app, ["openb", *options, "--policy", "first-fit,xisuan", "--json", str(out), "--plot", str(tmp_path / "plots")]
+    )
+
+    assert done.exit_code == 0, done.output
+    told = json.loads(out.read_text())
+    names = {f"{policy}@{load}" for policy in ("first-fit", "xisuan") for load in LOADS}
+    assert set(told["figures"]) == names | {"first-fit_per_second", "xisuan_per_second"}
+    assert told["audit"] == {"violations": 0}
+    assert (tmp_path / "plots" / "openb-slice.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--policy", "fdg"], "there are random"),
+        (["--seeds", "9-3"], "range upwards"),
+        (["--seeds", "x"], "neither a number"),
+        (["--nodes", "nowhere.csv"], "does not exist"),
+    ],
+)
+def test_wrong_options_are_told(tmp_path: Path, options: list[str], told: str) -> None:
+    given = ["openb", "--nodes", str(tmp_path / "n.csv"), "--pods", str(tmp_path / "p.csv"), *options]
+
+    done = CliRunner().invoke(app, given)
+
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "row", ["1,1,1,0", "1,1,2,500", "1,1,9,1000", "-1,1,1,1000", "1,nan,1,1000", "1,1,1,1001", "1,1"]
+)
+def test_a_task_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, row: str) -> None:
+    file = tmp_path / "pods.csv"
+    file.write_text(f"cpu_milli,memory_mib,num_gpu,gpu_milli\n1,1,1,1000\n{row}\n")
+
+    with pytest.raises(BadTrace, match=r"pods\.csv:3"):
+        read_requests(file)
+
+
+def test_lists_without_cards_or_columns_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("sn,cpu_milli,memory_mib,gpu,model\na,1,1,0,G2\n")
+
+    with pytest.raises(BadTrace, match="no node has a card"):
+        read_nodes(file)
+    with pytest.raises(BadTrace, match="no column num_gpu"):
+        read_requests(file)
