@@ -41,7 +41,7 @@ def allocated(placements: Sequence[Placement], milli: NDArray[np.int64], capacit
 
 
 def at(curve: Mapping[int, float], load: int) -> float:
-    """Return the curve's value; where no arrival rounds to the load (tiny clusters), that of the last load before it."""
+    """Return the curve's value; where no arrival rounds to the load (tiny clusters), that of the load before it."""
     return curve[max((reached for reached in curve if reached <= load), default=min(curve))]
 
 

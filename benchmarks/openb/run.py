@@ -22,7 +22,7 @@ POLICIES = {
 }
 """By name: six that score as published, first-fit, which scores nothing, and ours."""
 
-REPRICED_EVERY = 400
+REPRICED_EVERY = 200
 """Arrivals between two looks at what is left."""
 
 

@@ -38,7 +38,7 @@ def bias(cluster: Cluster, asked: Requests, shapes: Shapes, kinds: int, tasks: f
     models = np.zeros(kinds, np.int64)
     models[cluster.group] = cluster.model
     for_model = MODEL_POINTS * _model_pressure(cluster, shapes, tasks, models)
-    for_cores = CORE_POINTS * _core_pressure(cluster, shapes, kinds)
+    for_cores = CORE_POINTS * _core_pressure(cluster, shapes, kinds, tasks)
     points = -np.where(with_cards[:, None], for_model[None, :], for_cores[None, :])
     told: Ints = np.rint(points - points.max(axis=1, keepdims=True)).astype(np.int64)
     return told
@@ -59,8 +59,13 @@ def _model_pressure(cluster: Cluster, shapes: Shapes, tasks: float, models: NDAr
     return pressure[np.searchsorted(bits, models)]
 
 
-def _core_pressure(cluster: Cluster, shapes: Shapes, kinds: int) -> NDArray[np.float64]:
-    """Return the pressure on the cores of each kind of node by those who need cards."""
+def _core_pressure(cluster: Cluster, shapes: Shapes, kinds: int, tasks: float) -> NDArray[np.float64]:
+    """Return the pressure on the cores of each kind of node by those who need cards.
+
+    Nothing when cores will run out everywhere: then each task without cards that finds a place takes it from cards.
+    """
+    if (shapes.share * shapes.cpu).sum() * tasks > cluster.cpu.sum():
+        return np.zeros(kinds)
     with_cards = shapes.cards > 0
     milli = (shapes.share * shapes.cards * shapes.milli)[with_cards].sum()
     if milli == 0:
