@@ -62,7 +62,7 @@ def main(
     ] = None,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = Policy.effort,
     budget: Annotated[float, typer.Option(min=0, help="Seconds of a round; asked between steps.")] = 8.0,
-    warm_budget: Annotated[float, typer.Option(min=0, help="The same for the warm round.")] = 0.2,
+    warm_effort: Annotated[int, typer.Option(min=0, help="Steps of the warm round at most.")] = 2,
     one_model_seconds: Annotated[float, typer.Option(min=0, help="For the one-model rival; 0 leaves it out.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
@@ -76,7 +76,7 @@ def main(
     console.print(f"compiled code ready after {figures['compile_seconds']:.1f} s (stored for the next process)")
     cold = _round(world, policy, budget)
     later = changed(world, seed, CHANGED_SHARE)
-    warm = _round(later, replace(policy, opening_prices=prices_of(world, cold.plan)), warm_budget)
+    warm = _round(later, replace(policy, effort=warm_effort, opening_prices=prices_of(world, cold.plan)), budget)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     figures |= {
         "cold_seconds": cold.seconds,

@@ -140,27 +140,25 @@ def _plan(snapshot: Snapshot, policy: Policy, choices: Choices, rows: Rows, sear
 def _placements(snapshot: Snapshot, choices: Choices, answer: Answer) -> dict[int, Placement]:
     """Deal each batch's tasks to jobs of its group, those that wait longest first. Keys are positions of jobs."""
     placed: dict[int, Placement] = {}
-    next_member = choices.member_start[:-1].tolist()
+    next_member, members = choices.member_start[:-1].tolist(), choices.members.tolist()
+    shapes, sizes = choices.shape.tolist(), snapshot.shape_tasks.tolist()
     for batch in sorted(answer.batches, key=lambda b: (b.group, b.pool, b.nodes)):
-        shape = int(choices.shape[batch.group])
-        size = int(snapshot.shape_tasks[shape])
-        hands = _deal(batch.nodes, batch.tasks, size)
-        for hand in hands:
-            job = int(choices.members[next_member[batch.group]])
+        shape = shapes[batch.group]
+        build, worth = choices.build.item(shape, batch.pool), choices.worth.item(batch.group, batch.pool)
+        for nodes, tasks in _deal(batch.nodes, batch.tasks, sizes[shape]):
+            job = members[next_member[batch.group]]
             next_member[batch.group] += 1
-            placed[job] = Placement(
-                job_id=snapshot.job_id[job],
-                build=int(choices.build[shape, batch.pool]),
-                pool=batch.pool,
-                nodes=tuple(sorted(hand)),
-                tasks=tuple(hand[node] for node in sorted(hand)),
-                worth_micro_yuan_per_hour=int(choices.worth[batch.group, batch.pool]),
-            )
+            placed[job] = Placement(snapshot.job_id[job], build, batch.pool, nodes, tasks, worth)
     return placed
 
 
-def _deal(nodes: tuple[int, ...], tasks: tuple[int, ...], size: int) -> Iterator[dict[int, int]]:
-    """Cut the tasks of a batch into gangs of `size` tasks, each as node -> tasks."""
+def _deal(
+    nodes: tuple[int, ...], tasks: tuple[int, ...], size: int
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Cut the tasks of a batch into gangs of `size` tasks, each as its nodes, ascending, and the tasks on each."""
+    if len(nodes) == 1 and tasks[0] == size:  # most jobs are a single gang on a single node
+        yield nodes, tasks
+        return
     hand: dict[int, int] = {}
     missing = size
     for node, count in zip(nodes, tasks, strict=True):
@@ -171,7 +169,7 @@ def _deal(nodes: tuple[int, ...], tasks: tuple[int, ...], size: int) -> Iterator
             rest -= taken
             missing -= taken
             if missing == 0:
-                yield hand
+                yield tuple(sorted(hand)), tuple(hand[node] for node in sorted(hand))
                 hand, missing = {}, size
 
 

@@ -46,7 +46,7 @@ class Policy:
     seed: int = 1
     effort: int = 100  # improvement steps at most, of all kinds; 0 gives the greedy plan
     price_steps_max: int = 16  # the first steps: tighten the prices, then construct a plan by them
-    price_iterations_per_step: int = 25
+    price_iterations_per_step: int = 50
     solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
     solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again
     idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan

@@ -189,11 +189,11 @@ class Search:
     """
 
     _STEP: Final = 1.6
-    _DECAY: Final = 0.985
+    _DECAY: Final = 0.98
     _STEP_MIN: Final = 1e-4
     _MOMENTUM: Final = 0.9
     _MEMORY: Final = 0.9
-    _COOL: Final = 220  # where the steps begin that start from prices of an earlier round: small ones
+    _COOL: Final = 150  # where the steps begin that start from prices of an earlier round: small ones
     _SHARE_OF_TYPICAL: Final = 0.1  # a price of 0 moves as if it were this part of a typical one
 
     def __init__(self, choices: Choices, rows: Rows, start: Ints, *, settled: bool = False) -> None:
