@@ -5,8 +5,7 @@ Only the lists, the arrivals and the log go in; sums are made anew, in plain Pyt
 
 from collections.abc import Sequence
 
-from benchmarks.openb.run import Placement
-from benchmarks.openb.trace import CARD_MILLI, Arrivals, Node, Request
+from benchmarks.openb.trace import CARD_MILLI, Arrivals, Node, Placement, Request
 
 
 def findings(nodes: Sequence[Node], arrivals: Arrivals, placements: Sequence[Placement]) -> list[str]:

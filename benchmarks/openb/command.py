@@ -1,5 +1,6 @@
 """`python -m benchmarks openb`: the published inflation experiment, all policies on the same streams, audited."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def main(
     chosen, numbers = _policies(policy), _seeds(seeds)
     try:
         measured = _measure(_found(nodes, data), _found(pods, data), chosen, numbers, console)
-    except (BadTrace, OSError) as wrong:
+    except (BadTrace, OSError, EOFError, UnicodeDecodeError, csv.Error) as wrong:
         raise typer.BadParameter(str(wrong)) from None
     workload = pods.name.removeprefix(LIST_PREFIX).split(".")[0]
     beside = published(_found(Path(PUBLISHED_FILE), data), workload) if _has(PUBLISHED_FILE, data) else {}

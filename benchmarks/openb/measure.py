@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.openb.run import Placement
+from benchmarks.openb.trace import Placement
 
 LOADS = (80, 90, 95, 100, 110, 130)
 """Arrived loads that are reported, in % of the cluster's card milli."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.openb import kernel, scarcity
 from benchmarks.openb.shapes import Mix, Shape
-from benchmarks.openb.trace import CARD_MILLI, CARDS_MAX, Arrivals, Node, Request
+from benchmarks.openb.trace import CARD_MILLI, CARDS_MAX, Arrivals, Node, Placement, Request
 
 POLICIES = {
     "random": kernel.RANDOM,
@@ -24,14 +24,6 @@ POLICIES = {
 
 REPRICED_EVERY = 200
 """Arrivals between two looks at what is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """What became of one arrival: its node's index in the list and its card numbers; node -1 if it fitted nowhere."""
-
-    node: int
-    cards: tuple[int, ...]
 
 
 class Stream:

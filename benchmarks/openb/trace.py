@@ -51,6 +51,14 @@ class Request(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """What became of one arrival: its node's index in the list and its card numbers; node -1 if it fitted nowhere."""
+
+    node: int
+    cards: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arrivals:
     """One seed's stream.
 

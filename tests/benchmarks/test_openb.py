@@ -13,9 +13,9 @@ from benchmarks.__main__ import app
 from benchmarks.openb.audit import findings
 from benchmarks.openb.measure import LOADS, allocated
 from benchmarks.openb.prices import card_worth
-from benchmarks.openb.run import POLICIES, Placement, run
+from benchmarks.openb.run import POLICIES, run
 from benchmarks.openb.shapes import mix_of, typical
-from benchmarks.openb.trace import Arrivals, BadTrace, Node, Request, arrivals, read_nodes, read_requests
+from benchmarks.openb.trace import Arrivals, BadTrace, Node, Placement, Request, arrivals, read_nodes, read_requests
 
 BIG = Node("big", 128_000, 1_000_000, 8, "G3")
 SMALL = Node("small", 16_000, 100_000, 1, "T4")
