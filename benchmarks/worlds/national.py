@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.worlds.trace import RealJobs
 from scheduler.snapshot import Ints, Snapshot
 
-DEMAND_OVER_FREE: Final = 4.0  # some jobs can run nowhere: what can run must still ask for three times the free cards
+DEMAND_OVER_FREE: Final = 4.4  # some jobs can run nowhere: what can run must still ask for three times the free cards
 FREE_SHARE_MAX: Final = 0.55
 GANG_SHARE: Final = 0.085  # of the jobs; with gangs of 57 cards on average that is most of the cards asked for
 NODE_CARDS: Final = 8
