@@ -107,7 +107,7 @@ def stop_after(seconds: float) -> Callable[[], bool]:
 
 def versions() -> tuple[str, ...]:
     """Return the versions that a replay depends on."""
-    libraries = (f"{name} {metadata.version(name)}" for name in ("xisuan", "ortools", "numpy"))
+    libraries = (f"{name} {metadata.version(name)}" for name in ("xisuan", "ortools", "numpy", "numba"))
     return (*libraries, f"python {platform.python_version()}", platform.machine())
 
 

@@ -18,8 +18,9 @@ from broker.market.snapshot import Prepared
 from broker.store import leadership
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord, RoundReport
+from scheduler.opening import prices_of
 from scheduler.plan import Plan
-from scheduler.policy import Policy
+from scheduler.policy import OpeningPrice, Policy
 
 log = structlog.get_logger("rounds")
 
@@ -47,6 +48,7 @@ class RoundLoop:
         self._planner = planner
         self._holder = holder
         self._policy = policy
+        self._opening_prices: tuple[OpeningPrice, ...] = ()  # of the last round that was committed here
         self._budget_seconds = budget_seconds
         self._recheck = timedelta(seconds=recheck_seconds)
         self._lead_term = lead_term
@@ -69,13 +71,14 @@ class RoundLoop:
         self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
         snapshot_millis = round((perf_counter() - started) * 1000)
-        policy_json = self._policy.to_json()
+        policy_json = replace(self._policy, opening_prices=self._opening_prices).to_json()
         try:
             async with self._leading_on(lead):
                 planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
-        placed, stale = await self._settle(lead, prepared, snapshot, planned, snapshot_millis, started, now)
+        record = RoundRecord(snapshot, planned.plan, policy_json)
+        placed, stale = await self._settle(lead, prepared, record, planned, snapshot_millis, started, now)
         if not stale:  # what was handed back as stale is due again at once
             self._seen = digest, now
         return placed
@@ -89,7 +92,7 @@ class RoundLoop:
         self,
         lead: Lead,
         prepared: Prepared,
-        snapshot: bytes,
+        record: RoundRecord,
         planned: Planned,
         snapshot_millis: int,
         started: float,
@@ -99,7 +102,6 @@ class RoundLoop:
         plan = await asyncio.to_thread(Plan.from_bytes, planned.plan)  # it can name a hundred thousand jobs
         millis = (snapshot_millis, planned.plan_millis, planned.verify_millis)
         report = report_of(prepared, plan, at=now, versions=versions(), millis=millis)
-        record = RoundRecord(snapshot, planned.plan, self._policy.to_json())
         if planned.violations:
             error = "; ".join(planned.violations)
             await self._rounds.reject(lead, _but(report, "rejected", error), record)
@@ -110,6 +112,7 @@ class RoundLoop:
         if renewed != lead:
             raise NotLeader(lead)
         done = await self._rounds.commit(lead, prepared, plan, report, record, self._now())
+        self._opening_prices = prices_of(prepared.snapshot, plan)
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
         log.info(
             "round_committed",

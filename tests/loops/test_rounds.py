@@ -9,11 +9,17 @@ from time import perf_counter
 
 import pytest
 
+from broker.ids import RoundId
 from broker.lifecycle import JobState
 from broker.loops.planning import Planned, PlannerDied, PlanningProcess, empty_snapshot
 from broker.loops.rounds import RoundLoop
 from broker.market.rounds import NotLeader, Rounds, RoundsReader
 from broker.store.database import Database
+from scheduler.opening import prices_of
+from scheduler.plan import Plan
+from scheduler.policy import Policy
+from scheduler.replay import replay
+from scheduler.snapshot import Snapshot
 from tests.cluster_world import ClusterWorld
 from tests.deadlines import eventually
 from tests.market.test_rounds import POLICY, RICH
@@ -187,3 +193,26 @@ async def test_a_round_that_could_not_be_committed_is_planned_again_at_once(
     placed = await rounds.run_once(world.now + timedelta(seconds=6))
 
     assert placed == 1
+
+
+async def test_a_round_opens_with_the_prices_of_the_last_one_and_replays(
+    world: ClusterWorld, planner: PlanningProcess
+) -> None:
+    """Prices persist from round to round; they are part of the recorded policy, so that a replay knows them too."""
+    await world.attach()
+    rounds, reader = loop(world, planner), RoundsReader(world.database)
+    for _ in range(30):
+        await world.submit(cards_per_task=1, ceiling_micro_yuan_per_pflops_hour=RICH)
+    await rounds.run_once(world.now)
+    await world.submit(cards_per_task=1, ceiling_micro_yuan_per_pflops_hour=RICH)
+
+    await rounds.run_once(world.advance(1))
+
+    first, second = reversed(await reader.list_page(2, None, busy_only=True))
+    before, after = await reader.record(RoundId(first.round)), await reader.record(RoundId(second.round))
+    assert before is not None
+    assert after is not None
+    assert Policy.from_json(after.policy_json).opening_prices == prices_of(
+        Snapshot.from_bytes(before.snapshot), Plan.from_bytes(before.plan)
+    )
+    assert replay(after.snapshot, after.policy_json, second.effort).to_bytes() == after.plan
