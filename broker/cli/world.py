@@ -134,7 +134,7 @@ def _capacity(found: "admin_service_pb2.GetCatalogueResponse") -> object:
         (
             hub.hub,
             one.date,
-            milli(one.fp16_milli_pflops),
+            milli(one.fp16_milli_pflops) if one.fp16_milli_pflops else "",
             f"{one.cards:,}" if one.cards else "",
             f"{one.racks:,}" if one.racks else "",
             " ".join(mark for mark, on in (("planned", one.planned), ("doubtful", one.doubtful)) if on),
