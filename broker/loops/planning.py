@@ -40,6 +40,10 @@ class PlannerDied(Exception):
     """The planning process ended before it answered; the next round gets a new one."""
 
 
+class PlannerClosed(Exception):
+    """The planning process was closed on purpose while it planned: the broker stops, and the round does not count."""
+
+
 class PlanningProcess:
     """One worker process that plans and verifies; replaced when it dies."""
 
@@ -49,7 +53,10 @@ class PlanningProcess:
         self._executor: ProcessPoolExecutor | None = None
 
     async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
-        """Plan and verify. Raise PlannerDied when the process does not live to answer, or does not answer in time."""
+        """Plan and verify. Raise PlannerDied when the process does not live to answer, or does not answer in time.
+
+        Raise PlannerClosed when `close` was called meanwhile.
+        """
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 max_workers=1, mp_context=get_context("spawn"), initializer=_die_with_parent
@@ -60,6 +67,8 @@ class PlanningProcess:
                     self._executor, plan_and_verify, snapshot, policy_json, budget_seconds
                 )
         except (BrokenProcessPool, TimeoutError) as error:
+            if self._executor is None:
+                raise PlannerClosed from error
             self.close()
             raise PlannerDied from error
 

@@ -56,6 +56,9 @@ async def run_forever(
         try:
             await service.run_once(clock.now())
         except Exception as error:
+            if stop.is_set():  # what the run needed may be closed by now
+                _log.info("service was interrupted by the stop", service=service.name, error=repr(error))
+                return
             failures += 1
             _tell(service.name, error, failures)
             await _pause(min(BACKOFF_SECONDS * 2 ** min(failures - 1, 10), BACKOFF_SECONDS_MAX), stop)

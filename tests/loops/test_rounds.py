@@ -11,7 +11,7 @@ import pytest
 
 from broker.ids import RoundId
 from broker.lifecycle import JobState
-from broker.loops.planning import Planned, PlannerDied, PlanningProcess, empty_snapshot
+from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess, empty_snapshot
 from broker.loops.rounds import RoundLoop
 from broker.market.rounds import NotLeader, Rounds, RoundsReader
 from broker.store.database import Database
@@ -216,3 +216,21 @@ async def test_a_round_opens_with_the_prices_of_the_last_one_and_replays(
         Snapshot.from_bytes(before.snapshot), Plan.from_bytes(before.plan)
     )
     assert replay(after.snapshot, after.policy_json, second.effort).to_bytes() == after.plan
+
+
+async def test_a_planner_that_is_closed_on_purpose_is_no_failed_round(world: ClusterWorld) -> None:
+    """A broker that stops while it plans leaves no report of a failure behind."""
+    planner = PlanningProcess()
+    await world.attach()
+    await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+    stopped_in_mid_plan = asyncio.create_task(loop(world, planner).run_once(world.now))
+
+    async def plans() -> bool:
+        return bool(planner.pids())
+
+    await eventually(plans)
+    planner.close()
+
+    with pytest.raises(PlannerClosed):
+        await stopped_in_mid_plan
+    assert await RoundsReader(world.database).list_page(10, None, busy_only=False) == []
