@@ -1,54 +1,82 @@
 """Prices from round to round: what the last plan learned, the next one starts from.
 
-They travel in `Policy.opening_prices`, by the name of the pool: a stored policy replays a warm round bit for bit, and
-pools may come and go in between. Prices of another world are only a poor start: the bound is evaluated anew.
+They travel in `Policy.opening_prices`, by name: a stored policy replays a warm round bit for bit, and pools, hubs and
+quotas may come and go in between. Prices of another world are only a poor start: the bound is evaluated anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from scheduler.plan import Plan
+from scheduler.plan import Plan, Tier
 from scheduler.policy import OpeningPrice, Policy
-from scheduler.prices import Rows
+from scheduler.rows import PriceVector, Rows
 from scheduler.snapshot import Ints, Snapshot
 
 _LARGEST: Final = 2**62
 
 
 def prices_of(snapshot: Snapshot, plan: Plan) -> tuple[OpeningPrice, ...]:
-    """Return the prices of a plan of this snapshot, for the policy of a later round."""
-    prices = plan.prices
-    return tuple(
-        OpeningPrice(name, tuple(zip(prices.block_cards, by_block, strict=True)), core, gib)
-        for name, by_block, core, gib in zip(
-            snapshot.pool_names,
-            prices.cards_micro_yuan_per_block_hour,
-            prices.cpu_micro_yuan_per_core_hour,
-            prices.memory_micro_yuan_per_gib_hour,
-            strict=True,
-        )
+    """Return the prices above 0 of a plan of this snapshot, for the policy of a later round."""
+    return tuple(price for tier in plan.tiers for price in _of_tier(snapshot, tier) if price.price)
+
+
+def start(snapshot: Snapshot, policy: Policy, rows: Rows, tier: str, zero: PriceVector) -> PriceVector | None:
+    """Return the policy's opening prices of a tier in the rows of this instance; None when it has none.
+
+    A price of a size that no job asks for any more is dropped: the descent finds out what it was good for. `zero` has
+    the layout.
+    """
+    known = {(owner, row): price for at, owner, row, price in policy.opening_prices if at == tier}
+    if not known:
+        return None
+    columns = row_names(rows)
+    pool = np.zeros_like(zero.pool)
+    for at, name in enumerate(snapshot.pool_names):
+        for column, row in enumerate(columns):
+            pool[at, column] = min(known.get((name, row), 0), _LARGEST)
+    return PriceVector(
+        pool,
+        _column(known, snapshot.hub_names, "power"),
+        _column(known, snapshot.quota_names, "quota"),
+        _column(known, snapshot.quota_names, "guarantee"),
+        _column(known, tuple(f"above-{at}" for at in range(zero.tier_ppm.size)), "tier"),
     )
 
 
-def start(snapshot: Snapshot, policy: Policy, rows: Rows) -> Ints | None:
-    """Return the policy's opening prices [P, R] in the rows of this instance; None when it has none for these pools.
+def row_names(rows: Rows) -> list[str]:
+    """Return the names of a pool's rows, in the order of the columns."""
+    sized = (("block", rows.blocks), ("slice", rows.slices), ("domain", rows.domains))
+    return [f"{name} {size}" for name, sizes in sized for size in sizes.tolist()] + ["cpu", "memory"]
 
-    A price of a block size that no job asks for any more is dropped: the descent finds out what it was good for.
-    """
-    known = {price.pool_name: price for price in policy.opening_prices}
-    if not any(name in known for name in snapshot.pool_names):
-        return None
-    column = {size: position for position, size in enumerate(rows.blocks.tolist())}
-    prices = np.zeros(rows.capacity.shape, dtype=np.int64)
-    for pool, name in enumerate(snapshot.pool_names):
-        if name not in known:
-            continue
-        for size, price in known[name].blocks:
-            if size in column:
-                prices[pool, column[size]] = min(price, _LARGEST)
-        prices[pool, rows.blocks.size] = min(known[name].cpu_per_core, _LARGEST)
-        prices[pool, rows.blocks.size + 1] = min(known[name].memory_per_gib, _LARGEST)
-    return np.minimum(prices, rows.price_max)
+
+def _of_tier(snapshot: Snapshot, tier: Tier) -> Iterator[OpeningPrice]:
+    prices = tier.prices
+    tables = (
+        ("block", prices.block_cards, prices.cards_micro_yuan_per_block_hour),
+        ("slice", prices.slice_milli, prices.slices_micro_yuan_per_slice_hour),
+        ("domain", prices.domain_cards, prices.domains_micro_yuan_per_block_hour),
+    )
+    for name, sizes, table in tables:
+        for pool, row in zip(snapshot.pool_names, table, strict=False):
+            for size, price in zip(sizes, row, strict=True):
+                yield OpeningPrice(tier.name, pool, f"{name} {size}", price)
+    columns = (
+        ("cpu", snapshot.pool_names, prices.cpu_micro_yuan_per_core_hour),
+        ("memory", snapshot.pool_names, prices.memory_micro_yuan_per_gib_hour),
+        ("power", snapshot.hub_names, prices.power_micro_yuan_per_kwh),
+        ("quota", snapshot.quota_names, prices.quota_micro_yuan_per_pflops_hour),
+        ("guarantee", snapshot.quota_names, prices.guarantee_micro_yuan_per_pflops_hour),
+        ("tier", tuple(f"above-{at}" for at in range(len(prices.tier_ppm))), prices.tier_ppm),
+    )
+    for name, owners, column in columns:
+        for owner, price in zip(owners, column, strict=False):
+            yield OpeningPrice(tier.name, owner, name, price)
+
+
+def _column(known: dict[tuple[str, str], int], owners: tuple[str, ...], row: str) -> Ints:
+    prices = [min(known.get((owner, row), 0), _LARGEST) for owner in owners]
+    return np.array(prices, dtype=np.int64)

@@ -21,14 +21,17 @@ class PlanStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Placement:
-    """A gang that starts now: one build, one pool, named nodes."""
+    """A gang that starts now: one build, one pool, one size, named nodes."""
 
     job_id: str
     build: int  # position in the job's own list of builds, from 0
     pool: int  # index of the pool
     nodes: tuple[int, ...]  # indices of the nodes, ascending
-    tasks: tuple[int, ...]  # tasks of the gang on each of these nodes, at least 1
-    worth_micro_yuan_per_hour: int  # what it adds to the objective, priority and ageing included
+    tasks: tuple[int, ...]  # tasks of the gang on each of these nodes, at least 1; their sum is the size it runs with
+    worth_micro_yuan_per_hour: int  # what it adds to the objective of its tier, priority and ageing included
+    cards: tuple[int, ...] = ()
+    """Of shares only: the card of each task, node by node. 0 and above: a card of the snapshot's `split_node`;
+    -1, -2, ...: the first, second, ... whole free card of that node that this plan splits."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,38 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Prices:
-    """Shadow prices, the lambda of the bound: what one more unit of a pool's capacity would be worth per hour.
+    """Shadow prices, the lambda of the bound: what one more unit of a capacity would be worth per hour.
 
     A task of k cards pays `sum over i of (k // block_cards[i]) * cards[pool][i]`: the price of a card-hour depends on
-    the size of the task, because a large free block is scarcer than as many single cards.
+    the size of the task, because a large free block is scarcer than as many single cards. Rules that nobody uses have
+    no prices: their lists are empty.
     """
 
-    block_cards: tuple[int, ...]  # block sizes, ascending
+    block_cards: tuple[int, ...]  # block sizes in cards on one node, ascending
     cards_micro_yuan_per_block_hour: tuple[tuple[int, ...], ...]  # [pool][block]
     cpu_micro_yuan_per_core_hour: tuple[int, ...]  # [pool]
     memory_micro_yuan_per_gib_hour: tuple[int, ...]  # [pool]
+    slice_milli: tuple[int, ...] = ()  # slice sizes in thousandths of a card, ascending
+    slices_micro_yuan_per_slice_hour: tuple[tuple[int, ...], ...] = ()  # [pool][slice]
+    domain_cards: tuple[int, ...] = ()  # block sizes in cards within one fabric domain, ascending
+    domains_micro_yuan_per_block_hour: tuple[tuple[int, ...], ...] = ()  # [pool][domain block]
+    power_micro_yuan_per_kwh: tuple[int, ...] = ()  # [hub] at the meter
+    quota_micro_yuan_per_pflops_hour: tuple[int, ...] = ()  # [quota] what its limit costs
+    guarantee_micro_yuan_per_pflops_hour: tuple[int, ...] = ()  # [quota] what its guarantee pays, so a subsidy
+    tier_ppm: tuple[int, ...] = ()  # [tiers above] what worth of each counts here, in millionths
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One level of the lexicographic order: what was reached, and that no plan as good above reaches more than `bound`.
+
+    Of the tier "guarantee" the unit is milli-TFLOPS of guaranteed quota in use; of "worth-N" micro-yuan per hour.
+    """
+
+    name: str  # "guarantee", or "worth-N" with N the `job_tier`
+    objective: int
+    bound: int
+    prices: Prices
 
 
 @dataclass(frozen=True)
@@ -62,11 +87,17 @@ class Plan:
     policy: Policy  # with `effort` set to the effort spent: the policy that gives exactly this plan again
     placements: tuple[Placement, ...]  # in the order of the snapshot's jobs
     refusals: tuple[Refusal, ...]  # in the order of the snapshot's jobs
-    prices: Prices
+    tiers: tuple[Tier, ...]  # the highest first; at least one, the last is market worth's
     objective_micro_yuan_per_hour: int  # sum of the placements' worths
-    bound_micro_yuan_per_hour: int  # no plan can be worth more; follows from `prices` alone
+    bound_micro_yuan_per_hour: int  # sum of the worth tiers' bounds: no plan as good above can be worth more
     effort_spent: int  # improvement steps done
     status: PlanStatus
+    broken_before: tuple[str, ...] = ()  # rules that running work broke before the round, in words; none got worse
+
+    @property
+    def prices(self) -> Prices:
+        """Shadow prices of the last tier: those that quotes and explanations speak of."""
+        return self.tiers[-1].prices
 
     @property
     def objective(self) -> int:
@@ -90,7 +121,7 @@ class Plan:
         # `vars`, not `asdict`: a deep copy of a hundred thousand placements takes longer than planning them
         content = vars(self) | {
             "policy": vars(self.policy),
-            "prices": vars(self.prices),
+            "tiers": [vars(tier) | {"prices": vars(tier.prices)} for tier in self.tiers],
             "placements": [vars(placement) for placement in self.placements],
             "refusals": [vars(refusal) for refusal in self.refusals],
         }
@@ -110,23 +141,24 @@ class Plan:
 
 
 def _plan(given: dict[str, Any]) -> Plan:
-    prices = given["prices"]
     return Plan(
         snapshot_hash=str(given["snapshot_hash"]),
         policy=Policy.from_json(json.dumps(given["policy"])),
         placements=tuple(
-            Placement(**{**item, "nodes": tuple(item["nodes"]), "tasks": tuple(item["tasks"])})
+            Placement(**{**item, **{name: tuple(item[name]) for name in ("nodes", "tasks", "cards")}})
             for item in given["placements"]
         ),
         refusals=tuple(Refusal(**{**item, "reason": Reason(item["reason"])}) for item in given["refusals"]),
-        prices=Prices(
-            block_cards=tuple(prices["block_cards"]),
-            cards_micro_yuan_per_block_hour=tuple(tuple(row) for row in prices["cards_micro_yuan_per_block_hour"]),
-            cpu_micro_yuan_per_core_hour=tuple(prices["cpu_micro_yuan_per_core_hour"]),
-            memory_micro_yuan_per_gib_hour=tuple(prices["memory_micro_yuan_per_gib_hour"]),
-        ),
+        tiers=tuple(Tier(**{**item, "prices": _prices(item["prices"])}) for item in given["tiers"]),
         objective_micro_yuan_per_hour=int(given["objective_micro_yuan_per_hour"]),
         bound_micro_yuan_per_hour=int(given["bound_micro_yuan_per_hour"]),
         effort_spent=int(given["effort_spent"]),
         status=PlanStatus(given["status"]),
+        broken_before=tuple(given["broken_before"]),
+    )
+
+
+def _prices(given: dict[str, Any]) -> Prices:
+    return Prices(
+        **{name: tuple(tuple(v) if isinstance(v, list) else v for v in values) for name, values in given.items()}
     )

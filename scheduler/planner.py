@@ -1,7 +1,8 @@
 """Plan one round: a greedy answer at once, better ones until the effort ends, and a bound that says how good it is.
 
     greedy      feasible by construction; the answer of last resort
-    prices      some descent of L(lambda), then a plan constructed by the new prices; the better plan stays
+    upper tiers some descent for each tier above the last, until it is known to be served as well as can be
+    prices      descent of L for the last tier, then a plan constructed by the new prices; the better plan stays
     improve     the solver plans the part again where prices say most is lost; taken only if the plan gets better
 
 A step is one unit of effort. `stop` is asked between steps and never inside one, and what a step does depends on the
@@ -12,24 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler import choices as choosing
 from scheduler import opening
-from scheduler.choices import Choices
-from scheduler.greedy import Answer, construct, named
+from scheduler.choices import Choices, choose
+from scheduler.greedy import construct
+from scheduler.ground import Ground, Terrain, deal
 from scheduler.improve import Improver
-from scheduler.plan import Placement, Plan, PlanStatus, Refusal
+from scheduler.plan import Placement, Plan, PlanStatus, Refusal, Tier
 from scheduler.policy import Policy
-from scheduler.prices import Rows, Search, capacity_rows, gang_cards, to_prices
-from scheduler.snapshot import Ints, Snapshot
-
-if TYPE_CHECKING:
-    from scheduler.large import Packed
+from scheduler.reasons import REFUSALS
+from scheduler.rows import Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
+from scheduler.scan import shards_of
+from scheduler.search import Aim, Relaxation, Search
+from scheduler.snapshot import Snapshot, Votes
+from scheduler.tiers import Standing, aim_of, standing, tier_name, tiers_of
+from scheduler.workers import Inline, Team, Workers
 
 Stop = Callable[[], bool]
+_INLINE = Inline()
 
 
 def never() -> bool:
@@ -37,149 +40,178 @@ def never() -> bool:
     return False
 
 
-def plan(snapshot: Snapshot, policy: Policy, stop: Stop = never) -> Plan:
+def plan(snapshot: Snapshot, policy: Policy, stop: Stop = never, workers: Workers = _INLINE) -> Plan:
     """Return the best plan found within `policy.effort` steps, or until `stop()` says True between two steps.
 
     There is always a plan: with no effort at all it is the greedy one, by `policy.opening_prices` when there are any.
-    It is never worse than that one.
+    It is never worse than that one. `workers` decide how long it takes and nothing else.
     """
-    choices = choosing.choose(snapshot, policy)
+    choices = choose(snapshot, policy)
     rows = capacity_rows(choices)
-    nothing = np.zeros(rows.capacity.shape, dtype=np.int64)
-    known = opening.start(snapshot, policy, rows)
-    best = construct(choices, rows, nothing if known is None else known)
-    start = _marginal_prices(choices, rows, best) if known is None else known
-    search = Search(choices, rows, start, settled=known is not None)
-    search.offer(nothing)
-    work = _Work(choices, rows, policy, search, best)
-    spent = 0
-    steps = work.steps()
-    while spent < policy.effort and work.best.objective < search.best_scan.bound and not stop():
-        if next(steps, None) is None:
-            break
-        spent += 1
-    return _plan(snapshot, replace(policy, effort=spent), choices, rows, search, named(choices, work.best))
+    with workers.team(shards_of(choices, rows)) as team:
+        work = _Work(choices, rows, policy, team)
+        spent = 0
+        steps = work.steps()
+        while spent < policy.effort and not work.is_best() and not stop():
+            if next(steps, None) is None:
+                break
+            spent += 1
+        return work.plan(spent)
 
 
 class _Work:
     """The steps of one round, in order. Each yields once when it is done."""
 
-    def __init__(self, choices: Choices, rows: Rows, policy: Policy, search: Search, best: Answer | Packed) -> None:
+    def __init__(self, choices: Choices, rows: Rows, policy: Policy, team: Team) -> None:
         self._choices = choices
         self._rows = rows
         self._policy = policy
-        self._search = search
-        self.best = best
+        self._terrain = Terrain(choices)
+        self._relaxation = Relaxation(choices, rows, team)
+        self._tiers = tiers_of(choices)
+        self._votes: Votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
+        known = self._known(self._tiers[-1])
+        self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes)
+        self.reached = standing(choices, self._tiers, self.best)
+        self._searches = {tier: self._search(tier) for tier in self._tiers}
 
     def steps(self) -> Iterator[bool]:
         """Do the work of one step for each item drawn."""
-        yield from self._price_steps()
-        improver = Improver(self._choices, self._rows, self._policy)
-        if improver.tighten(self._search):
-            self._keep(construct(self._choices, self._rows, self._search.best, self._search.votes))
+        *upper, last = self._tiers
+        for tier in upper:
+            yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
+        yield from self._price_steps(last, self._policy.price_steps_max)
+        improver = Improver(self._choices, self._rows, self._terrain, self._policy)
+        search = self._searches[last]
+        if improver.tighten(search):
+            self._keep(self._construct(search))
             yield True
         idle = 0
         while idle < self._policy.idle_steps_max:
-            self.best = named(self._choices, self.best)
-            better = improver.step(self.best, self._search)
+            better = improver.step(self.best, search)
             if better is None:
                 return
             idle = 0 if self._keep(better) else idle + 1
             yield True
 
-    def _price_steps(self) -> Iterator[bool]:
-        for _ in range(self._policy.price_steps_max):
-            more = self._search.descend(self._policy.price_iterations_per_step)
-            self._keep(construct(self._choices, self._rows, self._search.best, self._search.votes))
+    def is_best(self) -> bool:
+        """Return whether every tier has reached its bound."""
+        return all(self._is_served(tier) for tier in self._tiers)
+
+    def plan(self, spent: int) -> Plan:
+        """Return the best plan so far, with its bounds."""
+        snapshot, choices = self._choices.snapshot, self._choices
+        tiers = tuple(
+            Tier(
+                name=tier_name(tier),
+                objective=self.reached.objective(tier),
+                bound=search.best_scan.bound,
+                prices=to_prices(choices, self._rows, search.best),
+            )
+            for tier, search in self._searches.items()
+        )
+        placed = _placements(choices, self.best)
+        worth = [tier for tier in tiers if tier.name != "guarantee"]
+        best = all(tier.objective == tier.bound for tier in tiers)
+        return Plan(
+            snapshot_hash=snapshot.input_hash(),
+            policy=replace(self._policy, effort=spent),
+            placements=tuple(placed[job] for job in sorted(placed)),
+            refusals=_refusals(choices, placed),
+            tiers=tiers,
+            objective_micro_yuan_per_hour=sum(tier.objective for tier in worth),
+            bound_micro_yuan_per_hour=sum(tier.bound for tier in worth),
+            effort_spent=spent,
+            status=PlanStatus.OPTIMAL if best else PlanStatus.FEASIBLE,
+            broken_before=choices.limits.broken_before,
+        )
+
+    def _price_steps(self, tier: int, most: int) -> Iterator[bool]:
+        search = self._searches[tier]
+        for _ in range(most):
+            if self._is_served(tier):
+                return
+            more = search.descend(self._policy.price_iterations_per_step)
+            self._keep(self._construct(search))
             yield True
             if not more:
                 return
 
-    def _keep(self, answer: Answer | Packed) -> bool:
-        if answer.objective <= self.best.objective:
+    def _is_served(self, tier: int) -> bool:
+        return self.reached.objective(tier) >= self._searches[tier].best_scan.bound
+
+    def _construct(self, search: Search) -> Ground:
+        return construct(self._choices, self._terrain, self._rows, self._costs(search.best), self._votes)
+
+    def _costs(self, prices: PriceVector | None) -> Costs:
+        return Costs.none(self._choices) if prices is None else costs_at(self._choices, self._rows, prices)
+
+    def _keep(self, answer: Ground) -> bool:
+        reached = standing(self._choices, self._tiers, answer)
+        if reached.key <= self.reached.key:
             return False
-        self.best = answer
+        same_above = all(new == old for new, old in zip(reached.served, self.reached.served, strict=True))
+        same_above = same_above and reached.key[:-1] == self.reached.key[:-1]
+        self.best, self.reached = answer, reached
+        if not same_above:
+            for tier, search in self._searches.items():
+                search.aim_at(aim_of(self._tiers, tier, reached))
         return True
 
+    def _known(self, tier: int) -> PriceVector | None:
+        zero = self._relaxation.zero(Aim(tier, self._worth_tiers_above(tier), (), np.zeros(0, dtype=np.int64)))
+        return opening.start(self._choices.snapshot, self._policy, self._rows, tier_name(tier), zero)
 
-def _marginal_prices(choices: Choices, rows: Rows, answer: Answer | Packed) -> Ints:
+    def _worth_tiers_above(self, tier: int) -> tuple[int, ...]:
+        return tuple(t for t in self._tiers[: self._tiers.index(tier)] if t >= 0)
+
+    def _search(self, tier: int) -> Search:
+        aim = aim_of(self._tiers, tier, self.reached)
+        zero = self._relaxation.zero(aim)
+        known = self._known(tier)
+        first = zero if known is None else known
+        if known is None and tier == self._tiers[-1]:
+            first = replace(zero, pool=_marginal_prices(self._choices, self._rows, self.best))
+        search = Search(self._relaxation, aim, first, self._votes, settled=known is not None)
+        search.offer(zero)
+        return search
+
+
+def _marginal_prices(choices: Choices, rows: Rows, answer: Ground) -> np.ndarray:
     """Return prices [P, R] to start from: in a full pool, what the least worthy gang there pays for a card."""
     prices = np.zeros(rows.capacity.shape, dtype=np.int64)
-    if isinstance(answer, Answer):
-        lines = np.array([(b.group, b.pool, b.gangs) for b in answer.batches], dtype=np.int64).reshape(-1, 3)
-    else:
-        lines = answer.lines
-    group, pool, gangs = lines[:, 0], lines[:, 1], lines[:, 2]
-    cards = gang_cards(choices)[group]
-    pools = len(choices.snapshot.pool_names)
+    pair, gangs = answer.lines[:, 1], answer.lines[:, 2]
+    pool = choices.pairs.pool[pair].astype(np.int64)
+    milli = choices.kinds.milli_cards[choices.pairs.kind[pair]]
+    pools = rows.capacity.shape[0]
     least = np.full(pools, 2**62, dtype=np.int64)
-    np.minimum.at(least, pool, choices.worth[group, pool] // cards)
+    np.minimum.at(least, pool, choices.pairs.worth[pair] // np.maximum(milli // 1000, 1))
     used = np.zeros(pools, dtype=np.int64)
-    np.add.at(used, pool, cards * gangs)
-    full = (used > 0) & (used * 20 >= rows.capacity[:, 0] * 19)
+    np.add.at(used, pool, milli * gangs)
+    full = (used > 0) & (used * 20 >= rows.capacity[:, 0] * 19 * 1000)
     prices[full, 0] = least[full]
     return prices
 
 
-def _plan(snapshot: Snapshot, policy: Policy, choices: Choices, rows: Rows, search: Search, answer: Answer) -> Plan:
-    placed = _placements(snapshot, choices, answer)
-    refused = _refusals(snapshot, choices, placed)
-    return Plan(
-        snapshot_hash=snapshot.input_hash(),
-        policy=policy,
-        placements=tuple(placed[job] for job in sorted(placed)),
-        refusals=refused,
-        prices=to_prices(rows, search.best),
-        objective_micro_yuan_per_hour=answer.objective,
-        bound_micro_yuan_per_hour=search.best_scan.bound,
-        effort_spent=policy.effort,
-        status=PlanStatus.OPTIMAL if answer.objective == search.best_scan.bound else PlanStatus.FEASIBLE,
-    )
-
-
-def _placements(snapshot: Snapshot, choices: Choices, answer: Answer) -> dict[int, Placement]:
-    """Deal each batch's tasks to jobs of its group, those that wait longest first. Keys are positions of jobs."""
+def _placements(choices: Choices, answer: Ground) -> dict[int, Placement]:
+    """Return the placements by position of the job."""
+    snapshot, pairs = choices.snapshot, choices.pairs
     placed: dict[int, Placement] = {}
-    next_member, members = choices.member_start[:-1].tolist(), choices.members.tolist()
-    shapes, sizes = choices.shape.tolist(), snapshot.shape_tasks.tolist()
-    for batch in sorted(answer.batches, key=lambda b: (b.group, b.pool, b.nodes)):
-        shape = shapes[batch.group]
-        build, worth = choices.build.item(shape, batch.pool), choices.worth.item(batch.group, batch.pool)
-        for nodes, tasks in _deal(batch.nodes, batch.tasks, sizes[shape]):
-            job = members[next_member[batch.group]]
-            next_member[batch.group] += 1
-            placed[job] = Placement(snapshot.job_id[job], build, batch.pool, nodes, tasks, worth)
+    for job, pair, nodes, tasks, cards in deal(choices, answer):
+        pool = int(pairs.pool[pair])
+        build = choices.build.item(snapshot.job_shape.item(job), snapshot.pool_model.item(pool))
+        placed[job] = Placement(snapshot.job_id[job], build, pool, nodes, tasks, pairs.worth.item(pair), cards)
     return placed
 
 
-def _deal(
-    nodes: tuple[int, ...], tasks: tuple[int, ...], size: int
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Cut the tasks of a batch into gangs of `size` tasks, each as its nodes, ascending, and the tasks on each."""
-    if len(nodes) == 1 and tasks[0] == size:  # most jobs are a single gang on a single node
-        yield nodes, tasks
-        return
-    hand: dict[int, int] = {}
-    missing = size
-    for node, count in zip(nodes, tasks, strict=True):
-        rest = count
-        while rest:
-            taken = min(rest, missing)
-            hand[node] = taken
-            rest -= taken
-            missing -= taken
-            if missing == 0:
-                yield tuple(sorted(hand)), tuple(hand[node] for node in sorted(hand))
-                hand, missing = {}, size
-
-
-def _refusals(snapshot: Snapshot, choices: Choices, placed: dict[int, Placement]) -> tuple[Refusal, ...]:
-    group_of = np.repeat(np.arange(choices.shape.size), choices.count)
-    job_group = np.empty(choices.members.size, dtype=np.int64)
-    job_group[choices.members] = group_of
-    nearest = choices.nearest()
+def _refusals(choices: Choices, placed: dict[int, Placement]) -> tuple[Refusal, ...]:
+    groups = choices.groups
+    job_group = np.empty(groups.members.size, dtype=np.int64)
+    job_group[groups.members] = np.repeat(np.arange(groups.count.size), groups.count)
+    reasons = [REFUSALS[code] for code in choices.nearest_code.tolist()]
+    pools = choices.nearest_pool.tolist()
     return tuple(
-        Refusal(job_id, *nearest[group])
-        for job, (job_id, group) in enumerate(zip(snapshot.job_id, job_group.tolist(), strict=True))
+        Refusal(job_id, reasons[group], pools[group])
+        for job, (job_id, group) in enumerate(zip(choices.snapshot.job_id, job_group.tolist(), strict=True))
         if job not in placed
     )

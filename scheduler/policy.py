@@ -10,17 +10,18 @@ from scheduler.errors import BadPolicy
 from scheduler.snapshot import PRIORITIES
 
 WEIGHT_PERCENT_MAX: Final = 10_000
-"""Priority and ageing together multiply a worth by at most this, so that worths stay far inside 64 bits."""
+"""Priority, ageing and fair share together multiply a worth by at most this, so that worths stay far inside 64 bits."""
 
 _RANGES: Final[dict[str, tuple[int, int]]] = {
     "seed": (0, 2**31 - 1),
     "effort": (0, 100_000),
     "price_steps_max": (0, 10_000),
+    "upper_tier_steps_max": (0, 10_000),
     "price_iterations_per_step": (1, 10_000),
     "solver_work_ms_per_step": (1, 600_000),
     "solver_variables_max": (10, 200_000),
     "idle_steps_max": (1, 10_000),
-    "compiled_from_pairs": (0, 2**40),
+    "fair_share_percent": (0, 90),
     "ageing_step_seconds": (1, 2**31),
     "ageing_percent_per_step": (0, 1_000),
     "ageing_steps_max": (0, 1_000),
@@ -28,12 +29,12 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
 
 
 class OpeningPrice(NamedTuple):
-    """What capacity of one pool was worth per hour at the end of an earlier round, micro-yuan."""
+    """The price of one row at the end of an earlier round, in the unit of the row."""
 
-    pool_name: str
-    blocks: tuple[tuple[int, int], ...]  # cards of a block, price of the block
-    cpu_per_core: int
-    memory_per_gib: int
+    tier: str  # name of the tier, see `plan.Tier`
+    owner: str  # name of the pool, hub or quota
+    row: str  # "block 8", "slice 250", "domain 64", "cpu", "memory", "power", "quota", "guarantee" or "tier"
+    price: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +47,17 @@ class Policy:
     seed: int = 1
     effort: int = 100  # improvement steps at most, of all kinds; 0 gives the greedy plan
     price_steps_max: int = 16  # the first steps: tighten the prices, then construct a plan by them
+    upper_tier_steps_max: int = 4  # price steps for each tier above the last
     price_iterations_per_step: int = 50
     solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
     solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again
     idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan
-    compiled_from_pairs: int = 400_000  # groups x pools from which compiled code works: same plan, other speed
     priority_percent: tuple[int, int, int, int] = (25, 100, 400, 1_600)  # factor on worth, in the order of PRIORITIES
+    fair_share_percent: int = 25  # a city's worth is raised or lowered by at most so much for its share of what runs
     ageing_step_seconds: int = 600  # a waiting job's worth grows by one step for each so many seconds ...
     ageing_percent_per_step: int = 5  # ... by so much of its first worth ...
     ageing_steps_max: int = 40  # ... and for so many steps
-    opening_prices: tuple[OpeningPrice, ...] = ()  # of an earlier round, to start from; pools not named start at 0
+    opening_prices: tuple[OpeningPrice, ...] = ()  # of an earlier round, to start from; rows not named start at 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -64,7 +66,7 @@ class Policy:
                 raise BadPolicy(name, f"is {value!r}, must be an integer between {low} and {high}")
         self._check_weights()
         if not _are_prices(self.opening_prices):
-            raise BadPolicy("opening_prices", "must be what opening.prices_of() returns: names and prices of pools")
+            raise BadPolicy("opening_prices", "must be what opening.prices_of() returns: names and prices of rows")
 
     def _check_weights(self) -> None:
         percents = self.priority_percent
@@ -75,11 +77,12 @@ class Policy:
         if list(percents) != sorted(percents):
             raise BadPolicy("priority_percent", "must ascend: an urgent job is never worth less than a standard one")
         oldest = max(percents) * (100 + self.ageing_percent_per_step * self.ageing_steps_max) // 100
+        oldest = oldest * (100 + self.fair_share_percent) // 100
         if oldest > WEIGHT_PERCENT_MAX:
             raise BadPolicy(
                 "priority_percent",
-                f"the largest factor with full ageing is {oldest} %, must be at most {WEIGHT_PERCENT_MAX} %: "
-                "lower it or ageing_percent_per_step",
+                f"the largest factor with full ageing and fair share is {oldest} %, must be at most "
+                f"{WEIGHT_PERCENT_MAX} %: lower it or ageing_percent_per_step",
             )
 
     def to_json(self) -> str:
@@ -108,20 +111,17 @@ class Policy:
 
 def _read_prices(given: Any) -> tuple[OpeningPrice, ...]:
     try:
-        return tuple(
-            OpeningPrice(name, tuple((b, p) for b, p in blocks), cpu, mib) for name, blocks, cpu, mib in list(given)
-        )
-    except (TypeError, ValueError) as error:
-        raise BadPolicy("opening_prices", "must be a list of [pool, [[block, price], ...], cpu, memory]") from error
+        return tuple(OpeningPrice(*item) for item in list(given))
+    except TypeError as error:
+        raise BadPolicy("opening_prices", "must be a list of [tier, owner, row, price]") from error
 
 
 def _are_prices(given: object) -> bool:
     if not isinstance(given, tuple):
         return False
     for item in given:
-        if not isinstance(item, OpeningPrice) or not isinstance(item.pool_name, str):
+        if not isinstance(item, OpeningPrice) or not all(isinstance(name, str) for name in item[:3]):
             return False
-        figures = [item.cpu_per_core, item.memory_per_gib, *(figure for block in item.blocks for figure in block)]
-        if any(isinstance(figure, bool) or not isinstance(figure, int) or figure < 0 for figure in figures):
+        if isinstance(item.price, bool) or not isinstance(item.price, int) or item.price < 0:
             return False
     return True

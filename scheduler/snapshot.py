@@ -1,74 +1,52 @@
 """The frozen view of the exchange that one round is planned on: a struct of arrays, and nothing else is read.
 
 Indices refer to positions: `pool_hub[p]` is an index into `hub_names`. Every number is an integer in the unit its name
-ends with, so that worths, prices and the bound are exact. Values outside `LIMITS` are refused, not wrapped.
+ends with, so that worths, prices and the bound are exact. Values outside `fields.LIMITS` are refused, not wrapped.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import snapshot_file
 from scheduler.errors import BadSnapshot
+from scheduler.fields import (
+    GANG_CARDS_MAX,
+    INDICES,
+    INDICES_OR_NONE,
+    LIMITS,
+    NAME_LENGTH_MAX,
+    NEUTRAL,
+    PRIORITIES,
+    QUOTA_DEPTH_MAX,
+    UNKNOWN,
+)
+
+__all__ = ["GANG_CARDS_MAX", "LIMITS", "NAME_LENGTH_MAX", "PRIORITIES", "UNKNOWN", "Snapshot"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Votes = NDArray[np.int16]
 
-UNKNOWN: Final = -1
-"""In a figure: nobody knows it. In a limit: there is none."""
-PRIORITIES: Final = ("deferrable", "standard", "urgent", "emergency")
-GANG_CARDS_MAX: Final = 2**20
-NAME_LENGTH_MAX: Final = 512
 
-LIMITS: Final[dict[str, tuple[int, int]]] = {
-    "model_fp16_programme_milli_tflops": (UNKNOWN, 10**9),
-    "model_fp16_nameplate_milli_tflops": (UNKNOWN, 10**9),
-    "model_fp16_measured_milli_tflops": (UNKNOWN, 10**9),
-    "city_weight_ppm": (0, 10**9),
-    "round_trip_micros": (UNKNOWN, 10**9),
-    "pool_ask_micro_yuan_per_card_hour": (0, 10**10),
-    "node_cards": (0, 2**16),
-    "node_cpu_milli": (0, 2**31),
-    "node_memory_mib": (0, 2**34),
-    "node_free_cards": (0, 2**16),
-    "node_free_cpu_milli": (0, 2**31),
-    "node_free_memory_mib": (0, 2**34),
-    "shape_tasks": (1, GANG_CARDS_MAX),
-    "shape_cards_per_task": (1, 2**16),
-    "shape_cpu_milli_per_task": (0, 2**31),
-    "shape_memory_mib_per_task": (0, 2**34),
-    "shape_round_trip_micros_max": (UNKNOWN, 10**9),
-    "build_speed_ppm": (1, 10**7),
-    "job_priority": (0, len(PRIORITIES) - 1),
-    "job_ceiling_micro_yuan_per_pflops_hour": (0, 10**12),
-    "job_submitted_at_s": (0, 2**40),
-    "job_walltime_seconds": (1, 2**40),
-}
-"""Smallest and largest value allowed in each array of quantities."""
-
-INDICES: Final[dict[str, str]] = {
-    "pool_hub": "hub_names",
-    "pool_model": "model_names",
-    "node_pool": "pool_names",
-    "job_city": "city_names",
-    "job_shape": "shape_tasks",
-}
-"""Arrays of indices, and the array whose positions they name."""
+def _unused(dtype: type[np.generic] = np.int64) -> Any:
+    """Return a field that may be left out; `NEUTRAL` says what it holds then."""
+    return field(default_factory=lambda: np.zeros(0, dtype=dtype))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Snapshot:
     """Everything a plan may depend on, besides the policy. Arrays are read-only; equal content gives equal bytes.
 
-    Sizes in brackets: M models, H hubs, C cities, P pools, N nodes, S shapes, B builds, J jobs.
+    Sizes in brackets: M models, L slices, H hubs, C cities, O owners, P pools, N nodes, X split cards, S shapes,
+    E smaller sizes, B builds, T tenants, Q quotas, J jobs. Arrays after "may be left out" have neutral values.
     Raises: BadSnapshot: on construction, naming the array and the way out.
     """
 
@@ -98,12 +76,12 @@ class Snapshot:
     node_cards: Ints  # [N] capacity when empty
     node_cpu_milli: Ints  # [N]
     node_memory_mib: Ints  # [N]
-    node_free_cards: Ints  # [N] what new work may use now, at most the capacity
+    node_free_cards: Ints  # [N] whole cards that new work may use now, at most the capacity
     node_free_cpu_milli: Ints  # [N]
     node_free_memory_mib: Ints  # [N]
 
     shape_tasks: Ints  # [S] tasks of the gang
-    shape_cards_per_task: Ints  # [S] whole cards, all of one task on one node
+    shape_cards_per_task: Ints  # [S] cards, all of one task on one node; 1 where a share is asked for
     shape_cpu_milli_per_task: Ints  # [S]
     shape_memory_mib_per_task: Ints  # [S]
     shape_round_trip_micros_max: Ints  # [S] -1: no limit
@@ -122,9 +100,67 @@ class Snapshot:
     job_submitted_at_s: Ints  # [J] epoch seconds
     job_walltime_seconds: Ints  # [J]
 
+    # From here on every array may be left out.
+
+    # shares of a card: a request is rounded up to the next slice that the vendor offers
+    slice_start: Ints = _unused()  # [M + 1] slices of model m are slice_start[m] .. slice_start[m + 1] - 1
+    slice_milli: Ints = _unused()  # [L] thousandths of a card, ascending within a model; a model without is never split
+    model_shares_per_card_max: Ints = _unused()  # [M] most tasks on one split card; -1: as many as fit
+    split_node: Ints = _unused()  # [X] node of each card that is split already, ascending; not among the free cards
+    split_free_milli: Ints = _unused()  # [X] what is left of it
+    split_shares: Ints = _unused()  # [X] tasks on it
+    shape_share_milli: Ints = _unused()  # [S] share of one card for each task; 0: whole cards
+
+    # fabric: a gang may have to stay within a domain (a leaf, a super-node) or a node, or is slower when it spreads
+    node_domain: Ints = _unused()  # [N] number of the domain within the pool, ascending there
+    shape_within: Ints = _unused()  # [S] WITHIN_POOL, WITHIN_DOMAIN or WITHIN_NODE: where the whole gang must be
+    shape_spread_speed_ppm: Ints = _unused()  # [S] its speed when it spans domains, in millionths
+
+    # elastic jobs: smaller sizes that would do, with their speed against the full gang
+    size_start: Ints = _unused()  # [S + 1] sizes of shape s are size_start[s] .. size_start[s + 1] - 1
+    size_tasks: Ints = _unused()  # [E] descending within a shape, less than shape_tasks
+    size_speed_ppm: Ints = _unused()  # [E]
+
+    # who may have it
+    owner_names: tuple[str, ...] = ()  # [O] default: one, "any"
+    pool_owner: Ints = _unused()  # [P] index of the owner
+    shape_owner_allowed: Bools = _unused(np.bool_)  # [S, O]
+    shape_domestic_only: Bools = _unused(np.bool_)  # [S] only models of domestic origin
+
+    # data: input goes to the hub unless it is staged there, output comes back
+    shape_input_gib: Ints = _unused()  # [S]
+    shape_output_gib: Ints = _unused()  # [S]
+    shape_staged: Bools = _unused(np.bool_)  # [S, H] the input is there already
+    shape_transfer_seconds_max: Ints = _unused()  # [S] the input must arrive within this time; -1: no limit
+    transfer_micro_yuan_per_gib: Ints = _unused()  # [C, H]
+    transfer_mib_per_second: Ints = _unused()  # [C, H] -1: nobody measured it
+
+    # power: watts at the meter of the hub, cooling (PUE) included
+    model_card_watts: Ints = _unused()  # [M] of one busy card with its share of the host
+    hub_pue_ppm: Ints = _unused()  # [H]
+    hub_power_cap_watts: Ints = _unused()  # [H] -1: no cap
+    hub_pace_watts: Ints = _unused()  # [H] mean power that keeps within the year's energy quota; -1: no quota
+    hub_used_watts: Ints = _unused()  # [H] of what runs now
+    hub_micro_yuan_per_kwh: Ints = _unused()  # [H]
+
+    # quotas: a tree hub > city > enterprise, in programme-counted FP16; a tenant's leaf depends on the hub
+    tenant_names: tuple[str, ...] = ()  # [T]
+    tenant_quota: Ints = _unused()  # [T, H] index of the quota that its jobs count to there; -1: none
+    quota_names: tuple[str, ...] = ()  # [Q]
+    quota_parent: Ints = _unused()  # [Q] an earlier quota, or -1
+    quota_guaranteed_milli_tflops: Ints = _unused()  # [Q] served before anybody's market worth
+    quota_borrow_milli_tflops: Ints = _unused()  # [Q] how much more than guaranteed it may use; -1: no limit
+    quota_lend_milli_tflops: Ints = _unused()  # [Q] how much of the guaranteed others may use meanwhile; -1: all
+    quota_used_milli_tflops: Ints = _unused()  # [Q] by what runs now, its children's use included
+    job_tenant: Ints = _unused()  # [J] -1: none, no quota applies
+    city_used_milli_tflops: Ints = _unused()  # [C] by what runs now; fair share weighs cities by it
+    job_tier: Ints = _unused()  # [J] strict order: nothing of a lower tier is bought with worth of a higher; 0 first
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, _frozen(field.name, str(field.type), getattr(self, field.name)))
+        if not self.owner_names:
+            object.__setattr__(self, "owner_names", ("any",))
+        for each in fields(self):
+            object.__setattr__(self, each.name, _frozen(each.name, str(each.type), getattr(self, each.name)))
         self.validate()
 
     def validate(self) -> None:
@@ -136,42 +172,62 @@ class Snapshot:
             _check_range(name, getattr(self, name), low, high)
         for name, target in INDICES.items():
             _check_range(name, getattr(self, name), 0, len(getattr(self, target)) - 1)
+        for name, target in INDICES_OR_NONE.items():
+            _check_range(name, getattr(self, name), UNKNOWN, len(getattr(self, target)) - 1)
         self._check_names()
         self._check_nodes()
+        self._check_splits()
         self._check_shapes()
+        self._check_quotas()
 
     def _check_lengths(self) -> None:
         sizes = {
             "model": len(self.model_names),
+            "slice": len(self.slice_milli),
             "hub": len(self.hub_names),
             "city": len(self.city_names),
+            "owner": len(self.owner_names),
             "pool": len(self.pool_names),
             "node": len(self.node_names),
+            "split": len(self.split_node),
             "shape": len(self.shape_tasks),
+            "size": len(self.size_tasks),
             "build": len(self.build_stack),
+            "tenant": len(self.tenant_names),
+            "quota": len(self.quota_names),
             "job": len(self.job_id),
         }
+        by_city_and_hub = (sizes["city"], sizes["hub"])
         tables = {
-            "round_trip_micros": (sizes["city"], sizes["hub"]),
+            "round_trip_micros": by_city_and_hub,
+            "transfer_micro_yuan_per_gib": by_city_and_hub,
+            "transfer_mib_per_second": by_city_and_hub,
             "shape_hub_allowed": (sizes["shape"], sizes["hub"]),
+            "shape_staged": (sizes["shape"], sizes["hub"]),
+            "shape_owner_allowed": (sizes["shape"], sizes["owner"]),
             "build_models": (sizes["build"], sizes["model"]),
+            "tenant_quota": (sizes["tenant"], sizes["hub"]),
             "build_start": (sizes["shape"] + 1,),
+            "size_start": (sizes["shape"] + 1,),
+            "slice_start": (sizes["model"] + 1,),
         }
-        for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            wanted = tables.get(field.name) or (sizes[field.name.split("_", 1)[0]],)
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            wanted = tables.get(each.name) or (sizes[each.name.split("_", 1)[0]],)
             if isinstance(value, tuple):
                 found: tuple[int, ...] = (len(value),)
-            elif value.size == 0 and 0 in wanted:  # an empty list cannot tell how many columns it would have
+            elif value.size == 0 and (0 in wanted or each.name in NEUTRAL):
+                # an empty list cannot tell how many columns it would have
                 found = wanted
-                object.__setattr__(self, field.name, value.reshape(wanted))
+                object.__setattr__(self, each.name, _filled(each.name, wanted, value.dtype))
             else:
                 found = value.shape
             if found != wanted:
-                raise BadSnapshot(field.name, f"has shape {found}, must be {wanted}")
+                raise BadSnapshot(each.name, f"has shape {found}, must be {wanted}")
 
     def _check_names(self) -> None:
-        for name in ("model_names", "hub_names", "city_names", "pool_names", "job_id"):
+        unique = ("model_names", "hub_names", "city_names", "owner_names", "pool_names", "tenant_names", "quota_names")
+        for name in (*unique, "job_id"):
             seen: set[str] = set()
             for value in getattr(self, name):
                 if value in seen:
@@ -186,45 +242,112 @@ class Snapshot:
     def _check_nodes(self) -> None:
         if np.any(np.diff(self.node_pool) < 0):
             raise BadSnapshot("node_pool", "must ascend: sort the nodes by pool")
+        if np.any((np.diff(self.node_domain) < 0) & (np.diff(self.node_pool) == 0)):
+            raise BadSnapshot("node_domain", "must ascend within a pool: sort the nodes by pool and domain")
         for resource in ("cards", "cpu_milli", "memory_mib"):
             over = np.flatnonzero(getattr(self, f"node_free_{resource}") > getattr(self, f"node_{resource}"))
             if over.size:
                 raise BadSnapshot(f"node_free_{resource}", f"node {over[0]} has more free than it has at all")
 
+    def _check_splits(self) -> None:
+        _check_starts("slice_start", self.slice_start, len(self.slice_milli))
+        _check_order("slice_milli", self.slice_start, self.slice_milli, ascending=True)
+        if np.any(np.diff(self.split_node) < 0):
+            raise BadSnapshot("split_node", "must ascend: sort the split cards by node")
+        split = np.bincount(self.split_node, minlength=len(self.node_names))
+        over = np.flatnonzero(self.node_free_cards + split > self.node_cards)
+        if over.size:
+            raise BadSnapshot("split_node", f"node {over[0]} has more free and split cards than it has at all")
+
     def _check_shapes(self) -> None:
-        start = self.build_start
-        if start[0] != 0 or start[-1] != len(self.build_stack) or np.any(np.diff(start) < 0):
-            raise BadSnapshot("build_start", "must ascend from 0 to the number of builds")
+        _check_starts("build_start", self.build_start, len(self.build_stack))
+        _check_starts("size_start", self.size_start, len(self.size_tasks))
+        _check_order("size_tasks", self.size_start, self.size_tasks, ascending=False)
         large = np.flatnonzero(self.shape_tasks * self.shape_cards_per_task > GANG_CARDS_MAX)
         if large.size:
             raise BadSnapshot("shape_tasks", f"shape {large[0]} asks for more than {GANG_CARDS_MAX} cards")
+        full = np.repeat(self.shape_tasks, np.diff(self.size_start))
+        wrong = np.flatnonzero(self.size_tasks >= full)
+        if wrong.size:
+            raise BadSnapshot("size_tasks", f"size {wrong[0]} is not smaller than the full gang")
+        shared = self.shape_share_milli > 0
+        wrong = np.flatnonzero(shared & (self.shape_cards_per_task != 1))
+        if wrong.size:
+            raise BadSnapshot("shape_cards_per_task", f"shape {wrong[0]} asks for a share, so it must be 1")
+        wrong = np.flatnonzero(shared & ((self.shape_within != 0) | (self.shape_spread_speed_ppm != 10**6)))
+        if wrong.size:
+            raise BadSnapshot(
+                "shape_within", f"shape {wrong[0]} asks for shares of cards: they have no fabric to keep to"
+            )
+
+    def _check_quotas(self) -> None:
+        quotas = len(self.quota_names)
+        if np.any(self.quota_parent >= np.arange(quotas)):
+            raise BadSnapshot("quota_parent", "must be an earlier quota, or -1: write parents before children")
+        depth = np.ones(quotas, dtype=np.int64)
+        for quota, parent in enumerate(self.quota_parent.tolist()):
+            if parent >= 0:
+                depth[quota] = depth[parent] + 1
+        if depth.max(initial=0) > QUOTA_DEPTH_MAX:
+            raise BadSnapshot("quota_parent", f"the tree is deeper than {QUOTA_DEPTH_MAX}")
 
     def of_one_job(self, job: int) -> Snapshot:
         """Return the same world with this job alone in it, as job 0 of shape 0."""
         shape = int(self.job_shape[job])
-        builds = slice(int(self.build_start[shape]), int(self.build_start[shape + 1]))
-        rows = {"job": slice(job, job + 1), "shape": slice(shape, shape + 1), "build": builds}
+        builds, sizes = (
+            slice(int(start[shape]), int(start[shape + 1])) for start in (self.build_start, self.size_start)
+        )
+        rows = {"job": slice(job, job + 1), "shape": slice(shape, shape + 1), "build": builds, "size": sizes}
         changes: dict[str, Any] = {
-            field.name: getattr(self, field.name)[rows[prefix]]
-            for field in fields(self)
-            if (prefix := field.name.split("_", 1)[0]) in rows
+            each.name: getattr(self, each.name)[rows[prefix]]
+            for each in fields(self)
+            if (prefix := each.name.split("_", 1)[0]) in rows
         }
-        changes |= {"job_shape": [0], "build_start": [0, builds.stop - builds.start]}
+        changes |= {
+            "job_shape": [0],
+            "build_start": [0, builds.stop - builds.start],
+            "size_start": [0, sizes.stop - sizes.start],
+        }
         return replace(self, **changes)
 
     def to_bytes(self) -> bytes:
         """Return the snapshot as an uncompressed .npz file: the same snapshot gives the same bytes."""
-        return snapshot_file.write({field.name: getattr(self, field.name) for field in fields(self)})
+        return snapshot_file.write({each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshot:
-        """Read what `to_bytes` (or `numpy.savez`) wrote. Raise BadSnapshot for anything else; never unpickles."""
-        arrays: dict[str, Any] = snapshot_file.read(data, [field.name for field in fields(cls)])
+        """Read what `to_bytes` (or `numpy.savez`) wrote; arrays that may be left out may be missing.
+
+        Raise BadSnapshot for anything else; never unpickles.
+        """
+        names = [each.name for each in fields(cls)]
+        needed = [each.name for each in fields(cls) if each.default is MISSING and each.default_factory is MISSING]
+        arrays: dict[str, Any] = snapshot_file.read(data, names, needed)
         return cls(**arrays)
 
     def input_hash(self) -> str:
         """Return the SHA-256 of `to_bytes()` in hexadecimal."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def _filled(name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    filled = np.full(shape, NEUTRAL.get(name, 0), dtype=dtype)
+    filled.flags.writeable = False
+    return filled
+
+
+def _check_starts(name: str, start: Ints, end: int) -> None:
+    if start[0] != 0 or start[-1] != end or np.any(np.diff(start) < 0):
+        raise BadSnapshot(name, f"must ascend from 0 to {end}, the number of entries")
+
+
+def _check_order(name: str, start: Ints, values: Ints, *, ascending: bool) -> None:
+    step = np.diff(values) if ascending else -np.diff(values)
+    inside = np.ones(step.size, dtype=bool)
+    borders = start[1:-1] - 1
+    inside[borders[(borders >= 0) & (borders < step.size)]] = False
+    if np.any(step[inside] <= 0):
+        raise BadSnapshot(name, f"must {'ascend' if ascending else 'descend'} within each list")
 
 
 def _frozen(name: str, kind: str, value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -27,8 +27,8 @@ def write(content: Mapping[str, object]) -> bytes:
     return buffer.getvalue()
 
 
-def read(data: bytes, names: Sequence[str]) -> dict[str, object]:
-    """Return the arrays by name. Raise BadSnapshot when one is missing, unknown, compressed or not plain data."""
+def read(data: bytes, names: Sequence[str], needed: Collection[str]) -> dict[str, object]:
+    """Return the arrays by name. Raise BadSnapshot for a missing or unknown one, or what is not plain data."""
     if len(data) > BYTES_MAX:
         raise BadSnapshot("file", f"has {len(data)} bytes, at most {BYTES_MAX} are read")
     try:
@@ -37,7 +37,7 @@ def read(data: bytes, names: Sequence[str]) -> dict[str, object]:
             for name in found:
                 if name not in names:
                     raise BadSnapshot("file", f"holds {name[:80]!r}, which is no array of a snapshot")
-            return {name: _member(archive, found, name) for name in names}
+            return {name: _member(archive, found, name) for name in names if name in found or name in needed}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise BadSnapshot("file", f"is not an .npz archive ({error})") from error
 
