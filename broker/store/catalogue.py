@@ -3,10 +3,22 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, LiteralString, TypeVar
 
+from broker.store import quotas, rules
 from broker.store.database import Connection
-from broker.worlds.catalogue import CapacityRow, Catalogue, CityRow, ClusterRow, HubRow, ModelRow, RoundTripRow, Row
+from broker.worlds.catalogue import (
+    CapacityRow,
+    Catalogue,
+    CityRow,
+    ClusterRow,
+    HubRow,
+    ModelRow,
+    RoundTripRow,
+    Row,
+    TransferRow,
+)
+from broker.worlds.quotas import QuotaRow
 
-R = TypeVar("R", HubRow, ModelRow, CityRow, ClusterRow)
+R = TypeVar("R", HubRow, ModelRow, CityRow, ClusterRow, QuotaRow)
 
 _LOCK_KEY: Final = 0x776F726C64  # "world"
 ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1)"
@@ -17,14 +29,17 @@ async def lock(tx: Connection) -> None:
     await tx.execute(ONE_AT_A_TIME, _LOCK_KEY)
 
 
-HUBS: Final[LiteralString] = "SELECT hub, title, power_kilowatts_max, pue_milli FROM hubs ORDER BY hub"
+HUBS: Final[LiteralString] = """
+    SELECT hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour
+      FROM hubs ORDER BY hub
+"""
 CAPACITY: Final[LiteralString] = """
     SELECT hub, date, fp16_milli_pflops, cards, racks, planned, doubtful, source FROM hub_capacity
      ORDER BY hub, date, source COLLATE "C"
 """
 MODELS: Final[LiteralString] = """
     SELECT model, vendor, stack, origin, fp16_nameplate_milli_tflops, fp16_programme_milli_tflops,
-           fp16_measured_milli_tflops, memory_mib, watts, source
+           fp16_measured_milli_tflops, memory_mib, watts, source, host_watts, slices_milli, shares_per_card_max
       FROM accelerator_models ORDER BY model
 """
 CITIES: Final[LiteralString] = """
@@ -32,6 +47,9 @@ CITIES: Final[LiteralString] = """
       FROM cities ORDER BY city
 """
 ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros, source FROM round_trips ORDER BY city, hub"
+TRANSFERS: Final[LiteralString] = """
+    SELECT city, hub, mib_per_second, micro_yuan_per_gib, source FROM transfers ORDER BY city, hub
+"""
 CLUSTERS: Final[LiteralString] = "SELECT cluster, hub, owner, title FROM clusters ORDER BY cluster"
 ASKS: Final[LiteralString] = "SELECT cluster, model, micro_yuan_per_card_hour FROM asks ORDER BY cluster, model"
 
@@ -44,31 +62,50 @@ async def read(tx: Connection) -> Catalogue:
     trips: dict[str, dict[str, RoundTripRow]] = {}
     for r in await tx.fetch(ROUND_TRIPS):
         trips.setdefault(r["city"], {})[r["hub"]] = RoundTripRow(r["micros"], r["source"])
+    transfers: dict[str, dict[str, TransferRow]] = {}
+    for r in await tx.fetch(TRANSFERS):
+        transfers.setdefault(r["city"], {})[r["hub"]] = TransferRow(*r[2:])
     asks: dict[str, dict[str, int]] = {}
     for r in await tx.fetch(ASKS):
         asks.setdefault(r["cluster"], {})[r["model"]] = r["micro_yuan_per_card_hour"]
     return Catalogue(
         hubs={r["hub"]: HubRow(**dict(r), capacity=tuple(capacity.get(r["hub"], ()))) for r in await tx.fetch(HUBS)},
-        models={r["model"]: ModelRow(**dict(r)) for r in await tx.fetch(MODELS)},
-        cities={r["city"]: CityRow(**dict(r), round_trips=trips.get(r["city"], {})) for r in await tx.fetch(CITIES)},
+        models={
+            r["model"]: ModelRow(**(dict(r) | {"slices_milli": tuple(r["slices_milli"])}))
+            for r in await tx.fetch(MODELS)
+        },
+        cities={
+            r["city"]: CityRow(**dict(r), round_trips=trips.get(r["city"], {}), transfers=transfers.get(r["city"], {}))
+            for r in await tx.fetch(CITIES)
+        },
         clusters={
             r["cluster"]: ClusterRow(**dict(r), asks=asks.get(r["cluster"], {})) for r in await tx.fetch(CLUSTERS)
         },
+        quotas={row.quota: row for row in await quotas.all_quotas(tx)},
     )
 
 
 async def write(tx: Connection, rows: Sequence[Row]) -> None:
-    """Add the rows or make the stored ones equal to them, with what belongs to them: capacity, round trips, asks."""
+    """Add the rows or make the stored ones equal to them, with what belongs to them: capacity, round trips, asks.
+
+    Limits are among them, so the version of the rules goes up (see store/rules.py).
+    """
+    await rules.change(tx)
     await _write_hubs(tx, _of(rows, HubRow))
     await _write_models(tx, _of(rows, ModelRow))
     await _write_cities(tx, _of(rows, CityRow))
     await _write_clusters(tx, _of(rows, ClusterRow))
+    await quotas.put(tx, _of(rows, QuotaRow))
 
 
 PUT_HUB: Final[LiteralString] = """
-    INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (hub) DO UPDATE SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max,
-                                    pue_milli = excluded.pue_milli
+    INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year,
+                      micro_yuan_per_kilowatt_hour)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (hub) DO UPDATE
+       SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max, pue_milli = excluded.pue_milli,
+           energy_kilowatt_hours_per_year = excluded.energy_kilowatt_hours_per_year,
+           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour
 """
 FORGET_CAPACITY: Final[LiteralString] = "DELETE FROM hub_capacity WHERE hub = ANY($1)"
 PUT_CAPACITY: Final[LiteralString] = """
@@ -78,7 +115,20 @@ PUT_CAPACITY: Final[LiteralString] = """
 
 
 async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
-    await tx.executemany(PUT_HUB, [(r.hub, r.title, r.power_kilowatts_max, r.pue_milli) for r in rows])
+    await tx.executemany(
+        PUT_HUB,
+        [
+            (
+                r.hub,
+                r.title,
+                r.power_kilowatts_max,
+                r.pue_milli,
+                r.energy_kilowatt_hours_per_year,
+                r.micro_yuan_per_kilowatt_hour,
+            )
+            for r in rows
+        ],
+    )
     await tx.execute(FORGET_CAPACITY, [r.hub for r in rows])
     await tx.executemany(
         PUT_CAPACITY,
@@ -92,14 +142,17 @@ async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
 
 PUT_MODEL: Final[LiteralString] = """
     INSERT INTO accelerator_models (model, vendor, stack, origin, fp16_nameplate_milli_tflops,
-                                    fp16_programme_milli_tflops, fp16_measured_milli_tflops, memory_mib, watts, source)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                    fp16_programme_milli_tflops, fp16_measured_milli_tflops, memory_mib, watts, source,
+                                    host_watts, slices_milli, shares_per_card_max)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (model) DO UPDATE
        SET vendor = excluded.vendor, stack = excluded.stack, origin = excluded.origin,
            fp16_nameplate_milli_tflops = excluded.fp16_nameplate_milli_tflops,
            fp16_programme_milli_tflops = excluded.fp16_programme_milli_tflops,
            fp16_measured_milli_tflops = excluded.fp16_measured_milli_tflops,
-           memory_mib = excluded.memory_mib, watts = excluded.watts, source = excluded.source
+           memory_mib = excluded.memory_mib, watts = excluded.watts, source = excluded.source,
+           host_watts = excluded.host_watts, slices_milli = excluded.slices_milli,
+           shares_per_card_max = excluded.shares_per_card_max
 """
 
 
@@ -118,6 +171,9 @@ async def _write_models(tx: Connection, rows: Sequence[ModelRow]) -> None:
                 r.memory_mib,
                 r.watts,
                 r.source,
+                r.host_watts,
+                r.slices_milli,
+                r.shares_per_card_max,
             )
             for r in rows
         ],
@@ -136,6 +192,10 @@ PUT_CITY: Final[LiteralString] = """
 FORGET_ROUND_TRIPS: Final[LiteralString] = "DELETE FROM round_trips WHERE city = ANY($1)"
 PUT_ROUND_TRIP: Final[LiteralString] = """
     INSERT INTO round_trips (city, hub, micros, source) VALUES ($1, $2, $3, $4)
+"""
+FORGET_TRANSFERS: Final[LiteralString] = "DELETE FROM transfers WHERE city = ANY($1)"
+PUT_TRANSFER: Final[LiteralString] = """
+    INSERT INTO transfers (city, hub, mib_per_second, micro_yuan_per_gib, source) VALUES ($1, $2, $3, $4, $5)
 """
 
 
@@ -157,6 +217,13 @@ async def _write_cities(tx: Connection, rows: Sequence[CityRow]) -> None:
     await tx.execute(FORGET_ROUND_TRIPS, [r.city for r in rows])
     trips = [(r.city, hub, trip.micros, trip.source) for r in rows for hub, trip in r.round_trips.items()]
     await tx.executemany(PUT_ROUND_TRIP, trips)
+    await tx.execute(FORGET_TRANSFERS, [r.city for r in rows])
+    ways = [
+        (r.city, hub, way.mib_per_second, way.micro_yuan_per_gib, way.source)
+        for r in rows
+        for hub, way in r.transfers.items()
+    ]
+    await tx.executemany(PUT_TRANSFER, ways)
 
 
 PUT_CLUSTER: Final[LiteralString] = """

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any, Final, TypeAlias
 
-from broker.worlds.schema import AcceleratorModel, Capacity, City, Cluster, Figure, Hub, Sourced, World
+from broker.worlds.quotas import QuotaRow
+from broker.worlds.schema import AcceleratorModel, Capacity, City, Cluster, Figure, Hub, Quota, Sourced, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class HubRow:
     title: str
     power_kilowatts_max: int
     pue_milli: int
+    energy_kilowatt_hours_per_year: int = 0
+    micro_yuan_per_kilowatt_hour: int = 0
     capacity: tuple[CapacityRow, ...] = ()  # by date, then source
 
 
@@ -46,6 +49,9 @@ class ModelRow:
     memory_mib: int
     watts: int
     source: str  # of each figure, with its doubts
+    host_watts: int = 0
+    slices_milli: tuple[int, ...] = ()  # ascending; empty: a card is never split
+    shares_per_card_max: int = 0  # 0: as many as fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,15 @@ class RoundTripRow:
     """A round trip with its source."""
 
     micros: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """The way of data between a city and a hub with its source; 0 MiB/s where nobody measured it."""
+
+    mib_per_second: int
+    micro_yuan_per_gib: int
     source: str
 
 
@@ -67,6 +82,7 @@ class CityRow:
     calls_per_second_max: int
     ceiling_micro_yuan_per_pflops_hour: int
     round_trips: Mapping[str, RoundTripRow] = field(default_factory=dict)  # by hub
+    transfers: Mapping[str, TransferRow] = field(default_factory=dict)  # by hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ class ClusterRow:
     asks: Mapping[str, int] = field(default_factory=dict)  # model -> micro-yuan per card-hour
 
 
-Row: TypeAlias = HubRow | ModelRow | CityRow | ClusterRow
+Row: TypeAlias = HubRow | ModelRow | CityRow | ClusterRow | QuotaRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,7 @@ class Catalogue:
     models: Mapping[str, ModelRow] = field(default_factory=dict)
     cities: Mapping[str, CityRow] = field(default_factory=dict)
     clusters: Mapping[str, ClusterRow] = field(default_factory=dict)
+    quotas: Mapping[str, QuotaRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +118,13 @@ class Difference:
     line: str
 
 
-_KINDS: Final = (("hubs", "hub"), ("models", "accelerator model"), ("cities", "city"), ("clusters", "cluster"))
+_KINDS: Final = (
+    ("hubs", "hub"),
+    ("models", "accelerator model"),
+    ("cities", "city"),
+    ("clusters", "cluster"),
+    ("quotas", "quota"),
+)
 
 
 def catalogue_of(world: World) -> Catalogue:
@@ -111,6 +134,7 @@ def catalogue_of(world: World) -> Catalogue:
         models={model.model: _model(world, model) for model in world.accelerator_models},
         cities={city.city: _city(world, city) for city in world.cities},
         clusters={cluster.cluster: _cluster(cluster) for cluster in world.clusters},
+        quotas={quota.quota: quota_row(quota) for quota in world.quotas},
     )
 
 
@@ -165,7 +189,15 @@ def _short(value: object) -> str:
 
 def _hub(world: World, hub: Hub) -> HubRow:
     capacity = sorted((_capacity(world, entry) for entry in hub.capacity), key=lambda row: (row.date, row.source))
-    return HubRow(hub.hub, str(hub.title), _value(hub.power_kilowatts_max), _value(hub.pue_milli), tuple(capacity))
+    return HubRow(
+        hub=hub.hub,
+        title=str(hub.title),
+        power_kilowatts_max=_value(hub.power_kilowatts_max),
+        pue_milli=_value(hub.pue_milli),
+        energy_kilowatt_hours_per_year=_value(hub.energy_kilowatt_hours_per_year),
+        micro_yuan_per_kilowatt_hour=_value(hub.micro_yuan_per_kilowatt_hour),
+        capacity=tuple(capacity),
+    )
 
 
 def _capacity(world: World, entry: Capacity) -> CapacityRow:
@@ -187,6 +219,8 @@ def _model(world: World, model: AcceleratorModel) -> ModelRow:
         "measured": model.fp16_measured_milli_tflops,
         "memory": model.memory_mib,
         "power": model.watts,
+        "host power": model.host_watts,
+        "shares": model.shares,
     }
     told = [
         f"{name}{' (doubtful)' if figure.doubtful else ''}: {_told(world, figure)}"
@@ -204,6 +238,9 @@ def _model(world: World, model: AcceleratorModel) -> ModelRow:
         memory_mib=_value(model.memory_mib),
         watts=_value(model.watts),
         source="; ".join(told),
+        host_watts=_value(model.host_watts),
+        slices_milli=() if model.shares is None else model.shares.slices_milli,
+        shares_per_card_max=0 if model.shares is None else model.shares.per_card_max or 0,
     )
 
 
@@ -216,12 +253,21 @@ def _city(world: World, city: City) -> CityRow:
         calls_per_second_max=world.term(city, "calls_per_second_max"),
         ceiling_micro_yuan_per_pflops_hour=world.term(city, "ceiling_micro_yuan_per_pflops_hour").value,
         round_trips={hub: RoundTripRow(trip.micros, _told(world, trip)) for hub, trip in city.round_trips.items()},
+        transfers={
+            hub: TransferRow(way.mib_per_second or 0, way.micro_yuan_per_gib, _told(world, way))
+            for hub, way in world.transfers(city).items()
+        },
     )
 
 
 def _cluster(cluster: Cluster) -> ClusterRow:
     asks = {model: ask.micro_yuan_per_card_hour for model, ask in cluster.asks.items()}
     return ClusterRow(cluster.cluster, cluster.hub, cluster.owner, str(cluster.title), asks)
+
+
+def quota_row(quota: Quota) -> QuotaRow:
+    """Return a quota of a world as it is stored."""
+    return QuotaRow(quota.quota, quota.guaranteed_milli_pflops, quota.borrow_milli_pflops, quota.lend_milli_pflops)
 
 
 def _told(world: World, sourced: Sourced) -> str:

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from broker.errors import FieldProblem, InvalidRequest, invalid
 from broker.worlds.capacity import difference_problems
+from broker.worlds.catalogue import quota_row
 from broker.worlds.document import parse, path_of
+from broker.worlds.quotas import tree_problems
 from broker.worlds.schema import (
     BUNDLED_CATALOGUES,
     Capacity,
@@ -127,6 +129,7 @@ def _unique_names(world: World) -> Iterator[FieldProblem]:
     yield from _repeated("cities", "city", [c.city for c in world.cities])
     for i, cluster in enumerate(world.clusters):
         yield from _repeated(f"clusters[{i}].pools", "pool", [p.pool for p in cluster.pools])
+    yield from _repeated("quotas", "quota", [q.quota for q in world.quotas])
     for i, hub in enumerate(world.hubs):
         yield from _repeated(f"hubs[{i}].capacity", "date", [f"{c.date}, {_said(world, c)}" for c in hub.capacity])
 
@@ -158,6 +161,16 @@ def _known_names(world: World) -> Iterator[FieldProblem]:
     for i, city in enumerate(world.cities):
         for hub in city.round_trips:
             yield from _unknown(f"cities[{i}].round_trips.{hub}", "hub", hub, hubs)
+        for hub in city.transfers:
+            yield from _unknown(f"cities[{i}].transfers.{hub}", "hub", hub, hubs)
+    for hub in world.city_defaults.transfers:
+        yield from _unknown(f"city_defaults.transfers.{hub}", "hub", hub, hubs)
+    cities = {c.city for c in world.cities}
+    for i, quota in enumerate(world.quotas):
+        of_hub, of_city, _ = quota_row(quota).place
+        yield from _unknown(f"quotas[{i}].quota", "hub", of_hub, hubs)
+        if of_city is not None:
+            yield from _unknown(f"quotas[{i}].quota", "city", of_city, cities)
 
 
 def _unknown(path: str, kind: str, name: str, known: set[str]) -> Iterator[FieldProblem]:
@@ -170,6 +183,13 @@ def _complete_cities(world: World) -> Iterator[FieldProblem]:
         for term in CityTerms.TERMS:
             if world.term(city, term) is None:
                 yield FieldProblem(f"cities[{i}].{term}", "is missing: state it here or in city_defaults")
+
+
+def _quota_tree(world: World) -> Iterator[FieldProblem]:
+    place = {quota.quota: i for i, quota in enumerate(world.quotas)}
+    tree = {quota.quota: quota_row(quota) for quota in world.quotas}
+    for quota, field, description in tree_problems(tree, tree):
+        yield FieldProblem(f"quotas[{place[quota]}].{field}", description)
 
 
 def _sources(world: World) -> Iterator[FieldProblem]:
@@ -202,4 +222,4 @@ def _sourced(entry: Entry, place: tuple[str | int, ...]) -> Iterator[tuple[tuple
                 yield from _sourced(item, here)
 
 
-_CHECKS: Final = (_unique_names, _known_names, _complete_cities, _sources, difference_problems)
+_CHECKS: Final = (_unique_names, _known_names, _complete_cities, _quota_tree, _sources, difference_problems)

@@ -5,14 +5,16 @@ text begins with "assumed", and then it must be marked `doubtful`.
 """
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from broker.ids import SLUG
+from broker.worlds.quotas import LEVELS
 
 BUNDLED_CATALOGUES: Final = ("models",)
 """What `catalogue:` may name."""
@@ -23,6 +25,19 @@ ASSUMED: Final = "assumed"
 DIFFERENCE_PERCENT: Final = 1
 """Pools may count this much more or less than the reported capacity before the difference must be explained."""
 
+PUE_MILLI_MAX: Final = 4000
+CARD_WATTS_MAX: Final = 10_000
+"""Of a card and its share of the host together."""
+
+HUB_FIGURES_MAX: Final[Mapping[str, int]] = {
+    "power_kilowatts_max": 10**9,
+    "energy_kilowatt_hours_per_year": 10**12,
+    "micro_yuan_per_kilowatt_hour": 10**8,
+}
+"""Largest figures of a hub."""
+
+QUOTA_MILLI_PFLOPS_MAX: Final = 10**12
+
 _INT32 = 2**31 - 1
 _MICRO_YUAN_MAX = 10**12
 
@@ -32,6 +47,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strict=True
 Natural = Annotated[int, Field(strict=True, ge=0, le=10**15)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=10**15)]
 Flag = Annotated[bool, Field(strict=True)]
+QuotaAmount = Annotated[int, Field(strict=True, ge=0, le=QUOTA_MILLI_PFLOPS_MAX)]
 
 
 class Entry(BaseModel):
@@ -123,8 +139,12 @@ class Hub(Entry):
     title: Title
     power_kilowatts_max: Annotated[Figure | None, Field(description="Power that may be used.")] = None
     pue_milli: Annotated[
-        Figure | None, Field(description="Power usage effectiveness in thousandths, at least 1000.")
+        Figure | None, Field(description="Power usage effectiveness in thousandths, 1000 to 4000.")
     ] = None
+    energy_kilowatt_hours_per_year: Annotated[
+        Figure | None, Field(description="Energy quota of a calendar year (UTC+8) at the meter.")
+    ] = None
+    micro_yuan_per_kilowatt_hour: Annotated[Figure | None, Field(description="Price of energy at the meter.")] = None
     data_centres: Annotated[Figure | None, Field(description="How many data centres it has.")] = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=256)] = ()
     difference: Annotated[
@@ -134,8 +154,35 @@ class Hub(Entry):
     @field_validator("pue_milli")
     @classmethod
     def _pue_at_least_one(cls, value: Figure | None) -> Figure | None:
-        if value is not None and not 1000 <= value.value <= 10_000:
-            raise PydanticCustomError("pue", "value must be 1000 to 10000: 1200 is a PUE of 1.2")
+        if value is not None and not 1000 <= value.value <= PUE_MILLI_MAX:
+            raise PydanticCustomError("pue", "value must be 1000 to 4000: 1200 is a PUE of 1.2")
+        return value
+
+    @field_validator("power_kilowatts_max", "energy_kilowatt_hours_per_year", "micro_yuan_per_kilowatt_hour")
+    @classmethod
+    def _within_limits(cls, value: Figure | None, info: ValidationInfo) -> Figure | None:
+        most = HUB_FIGURES_MAX[str(info.field_name)]
+        if value is not None and value.value > most:
+            raise PydanticCustomError("too_large", "value must be at most {most}", {"most": most})
+        return value
+
+
+class Shares(Sourced):
+    """How one card may be split between tasks."""
+
+    slices_milli: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=1, le=999)], ...],
+        Field(min_length=1, max_length=32, description="Thousandths of a card that a task can get, ascending."),
+    ]
+    per_card_max: Annotated[
+        int | None, Field(strict=True, ge=1, le=1000, description="Most tasks on one card; left out: as many as fit.")
+    ] = None
+
+    @field_validator("slices_milli")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(low >= high for low, high in pairwise(value)):
+            raise PydanticCustomError("slices", "must ascend, each slice once")
         return value
 
 
@@ -151,6 +198,8 @@ class AcceleratorModel(Entry):
     fp16_measured_milli_tflops: Annotated[Figure | None, Field(description="Measured matrix product.")] = None
     memory_mib: Annotated[Figure | None, Field(description="Card memory.")] = None
     watts: Annotated[Figure | None, Field(description="Power of one card.")] = None
+    host_watts: Annotated[Figure | None, Field(description="Power of its host for each busy card.")] = None
+    shares: Annotated[Shares | None, Field(description="How a card may be split; left out: never.")] = None
     note: Text | None = None
 
     @field_validator("fp16_programme_milli_tflops")
@@ -162,11 +211,11 @@ class AcceleratorModel(Entry):
             )
         return value
 
-    @field_validator("watts")
+    @field_validator("watts", "host_watts")
     @classmethod
     def _fits(cls, value: Figure | None) -> Figure | None:
-        if value is not None and value.value > _INT32:
-            raise PydanticCustomError("watts", "value must be at most 2147483647 watts")
+        if value is not None and value.value > CARD_WATTS_MAX // 2:
+            raise PydanticCustomError("watts", "value must be at most 5000 watts")
         return value
 
 
@@ -213,6 +262,15 @@ class RoundTrip(Sourced):
     micros: Annotated[int, Field(strict=True, ge=1, le=_INT32)]
 
 
+class Transfer(Sourced):
+    """The way of data between a city and a hub."""
+
+    mib_per_second: Annotated[
+        int | None, Field(strict=True, ge=1, le=10**9, description="What gets through; left out: nobody measured it.")
+    ] = None
+    micro_yuan_per_gib: Annotated[int, Field(strict=True, ge=0, le=10**9, description="Price, there or back.")] = 0
+
+
 class CityTerms(Entry):
     """What a city may do and what it pays; stated for a city or for all of them."""
 
@@ -224,6 +282,10 @@ class CityTerms(Entry):
     ceiling_micro_yuan_per_pflops_hour: Annotated[
         Figure | None, Field(description="Most it pays for one FP16 PFLOPS-hour when a job does not say.")
     ] = None
+    transfers: Annotated[
+        dict[Slug, Transfer],
+        Field(description="Ways of data by hub; a city's own go before the defaults.", max_length=64),
+    ] = {}
 
     TERMS: ClassVar[tuple[str, ...]] = (
         "weight_ppm",
@@ -250,6 +312,33 @@ class City(CityTerms):
     round_trips: Annotated[dict[Slug, RoundTrip], Field(description="By hub.", max_length=64)] = {}
 
 
+class Quota(Sourced):
+    """What a hub, a city there or an enterprise of that city is guaranteed. Figures are programme-counted FP16."""
+
+    quota: Annotated[
+        str,
+        Field(
+            strict=True,
+            description='"hub", "hub/city" or "hub/city/enterprise"; what stands above must have a quota too.',
+            json_schema_extra={"pattern": f"^{SLUG.pattern}(/{SLUG.pattern}){{0,2}}$"},
+        ),
+    ]
+    guaranteed_milli_pflops: Annotated[QuotaAmount, Field(description="Served before anybody's market worth.")]
+    borrow_milli_pflops: Annotated[
+        QuotaAmount | None, Field(description="How much more it may use; left out: no limit.")
+    ] = None
+    lend_milli_pflops: Annotated[
+        QuotaAmount | None, Field(description="How much of it others may use meanwhile; left out: all.")
+    ] = None
+
+    @field_validator("quota")
+    @classmethod
+    def _is_path(cls, value: str) -> str:
+        if not is_quota_path(value):
+            raise PydanticCustomError("quota_path", "must be hub, hub/city or hub/city/enterprise, each a slug")
+        return value
+
+
 class ModelCatalogue(Entry):
     """A bundled list of accelerator models that worlds include by `catalogue:`."""
 
@@ -271,6 +360,7 @@ class World(Entry):
     clusters: Annotated[tuple[Cluster, ...], Field(max_length=1024)] = ()
     city_defaults: Annotated[CityTerms, Field(description="Terms of cities that state none.")] = CityTerms()
     cities: Annotated[tuple[City, ...], Field(max_length=1024)] = ()
+    quotas: Annotated[tuple[Quota, ...], Field(max_length=4096)] = ()
 
     def source(self, sourced: Sourced) -> Source:
         """Return where a figure is from."""
@@ -280,6 +370,16 @@ class World(Entry):
         """Return the city's own term or the default; one of `CityTerms.TERMS`, checked to exist."""
         own = getattr(city, name)
         return own if own is not None else getattr(self.city_defaults, name)
+
+    def transfers(self, city: City) -> dict[str, Transfer]:
+        """Return the ways of data of a city by hub: the defaults, with its own before them."""
+        return {**self.city_defaults.transfers, **city.transfers}
+
+
+def is_quota_path(text: str) -> bool:
+    """Tell whether a text names a quota: one to three slugs with "/" between them."""
+    parts = text.split("/", 3)
+    return len(parts) <= len(LEVELS) and all(SLUG.fullmatch(part) for part in parts)
 
 
 def newest_reported(capacity: Sequence[Capacity]) -> Capacity | None:

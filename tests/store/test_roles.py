@@ -22,6 +22,9 @@ ROWS = """
     INSERT INTO accelerator_models VALUES ('ascend', 'Huawei', 'cann', 'domestic', 0, 1, 0, 0, 0, 'test');
     INSERT INTO cities VALUES ('ganzhou', 'Ganzhou', 1, 1, 1, 1), ('nanjing', 'Nanjing', 1, 1, 1, 1);
     INSERT INTO round_trips SELECT city, 'qingyang', 1, 'test' FROM cities;
+    INSERT INTO transfers SELECT city, 'qingyang', 1, 1, 'test' FROM cities;
+    INSERT INTO quotas (hub, guaranteed_milli_pflops) VALUES ('qingyang', 2);
+    INSERT INTO quotas (hub, city, guaranteed_milli_pflops) SELECT 'qingyang', city, 1 FROM cities;
     INSERT INTO clusters (cluster, hub, owner, title) VALUES ('c', 'qingyang', 'o', 'C');
     INSERT INTO pools (cluster, pool, model) VALUES ('c', 'p', 'ascend');
     INSERT INTO nodes (cluster, pool_id, node, cards, cpu_milli, memory_mib) VALUES ('c', 1, 'n', 8, 0, 0);

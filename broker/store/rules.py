@@ -1,0 +1,145 @@
+"""The operators' rules and what is used of them, as one consistent view; and the version that fences their changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, LiteralString
+
+from broker.store import energy, quotas
+from broker.store.database import Connection
+from broker.worlds.quotas import QuotaRow
+
+JOULES_PER_KILOWATT_HOUR: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRules:
+    """Power of a busy card with its share of the host, and how a card may be split."""
+
+    watts: int  # 0 where nobody knows
+    slices_milli: tuple[int, ...]  # ascending; empty: never split
+    shares_per_card_max: int  # 0: as many as fit
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Where a hub stands in the energy quota of the year, in joules at the meter."""
+
+    quota_joules: int
+    used_joules: int  # up to now
+    committed_joules: int  # what running work will still use by its walltime, in this year
+
+
+@dataclass(frozen=True, slots=True)
+class HubRules:
+    """Power and energy of a hub."""
+
+    power_kilowatts_max: int  # 0: no cap
+    pue_milli: int  # 0: not known
+    micro_yuan_per_kilowatt_hour: int
+    energy: Energy | None  # None: no energy quota
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """The way of data between a city and a hub."""
+
+    mib_per_second: int  # 0: nobody measured it
+    micro_yuan_per_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class UseRow:
+    """What live leases of one tenant hold of one model in one hub."""
+
+    hub: str
+    city: str
+    enterprise: str  # empty: the city itself
+    model: str
+    milli_cards: int  # thousandths of a card
+
+
+@dataclass(frozen=True, slots=True)
+class RulesView:
+    """Every rule that operators set, at one moment."""
+
+    version: int = 0
+    at: datetime = datetime.fromtimestamp(0, UTC)
+    models: Mapping[str, ModelRules] = field(default_factory=dict)
+    hubs: Mapping[str, HubRules] = field(default_factory=dict)
+    transfers: Mapping[tuple[str, str], Transfer] = field(default_factory=dict)  # (city, hub)
+    quotas: tuple[QuotaRow, ...] = ()  # by path: parents before children
+    use: tuple[UseRow, ...] = ()
+    node_domain: Mapping[int, int] = field(default_factory=dict)  # node_id -> number in its pool; 0 is left out
+
+
+VERSION: Final[LiteralString] = "SELECT version FROM rules_version"
+CHANGE: Final[LiteralString] = "UPDATE rules_version SET version = version + 1"
+HOLD: Final[LiteralString] = "SELECT version FROM rules_version FOR SHARE"
+MODELS: Final[LiteralString] = """
+    SELECT model, watts + host_watts AS watts, slices_milli, shares_per_card_max FROM accelerator_models
+"""
+HUBS: Final[LiteralString] = """
+    SELECT hub, power_kilowatts_max, pue_milli, micro_yuan_per_kilowatt_hour, energy_kilowatt_hours_per_year FROM hubs
+"""
+TRANSFERS: Final[LiteralString] = "SELECT city, hub, mib_per_second, micro_yuan_per_gib FROM transfers"
+USE: Final[LiteralString] = """
+    SELECT c.hub, l.city, j.enterprise, p.model, sum(h.milli)::bigint AS milli_cards
+      FROM (SELECT lease_id, sum(milli) AS milli FROM held_cards GROUP BY lease_id) h
+      JOIN leases l USING (lease_id) JOIN jobs j USING (job_id) JOIN pools p USING (pool_id)
+      JOIN clusters c ON c.cluster = l.cluster
+     GROUP BY c.hub, l.city, j.enterprise, p.model
+     ORDER BY c.hub, l.city, j.enterprise, p.model
+"""
+DOMAINS: Final[LiteralString] = """
+    SELECT node_id, number FROM (
+        SELECT node_id, dense_rank() OVER (PARTITION BY pool_id ORDER BY domain COLLATE "C") - 1 AS number FROM nodes
+    ) AS numbered WHERE number > 0
+"""
+
+
+async def read(tx: Connection, now: datetime) -> RulesView:
+    """Return the rules with what is used now. Belongs into a transaction of the hub's role that has one view."""
+    version = await tx.fetchval(VERSION)
+    return RulesView(
+        version=version,
+        at=now,
+        models={
+            r["model"]: ModelRules(r["watts"], tuple(r["slices_milli"]), r["shares_per_card_max"])
+            for r in await tx.fetch(MODELS)
+        },
+        hubs=await _hubs(tx, now),
+        transfers={(r["city"], r["hub"]): Transfer(*r[2:]) for r in await tx.fetch(TRANSFERS)},
+        quotas=tuple(await quotas.all_quotas(tx)),
+        use=await use(tx),
+        node_domain={r["node_id"]: r["number"] for r in await tx.fetch(DOMAINS)},
+    )
+
+
+async def use(tx: Connection) -> tuple[UseRow, ...]:
+    """Return what live leases hold, by hub, tenant and model."""
+    return tuple(UseRow(*r.values()) for r in await tx.fetch(USE))
+
+
+async def _hubs(tx: Connection, now: datetime) -> dict[str, HubRules]:
+    rows = await tx.fetch(HUBS)
+    quota_of = {
+        r["hub"]: r["energy_kilowatt_hours_per_year"] * JOULES_PER_KILOWATT_HOUR
+        for r in rows
+        if r["energy_kilowatt_hours_per_year"]
+    }
+    limited = sorted(quota_of)
+    used = await energy.used(tx, limited, now) if limited else {}
+    committed = await energy.committed(tx, limited, now) if limited else {}
+    accounts = {hub: Energy(quota, used[hub], committed[hub]) for hub, quota in quota_of.items()}
+    return {r["hub"]: HubRules(r[1], r[2], r[3], accounts.get(r["hub"])) for r in rows}
+
+
+async def change(tx: Connection) -> None:
+    """Say that limits change in this transaction. Waits for a round that commits; whoever plans now commits nothing."""
+    await tx.execute(CHANGE)
+
+
+async def unchanged(tx: Connection, version: int) -> bool:
+    """Tell whether limits are those of the version, and keep them so until the transaction ends."""
+    return bool(await tx.fetchval(HOLD) == version)
