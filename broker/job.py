@@ -51,6 +51,14 @@ class IfLost(StrEnum):
     RESTART = "restart"
 
 
+class Within(StrEnum):
+    """Where all nodes of a gang must be; the order of definition is from wide to narrow."""
+
+    POOL = "pool"
+    DOMAIN = "domain"
+    NODE = "node"
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """One way to run a job: a program for one software stack."""
@@ -60,6 +68,14 @@ class Build:
     models: tuple[str, ...] = ()  # sorted; empty: every model of the stack
     environment: Mapping[str, str] = field(default_factory=dict)
     speed_ppm: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GangSize:
+    """A smaller size that would do for an elastic job."""
+
+    tasks: int
+    speed_ppm: int  # of the whole gang against the full one
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,22 @@ class JobSpec:
     if_lost: IfLost = IfLost.HOLD
     attempts_max: int = 1
     grace_seconds: int = 0
+    share_milli: int = 0  # 0: whole cards
+    smaller_sizes: tuple[GangSize, ...] = ()  # descending, less than `tasks`
+    within: Within = Within.POOL
+    spread_speed_ppm: int = 1_000_000
+    input_gib: int = 0
+    output_gib: int = 0
+    staged_hubs: tuple[str, ...] = ()  # sorted
+    transfer_seconds_max: int = 0  # 0: no limit
+    domestic_only: bool = False
+    allowed_owners: tuple[str, ...] = ()  # sorted; empty: every owner
+    enterprise: str = ""  # empty: the city itself
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Every number of tasks that it may run with, descending."""
+        return (self.tasks, *(size.tasks for size in self.smaller_sizes))
 
     @property
     def characters(self) -> int:
@@ -108,12 +140,26 @@ class JobSpec:
             }
             for b in self.builds
         ]
-        return values
+        return {name: value for name, value in values.items() if name not in _LATER} | self._later()
+
+    def _later(self) -> dict[str, Any]:
+        """Return the later fields that say something: without them a body keeps the form and the hash that it had."""
+        said = {name: getattr(self, name) for name, neutral in _LATER.items() if getattr(self, name) != neutral}
+        for name in said:
+            if isinstance(said[name], tuple):
+                said[name] = list(said[name])
+        if self.smaller_sizes:
+            said["smaller_sizes"] = [{"tasks": s.tasks, "speed_ppm": s.speed_ppm} for s in self.smaller_sizes]
+        return said
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the spec that `to_json` wrote; fields that are newer than the stored form take their defaults."""
         given = dict(values)
+        given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
+        given["within"] = Within(given.get("within", Within.POOL))
+        for name in ("staged_hubs", "allowed_owners"):
+            given[name] = tuple(given.get(name, ()))
         given["builds"] = tuple(
             Build(**(b | {"command": tuple(b["command"]), "models": tuple(b["models"])})) for b in given["builds"]
         )
@@ -129,8 +175,13 @@ class JobSpec:
         return text_sha256(canonical_text(self.to_json()))
 
     def requirement(self) -> dict[str, Any]:
-        """Return what the planner needs to know, without worth and time: equal requirements share a shape."""
-        return {
+        """Return what the planner needs to know, without worth and time: equal requirements share a shape.
+
+        Of the later fields only those that say something, as `to_json` has them. An enterprise is no part of it.
+        """
+        later = self._later()
+        later.pop("enterprise", None)
+        return later | {
             "tasks": self.tasks,
             "cards_per_task": self.cards_per_task,
             "cpu_milli_per_task": self.cpu_milli_per_task,
@@ -142,6 +193,9 @@ class JobSpec:
 
 
 _SPEC_FIELDS: Final = tuple(f.name for f in fields(JobSpec))
+
+_LATER: Final[Mapping[str, Any]] = {f.name: f.default for f in fields(JobSpec)[_SPEC_FIELDS.index("share_milli") :]}
+"""Fields that came after the first release, with the value by which they say nothing."""
 
 
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -177,8 +231,9 @@ class NodeCards:
     """The cards that one lease holds on one node."""
 
     node: str
-    cards: tuple[int, ...]  # indices, ascending
+    cards: tuple[int, ...]  # indices, ascending; of shares one for each task
     tasks: int
+    share_milli: int = 0  # of its card for each task; 0: whole cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +247,11 @@ class Placement:
     model: str
     build: int  # index in JobSpec.builds
     nodes: tuple[NodeCards, ...]
+
+    @property
+    def tasks(self) -> int:
+        """The size that the gang runs with."""
+        return sum(node.tasks for node in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.ids import JobId, job_text, lease_text
-from broker.job import Build, Ending, Event, Job, JobSpec, Placement, PriorityClass
+from broker.job import Build, Ending, Event, Job, JobSpec, NodeCards, Placement, PriorityClass, Within
 from broker.lifecycle import JobState
 from broker.market.logs import LogStream
 from broker.market.verdicts import Explanation
 from broker.rpc.convert_checks import Checks, job_id
-from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, LOG_STREAM, PRIORITY, WORKLOAD
+from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, LOG_STREAM, PRIORITY, WITHIN, WORKLOAD
 from broker.rpc.convert_spec import TASKS_MAX, job_spec, read_spec
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
@@ -38,6 +38,7 @@ __all__ = [
     "job_to_wire",
     "log_selection",
     "new_priority",
+    "node_cards_to_wire",
     "placement_to_wire",
     "spec_to_wire",
     "submission",
@@ -186,6 +187,17 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         if_lost=IF_LOST.to_wire(spec.if_lost),
         attempts_max=spec.attempts_max,
         grace_seconds=spec.grace_seconds,
+        share_milli=spec.share_milli,
+        smaller_sizes=[pb.GangSize(tasks=s.tasks, speed_ppm=s.speed_ppm) for s in spec.smaller_sizes],
+        within=WITHIN.to_wire(spec.within),
+        spread_speed_ppm=spec.spread_speed_ppm if spec.within is Within.POOL else 0,
+        input_gib=spec.input_gib,
+        output_gib=spec.output_gib,
+        staged_hubs=spec.staged_hubs,
+        transfer_seconds_max=spec.transfer_seconds_max,
+        domestic_only=spec.domestic_only,
+        allowed_owners=spec.allowed_owners,
+        enterprise=spec.enterprise,
     )
 
 
@@ -209,8 +221,14 @@ def placement_to_wire(placement: Placement) -> pb.Placement:
         pool=placement.pool,
         model=placement.model,
         build=placement.build,
-        nodes=[pb.NodeCards(node=n.node, cards=n.cards, tasks=n.tasks) for n in placement.nodes],
+        nodes=map(node_cards_to_wire, placement.nodes),
+        tasks=placement.tasks,
     )
+
+
+def node_cards_to_wire(held: NodeCards) -> pb.NodeCards:
+    """Return the cards that one lease holds on one node."""
+    return pb.NodeCards(node=held.node, cards=held.cards, tasks=held.tasks, share_milli=held.share_milli)
 
 
 def ending_to_wire(ending: Ending) -> pb.End:

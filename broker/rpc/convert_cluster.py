@@ -15,7 +15,7 @@ from broker.lifecycle import EndReason
 from broker.market.clusters import Terms
 from broker.market.logs import PIECE_BYTES_MAX, LogPiece, LogProblem, LogRequest, LogStream
 from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, LeaseStop, Report
-from broker.rpc.convert import build_to_wire
+from broker.rpc.convert import build_to_wire, node_cards_to_wire
 from broker.rpc.convert_checks import EPOCH, Checks, shown
 from broker.rpc.convert_enums import END_REASON, IF_LOST
 from broker.store.clusters import NodeCondition, NodeInventory, PoolInventory
@@ -32,6 +32,7 @@ CLUSTER_NODES_MAX: Final = 50_000
 CARDS_MAX: Final = 64
 LEASES_MAX: Final = 200_000
 NAME_CHARACTERS_MAX: Final = 64
+DOMAIN_CHARACTERS_MAX: Final = 63
 NODE_DETAIL_CHARACTERS_MAX: Final = 256
 END_DETAIL_CHARACTERS_MAX: Final = 1024
 SIGNAL_MAX: Final = 64
@@ -97,7 +98,15 @@ def _node(checks: Checks, path: str, wire: pb.NodeInventory) -> NodeInventory:
         cards=checks.within(f"{path}.cards", wire.cards, 0, CARDS_MAX),
         cpu_milli=checks.within(f"{path}.cpu_milli", wire.cpu_milli, 0, INT_MAX),
         memory_mib=checks.within(f"{path}.memory_mib", wire.memory_mib, 0, INT_MAX),
+        domain=_domain(checks, f"{path}.domain", wire.domain),
     )
+
+
+def _domain(checks: Checks, path: str, name: str) -> str:
+    if name and (len(name) > DOMAIN_CHARACTERS_MAX or NODE_NAME.fullmatch(name) is None):
+        checks.wrong(path, f"must be at most 63 characters of a-z, A-Z, 0-9, '-', '_' and '.', not {shown(name)}")
+        return ""
+    return name
 
 
 def report(wire: pb.Report) -> Report:
@@ -255,7 +264,7 @@ def _order_to_wire(order: LeaseOrder) -> pb.LeaseOrder:
         name=order.name,
         build=build_to_wire(order.build),
         pool=order.pool,
-        nodes=[job_pb2.NodeCards(node=n.node, cards=n.cards, tasks=n.tasks) for n in order.nodes],
+        nodes=map(node_cards_to_wire, order.nodes),
         cards_per_task=order.cards_per_task,
         walltime_seconds=order.walltime_seconds,
         grace_seconds=order.grace_seconds,

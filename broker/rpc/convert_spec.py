@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from broker.job import Build, IfLost, JobSpec, PriorityClass, WorkloadClass
+from broker.job import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
 from broker.rpc.convert_checks import EPOCH, Checks, shown, utf8_bytes
-from broker.rpc.convert_enums import IF_LOST, PRIORITY, WORKLOAD
+from broker.rpc.convert_enums import IF_LOST, PRIORITY, WITHIN, WORKLOAD
 from broker.wire.v1 import job_pb2 as pb
 
 NAME_CHARACTERS_MAX: Final = 128
@@ -32,6 +32,11 @@ BUILDS_BYTES_MAX: Final = 256 * 1024
 VARIABLE_NAME_CHARACTERS_MAX: Final = 255
 SPEED_PPM_MAX: Final = 10_000_000
 SPEED_PPM_REFERENCE: Final = 1_000_000
+SHARE_MILLI_MAX: Final = 999
+SIZES_MAX: Final = 16
+GIB_MAX: Final = 2**20
+TRANSFER_SECONDS_MAX: Final = 31_536_000
+OWNERS_MAX: Final = 32
 
 VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -86,10 +91,65 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
         grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
+        **_form(checks, wire),
+        **_place(checks, wire),
+        enterprise=checks.slug_or_empty("spec.enterprise", wire.enterprise),
     )
     _each_stack_once(checks, spec.builds)
     _not_too_large(checks, spec.builds)
     return spec
+
+
+def _form(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
+    """Return what the gang may look like: shares, sizes, and how near to each other its nodes must be."""
+    share = checks.within("spec.share_milli", wire.share_milli, 0, SHARE_MILLI_MAX)
+    within = WITHIN.read(checks, "spec.within", wire.within, Within.POOL)
+    spread = checks.within("spec.spread_speed_ppm", wire.spread_speed_ppm, 0, SPEED_PPM_REFERENCE)
+    spread = spread or SPEED_PPM_REFERENCE
+    if share and wire.cards_per_task > 1:
+        checks.wrong("spec.cards_per_task", "must be 1 beside share_milli: a share is of one card")
+    if share and within is not Within.POOL:
+        checks.wrong("spec.within", "has no meaning for shares of cards: leave it out, or ask for whole cards")
+    if spread != SPEED_PPM_REFERENCE and (share or within is not Within.POOL):
+        checks.wrong("spec.spread_speed_ppm", "is for whole cards and WITHIN_POOL only: leave it out")
+    return {
+        "share_milli": share,
+        "smaller_sizes": _sizes(checks, wire),
+        "within": within,
+        "spread_speed_ppm": spread,
+    }
+
+
+def _sizes(checks: Checks, wire: pb.JobSpec) -> tuple[GangSize, ...]:
+    looked_at = checks.count("spec.smaller_sizes", wire.smaller_sizes, 0, SIZES_MAX)
+    sizes: list[GangSize] = []
+    above, full = wire.tasks, max(1, wire.tasks)
+    for i in range(looked_at):
+        size, path = wire.smaller_sizes[i], f"spec.smaller_sizes[{i}]"
+        if not 1 <= size.tasks < above:
+            checks.wrong(f"{path}.tasks", f"is {size.tasks}, must be at least 1 and less than the {above} before it")
+        speed = checks.within(f"{path}.speed_ppm", size.speed_ppm, 0, SPEED_PPM_REFERENCE)
+        sizes.append(GangSize(size.tasks, speed or max(1, size.tasks * SPEED_PPM_REFERENCE // full)))
+        above = size.tasks
+    return tuple(sizes)
+
+
+def _place(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
+    """Return where it may run, and what has to be carried there and back."""
+    staged = checks.count("spec.staged_hubs", wire.staged_hubs, 0, HUBS_MAX)
+    owners = checks.count("spec.allowed_owners", wire.allowed_owners, 0, OWNERS_MAX)
+    seconds = checks.within("spec.transfer_seconds_max", wire.transfer_seconds_max, 0, TRANSFER_SECONDS_MAX)
+    for name in ("staged_hubs", "transfer_seconds_max"):
+        if getattr(wire, name) and not wire.input_gib:
+            checks.wrong(f"spec.{name}", "is about the input, and there is none: give input_gib, or leave it out")
+    return {
+        "input_gib": checks.within("spec.input_gib", wire.input_gib, 0, GIB_MAX),
+        "output_gib": checks.within("spec.output_gib", wire.output_gib, 0, GIB_MAX),
+        "staged_hubs": _names(checks, "spec.staged_hubs", wire.staged_hubs, staged),
+        "transfer_seconds_max": seconds,
+        "domestic_only": wire.domestic_only,
+        "allowed_owners": _names(checks, "spec.allowed_owners", wire.allowed_owners, owners),
+    }
 
 
 def _start_by(checks: Checks, wire: pb.JobSpec, now: datetime) -> datetime | None:

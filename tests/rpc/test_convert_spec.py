@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.errors import InvalidRequest
-from broker.job import IfLost, JobSpec, PriorityClass, WorkloadClass
+from broker.job import GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
 from broker.rpc import convert_spec
 from broker.rpc.convert import job_spec, spec_to_wire
 from broker.rpc.convert_checks import PROBLEMS_MAX
@@ -42,6 +42,10 @@ def at(seconds: float) -> Timestamp:
     wire = Timestamp()
     wire.FromDatetime(NOW + timedelta(seconds=seconds))
     return wire
+
+
+def sizes(*tasks: int) -> dict[str, Any]:
+    return {"smaller_sizes": [pb.GangSize(tasks=count) for count in tasks]}
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -76,6 +80,32 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("spec.start_by", {"start_by": Timestamp(seconds=at(9).seconds, nanos=-1)}, "nanos"),
     ("spec.attempts_max", {"attempts_max": 11}, "0 to 10"),
     ("spec.grace_seconds", {"grace_seconds": 3601}, "3600"),
+    ("spec.share_milli", {"share_milli": 1000}, "0 to 999"),
+    ("spec.cards_per_task", {"share_milli": 250, "cards_per_task": 2}, "must be 1 beside share_milli"),
+    ("spec.within", {"share_milli": 250, "cards_per_task": 1, "within": "WITHIN_NODE"}, "ask for whole cards"),
+    ("spec.within", {"within": 9}, "WITHIN_DOMAIN"),
+    ("spec.spread_speed_ppm", {"spread_speed_ppm": 1_000_001}, "0 to 1000000"),
+    ("spec.spread_speed_ppm", {"spread_speed_ppm": 900_000, "within": "WITHIN_DOMAIN"}, "WITHIN_POOL only"),
+    ("spec.spread_speed_ppm", {"spread_speed_ppm": 900_000, "share_milli": 250, "cards_per_task": 1}, "whole cards"),
+    ("spec.smaller_sizes", sizes(*range(99, 82, -1)) | {"tasks": 100}, "17 entries"),
+    ("spec.smaller_sizes[0].tasks", sizes(4) | {"tasks": 4}, "less than the 4"),
+    ("spec.smaller_sizes[1].tasks", sizes(2, 3) | {"tasks": 4}, "less than the 2"),
+    ("spec.smaller_sizes[0].tasks", sizes(0) | {"tasks": 4}, "at least 1"),
+    (
+        "spec.smaller_sizes[0].speed_ppm",
+        {"tasks": 4, "smaller_sizes": [pb.GangSize(tasks=2, speed_ppm=1_000_001)]},
+        "0 to 1000000",
+    ),
+    ("spec.input_gib", {"input_gib": 2**20 + 1}, "0 to 1048576"),
+    ("spec.output_gib", {"output_gib": 2**20 + 1}, "0 to 1048576"),
+    ("spec.staged_hubs", {"input_gib": 1, "staged_hubs": [f"hub-{i}" for i in range(33)]}, "33 entries"),
+    ("spec.staged_hubs[0]", {"input_gib": 1, "staged_hubs": ["Gui'an"]}, "a-z"),
+    ("spec.staged_hubs", {"staged_hubs": ["guian"]}, "give input_gib"),
+    ("spec.transfer_seconds_max", {"input_gib": 1, "transfer_seconds_max": 31_536_001}, "31536000"),
+    ("spec.transfer_seconds_max", {"transfer_seconds_max": 60}, "give input_gib"),
+    ("spec.allowed_owners", {"allowed_owners": [f"owner-{i}" for i in range(33)]}, "33 entries"),
+    ("spec.allowed_owners[0]", {"allowed_owners": ["China Telecom"]}, "a-z"),
+    ("spec.enterprise", {"enterprise": "Acme!"}, "a-z"),
     ("spec.builds", {"builds": []}, "1 to 16"),
     ("spec.builds", {"builds": [build(stack=f"stack-{i}") for i in range(17)]}, "17 entries"),
     ("spec.builds[1].stack", {"builds": [build(), build()]}, "builds[0] already"),
@@ -163,6 +193,52 @@ def test_order_and_repetition_of_names_mean_nothing() -> None:
     assert one.sha256() == other.sha256()
 
 
+def test_what_came_later_says_nothing_by_default() -> None:
+    """Bodies and requirements of the first release keep the form by which they are recognised."""
+    plain = read(spec())
+
+    assert (plain.share_milli, plain.within, plain.spread_speed_ppm) == (0, Within.POOL, 1_000_000)
+    for form in (plain.to_json(), plain.requirement()):
+        assert not {"share_milli", "smaller_sizes", "within", "enterprise", "allowed_owners"} & set(form)
+    said = spec(within="WITHIN_POOL", spread_speed_ppm=1_000_000)
+    assert read(said) == plain
+
+
+def test_everything_that_came_later_is_read_and_kept() -> None:
+    """A size without a speed is as fast as it is large; sets are sets; the enterprise is no part of the requirement."""
+    wire = spec(
+        tasks=3,
+        smaller_sizes=[pb.GangSize(tasks=2), pb.GangSize(tasks=1, speed_ppm=400_000)],
+        within="WITHIN_DOMAIN",
+        input_gib=10,
+        output_gib=2,
+        staged_hubs=["qingyang", "guian", "guian"],
+        transfer_seconds_max=3600,
+        domestic_only=True,
+        allowed_owners=["b", "a"],
+        enterprise="acme",
+    )
+
+    found = read(wire)
+
+    assert found.smaller_sizes == (GangSize(2, 666_666), GangSize(1, 400_000))
+    assert (found.within, found.staged_hubs, found.allowed_owners) == (Within.DOMAIN, ("guian", "qingyang"), ("a", "b"))
+    assert found.sizes == (3, 2, 1)
+    assert JobSpec.from_json(found.to_json()) == found
+    assert read(spec_to_wire(found)) == found
+    other = read(spec_to_wire(found))
+    assert "enterprise" not in other.requirement()
+    assert other.requirement()["within"] == "domain"
+
+
+def test_a_share_of_a_card_is_read() -> None:
+    """One card for each task, of which it has a part."""
+    found = read(spec(share_milli=999, cards_per_task=1, tasks=4))
+
+    assert (found.share_milli, found.cards_per_task) == (999, 1)
+    assert read(spec_to_wire(found)) == found
+
+
 def test_limits_themselves_are_allowed() -> None:
     """A limit is the largest value that passes."""
     largest = spec(
@@ -179,6 +255,14 @@ def test_limits_themselves_are_allowed() -> None:
         start_by=at(366 * 86_400),
         attempts_max=convert_spec.ATTEMPTS_MAX,
         grace_seconds=convert_spec.GRACE_SECONDS_MAX,
+        smaller_sizes=[pb.GangSize(tasks=99 - i, speed_ppm=1_000_000) for i in range(convert_spec.SIZES_MAX)],
+        spread_speed_ppm=1,
+        input_gib=convert_spec.GIB_MAX,
+        output_gib=convert_spec.GIB_MAX,
+        staged_hubs=[f"hub-{i}" for i in range(convert_spec.HUBS_MAX)],
+        transfer_seconds_max=convert_spec.TRANSFER_SECONDS_MAX,
+        allowed_owners=[f"owner-{i}" for i in range(convert_spec.OWNERS_MAX)],
+        enterprise="e" * 63,
         builds=[
             build(
                 stack=f"stack-{i}",

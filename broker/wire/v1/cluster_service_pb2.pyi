@@ -68,16 +68,18 @@ class PoolInventory(_message.Message):
     def __init__(self, pool: _Optional[str] = ..., model: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[NodeInventory, _Mapping]]] = ...) -> None: ...
 
 class NodeInventory(_message.Message):
-    __slots__ = ("node", "cards", "cpu_milli", "memory_mib")
+    __slots__ = ("node", "cards", "cpu_milli", "memory_mib", "domain")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CARDS_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLI_FIELD_NUMBER: _ClassVar[int]
     MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
     node: str
     cards: int
     cpu_milli: int
     memory_mib: int
-    def __init__(self, node: _Optional[str] = ..., cards: _Optional[int] = ..., cpu_milli: _Optional[int] = ..., memory_mib: _Optional[int] = ...) -> None: ...
+    domain: str
+    def __init__(self, node: _Optional[str] = ..., cards: _Optional[int] = ..., cpu_milli: _Optional[int] = ..., memory_mib: _Optional[int] = ..., domain: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "nodes", "leases", "at")

@@ -38,6 +38,13 @@ class IfLost(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IF_LOST_HOLD: _ClassVar[IfLost]
     IF_LOST_RESTART: _ClassVar[IfLost]
 
+class Within(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WITHIN_UNSPECIFIED: _ClassVar[Within]
+    WITHIN_POOL: _ClassVar[Within]
+    WITHIN_DOMAIN: _ClassVar[Within]
+    WITHIN_NODE: _ClassVar[Within]
+
 class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOB_STATE_UNSPECIFIED: _ClassVar[JobState]
@@ -81,6 +88,10 @@ WORKLOAD_CLASS_OTHER: WorkloadClass
 IF_LOST_UNSPECIFIED: IfLost
 IF_LOST_HOLD: IfLost
 IF_LOST_RESTART: IfLost
+WITHIN_UNSPECIFIED: Within
+WITHIN_POOL: Within
+WITHIN_DOMAIN: Within
+WITHIN_NODE: Within
 JOB_STATE_UNSPECIFIED: JobState
 JOB_STATE_PENDING: JobState
 JOB_STATE_LEASED: JobState
@@ -122,8 +133,16 @@ class Build(_message.Message):
     speed_ppm: int
     def __init__(self, stack: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., speed_ppm: _Optional[int] = ...) -> None: ...
 
+class GangSize(_message.Message):
+    __slots__ = ("tasks", "speed_ppm")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_PPM_FIELD_NUMBER: _ClassVar[int]
+    tasks: int
+    speed_ppm: int
+    def __init__(self, tasks: _Optional[int] = ..., speed_ppm: _Optional[int] = ...) -> None: ...
+
 class JobSpec(_message.Message):
-    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds")
+    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise")
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOB_SET_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +160,17 @@ class JobSpec(_message.Message):
     IF_LOST_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_MAX_FIELD_NUMBER: _ClassVar[int]
     GRACE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    SMALLER_SIZES_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_SPEED_PPM_FIELD_NUMBER: _ClassVar[int]
+    INPUT_GIB_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_GIB_FIELD_NUMBER: _ClassVar[int]
+    STAGED_HUBS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_SECONDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    DOMESTIC_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_OWNERS_FIELD_NUMBER: _ClassVar[int]
+    ENTERPRISE_FIELD_NUMBER: _ClassVar[int]
     name: str
     job_set: str
     tasks: int
@@ -158,20 +188,33 @@ class JobSpec(_message.Message):
     if_lost: IfLost
     attempts_max: int
     grace_seconds: int
-    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ...) -> None: ...
+    share_milli: int
+    smaller_sizes: _containers.RepeatedCompositeFieldContainer[GangSize]
+    within: Within
+    spread_speed_ppm: int
+    input_gib: int
+    output_gib: int
+    staged_hubs: _containers.RepeatedScalarFieldContainer[str]
+    transfer_seconds_max: int
+    domestic_only: bool
+    allowed_owners: _containers.RepeatedScalarFieldContainer[str]
+    enterprise: str
+    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ...) -> None: ...
 
 class NodeCards(_message.Message):
-    __slots__ = ("node", "cards", "tasks")
+    __slots__ = ("node", "cards", "tasks", "share_milli")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CARDS_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_MILLI_FIELD_NUMBER: _ClassVar[int]
     node: str
     cards: _containers.RepeatedScalarFieldContainer[int]
     tasks: int
-    def __init__(self, node: _Optional[str] = ..., cards: _Optional[_Iterable[int]] = ..., tasks: _Optional[int] = ...) -> None: ...
+    share_milli: int
+    def __init__(self, node: _Optional[str] = ..., cards: _Optional[_Iterable[int]] = ..., tasks: _Optional[int] = ..., share_milli: _Optional[int] = ...) -> None: ...
 
 class Placement(_message.Message):
-    __slots__ = ("lease_id", "epoch", "cluster", "pool", "model", "build", "nodes")
+    __slots__ = ("lease_id", "epoch", "cluster", "pool", "model", "build", "nodes", "tasks")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +222,7 @@ class Placement(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BUILD_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     epoch: int
     cluster: str
@@ -186,7 +230,8 @@ class Placement(_message.Message):
     model: str
     build: int
     nodes: _containers.RepeatedCompositeFieldContainer[NodeCards]
-    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., build: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeCards, _Mapping]]] = ...) -> None: ...
+    tasks: int
+    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., build: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeCards, _Mapping]]] = ..., tasks: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("reason", "exit_code", "signal", "detail")
