@@ -1,18 +1,18 @@
 """Judge a job by the catalogue before it is stored: does it name things that exist, could any pool ever hold it?"""
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from broker.errors import BrokerError, CityNotFound, FieldProblem, InvalidRequest, NoPoolCanHold
-from broker.job import Build, JobSpec
+from broker.job import Build, JobSpec, Within
 from broker.store.catalogue_view import CatalogueView, City, NodeKind, PoolSize
 
 REMEMBERED_MAX: Final = 20_000
 """Requirements that one catalogue remembers as passed; streams repeat few of them many times."""
 
-_Question = tuple[int, int, int, int, tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]
+WHOLE_MILLI: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Catalogue:
     """The catalogue of one moment, and what was judged by it."""
 
     view: CatalogueView
-    _passed: set[_Question] = field(default_factory=set, repr=False, compare=False)
+    _passed: set[Hashable] = field(default_factory=set, repr=False, compare=False)
 
     def city(self, city: str) -> City:
         """Return the city with its limits and its standard ceiling. Raise CityNotFound."""
@@ -32,11 +32,16 @@ class Catalogue:
     def objection(self, spec: JobSpec) -> BrokerError | None:
         """Return what `objection_to` does; requirements that passed once are not judged again."""
         question = (
-            spec.tasks,
+            spec.sizes,
             spec.cards_per_task,
+            spec.share_milli,
+            spec.within,
             spec.cpu_milli_per_task,
             spec.memory_mib_per_task,
             spec.allowed_hubs,
+            spec.staged_hubs,
+            spec.allowed_owners,
+            spec.domestic_only,
             tuple((b.stack, b.models) for b in spec.builds),
         )
         if question in self._passed:
@@ -52,19 +57,19 @@ class Catalogue:
 def objection_to(spec: JobSpec, view: CatalogueView) -> InvalidRequest | NoPoolCanHold | None:
     """Return why the job cannot be accepted, None when it can.
 
-    InvalidRequest: it names a hub, stack or model that the catalogue does not have, or a model of another stack.
+    InvalidRequest: it names a hub, owner, stack or model that the catalogue does not have, or a model of another stack.
     NoPoolCanHold: there are pools that it may use, and not one of them could hold the gang even if it were empty. Where
     no such pool is attached the job is accepted and waits: clusters attach and grow.
     """
-    problems = [*_hub_problems(spec, view)]
+    problems = [*_place_problems(spec, view)]
     for i, build in enumerate(spec.builds):
         problems += _build_problems(i, build, view)
     return InvalidRequest(*problems) if problems else _size_problem(spec, view)
 
 
-def tasks_held(spec: JobSpec, kind: NodeKind) -> int:
-    """Return how many tasks of the gang one empty node of this kind holds."""
-    fits = kind.cards // spec.cards_per_task
+def tasks_held(spec: JobSpec, kind: NodeKind, slice_milli: int = 0) -> int:
+    """Return how many tasks one empty node of this kind holds; each has this slice of a card, or whole cards for 0."""
+    fits = kind.cards * (WHOLE_MILLI // slice_milli) if slice_milli else kind.cards // spec.cards_per_task
     if spec.cpu_milli_per_task:
         fits = min(fits, kind.cpu_milli // spec.cpu_milli_per_task)
     if spec.memory_mib_per_task:
@@ -72,10 +77,15 @@ def tasks_held(spec: JobSpec, kind: NodeKind) -> int:
     return fits
 
 
-def _hub_problems(spec: JobSpec, view: CatalogueView) -> Iterator[FieldProblem]:
-    for i, hub in enumerate(spec.allowed_hubs):
-        if hub not in view.hubs:
-            yield FieldProblem(f"spec.allowed_hubs[{i}]", f"there is no hub {hub!r}{_instead(hub, view.hubs)}")
+def _place_problems(spec: JobSpec, view: CatalogueView) -> Iterator[FieldProblem]:
+    for field_name, what, names, known in (
+        ("allowed_hubs", "hub", spec.allowed_hubs, view.hubs),
+        ("staged_hubs", "hub", spec.staged_hubs, view.hubs),
+        ("allowed_owners", "owner", spec.allowed_owners, view.owners),
+    ):
+        for i, name in enumerate(names):
+            if name not in known:
+                yield FieldProblem(f"spec.{field_name}[{i}]", f"there is no {what} {name!r}{_instead(name, known)}")
 
 
 def _build_problems(index: int, build: Build, view: CatalogueView) -> Iterator[FieldProblem]:
@@ -102,22 +112,49 @@ def _instead(name: str, known: Collection[str]) -> str:
 
 
 def _size_problem(spec: JobSpec, view: CatalogueView) -> NoPoolCanHold | None:
-    largest: tuple[int, PoolSize] | None = None
-    for pool in view.pools:
-        if not _may_use(spec, pool, view):
+    usable = [pool for pool in view.pools if _may_use(spec, pool, view)]
+    slices = {pool.model: _granted(spec, view.slices_of_model.get(pool.model, ())) for pool in usable}
+    if usable and spec.share_milli and not any(slices.values()):
+        return _share_problem(spec, usable, view)
+    wanted, largest = spec.sizes[-1], None
+    for pool in usable:
+        if spec.share_milli and not slices[pool.model]:
             continue
-        held = sum(kind.nodes * tasks_held(spec, kind) for kind in pool.kinds)
-        if held >= spec.tasks:
+        held = _held(spec, pool, slices[pool.model])
+        if held >= wanted:
             return None
         if largest is None or held > largest[0]:
             largest = (held, pool)
     if largest is None:
         return None
     held, pool = largest
-    most = f"the largest that it may use, {pool.cluster}/{pool.pool}, holds {held} of its {spec.tasks} tasks when empty"
+    where = "on one node " if spec.within is Within.NODE else ""
+    most = (
+        f"the largest that it may use, {pool.cluster}/{pool.pool}, holds {held} of its {wanted} tasks {where}when empty"
+    )
     if held == 0:
         most = f"no node of the pools that it may use is large enough for one task ({_task_text(spec)})"
     return NoPoolCanHold(fields=[FieldProblem("spec.tasks", _way_out(held))], why=most, tasks_max=held)
+
+
+def _held(spec: JobSpec, pool: PoolSize, slice_milli: int) -> int:
+    """Return how many tasks the empty pool holds where they may be: all of it, or the best of its nodes."""
+    if spec.within is Within.NODE:
+        return max((tasks_held(spec, kind, slice_milli) for kind in pool.kinds), default=0)
+    return sum(kind.nodes * tasks_held(spec, kind, slice_milli) for kind in pool.kinds)
+
+
+def _granted(spec: JobSpec, slices: tuple[int, ...]) -> int:
+    """Return the slice that a task of the job gets, 0 for whole cards and where there is none as large."""
+    return next((size for size in slices if spec.share_milli and size >= spec.share_milli), 0)
+
+
+def _share_problem(spec: JobSpec, usable: list[PoolSize], view: CatalogueView) -> NoPoolCanHold:
+    offered = {pool.model: max(view.slices_of_model.get(pool.model, ()), default=0) for pool in usable}
+    text = ", ".join(f"{model} {size or 'none'}" for model, size in sorted(offered.items()))
+    why = f"no model that it may use offers a slice of {spec.share_milli} milli or more (largest slices: {text})"
+    way_out = "ask for a smaller share or for whole cards (0), or allow models that are split"
+    return NoPoolCanHold(fields=[FieldProblem("spec.share_milli", way_out)], why=why, tasks_max=0)
 
 
 def _way_out(held: int) -> str:
@@ -129,7 +166,7 @@ def _way_out(held: int) -> str:
 
 
 def _task_text(spec: JobSpec) -> str:
-    parts = [f"{spec.cards_per_task} cards"]
+    parts = [f"{spec.share_milli} milli of a card" if spec.share_milli else f"{spec.cards_per_task} cards"]
     if spec.cpu_milli_per_task:
         parts.append(f"{spec.cpu_milli_per_task} milli-cores")
     if spec.memory_mib_per_task:
@@ -139,6 +176,10 @@ def _task_text(spec: JobSpec) -> str:
 
 def _may_use(spec: JobSpec, pool: PoolSize, view: CatalogueView) -> bool:
     if spec.allowed_hubs and pool.hub not in spec.allowed_hubs:
+        return False
+    if spec.allowed_owners and pool.owner not in spec.allowed_owners:
+        return False
+    if spec.domestic_only and pool.model not in view.domestic_models:
         return False
     stack = view.stack_of_model.get(pool.model)
     return any(b.stack == stack and (not b.models or pool.model in b.models) for b in spec.builds)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self, TypeVar
 
 from broker.caller import Caller
 from broker.clock import Clock
@@ -16,6 +16,7 @@ from broker.market.snapshot import Prepared, prepare
 from broker.market.verdicts import Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
+from scheduler.errors import BadPlan
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
@@ -28,17 +29,26 @@ FITS: Final = "FITS"
 
 MICRO: Final = 1_000_000
 
+P = TypeVar("P")
+
 _NEAREST_FIRST: Final = (
     FITS,
     Reason.OUTBID,
+    Reason.QUOTA_SHORT,
+    Reason.POWER_SHORT,
+    Reason.FABRIC_SHORT,
     Reason.CARDS_SHORT,
     Reason.CPU_SHORT,
     Reason.MEMORY_SHORT,
     Reason.PRICE_BELOW_ASK,
     Reason.POOL_CLOSED,
     Reason.GANG_TOO_LARGE,
+    Reason.TRANSFER_TOO_LONG,
     Reason.ROUND_TRIP_TOO_LONG,
     Reason.HUB_NOT_ALLOWED,
+    Reason.CARD_NOT_SHARED,
+    Reason.OWNER_NOT_ALLOWED,
+    Reason.DOMESTIC_ONLY,
     Reason.MODEL_WITHOUT_FIGURE,
     Reason.NO_MATCHING_MODEL,
 )
@@ -51,6 +61,13 @@ class LastRound:
     round: RoundId
     plan: Plan
     pool_names: tuple[str, ...]
+    hub_names: tuple[str, ...]
+    quota_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, number: RoundId, plan: Plan, world: Snapshot) -> Self:
+        """Return the round with the names that its prices stand for."""
+        return cls(number, plan, world.pool_names, world.hub_names, world.quota_names)
 
 
 class Explain:
@@ -72,9 +89,10 @@ class Explain:
             job = await jobs.get(tx, job_id)
         if job is None:
             raise JobNotFound(job=job_text(job_id))
+        now = self._clock.now()
         async with self._database.hub() as tx:
-            view = await snapshots.read_for(tx, job_id)
-        prepared = prepare(view, self._clock.now())
+            view = await snapshots.read_for(tx, job_id, now)
+        prepared = prepare(view, now)
         last = await self._last_round()
         found = await asyncio.to_thread(_verdicts, prepared, last, job_text(job_id), self._policy)
         verdicts = sorted(found, key=lambda v: (_NEAREST_FIRST.index(v.reason), v.cards_short, v.cluster, v.pool))
@@ -89,8 +107,11 @@ class Explain:
                 return self._last
             record = await rounds.record(tx, newest)
         if record is not None:
-            names = Snapshot.from_bytes(record.snapshot).pool_names
-            self._last = LastRound(newest, Plan.from_bytes(record.plan), names)
+            try:
+                plan = Plan.from_bytes(record.plan)
+            except BadPlan:  # of a release before: its prices are not known, until the next round
+                return self._last
+            self._last = LastRound.of(newest, plan, Snapshot.from_bytes(record.snapshot))
         return self._last
 
 
@@ -98,37 +119,53 @@ def _verdicts(prepared: Prepared, last: LastRound | None, job_id: str, policy: P
     """Ask the scheduler what each pool says to the job alone, at the last round's prices."""
     world = prepared.snapshot
     plan = make_plan(world, replace(policy, effort=0))
-    plan = replace(plan, placements=(), prices=_prices(world, plan.prices, last))
-    found = explain(world, plan, job_id)
+    last_tier = replace(plan.tiers[-1], prices=_prices(world, plan.prices, last))
+    found = explain(world, replace(plan, placements=(), tiers=(*plan.tiers[:-1], last_tier)), job_id)
     cheapest = cheapest_clearing(found)
     return [_verdict(prepared, v, cheapest, known=last is not None) for v in found]
 
 
 def _prices(world: Snapshot, empty: Prices, last: LastRound | None) -> Prices:
-    """Return the last round's prices in the order of this world's pools; a pool that it did not know clears at 0."""
-    old = None if last is None else last.plan.prices
-    at = {} if last is None else {name: i for i, name in enumerate(last.pool_names)}
-    nothing = tuple(0 for _ in (old or empty).block_cards)
+    """Return the last round's prices in the order of this world's names; what it did not know clears at 0.
 
-    def of(name: str, values: Sequence[int]) -> int:
-        return values[at[name]] if name in at else 0
+    `empty` are prices of this world: they tell which rules anybody uses.
+    """
+    old, pools = (empty, world.pool_names) if last is None else (last.plan.prices, last.pool_names)
+    hubs, quotas = ((), ()) if last is None else (last.hub_names, last.quota_names)
 
-    names = world.pool_names
-    if old is None:
-        return replace(
-            empty,
-            cards_micro_yuan_per_block_hour=tuple(nothing for _ in names),
-            cpu_micro_yuan_per_core_hour=tuple(0 for _ in names),
-            memory_micro_yuan_per_gib_hour=tuple(0 for _ in names),
-        )
+    def by_pool(values: Sequence[P], nothing: P) -> tuple[P, ...]:
+        return _by_name(world.pool_names, pools, values if last else (), nothing) if values else ()
+
+    def by_hub(values: Sequence[int]) -> tuple[int, ...]:
+        return _by_name(world.hub_names, hubs, values, 0) if empty.power_micro_yuan_per_kwh else ()
+
+    def by_quota(values: Sequence[int]) -> tuple[int, ...]:
+        return _by_name(world.quota_names, quotas, values, 0) if empty.quota_micro_yuan_per_pflops_hour else ()
+
     return Prices(
         block_cards=old.block_cards,
-        cards_micro_yuan_per_block_hour=tuple(
-            old.cards_micro_yuan_per_block_hour[at[name]] if name in at else nothing for name in names
-        ),
-        cpu_micro_yuan_per_core_hour=tuple(of(name, old.cpu_micro_yuan_per_core_hour) for name in names),
-        memory_micro_yuan_per_gib_hour=tuple(of(name, old.memory_micro_yuan_per_gib_hour) for name in names),
+        cards_micro_yuan_per_block_hour=by_pool(old.cards_micro_yuan_per_block_hour, _zeros(old.block_cards)),
+        cpu_micro_yuan_per_core_hour=by_pool(old.cpu_micro_yuan_per_core_hour, 0),
+        memory_micro_yuan_per_gib_hour=by_pool(old.memory_micro_yuan_per_gib_hour, 0),
+        slice_milli=old.slice_milli,
+        slices_micro_yuan_per_slice_hour=by_pool(old.slices_micro_yuan_per_slice_hour, _zeros(old.slice_milli)),
+        domain_cards=old.domain_cards,
+        domains_micro_yuan_per_block_hour=by_pool(old.domains_micro_yuan_per_block_hour, _zeros(old.domain_cards)),
+        power_micro_yuan_per_kwh=by_hub(old.power_micro_yuan_per_kwh),
+        quota_micro_yuan_per_pflops_hour=by_quota(old.quota_micro_yuan_per_pflops_hour),
+        guarantee_micro_yuan_per_pflops_hour=by_quota(old.guarantee_micro_yuan_per_pflops_hour),
+        tier_ppm=empty.tier_ppm,
     )
+
+
+def _by_name(names: Sequence[str], were: Sequence[str], values: Sequence[P], nothing: P) -> tuple[P, ...]:
+    """Return the values in the order of `names`, given in the order of `were`."""
+    value_of = dict(zip(were, values, strict=False))  # no values at all where nobody used the rule
+    return tuple(value_of.get(name, nothing) for name in names)
+
+
+def _zeros(sizes: Sequence[int]) -> tuple[int, ...]:
+    return (0,) * len(sizes)
 
 
 def _verdict(prepared: Prepared, found: PoolVerdict, cheapest: PoolVerdict | None, *, known: bool) -> Verdict:
@@ -158,11 +195,18 @@ def _detail(reason: str, found: PoolVerdict, *, cheapest: bool) -> str:
         f"{_counted(found.tasks_short, 'task')} without a node",
         Reason.CPU_SHORT: "enough cards are free, but too little CPU beside them",
         Reason.MEMORY_SHORT: "enough cards are free, but too little memory beside them",
-        Reason.PRICE_BELOW_ASK: f"the ceiling is {short:.2f} yuan per PFLOPS-hour below what the owner asks",
+        Reason.FABRIC_SHORT: "it would fit, but not within one fabric domain or node as the job wants it",
+        Reason.POWER_SHORT: "it would fit, but the hub's power cap or its energy pace leaves too little",
+        Reason.QUOTA_SHORT: "it would fit, but the quota of its city or enterprise leaves too little",
+        Reason.PRICE_BELOW_ASK: f"the ceiling is {short:.2f} yuan per PFLOPS-hour below ask, energy and transfer",
         Reason.POOL_CLOSED: "it would fit if cordoned or silent nodes were open",
         Reason.GANG_TOO_LARGE: "even the empty pool could not hold the gang",
         Reason.ROUND_TRIP_TOO_LONG: "the round trip to the hub is over the job's limit, or not known",
+        Reason.TRANSFER_TOO_LONG: "the input would arrive too late, or nobody measured the way to the hub",
         Reason.HUB_NOT_ALLOWED: "the job does not allow this hub",
+        Reason.CARD_NOT_SHARED: "the model offers no slice of a card as large as the share asked for",
+        Reason.OWNER_NOT_ALLOWED: "the job does not allow this owner",
+        Reason.DOMESTIC_ONLY: "the job wants models of domestic origin only",
         Reason.MODEL_WITHOUT_FIGURE: "the model has no programme-counted FP16 figure to price by",
         Reason.NO_MATCHING_MODEL: "no build of the job runs on this model",
     }

@@ -1,24 +1,24 @@
 """One round: read the world, let the scheduler decide, commit what still fits.
 
-A plan is committed by fit, not by version: the named nodes still have the cards, CPU and memory, and the job still
-waits. Each gang whole, or handed back as stale.
+A plan is committed by fit, not by version: the named nodes still have the cards (or shares of them), CPU and memory,
+and the job still waits. Each gang whole, or handed back as stale.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
 
 from broker.ids import RoundId
 from broker.market.explain import LastRound
+from broker.market.fitting import Room
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
-from broker.store import leadership, rounds, snapshots
+from broker.store import leadership, rounds, rules, snapshots
 from broker.store.database import Connection, Database
-from broker.store.rounds import LeaseDraft, RoundRecord, RoundReport, WaitingJob
-from broker.store.snapshots import NodeRow
+from broker.store.rounds import LeaseDraft, RoundRecord, RoundReport
 from scheduler.plan import Placement, Plan
 
 WAITING_REASONS_BATCH = 20_000
@@ -88,7 +88,7 @@ class Rounds:
             await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
         for cluster in {draft.cluster for draft in drafts}:
             self._wake_cluster(cluster)
-        self._remember(LastRound(round_id, plan, prepared.snapshot.pool_names))
+        self._remember(LastRound.of(round_id, plan, prepared.snapshot))
         await self._tell_reasons(prepared, plan)
         return Committed(round_id, len(drafts), stale, millis)
 
@@ -103,15 +103,20 @@ class Rounds:
     async def _fitting(
         self, tx: Connection, prepared: Prepared, placements: Sequence[Placement], now: datetime
     ) -> list[LeaseDraft]:
-        """Return leases for the placements that still fit, each with named cards; the others are stale."""
+        """Return leases for the placements that still fit, each with named cards; the others are stale.
+
+        When operators have changed a limit since the snapshot, all are: the plan may exceed the new one.
+        """
+        if not await rules.unchanged(tx, prepared.rules_version):
+            return []
         node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
         waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
         await rounds.lock_nodes(tx, node_ids)
-        free = await snapshots.read_nodes(tx, node_ids)
+        room = Room(prepared, await snapshots.read_nodes(tx, node_ids))
         drafts = []
         for placement in placements:
             job = waiting.get(prepared.job(placement.job_id))
-            draft = None if job is None else _draft(prepared, placement, job, free)
+            draft = None if job is None else room.take(placement, job)
             if draft is not None:
                 drafts.append(draft)
         return drafts
@@ -123,47 +128,6 @@ class Rounds:
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:
                 await store_jobs.set_waiting_reasons(tx, [j for j, _ in batch], [r for _, r in batch])
-
-
-def _draft(prepared: Prepared, placement: Placement, job: WaitingJob, free: dict[int, NodeRow]) -> LeaseDraft | None:
-    """Return the lease with cards taken out of `free`, None (and `free` untouched) when it no longer fits whole."""
-    snapshot, pool = prepared.snapshot, prepared.pools[placement.pool]
-    shape = prepared.shape_of[placement.job_id]
-    cards, cpu, memory = (
-        int(snapshot.shape_cards_per_task[shape]),
-        int(snapshot.shape_cpu_milli_per_task[shape]),
-        int(snapshot.shape_memory_mib_per_task[shape]),
-    )
-    parts: list[tuple[int, tuple[int, ...], int]] = []
-    left: dict[int, NodeRow] = {}
-    for index, tasks in zip(placement.nodes, placement.tasks, strict=True):
-        node = free.get(prepared.nodes[index].node_id)
-        if node is None or not node.open or (node.pool_id, node.model) != (pool.pool_id, pool.model):
-            return None
-        if (
-            len(node.free_cards) < tasks * cards
-            or node.free_cpu_milli < tasks * cpu
-            or node.free_memory_mib < tasks * memory
-        ):
-            return None
-        parts.append((node.node_id, node.free_cards[: tasks * cards], tasks))
-        left[node.node_id] = replace(
-            node,
-            free_cards=node.free_cards[tasks * cards :],
-            free_cpu_milli=node.free_cpu_milli - tasks * cpu,
-            free_memory_mib=node.free_memory_mib - tasks * memory,
-        )
-    free.update(left)
-    return LeaseDraft(
-        job=job.job,
-        city=job.city,
-        cluster=pool.cluster,
-        pool_id=pool.pool_id,
-        build=placement.build,
-        epoch=job.attempt + 1,
-        if_lost=job.if_lost,
-        nodes=tuple(parts),
-    )
 
 
 def report_of(

@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broker.ids import JobId, job_text
+from broker.job import PriorityClass, Within
+from broker.market import snapshot_rules
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
+from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
 from scheduler.snapshot import UNKNOWN, Snapshot
+
+WITHIN = {Within.POOL: WITHIN_POOL, Within.DOMAIN: WITHIN_DOMAIN, Within.NODE: WITHIN_NODE}
+FULL_SPEED_PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,8 @@ class Prepared:
     nodes: tuple[NodeRow, ...]
     waiting: dict[str, WaitingRow]  # by the job id as the snapshot writes it
     shape_of: dict[str, int]  # position of each job's shape
+    splits: tuple[tuple[int, int], ...]  # node_id and card of each split card
+    rules_version: int  # of the rules that it was made by
 
     def job(self, job_id: str) -> JobId:
         """Return the id of a job that the snapshot names."""
@@ -33,13 +41,23 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
     """Return the snapshot of a world view. Equal views at the same time give equal snapshots."""
     pool_index = {pool.pool_id: i for i, pool in enumerate(view.pools)}
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
-    nodes = tuple(sorted(view.nodes, key=lambda n: (pool_index[n.pool_id], n.node)))
+    domain = view.rules.node_domain
+    nodes = tuple(sorted(view.nodes, key=lambda n: (pool_index[n.pool_id], domain.get(n.node_id, 0), n.node)))
+    ruled = snapshot_rules.arrays(view)
+    shapes = [view.shapes[shape_id] for shape_id in shape_index]
+    owners = tuple(sorted({p.owner for p in view.pools}))
     arrays = {
         **_catalogue(view),
-        **_pools(view),
+        **_pools(view, owners),
         **_nodes(nodes, pool_index),
-        **_shapes(view, [view.shapes[shape_id] for shape_id in shape_index]),
+        "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
+        **_splits(nodes),
+        **_shapes(view, shapes),
+        **_forms(shapes),
+        **_places(view, shapes, owners),
         **_jobs(view, shape_index),
+        "job_tenant": _tenants(view.waiting, ruled["tenant_names"]),
+        **ruled,
     }
     return Prepared(
         Snapshot(taken_at_s=math.floor(now.timestamp()), **arrays),
@@ -47,6 +65,8 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         nodes=nodes,
         waiting={job_text(j.job): j for j in view.waiting},
         shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
+        splits=tuple((n.node_id, card) for n in nodes for card in n.split),
+        rules_version=view.rules.version,
     )
 
 
@@ -70,7 +90,7 @@ def _catalogue(view: WorldView) -> dict[str, Any]:
     }
 
 
-def _pools(view: WorldView) -> dict[str, Any]:
+def _pools(view: WorldView, owners: Sequence[str]) -> dict[str, Any]:
     hub_index = {hub: i for i, hub in enumerate(view.hubs)}
     model_index = {m.model: i for i, m in enumerate(view.models)}
     return {
@@ -79,6 +99,8 @@ def _pools(view: WorldView) -> dict[str, Any]:
         "pool_hub": _ints(hub_index[p.hub] for p in view.pools),
         "pool_model": _ints(model_index[p.model] for p in view.pools),
         "pool_ask_micro_yuan_per_card_hour": _ints(p.ask_micro_yuan_per_card_hour for p in view.pools),
+        "owner_names": owners,
+        "pool_owner": _ints(owners.index(p.owner) for p in view.pools),
     }
 
 
@@ -93,6 +115,15 @@ def _nodes(nodes: Sequence[NodeRow], pool_index: Mapping[int, int]) -> dict[str,
         "node_free_cards": _ints(len(n.free_cards) for n in nodes),
         "node_free_cpu_milli": _ints(n.free_cpu_milli for n in nodes),
         "node_free_memory_mib": _ints(n.free_memory_mib for n in nodes),
+    }
+
+
+def _splits(nodes: Sequence[NodeRow]) -> dict[str, Any]:
+    split = [(i, card) for i, node in enumerate(nodes) for card in node.split.values()]
+    return {
+        "split_node": _ints(i for i, _ in split),
+        "split_free_milli": _ints(card.free_milli for _, card in split),
+        "split_shares": _ints(card.tasks for _, card in split),
     }
 
 
@@ -116,6 +147,40 @@ def _shapes(view: WorldView, shapes: Sequence[Mapping[str, Any]]) -> dict[str, A
     }
 
 
+def _forms(shapes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the gangs may look like: shares, sizes, nearness. A requirement names only what it asks for."""
+    sizes = [s.get("smaller_sizes", ()) for s in shapes]
+    return {
+        "shape_share_milli": _ints(s.get("share_milli", 0) for s in shapes),
+        "shape_within": _ints(WITHIN[s.get("within", Within.POOL)] for s in shapes),
+        "shape_spread_speed_ppm": _ints(s.get("spread_speed_ppm", FULL_SPEED_PPM) for s in shapes),
+        "size_start": np.cumsum([0, *map(len, sizes)], dtype=np.int64),
+        "size_tasks": _ints(size["tasks"] for smaller in sizes for size in smaller),
+        "size_speed_ppm": _ints(size["speed_ppm"] for smaller in sizes for size in smaller),
+    }
+
+
+def _places(view: WorldView, shapes: Sequence[Mapping[str, Any]], owners: Sequence[str]) -> dict[str, Any]:
+    """Return where shapes may run by owner and origin, and the data that they carry."""
+    staged = [[hub in s.get("staged_hubs", ()) for hub in view.hubs] for s in shapes]
+    allowed = [[owner in s.get("allowed_owners", owners) for owner in owners] for s in shapes]
+    return {
+        "shape_domestic_only": np.array([s.get("domestic_only", False) for s in shapes], dtype=np.bool_),
+        "shape_owner_allowed": _table(allowed, len(owners)),
+        "shape_input_gib": _ints(s.get("input_gib", 0) for s in shapes),
+        "shape_output_gib": _ints(s.get("output_gib", 0) for s in shapes),
+        "shape_staged": _table(staged, len(view.hubs)),
+        "shape_transfer_seconds_max": _ints(s.get("transfer_seconds_max", 0) or UNKNOWN for s in shapes),
+    }
+
+
+def _tenants(jobs: Sequence[WaitingRow], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return whose quota each job counts to: its enterprise's where that has one, else its city's, else nobody's."""
+    index = {name: i for i, name in enumerate(names)}
+    by_city = [index.get(j.city, UNKNOWN) for j in jobs]
+    return _ints(index.get(f"{j.city}/{j.enterprise}", city) for j, city in zip(jobs, by_city, strict=True))
+
+
 def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
     city_index = {city: i for i, (city, _) in enumerate(view.cities)}
     jobs = view.waiting
@@ -124,6 +189,7 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
         "job_city": _ints(city_index[j.city] for j in jobs),
         "job_shape": _ints(shape_index[j.shape_id] for j in jobs),
         "job_priority": _ints(j.priority.rank for j in jobs),
+        "job_tier": _ints(0 if j.priority is PriorityClass.EMERGENCY else 1 for j in jobs),
         "job_ceiling_micro_yuan_per_pflops_hour": _ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
         "job_submitted_at_s": _ints(math.floor(j.submitted_at.timestamp()) for j in jobs),
         "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs),

@@ -1,7 +1,7 @@
 """Read the part of the catalogue that submissions are judged by."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, LiteralString
 
 from broker.store.database import Connection
@@ -36,6 +36,7 @@ class PoolSize:
     hub: str
     model: str
     kinds: tuple[NodeKind, ...]
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +47,43 @@ class CatalogueView:
     stack_of_model: Mapping[str, str]
     hubs: frozenset[str]
     pools: tuple[PoolSize, ...]
+    owners: frozenset[str] = frozenset()
+    domestic_models: frozenset[str] = frozenset()
+    slices_of_model: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Slices that each model offers, ascending, in thousandths of a card; a model that is never split is left out."""
 
 
 CITIES: Final[LiteralString] = """
     SELECT city, pending_jobs_max, calls_per_second_max, ceiling_micro_yuan_per_pflops_hour FROM cities
 """
-MODELS: Final[LiteralString] = "SELECT model, stack FROM accelerator_models"
+MODELS: Final[LiteralString] = "SELECT model, stack, origin, slices_milli FROM accelerator_models"
 HUBS: Final[LiteralString] = "SELECT hub FROM hubs"
+OWNERS: Final[LiteralString] = "SELECT DISTINCT owner FROM clusters"
 NODE_KINDS: Final[LiteralString] = """
-    SELECT c.cluster, p.pool, c.hub, p.model, n.cards, n.cpu_milli, n.memory_mib, count(*) AS nodes
+    SELECT c.cluster, p.pool, c.hub, p.model, c.owner, n.cards, n.cpu_milli, n.memory_mib, count(*) AS nodes
       FROM nodes n JOIN pools p USING (pool_id) JOIN clusters c ON c.cluster = p.cluster
      WHERE n.present AND n.cards > 0
-     GROUP BY c.cluster, p.pool, c.hub, p.model, n.cards, n.cpu_milli, n.memory_mib
+     GROUP BY c.cluster, p.pool, c.hub, p.model, c.owner, n.cards, n.cpu_milli, n.memory_mib
      ORDER BY c.cluster, p.pool
 """
 
 
 async def read(tx: Connection) -> CatalogueView:
     """Return the catalogue as it is now; a pool without present nodes is left out."""
-    kinds_of: dict[tuple[str, str, str, str], list[NodeKind]] = {}
+    kinds_of: dict[tuple[str, str, str, str, str], list[NodeKind]] = {}
     for r in await tx.fetch(NODE_KINDS):
         kind = NodeKind(r["nodes"], r["cards"], r["cpu_milli"], r["memory_mib"])
-        kinds_of.setdefault((r["cluster"], r["pool"], r["hub"], r["model"]), []).append(kind)
+        kinds_of.setdefault((r["cluster"], r["pool"], r["hub"], r["model"], r["owner"]), []).append(kind)
+    models = await tx.fetch(MODELS)
     return CatalogueView(
         cities={r["city"]: City(*r.values()) for r in await tx.fetch(CITIES)},
-        stack_of_model={r["model"]: r["stack"] for r in await tx.fetch(MODELS)},
+        stack_of_model={r["model"]: r["stack"] for r in models},
         hubs=frozenset(r["hub"] for r in await tx.fetch(HUBS)),
-        pools=tuple(PoolSize(*names, tuple(kinds)) for names, kinds in kinds_of.items()),
+        pools=tuple(
+            PoolSize(cluster, pool, hub, model, tuple(kinds), owner)
+            for (cluster, pool, hub, model, owner), kinds in kinds_of.items()
+        ),
+        owners=frozenset(r["owner"] for r in await tx.fetch(OWNERS)),
+        domestic_models=frozenset(r["model"] for r in models if r["origin"] == "domestic"),
+        slices_of_model={r["model"]: tuple(r["slices_milli"]) for r in models if r["slices_milli"]},
     )

@@ -16,12 +16,13 @@ from broker.store.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class NodeInventory:
-    """One node: whole cards, CPU in thousandths of a core, memory in MiB."""
+    """One node: whole cards, CPU in thousandths of a core, memory in MiB, fabric domain ("" where it is not known)."""
 
     node: str
     cards: int
     cpu_milli: int
     memory_mib: int
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +132,18 @@ PUT_POOLS: Final[LiteralString] = """
 """
 LOCK_NODES: Final[LiteralString] = "SELECT FROM nodes WHERE cluster = $1 ORDER BY node_id FOR NO KEY UPDATE"
 PUT_NODES: Final[LiteralString] = """
-    INSERT INTO nodes (cluster, pool_id, node, cards, cpu_milli, memory_mib)
-    SELECT $1, p.pool_id, t.node, t.cards, t.cpu_milli, t.memory_mib
-      FROM unnest($2::text[], $3::text[], $4::smallint[], $5::int[], $6::int[])
-           AS t (pool, node, cards, cpu_milli, memory_mib)
+    INSERT INTO nodes (cluster, pool_id, node, cards, cpu_milli, memory_mib, domain)
+    SELECT $1, p.pool_id, t.node, t.cards, t.cpu_milli, t.memory_mib, t.domain
+      FROM unnest($2::text[], $3::text[], $4::smallint[], $5::int[], $6::int[], $7::text[])
+           AS t (pool, node, cards, cpu_milli, memory_mib, domain)
       JOIN pools p ON p.cluster = $1 AND p.pool = t.pool
      ORDER BY p.pool_id, t.node
     ON CONFLICT (cluster, node) DO UPDATE
        SET pool_id = excluded.pool_id, cards = excluded.cards, cpu_milli = excluded.cpu_milli,
-           memory_mib = excluded.memory_mib, present = true, foreign_cards = '{}'
-     WHERE (nodes.pool_id, nodes.cards, nodes.cpu_milli, nodes.memory_mib, nodes.present)
-           IS DISTINCT FROM (excluded.pool_id, excluded.cards, excluded.cpu_milli, excluded.memory_mib, true)
+           memory_mib = excluded.memory_mib, domain = excluded.domain, present = true, foreign_cards = '{}'
+     WHERE (nodes.pool_id, nodes.cards, nodes.cpu_milli, nodes.memory_mib, nodes.domain, nodes.present)
+           IS DISTINCT FROM
+           (excluded.pool_id, excluded.cards, excluded.cpu_milli, excluded.memory_mib, excluded.domain, true)
 """
 MISS_NODES: Final[LiteralString] = """
     UPDATE nodes SET present = false, down = false, foreign_cards = '{}', detail = ''
@@ -191,6 +193,7 @@ async def put_inventory(tx: Connection, cluster: str, pools: Sequence[PoolInvent
             [n.cards for _, n in nodes],
             [n.cpu_milli for _, n in nodes],
             [n.memory_mib for _, n in nodes],
+            [n.domain for _, n in nodes],
         ),
         await tx.execute(MISS_NODES, cluster, [n.node for _, n in nodes]),
     ]

@@ -1,6 +1,6 @@
 """Clusters, nodes and leases as operators see and change them.
 
-A card is counted once: it is leased, foreign, closed (on a node that takes no work) or free.
+A card is counted once: it is leased (in part is enough), foreign, closed (on a node that takes no work) or free.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ CLUSTERS: Final[LiteralString] = """
 """
 POOLS: Final[LiteralString] = """
     WITH leased AS (
-        SELECT node_id, count(*) AS cards FROM held_cards GROUP BY node_id
+        SELECT node_id, count(DISTINCT card) AS cards FROM held_cards GROUP BY node_id
     ), used AS (
         SELECT n.pool_id, n.cards, coalesce(leased.cards, 0) AS leased, coalesce(others.cards, 0) AS elsewhere,
                n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open
@@ -133,7 +133,8 @@ NODES: Final[LiteralString] = """
            n.detail, n.cpu_milli, n.memory_mib
       FROM nodes n JOIN pools p USING (pool_id)
       CROSS JOIN LATERAL (
-            SELECT coalesce(array_agg(card ORDER BY card), '{}') AS cards FROM held_cards WHERE node_id = n.node_id
+            SELECT coalesce(array_agg(DISTINCT card ORDER BY card), '{}') AS cards
+              FROM held_cards WHERE node_id = n.node_id
            ) AS h
      WHERE n.cluster = $1 AND n.node > $2 AND (n.present OR h.cards <> '{}')
      ORDER BY n.node LIMIT $3

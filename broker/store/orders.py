@@ -120,8 +120,9 @@ async def orders(tx: Connection, leases: Sequence[LeaseId]) -> list[LeaseOrder]:
 # Row-level security shows a city its own jobs only, and leases with them.
 JOB_EXISTS: Final[LiteralString] = "SELECT true FROM jobs WHERE job_id = $1"
 ATTEMPT: Final[LiteralString] = """
-    SELECT l.lease_id, l.epoch, l.cluster, l.state <> 'ended' AS live, (j.spec->>'tasks')::int AS tasks
-      FROM leases l JOIN jobs j USING (job_id)
+    SELECT l.lease_id, l.epoch, l.cluster, l.state <> 'ended' AS live,
+           (SELECT sum(tasks) FROM lease_nodes n WHERE n.lease_id = l.lease_id) AS tasks
+      FROM leases l
      WHERE l.job_id = $1 AND ($2 = 0 OR l.epoch = $2)
      ORDER BY l.epoch DESC LIMIT 1
 """

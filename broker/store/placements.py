@@ -8,7 +8,7 @@ from broker.job import NodeCards, Placement
 from broker.store.database import Connection
 
 PLACEMENTS: Final[LiteralString] = """
-    SELECT l.lease_id, l.epoch, l.cluster, p.pool, p.model, l.build, n.node, ln.cards, ln.tasks
+    SELECT l.lease_id, l.epoch, l.cluster, p.pool, p.model, l.build, n.node, ln.cards, ln.tasks, ln.share_milli
       FROM leases l
       JOIN pools p USING (pool_id)
       JOIN lease_nodes ln USING (lease_id)
@@ -50,5 +50,5 @@ def _placement(lease: LeaseId, rows: list[Any]) -> Placement:
         pool=first["pool"],
         model=first["model"],
         build=first["build"],
-        nodes=tuple(NodeCards(r["node"], tuple(sorted(r["cards"])), r["tasks"]) for r in rows),
+        nodes=tuple(NodeCards(r["node"], tuple(sorted(r["cards"])), r["tasks"], r["share_milli"]) for r in rows),
     )

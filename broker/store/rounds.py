@@ -1,6 +1,7 @@
 """Write what a round decided, all or nothing for each gang, and keep its report."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -8,6 +9,9 @@ from typing import Any, Final, LiteralString
 from broker.ids import JobId, LeaseId, RoundId
 from broker.lifecycle import JobEvent, job_sources
 from broker.store.database import Connection
+
+WHOLE_MILLI: Final = 1000
+"""A whole card, in thousandths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class RoundRecord:
 
 @dataclass(frozen=True, slots=True)
 class LeaseDraft:
-    """A lease to be committed: cards by node id."""
+    """A lease to be committed: cards by node id; of shares one for each task, so a card as often as tasks share it."""
 
     job: JobId
     city: str
@@ -55,6 +59,13 @@ class LeaseDraft:
     epoch: int
     if_lost: str
     nodes: tuple[tuple[int, tuple[int, ...], int], ...]  # node_id, cards, tasks
+    share_milli: int = 0  # of its card for each task; 0: whole cards
+
+    def held(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield what it holds of each card: node_id, card, thousandths of the card, tasks that share them."""
+        for node_id, cards, _ in self.nodes:
+            for card, tasks in Counter(cards).items():
+                yield node_id, card, tasks * self.share_milli or WHOLE_MILLI, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,9 @@ LOCK_WAITING: Final[LiteralString] = """
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
      ORDER BY job_id FOR UPDATE
 """
-LOCK_NODES: Final[LiteralString] = "SELECT node_id FROM nodes WHERE node_id = ANY($1) ORDER BY node_id FOR SHARE"
+LOCK_NODES: Final[LiteralString] = """
+    SELECT node_id FROM nodes WHERE node_id = ANY($1) ORDER BY node_id FOR NO KEY UPDATE
+"""
 INSERT_ROUND: Final[LiteralString] = """
     INSERT INTO rounds (leader_epoch, at, outcome, input_sha256, jobs, placed, stale, objective_micro_yuan_per_hour,
                         bound_micro_yuan_per_hour, gap_ppm, effort, snapshot_millis, plan_millis, verify_millis,
@@ -109,13 +122,14 @@ INSERT_LEASES: Final[LiteralString] = """
     SELECT job_id, lease_id FROM made
 """
 INSERT_NODES: Final[LiteralString] = """
-    INSERT INTO lease_nodes (lease_id, node_id, cards, tasks)
-    SELECT t.lease_id, t.node_id, string_to_array(t.cards, ',')::smallint[], t.tasks
-      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[]) AS t (lease_id, node_id, cards, tasks)
+    INSERT INTO lease_nodes (lease_id, node_id, cards, tasks, share_milli)
+    SELECT t.lease_id, t.node_id, string_to_array(t.cards, ',')::smallint[], t.tasks, t.share_milli
+      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[], $5::smallint[])
+        AS t (lease_id, node_id, cards, tasks, share_milli)
 """
 HOLD_CARDS: Final[LiteralString] = """
-    INSERT INTO held_cards (node_id, card, lease_id)
-    SELECT * FROM unnest($1::int[], $2::smallint[], $3::bigint[])
+    INSERT INTO held_cards (node_id, card, milli, tasks, lease_id)
+    SELECT * FROM unnest($1::int[], $2::smallint[], $3::smallint[], $4::smallint[], $5::bigint[])
 """
 COLUMNS: Final[LiteralString] = """
     round_id, at, outcome, input_sha256, jobs, placed, stale, objective_micro_yuan_per_hour,
@@ -145,7 +159,7 @@ async def lock_waiting(tx: Connection, jobs: Sequence[JobId], now: datetime) -> 
 
 
 async def lock_nodes(tx: Connection, node_ids: Sequence[int]) -> None:
-    """Keep reports and operators from changing these nodes until the transaction ends."""
+    """Keep reports, operators and other commits from changing these nodes until the transaction ends."""
     await tx.execute(LOCK_NODES, node_ids)
 
 
@@ -188,7 +202,10 @@ async def keep_record(tx: Connection, round_id: RoundId, record: RoundRecord, ke
 
 
 async def offer(tx: Connection, round_id: RoundId, drafts: Sequence[LeaseDraft], at: datetime) -> dict[JobId, LeaseId]:
-    """Turn placements into leases: jobs LEASED, cards held, events written. The caller has locked and checked."""
+    """Turn placements into leases: jobs LEASED, cards held, events written. The caller has locked and checked.
+
+    Raise asyncpg.CheckViolationError or UniqueViolationError when a card would be promised twice all the same.
+    """
     if not drafts:
         return {}
     rows = await tx.fetch(
@@ -204,16 +221,17 @@ async def offer(tx: Connection, round_id: RoundId, drafts: Sequence[LeaseDraft],
         at,
     )
     leases = {JobId(r["job_id"]): LeaseId(r["lease_id"]) for r in rows}
-    parts = [(leases[d.job], node_id, cards, tasks) for d in drafts for node_id, cards, tasks in d.nodes]
+    parts = [(leases[d.job], *part, d.share_milli) for d in drafts for part in d.nodes]
     await tx.execute(
         INSERT_NODES,
         [p[0] for p in parts],
         [p[1] for p in parts],
         [",".join(map(str, p[2])) for p in parts],
         [p[3] for p in parts],
+        [p[4] for p in parts],
     )
-    held = [(node_id, card, lease) for lease, node_id, cards, _ in parts for card in cards]
-    await tx.execute(HOLD_CARDS, [h[0] for h in held], [h[1] for h in held], [h[2] for h in held])
+    held = [(*card, leases[d.job]) for d in drafts for card in d.held()]
+    await tx.execute(HOLD_CARDS, *(list(column) for column in zip(*held, strict=True)))
     return leases
 
 

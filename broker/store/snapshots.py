@@ -1,13 +1,15 @@
-"""Read what a round is planned on: one consistent view of queue, nodes, leases and catalogue."""
+"""Read what a round is planned on: one consistent view of queue, nodes, leases, catalogue and rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
+from broker.store import rules
 from broker.store.database import Connection
+from broker.store.rules import RulesView
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,23 @@ class PoolRow:
     hub: str
     model: str
     ask_micro_yuan_per_card_hour: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCard:
+    """A card that leases hold shares of: what is left of it, and how many tasks are on it."""
+
+    free_milli: int
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
     """A node with what is free on it now.
 
-    `free_cards` are the indices that are neither held by a lease nor in foreign use, whether or not the node is open.
+    `free_cards` are the indices that are neither held by a lease nor in foreign use, whether or not the node is open;
+    `split` are cards that shares are held of and something is left of, by index.
     """
 
     node_id: int
@@ -52,6 +64,7 @@ class NodeRow:
     free_cpu_milli: int
     memory_mib: int
     free_memory_mib: int
+    split: Mapping[int, SplitCard] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class WaitingRow:
     ceiling_micro_yuan_per_pflops_hour: int
     submitted_at: datetime
     walltime_seconds: int
+    enterprise: str  # empty: the city itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,7 @@ class WorldView:
     nodes: tuple[NodeRow, ...]  # sorted by pool, then name
     shapes: Mapping[int, Mapping[str, Any]]  # shape_id -> requirement (JobSpec.requirement)
     waiting: tuple[WaitingRow, ...]  # sorted by id
+    rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -91,7 +106,8 @@ HUBS: Final[LiteralString] = "SELECT hub FROM hubs ORDER BY hub"
 CITIES: Final[LiteralString] = "SELECT city, weight_ppm FROM cities ORDER BY city"
 ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros FROM round_trips"
 POOLS: Final[LiteralString] = """
-    SELECT p.pool_id, p.cluster, p.pool, c.hub, p.model, coalesce(a.micro_yuan_per_card_hour, 0) AS ask
+    SELECT p.pool_id, p.cluster, p.pool, c.hub, p.model, coalesce(a.micro_yuan_per_card_hour, 0) AS ask,
+           c.owner
       FROM pools p JOIN clusters c USING (cluster) LEFT JOIN asks a ON a.cluster = p.cluster AND a.model = p.model
      ORDER BY p.cluster, p.pool
 """
@@ -106,25 +122,34 @@ NODES: Final[LiteralString] = """
     ), held AS (
         SELECT node_id, array_agg(card) AS cards FROM held_cards
          WHERE $1::int[] IS NULL OR node_id = ANY($1) GROUP BY node_id
+    ), shared AS (
+        SELECT node_id, card, sum(milli)::int AS milli, sum(tasks)::int AS tasks FROM held_cards
+         WHERE milli < 1000 AND ($1::int[] IS NULL OR node_id = ANY($1)) GROUP BY node_id, card
+    ), split AS (
+        SELECT node_id, array_agg(card) AS cards, array_agg(milli) AS milli, array_agg(tasks) AS tasks
+          FROM shared WHERE milli < 1000 GROUP BY node_id
     )
     SELECT n.node_id, n.node, n.pool_id, p.model, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
            n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open,
            coalesce(h.cards, '{}') AS held_cards,
+           s.cards AS split_cards, s.milli AS split_milli, s.tasks AS split_tasks,
            coalesce(u.cpu_milli, 0)::bigint AS used_cpu_milli, coalesce(u.memory_mib, 0)::bigint AS used_memory_mib
       FROM nodes n JOIN clusters c USING (cluster) JOIN pools p USING (pool_id)
-      LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id)
+      LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id) LEFT JOIN split s USING (node_id)
      WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
      ORDER BY p.cluster, p.pool, n.node
 """
 WAITING: Final[LiteralString] = """
-    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds
+    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
+           enterprise
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
      ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
      LIMIT $2
 """
 ONE_WAITING: Final[LiteralString] = """
-    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds
+    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
+           enterprise
       FROM jobs WHERE job_id = $1
 """
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
@@ -136,16 +161,16 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     Must be the first thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
-    return await _view(tx, await tx.fetch(WAITING, now, jobs_max))
+    return await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
 
 
-async def read_for(tx: Connection, job: JobId) -> WorldView:
+async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
     """Return the world with this job as the only waiting one, whatever its state; with none when it does not exist.
 
     Must be the first thing in a transaction of the hub's role.
     """
     await tx.execute(ONE_VIEW)
-    return await _view(tx, await tx.fetch(ONE_WAITING, job))
+    return await _view(tx, await tx.fetch(ONE_WAITING, job), now)
 
 
 async def read_nodes(tx: Connection, node_ids: list[int]) -> dict[int, NodeRow]:
@@ -153,7 +178,7 @@ async def read_nodes(tx: Connection, node_ids: list[int]) -> dict[int, NodeRow]:
     return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids))}
 
 
-async def _view(tx: Connection, waiting: list[Any]) -> WorldView:
+async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
     rows = tuple(
         WaitingRow(
             JobId(r["job_id"]),
@@ -163,6 +188,7 @@ async def _view(tx: Connection, waiting: list[Any]) -> WorldView:
             r["ceiling_micro_yuan_per_pflops_hour"],
             r["submitted_at"],
             r["walltime_seconds"],
+            r["enterprise"],
         )
         for r in sorted(waiting, key=lambda r: int(r["job_id"]))
     )
@@ -176,6 +202,7 @@ async def _view(tx: Connection, waiting: list[Any]) -> WorldView:
         nodes=tuple(_node(r) for r in await tx.fetch(NODES, None)),
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
+        rules=await rules.read(tx, now),
     )
 
 
@@ -193,4 +220,15 @@ def _node(r: Any) -> NodeRow:
         free_cpu_milli=max(0, r["cpu_milli"] - r["used_cpu_milli"]),
         memory_mib=r["memory_mib"],
         free_memory_mib=max(0, r["memory_mib"] - r["used_memory_mib"]),
+        split={} if r["split_cards"] is None else _split(r),
     )
+
+
+def _split(r: Any) -> dict[int, SplitCard]:
+    """Return the split cards of which new work may have a share: not those that strangers use as well."""
+    rows = sorted(zip(r["split_cards"], r["split_milli"], r["split_tasks"], strict=True))
+    return {
+        card: SplitCard(1000 - milli, tasks)
+        for card, milli, tasks in rows
+        if card not in r["foreign_cards"] and card < r["cards"]
+    }

@@ -25,15 +25,15 @@ INSERT_JOBS: Final[LiteralString] = """
     WITH given AS (
         SELECT nextval('job_ids') AS job_id, t.*  -- ids follow the order of submission
           FROM unnest($3::text[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[],
-                      $10::int[], $11::timestamptz[], $12::text[], $13::smallint[])
+                      $10::int[], $11::timestamptz[], $12::text[], $13::smallint[], $14::text[])
                AS t (request_key, body_sha256, spec, shape_sha256, job_set, priority, ceiling,
-                     walltime_seconds, start_by, if_lost, attempts_max)
+                     walltime_seconds, start_by, if_lost, attempts_max, enterprise)
     ), added AS (
         INSERT INTO jobs (job_id, city, request_key, body_sha256, spec, shape_id, job_set, priority,
                           ceiling_micro_yuan_per_pflops_hour, walltime_seconds, start_by, if_lost, attempts_max,
-                          submitted_at)
+                          enterprise, submitted_at)
         SELECT g.job_id, $1, g.request_key, g.body_sha256, g.spec::jsonb, s.shape_id, g.job_set, g.priority,
-               g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, $2
+               g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, g.enterprise, $2
           FROM given g JOIN shapes s ON s.sha256 = g.shape_sha256
          ORDER BY g.request_key  -- two at once wait for each other in one order, not in a circle
             ON CONFLICT (city, request_key) DO NOTHING
@@ -184,6 +184,7 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [s.start_by for s in specs],
         [s.if_lost for s in specs],
         [s.attempts_max for s in specs],
+        [s.enterprise for s in specs],
     )
     return {r["request_key"]: JobId(r["job_id"]) for r in rows}
 

@@ -5,19 +5,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import CityNotFound, FieldProblem, InvalidRequest, NoPoolCanHold
-from broker.job import Build, JobSpec
+from broker.job import Build, GangSize, JobSpec, Within
 from broker.market.admission import Catalogue, objection_to
 from broker.store.catalogue_view import CatalogueView, City, NodeKind, PoolSize
 from tests.small_world import a_spec
 
 MODELS = {"ascend-910b": "cann", "mlu-590": "neuware", "a800": "cuda", "h20": "cuda"}
-ASCEND = PoolSize("longdong", "ascend", "qingyang", "ascend-910b", (NodeKind(4, 8, 64_000, 524_288),))
-H20 = PoolSize("guizhou", "h20", "guian", "h20", (NodeKind(2, 8, 64_000, 524_288), NodeKind(1, 4, 16_000, 1024)))
+ASCEND = PoolSize("longdong", "ascend", "qingyang", "ascend-910b", (NodeKind(4, 8, 64_000, 524_288),), "telecom")
+H20 = PoolSize(
+    "guizhou", "h20", "guian", "h20", (NodeKind(2, 8, 64_000, 524_288), NodeKind(1, 4, 16_000, 1024)), "mobile"
+)
+ASCEND_OF_ONE = PoolSize("longdong", "one", "qingyang", "ascend-910b", (NodeKind(1, 8, 64_000, 524_288),), "telecom")
 
 
 def a_view(*pools: PoolSize) -> CatalogueView:
     cities = {"ganzhou": City("ganzhou", 10, 10, 20_000_000)}
-    return CatalogueView(cities, MODELS, frozenset({"qingyang", "guian"}), pools)
+    return CatalogueView(
+        cities,
+        MODELS,
+        frozenset({"qingyang", "guian"}),
+        pools,
+        owners=frozenset({"telecom", "mobile"}),
+        domestic_models=frozenset({"ascend-910b", "mlu-590"}),
+        slices_of_model={"ascend-910b": (250, 500)},
+    )
 
 
 def problems(spec: JobSpec, view: CatalogueView) -> list[FieldProblem]:
@@ -39,6 +50,8 @@ def build(stack: str, *models: str) -> Build:
         ({"builds": (build("cuda", "ascend-910b"),)}, "spec.builds[0].models[0]", "is programmed with 'cann'"),
         ({"builds": (build("cudaa", "a80"),)}, "spec.builds[0].models[0]", "did you mean 'a800'?"),
         ({"allowed_hubs": ("guian", "qinyang")}, "spec.allowed_hubs[1]", "did you mean 'qingyang'?"),
+        ({"input_gib": 1, "staged_hubs": ("qinyang",)}, "spec.staged_hubs[0]", "did you mean 'qingyang'?"),
+        ({"allowed_owners": ("mobil",)}, "spec.allowed_owners[0]", "there is no owner 'mobil': did you mean 'mobile'?"),
     ],
 )
 def test_a_name_that_does_not_exist_is_refused_by_its_field(changes: dict[str, object], field: str, says: str) -> None:
@@ -110,6 +123,40 @@ def test_pools_that_the_job_may_not_use_do_not_count() -> None:
         a_spec(tasks=32, allowed_hubs=("guian",)),
     ):
         assert isinstance(objection_to(spec, a_view(ASCEND, H20)), NoPoolCanHold)
+
+
+def test_owners_and_origin_leave_pools_out() -> None:
+    """Each pool holds the gang of its own kind; together with another rule that leaves it out, none does."""
+    assert objection_to(a_spec(tasks=32, allowed_owners=("telecom",)), a_view(ASCEND, H20)) is None
+    both = {"allowed_owners": ("mobile", "telecom"), "allowed_hubs": ("guian",)}
+    for changes in ({"allowed_owners": ("mobile",)}, both):
+        spec = a_spec(tasks=32, builds=(build("cann"), build("cuda")), **changes)
+        assert isinstance(objection_to(spec, a_view(ASCEND, H20)), NoPoolCanHold)
+    domestic = a_spec(tasks=20, builds=(build("cann"), build("cuda")), domestic_only=True)
+    assert isinstance(objection_to(domestic, a_view(ASCEND_OF_ONE, H20)), NoPoolCanHold)
+
+
+def test_shares_count_by_the_slice_that_is_granted() -> None:
+    """Four nodes of eight cards: a share of 300 gets 500, so 64 tasks fit; 600 is more than any slice."""
+    assert objection_to(a_spec(tasks=64, share_milli=300), a_view(ASCEND)) is None
+    assert objection_to(a_spec(tasks=128, share_milli=250), a_view(ASCEND)) is None
+    assert isinstance(objection_to(a_spec(tasks=65, share_milli=300), a_view(ASCEND)), NoPoolCanHold)
+    too_large = objection_to(a_spec(share_milli=600, builds=(build("cann"), build("cuda"))), a_view(ASCEND, H20))
+    assert isinstance(too_large, NoPoolCanHold)
+    assert [p.field for p in too_large.fields] == ["spec.share_milli"]
+    assert "ascend-910b 500, h20 none" in str(too_large)
+
+
+def test_an_elastic_job_needs_room_for_its_smallest_size() -> None:
+    assert objection_to(a_spec(tasks=99, smaller_sizes=(GangSize(40, 1), GangSize(32, 1))), a_view(ASCEND)) is None
+    assert isinstance(objection_to(a_spec(tasks=99, smaller_sizes=(GangSize(33, 1),)), a_view(ASCEND)), NoPoolCanHold)
+
+
+def test_a_gang_that_must_stay_on_a_node_needs_one_that_holds_it() -> None:
+    assert objection_to(a_spec(tasks=8, within=Within.NODE), a_view(ASCEND)) is None
+    too_large = objection_to(a_spec(tasks=9, within=Within.NODE), a_view(ASCEND))
+    assert isinstance(too_large, NoPoolCanHold)
+    assert "holds 8 of its 9 tasks on one node" in str(too_large)
 
 
 def test_a_job_without_any_pool_waits_for_one() -> None:
