@@ -62,6 +62,8 @@ class PoolConfig(_Strict):
     """CPU of each node, in thousandths of a core."""
     memory_mib: Annotated[int, Field(ge=0, le=4_294_967_295)]
     """Memory of each node in MiB."""
+    nodes_per_domain: Annotated[int, Field(ge=0, le=20_000)] = 0
+    """Nodes under one leaf switch or in one super-node, in the order in which they are named; 0: not known."""
 
     _slugs = field_validator("pool", "model")(_slug)
 
@@ -78,8 +80,15 @@ class PoolConfig(_Strict):
     def stock(self, cluster: str) -> PoolStock:
         """Return the pool as the agent works with it."""
         names = self.nodes if isinstance(self.nodes, list) else self._numbered(cluster, self.nodes)
-        nodes = tuple(NodeStock(name, self.cards, self.cpu_milli, self.memory_mib) for name in names)
+        nodes = tuple(
+            NodeStock(name, self.cards, self.cpu_milli, self.memory_mib, self._domain(i))
+            for i, name in enumerate(names)
+        )
         return PoolStock(self.pool, self.model, nodes)
+
+    def _domain(self, position: int) -> str:
+        """Return the fabric domain of the node in this place; names count up from 0001, so that they sort."""
+        return f"{self.pool[:50]}-{position // self.nodes_per_domain + 1:04}" if self.nodes_per_domain else ""
 
     def _numbered(self, cluster: str, count: int) -> list[str]:
         width = len(str(count))

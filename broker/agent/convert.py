@@ -1,6 +1,7 @@
 """Between the wire and the agent's words. The broker is not trusted blindly: whatever it says is checked here."""
 
 import re
+from collections import Counter
 from datetime import datetime
 from typing import Final
 
@@ -32,6 +33,7 @@ from broker.wire.v1 import job_pb2, job_service_pb2
 _EPOCH_MAX: Final = 2**31 - 1
 _TASKS_MAX: Final = 10_000
 _CARDS_MAX: Final = 64
+_WHOLE_MILLI: Final = 1000
 _COMMAND_WORDS_MAX: Final = 256
 _COMMAND_BYTES_MAX: Final = 65_536
 _ENVIRONMENT_MAX: Final = 256
@@ -147,7 +149,11 @@ def hello(*, cluster: str, instance: str, version: str, engine: str, pools: tupl
                     model=pool.model,
                     nodes=[
                         wire.NodeInventory(
-                            node=node.node, cards=node.cards, cpu_milli=node.cpu_milli, memory_mib=node.memory_mib
+                            node=node.node,
+                            cards=node.cards,
+                            cpu_milli=node.cpu_milli,
+                            memory_mib=node.memory_mib,
+                            domain=node.domain,
                         )
                         for node in pool.nodes
                     ],
@@ -234,6 +240,7 @@ def _order(message: wire.LeaseOrder, key: LeaseKey, job: JobId) -> Order:
         walltime_seconds=message.walltime_seconds,
         grace_seconds=message.grace_seconds,
         renewed=message.if_lost == job_pb2.IF_LOST_RESTART,
+        share_milli=_share(message),
     )
 
 
@@ -268,8 +275,20 @@ def _environment(build: job_pb2.Build) -> dict[str, str]:
     }
 
 
+def _share(message: wire.LeaseOrder) -> int:
+    """Return what each task may use of its card in thousandths, 0 when cards are whole."""
+    shares = {node.share_milli for node in message.nodes}
+    if len(shares) > 1:
+        raise _BadOrder("nodes: share_milli must be the same on all of them")
+    share = max(shares, default=0)
+    _within("share_milli", share, 0, _WHOLE_MILLI - 1)
+    if share and message.cards_per_task != 1:
+        raise _BadOrder(f"cards_per_task: {message.cards_per_task} shares for each task; must be 1")
+    return share
+
+
 def _tasks(message: wire.LeaseOrder) -> tuple[TaskPlace, ...]:
-    """Give each task its own slice of its node's cards, in the order of the message."""
+    """Give each task its own cards of its node, in the order of the message."""
     tasks: list[TaskPlace] = []
     nodes: set[str] = set()
     for index, node in enumerate(message.nodes):
@@ -277,8 +296,10 @@ def _tasks(message: wire.LeaseOrder) -> tuple[TaskPlace, ...]:
         field = f"nodes[{index}]"
         if not NODE_NAME.fullmatch(node.node) or node.node in nodes:
             raise _BadOrder(f"{field}.node: {node.node[:80]!r} is no name of a node, or named twice")
-        if list(cards) != sorted(set(cards)) or (cards and cards[-1] >= _CARDS_MAX):
+        if list(cards) != sorted(cards) or (cards and cards[-1] >= _CARDS_MAX):
             raise _BadOrder(f"{field}.cards: must be ascending card numbers below {_CARDS_MAX}")
+        if any(count * (node.share_milli or _WHOLE_MILLI) > _WHOLE_MILLI for count in Counter(cards).values()):
+            raise _BadOrder(f"{field}.cards: a card is named for more than there is of it")
         if node.tasks < 1 or node.tasks * message.cards_per_task != len(cards):
             raise _BadOrder(
                 f"{field}: {node.tasks} tasks of {message.cards_per_task} cards do not use {len(cards)} cards"

@@ -41,6 +41,7 @@ class Order:
     walltime_seconds: int
     grace_seconds: int
     renewed: bool  # `if_lost: restart`: it must die when the broker's word no longer stands
+    share_milli: int = 0  # of its card for each task; 0: whole cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ class NodeStock:
     cards: int
     cpu_milli: int
     memory_mib: int
+    domain: str = ""  # fabric domain; empty: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def _run(cluster: str, key: Key, entry: Mapping[str, Any], ended_ns: int | None)
         ended_ns=ended_ns,
         alive=ended_ns is None and _lives(key[3], int(entry["pid_started"]), str(entry["boot"])),
         boot=str(entry["boot"]),
+        milli=int(entry.get("milli", 1000)),
     )
 
 

@@ -15,6 +15,7 @@ class JobFact:
     attempt: int
     tasks: int
     cards_per_task: int
+    smaller: tuple[int, ...] = ()  # sizes in tasks that would do as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class LeaseFact:
     offered_at: datetime
     ended_at: datetime | None
     end_reason: str
-    nodes: tuple[tuple[str, tuple[int, ...], int], ...]  # node, cards, tasks
+    nodes: tuple[tuple[str, tuple[int, ...], int], ...]  # node, cards (of shares one for each task), tasks
+    milli: int = 1000  # of each card, in thousandths: 1000 for whole cards, less for a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class RunFact:
     ended_ns: int | None  # None: the record has no end
     alive: bool  # without an end: its process lives right now
     boot: str  # identity of the boot that the times belong to
+    milli: int = 1000  # of each card, in thousandths
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Facts:
 
     jobs: Mapping[int, JobFact]
     leases: tuple[LeaseFact, ...]
-    held: frozenset[tuple[str, str, int, int]]  # cluster, node, card, lease
+    held: frozenset[tuple[str, str, int, int, int]]  # cluster, node, card, lease, thousandths of the card
     events: tuple[EventFact, ...]  # by city and cursor
     cursors: Mapping[str, int]  # last number given to each city
     unnumbered_events: int

@@ -3,10 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
-from broker.audit.facts import EventFact, Facts, JobFact, RunFact
+from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
+
+WHOLE_MILLI: Final = 1000
+"""A whole card, in thousandths."""
 
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 PLACED: Final = frozenset({"leased", "running"})
@@ -45,49 +48,52 @@ class Finding:
 
 
 def no_card_promised_twice(facts: Facts) -> Iterator[str]:
-    """Leases that overlap in time have no card in common."""
+    """Leases that overlap in time have at most 1000 thousandths of a card together."""
     spans = defaultdict(list)
     for lease in facts.leases:
-        end = lease.ended_at
         for node, cards, _ in lease.nodes:
-            for card in cards:
-                spans[lease.cluster, node, card].append((lease.offered_at, end, lease.lease))
+            for card, times in Counter(cards).items():
+                spans[lease.cluster, node, card].append(_Span(lease.offered_at, lease.ended_at, lease, times))
     for (cluster, node, card), held in spans.items():
-        held.sort(key=lambda span: (span[0], span[2]))
-        for (_, end, first), (start, _, second) in pairwise(held):
-            if end is None or start < end:
-                yield f"card {card} of {cluster}/{node} is in lease-{first} and lease-{second} at the same time"
+        for together in _together(sorted(held, key=lambda span: (span.start, span.lease.lease))):
+            milli = sum(span.lease.milli * span.times for span in together)
+            if milli > WHOLE_MILLI:
+                yield f"card {card} of {cluster}/{node} is promised for {milli} of 1000 milli at the same time: " + (
+                    " and ".join(f"lease-{span.lease.lease}" for span in together)
+                )
 
 
 def held_cards_are_those_of_live_leases(facts: Facts) -> Iterator[str]:
-    """Cards are held exactly as long as a lease lives: none leaks, none is free too early."""
+    """Cards, or shares of them, are held exactly as long as a lease lives: none leaks, none is free too early."""
     live = {
-        (lease.cluster, node, card, lease.lease)
+        (lease.cluster, node, card, lease.lease, lease.milli * times)
         for lease in facts.leases
         if lease.state != "ended"
         for node, cards, _ in lease.nodes
-        for card in cards
+        for card, times in Counter(cards).items()
     }
-    for cluster, node, card, holder in sorted(facts.held - live):
-        yield f"card {card} of {cluster}/{node} is held for lease-{holder}, which does not live there"
-    for cluster, node, card, holder in sorted(live - facts.held):
-        yield f"card {card} of {cluster}/{node} is not held although lease-{holder} lives"
+    for cluster, node, card, holder, milli in sorted(facts.held - live):
+        yield f"{milli} milli of card {card} of {cluster}/{node} are held for lease-{holder}, which has no such right"
+    for cluster, node, card, holder, milli in sorted(live - facts.held):
+        yield f"{milli} milli of card {card} of {cluster}/{node} are not held although lease-{holder} lives"
 
 
 def no_card_used_twice(facts: Facts) -> Iterator[str]:
-    """The engines never ran processes of two leases on one card at the same time."""
+    """The engines never ran tasks on one card that may use more than 1000 thousandths of it together."""
     spans = defaultdict(list)
     for run in facts.runs:
         for card in run.cards:
             spans[run.cluster, run.node, run.boot, card].append(run)
     for (cluster, node, _, card), runs in spans.items():
-        for first, second in _overlaps(runs):
-            if first.lease != second.lease:
-                yield f"card {card} of {cluster}/{node} ran lease-{first.lease} and lease-{second.lease} at once"
+        for together in _ran_together(runs):
+            milli = sum(run.milli for run in together)
+            if milli > WHOLE_MILLI:
+                leases = " and ".join(f"lease-{lease}" for lease in sorted({run.lease for run in together}))
+                yield f"card {card} of {cluster}/{node} ran {leases} at once, for {milli} of 1000 milli"
 
 
 def gangs_are_whole(facts: Facts) -> Iterator[str]:
-    """A lease holds all tasks and cards of its job; an engine starts all its tasks or ends those it started."""
+    """A lease holds all tasks and cards of one of its job's sizes; an engine starts all or ends those it started."""
     started: dict[int, set[int]] = defaultdict(set)
     for run in facts.runs:
         started[run.lease].add(run.task)
@@ -97,12 +103,12 @@ def gangs_are_whole(facts: Facts) -> Iterator[str]:
             continue
         tasks = sum(tasks for _, _, tasks in lease.nodes)
         cards = sum(len(cards) for _, cards, _ in lease.nodes)
-        if tasks != job.tasks or cards != job.tasks * job.cards_per_task:
+        if tasks not in (job.tasks, *job.smaller) or cards != tasks * job.cards_per_task:
             yield f"lease-{lease.lease} holds {tasks} tasks and {cards} cards of job-{job.job} ({_asked(job)})"
         found = len(started[lease.lease])
-        partly = 0 < found < job.tasks and lease.end_reason not in PARTIAL_STARTS
-        if partly or found > job.tasks:
-            yield f"lease-{lease.lease} started {found} of {job.tasks} tasks"
+        partly = 0 < found < tasks and lease.end_reason not in PARTIAL_STARTS
+        if partly or found > tasks:
+            yield f"lease-{lease.lease} started {found} of {tasks} tasks"
 
 
 def no_job_is_lost(facts: Facts) -> Iterator[str]:
@@ -155,6 +161,8 @@ def no_engine_job_without_lease(facts: Facts) -> Iterator[str]:
         cards = {node: set(cards) for node, cards, _ in lease.nodes}
         if not set(run.cards) <= cards.get(run.node, set()):
             yield f"{named} used cards {sorted(run.cards)} that its lease does not name"
+        elif run.milli > lease.milli:
+            yield f"{named} had {run.milli} milli of its card, its lease has {lease.milli} for each task"
         if run.ended_ns is None and lease.state == "ended" and run.alive:
             yield f"{named} still runs although the lease has ended"
     for part in facts.unreadable:
@@ -229,15 +237,39 @@ def findings(facts: Facts) -> list[Finding]:
     return [Finding(rule.__name__, detail) for rule in RULES for detail in rule(facts)]
 
 
-def _overlaps(runs: Iterable[RunFact]) -> Iterator[tuple[RunFact, RunFact]]:
-    """Yield pairs of runs that ran at the same time; a run without an end counts up to now only if it still lives."""
+class _Span(NamedTuple):
+    """A lease's right to a card: from when, until when (None: now), and how many of its tasks share the card."""
+
+    start: datetime
+    end: datetime | None
+    lease: LeaseFact
+    times: int
+
+
+def _together(spans: Iterable[_Span]) -> Iterator[list[_Span]]:
+    """Yield for each span, in the order of their starts, those that are open when it starts, itself last."""
+    live: list[_Span] = []
+    for span in spans:
+        live = [other for other in live if other.end is None or other.end > span.start] + [span]
+        yield live
+
+
+def _ran_together(runs: Iterable[RunFact]) -> Iterator[list[RunFact]]:
+    """Yield for each run, in the order of their starts, those that ran when it started, itself last.
+
+    A run without an end counts up to now only if it still lives.
+    """
+    live: list[RunFact] = []
     known = [run for run in runs if run.ended_ns is not None or run.alive]
-    known.sort(key=lambda run: run.started_ns)
-    open_runs: list[RunFact] = []
-    for run in known:
-        open_runs = [r for r in open_runs if r.ended_ns is None or r.ended_ns > run.started_ns]
-        yield from ((other, run) for other in open_runs)
-        open_runs.append(run)
+    for run in sorted(known, key=lambda run: run.started_ns):
+        live = [other for other in live if other.ended_ns is None or other.ended_ns > run.started_ns] + [run]
+        yield live
+
+
+def _overlaps(runs: Iterable[RunFact]) -> Iterator[tuple[RunFact, RunFact]]:
+    """Yield pairs of runs that ran at the same time."""
+    for together in _ran_together(runs):
+        yield from ((other, together[-1]) for other in together[:-1])
 
 
 def _wrong_step(story: list[EventFact]) -> tuple[str, str]:
@@ -263,4 +295,5 @@ def _wrong_story(story: list[EventFact], job: JobFact) -> str:
 
 
 def _asked(job: JobFact) -> str:
-    return f"{job.tasks} tasks of {job.cards_per_task} cards"
+    sizes = " or ".join(map(str, (job.tasks, *job.smaller)))
+    return f"{sizes} tasks of {job.cards_per_task} cards"

@@ -11,15 +11,18 @@ from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
     SELECT job_id, city, state, attempt, (spec->>'tasks')::int AS tasks,
-           (spec->>'cards_per_task')::int AS cards_per_task
+           (spec->>'cards_per_task')::int AS cards_per_task,
+           ARRAY(SELECT (size->>'tasks')::int FROM jsonb_array_elements(spec->'smaller_sizes') AS size) AS smaller
       FROM jobs
 """
 LEASES = """
     SELECT lease_id, job_id, city, cluster, epoch, state, offered_at, ended_at, coalesce(end_reason, '') AS end_reason
       FROM leases ORDER BY lease_id
 """
-LEASE_NODES = "SELECT ln.lease_id, n.node, ln.cards, ln.tasks FROM lease_nodes ln JOIN nodes n USING (node_id)"
-HELD = "SELECT n.cluster, n.node, h.card, h.lease_id FROM held_cards h JOIN nodes n USING (node_id)"
+LEASE_NODES = """
+    SELECT ln.lease_id, n.node, ln.cards, ln.tasks, ln.share_milli FROM lease_nodes ln JOIN nodes n USING (node_id)
+"""
+HELD = "SELECT n.cluster, n.node, h.card, h.lease_id, h.milli FROM held_cards h JOIN nodes n USING (node_id)"
 EVENTS = "SELECT city, cursor, job_id, kind, attempt FROM events ORDER BY city, cursor"
 CURSORS = "SELECT city, last FROM event_cursors"
 UNNUMBERED = "SELECT count(*) FROM event_outbox"
@@ -53,13 +56,16 @@ async def read(dsn_hub: str, dsn_city: str) -> Facts:
 
 async def _facts(hub: Any) -> Facts:
     nodes = defaultdict(list)
+    milli: dict[int, int] = {}
     for r in await hub.fetch(LEASE_NODES):
         nodes[r["lease_id"]].append((r["node"], tuple(r["cards"]), r["tasks"]))
-    jobs = [JobFact(*r.values()) for r in await hub.fetch(JOBS)]
+        milli[r["lease_id"]] = max(milli.get(r["lease_id"], 0), r["share_milli"] or 1000)
+    jobs = [JobFact(**_job(r)) for r in await hub.fetch(JOBS)]
     return Facts(
         jobs={job.job: job for job in jobs},
         leases=tuple(
-            LeaseFact(**_lease(r), nodes=tuple(sorted(nodes[r["lease_id"]]))) for r in await hub.fetch(LEASES)
+            LeaseFact(**_lease(r), nodes=tuple(sorted(nodes[r["lease_id"]])), milli=milli.get(r["lease_id"], 1000))
+            for r in await hub.fetch(LEASES)
         ),
         held=frozenset(tuple(r.values()) for r in await hub.fetch(HELD)),
         events=tuple(EventFact(*r.values()) for r in await hub.fetch(EVENTS)),
@@ -87,6 +93,11 @@ async def _foreign_rows(dsn_city: str, cities: list[str], tables: list[str]) -> 
         return found
     finally:
         await city_side.close()
+
+
+def _job(r: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(r)
+    return {"job": values.pop("job_id"), **values, "smaller": tuple(values["smaller"])}
 
 
 def _lease(r: Mapping[str, Any]) -> dict[str, Any]:

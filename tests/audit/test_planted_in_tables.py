@@ -112,10 +112,17 @@ TABLES: list[tuple[str, str]] = [
     ),
     (
         "held_cards_are_those_of_live_leases",
-        """ALTER TABLE held_cards DROP CONSTRAINT held_cards_pkey;
+        """DROP INDEX held_cards_whole; DROP TRIGGER no_card_beyond_1000 ON held_cards;
            INSERT INTO held_cards SELECT node_id, 0, l.lease_id FROM held_cards h, leases l
             WHERE card = 0 AND l.job_id = 3""",
     ),
+    ("held_cards_are_those_of_live_leases", "UPDATE held_cards SET milli = 999 WHERE card = 1"),
+    (
+        "no_card_promised_twice",
+        """UPDATE lease_nodes SET cards = '{0}', share_milli = 501 WHERE lease_id IN
+                  (SELECT lease_id FROM leases WHERE job_id IN (2, 3))""",
+    ),
+    ("no_engine_job_without_lease", "UPDATE lease_nodes SET share_milli = 500"),
     ("gangs_are_whole", "UPDATE lease_nodes SET tasks = 2"),
     ("gangs_are_whole", "UPDATE lease_nodes SET cards = cards || 5::smallint"),
     ("gangs_are_whole", "UPDATE jobs SET spec = jsonb_set(spec, '{tasks}', '3') WHERE job_id = 1"),
@@ -158,6 +165,7 @@ TABLES: list[tuple[str, str]] = [
 
 RECORDS: list[tuple[str, Callable[[Scene], None]]] = [
     ("no_card_used_twice", lambda s: s.ran(2, 2, 3)),
+    ("no_card_used_twice", lambda s: (s.ran(2, 2, 3, milli=501), s.ran(3, 2, 3, milli=500))[0]),
     ("no_job_runs_twice", lambda s: s.ran(1, 2, 3, lease=s.leases[2])),
     ("no_job_runs_twice", lambda s: s.ran(1, 5, 6, pid=10**7 + 99)),
     ("no_engine_job_without_lease", lambda s: s.ran(1, 5, 6, lease=10**6)),

@@ -32,7 +32,7 @@ def clean() -> Facts:
             LeaseFact(10, 1, "ganzhou", "west", 1, "ended", after(0), after(9), "completed", (("n1", (0, 1), 2),)),
             LeaseFact(11, 2, "nanjing", "west", 1, "active", after(9), None, "", (("n1", (0,), 1),)),
         ),
-        held=frozenset({("west", "n1", 0, 11)}),
+        held=frozenset({("west", "n1", 0, 11, 1000)}),
         events=(
             EventFact("ganzhou", 1, 1, "submitted", 0),
             EventFact("ganzhou", 2, 1, "leased", 1),
@@ -67,10 +67,39 @@ def runs(facts: Facts, *more: RunFact) -> Facts:
     return replace(facts, runs=(*facts.runs, *more))
 
 
+def shared(facts: Facts, first: int = 500, second: int = 500) -> Facts:
+    """Add jobs 4 and 5, each of one task that has a share of card 7, at the same time."""
+    jobs = {n: JobFact(n, "ganzhou", "running", 1, 1, 1) for n in (4, 5)}
+    leases = tuple(
+        LeaseFact(n, n, "ganzhou", "west", 1, "active", after(9), None, "", (("n1", (7,), 1),), milli)
+        for n, milli in ((4, first), (5, second))
+    )
+    ran = tuple(replace(run(n, n, 0, 7, 10, None, alive=True), milli=m) for n, m in ((4, first), (5, second)))
+    events = tuple(
+        EventFact("ganzhou", 5 + 3 * i + k, 4 + i, kind, min(k, 1))
+        for i in range(2)
+        for k, kind in enumerate(("submitted", "leased", "started"))
+    )
+    return replace(
+        facts,
+        jobs=dict(facts.jobs) | jobs,
+        leases=(*facts.leases, *leases),
+        held=facts.held | {("west", "n1", 7, 4, first), ("west", "n1", 7, 5, second)},
+        runs=(*facts.runs, *ran),
+        events=(*facts.events[:4], *events, *facts.events[4:]),
+        cursors={**facts.cursors, "ganzhou": 10},
+    )
+
+
 PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("no_card_promised_twice", lambda f: lease(f, 1, offered_at=after(5))),
     ("no_card_promised_twice", lambda f: lease(f, 0, ended_at=None)),
-    ("held_cards_are_those_of_live_leases", lambda f: replace(f, held=f.held | {("west", "n1", 1, 10)})),
+    ("no_card_promised_twice", lambda f: shared(f, 500, 501)),
+    ("no_card_used_twice", lambda f: shared(f, 500, 501)),
+    ("no_engine_job_without_lease", lambda f: lease(shared(f), 3, milli=250)),
+    ("held_cards_are_those_of_live_leases", lambda f: lease(shared(f), 3, milli=250)),
+    ("gangs_are_whole", lambda f: lease(shared(f), 3, nodes=(("n1", (7, 7), 2),), milli=250)),
+    ("held_cards_are_those_of_live_leases", lambda f: replace(f, held=f.held | {("west", "n1", 1, 10, 1000)})),
     ("held_cards_are_those_of_live_leases", lambda f: replace(f, held=frozenset())),
     ("no_card_used_twice", lambda f: runs(f, run(11, 2, 0, 1, 7, 9))),
     ("no_card_used_twice", lambda f: runs(f, run(10, 1, 0, 0, 11, 12))),
@@ -106,6 +135,18 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
 
 def test_a_clean_world_has_no_findings() -> None:
     assert findings(clean()) == []
+
+
+def test_shares_that_add_up_to_a_card_have_no_findings() -> None:
+    assert findings(shared(clean(), 250, 750)) == []
+
+
+def test_a_gang_may_run_with_a_smaller_size_of_its_job() -> None:
+    """Only with one that the job names."""
+    facts = job(clean(), 1, tasks=8)
+
+    assert {finding.rule for finding in findings(facts)} == {"gangs_are_whole"}
+    assert findings(job(facts, 1, smaller=(4, 2))) == []
 
 
 @pytest.mark.parametrize(("rule", "plant"), PLANTED, ids=[f"{r}-{i}" for i, (r, _) in enumerate(PLANTED)])

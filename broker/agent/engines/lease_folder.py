@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final, Self
 
 from broker.agent.engines import files
 from broker.agent.engines.processes import Identity, boottime_ns
-from broker.agent.engines.spec import empty_spec, folder_name
+from broker.agent.engines.spec import WHOLE_MILLI, empty_spec, folder_name
 from broker.agent.orders import End, EndReason, LeaseKey, LeaseSeen, LogStream, Phase
 from broker.ids import JobId, parse_job, parse_lease
 
@@ -85,9 +86,13 @@ class LeaseFolder:
         return None if given is None else f"XISUAN_COOKIE={given['XISUAN_COOKIE']}".encode()
 
     @property
-    def places(self) -> set[tuple[str, int]]:
-        """Every card that it uses, with its node."""
-        return {(task["node"], card) for task in self.spec["tasks"] for card in task["cards"]}
+    def places(self) -> Counter[tuple[str, int]]:
+        """How much of each card it uses, in thousandths, by node and card."""
+        milli = self.spec.get("milli", WHOLE_MILLI)  # an agent of the first release knew whole cards only
+        places = Counter[tuple[str, int]]()
+        for task in self.spec["tasks"]:
+            places.update({(task["node"], card): milli for card in task["cards"]})
+        return places
 
     def supervisor(self) -> Identity | None:
         """Return the supervisor's identity, None when it has not written it yet."""

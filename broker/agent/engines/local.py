@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from broker.agent.engines.lease_folder import LeaseFolder, ending
 from broker.agent.engines.places import Retention, choose_work_root, own_folder
 from broker.agent.engines.processes import boot_id, raise_open_files
 from broker.agent.engines.protocol import Capability, EngineError, LogPiece, UnknownLog
-from broker.agent.engines.spec import empty_spec, folder_name, lease_spec
+from broker.agent.engines.spec import WHOLE_MILLI, empty_spec, folder_name, lease_spec
 from broker.agent.memory import EpochMemory
 from broker.agent.orders import (
     EndReason,
@@ -324,7 +325,13 @@ class LocalEngine:
     def _problem_of(self, order: Order) -> str | None:
         if len(order.tasks) > self._settings.tasks_max:
             return f"{len(order.tasks)} tasks are more than the {self._settings.tasks_max} that this engine starts"
-        used = {place: lease for lease in self._living() for place in lease.folder.places}
+        wanted = order.share_milli or WHOLE_MILLI
+        used = Counter[tuple[str, int]]()
+        holders: dict[tuple[str, int], list[str]] = {}
+        for lease in self._living():
+            for place, milli in lease.folder.places.items():
+                used[place] += milli
+                holders.setdefault(place, []).append(str(lease.folder.key))
         for task in order.tasks:
             why_down = self._cards.why_down(task.node) if self._cards.has(task.node, 0) else None
             if why_down is not None:
@@ -332,8 +339,11 @@ class LocalEngine:
             for card in task.cards:
                 if not self._cards.has(task.node, card):
                     return f"there is no card {card} on a node {task.node!r} here"
-                if (task.node, card) in used:
-                    return f"card {card} of node {task.node} is in use by {used[task.node, card].folder.key}"
+                used[task.node, card] += wanted
+                if used[task.node, card] > WHOLE_MILLI:
+                    there = " and ".join(holders.get((task.node, card), ["other tasks of its own"]))
+                    left = WHOLE_MILLI - used[task.node, card] + wanted
+                    return f"card {card} of node {task.node} has {left} of 1000 milli left, in use by {there}"
         return None
 
     def _living(self) -> Iterable[LeaseKeeper]:

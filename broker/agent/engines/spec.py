@@ -9,6 +9,9 @@ from broker.agent.engines.visible import VISIBLE_DEVICES
 from broker.agent.orders import LeaseKey, Order
 from broker.ids import JobId, job_text, lease_text
 
+WHOLE_MILLI = 1000
+"""A whole card, in thousandths."""
+
 
 def folder_name(key: LeaseKey) -> str:
     """Return the name of the lease's folder."""
@@ -33,6 +36,7 @@ def lease_spec(
         "epoch": order.key.epoch,
         "job": job_text(order.job),
         "tasks": [{"node": task.node, "cards": task.cards} for task in order.tasks],
+        "milli": order.share_milli or WHOLE_MILLI,
         "command": order.command,
         "environment": dict(order.environment),
         "common_environment": {
@@ -41,6 +45,7 @@ def lease_spec(
             "XISUAN_LEASE": lease_text(order.key.lease),
             "XISUAN_EPOCH": str(order.key.epoch),
             "XISUAN_TASKS": str(len(order.tasks)),
+            "XISUAN_SHARE_MILLI": str(order.share_milli or WHOLE_MILLI),
             "XISUAN_NODES": ",".join(dict.fromkeys(task.node for task in order.tasks)),
             "XISUAN_COOKIE": secrets.token_hex(16),
         },

@@ -343,6 +343,7 @@ def record_line(spec: dict[str, Any], kind: str, index: int, process: Identity) 
         "job": spec["job"],
         "node": spec["tasks"][index]["node"],
         "cards": spec["tasks"][index]["cards"],
+        "milli": spec.get("milli", 1000),  # a lease of the first release's agent has whole cards
         "task": index,
         "pid": process.pid,
         "pid_started": process.started_ticks,
