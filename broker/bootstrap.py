@@ -25,6 +25,7 @@ from broker.client.settings import write_profile
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.loops.census import Census
+from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
 from broker.loops.numbering import Numbering
 from broker.loops.planning import PlanningProcess
@@ -33,11 +34,13 @@ from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
 from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals, Terms
+from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
+from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
 from broker.market.worlds import Worlds
@@ -255,7 +258,13 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
             ClusterService(clusters, links, terms, clock),
             AdminService(
-                operations, worlds, RoundsReader(database), records_kept=settings.round_records_kept, clock=clock
+                operations,
+                Quotas(database, wake=wakes.work),
+                HubEnergy(database, wake=wakes.work),
+                worlds,
+                RoundsReader(database),
+                records_kept=settings.round_records_kept,
+                clock=clock,
             ),
         ],
         listen=settings.listen,
@@ -275,6 +284,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Census(operations), 5.0),
+        Loop(EnergyCount(database), 60.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))

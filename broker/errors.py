@@ -3,9 +3,9 @@
 BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
-│                       CityNotFound, HubNotFound, LogsNotFound
+│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound
 ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
-├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable
+├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -122,6 +122,12 @@ class LogsNotFound(BrokerError):
     code, reason = "NOT_FOUND", "LOGS_NOT_FOUND"
 
 
+class QuotaNotFound(BrokerError):
+    """There is no quota {quota}: see `xisuan admin quota list`."""
+
+    code, reason = "NOT_FOUND", "QUOTA_NOT_FOUND"
+
+
 class IdempotencyConflict(BrokerError):
     """Request key {request_key} was used for another body (job {job}); it differs in {differs}. Use a new key."""
 
@@ -162,6 +168,12 @@ class RoundNotReplayable(BrokerError):
     """The input of round {round} is no longer kept: only the last {kept} rounds can be replayed."""
 
     code, reason = "FAILED_PRECONDITION", "ROUND_NOT_REPLAYABLE"
+
+
+class QuotaHasChildren(BrokerError):
+    """Quota {quota} has {children} below it, such as {first}: remove those first."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTA_HAS_CHILDREN"
 
 
 class CursorInFuture(BrokerError):

@@ -1,4 +1,4 @@
-"""Commands for operators: keys, nodes, leases, the audit."""
+"""Commands for operators: keys, nodes, leases, the audit; quotas and power are in modules of their own."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import audit
+from broker.cli import audit, power, quotas
 from broker.cli.errors import run
 from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
 from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from broker.wire.v1 import admin_service_pb2
 
 app = typer.Typer(
-    name="admin", help="For operators: keys, nodes, leases, the audit.", no_args_is_help=True, rich_markup_mode=None
+    name="admin",
+    help="For operators: keys, nodes, leases, quotas, power, the audit.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 keys = typer.Typer(name="keys", help="API keys: make, list, end.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys)
+app.add_typer(quotas.app)
+app.add_typer(power.app)
 app.command(
     epilog=examples(
         "xisuan admin audit",

@@ -194,6 +194,53 @@ class AdminClient(Connection):
                 call.cancel()
             await self.pause_or_raise(broken, patience)
 
+    async def set_quota(self, quota: pb.Quota) -> pb.QuotaUse:
+        """Add a quota or change it as a whole, and return how it stands; the same again changes nothing."""
+        return (await self.unary("AdminService/SetQuota", pb.SetQuotaRequest(quota=quota), pb.SetQuotaResponse)).quota
+
+    async def quotas(self, *, hub: str = "") -> list[pb.QuotaUse]:
+        """Return quotas with what is used, borrowed and lent, those above first; of one hub when it is named."""
+        answer = await self.unary("AdminService/ListQuotas", pb.ListQuotasRequest(hub=hub), pb.ListQuotasResponse)
+        return list(answer.quotas)
+
+    async def remove_quota(
+        self, hub: str, city: str = "", enterprise: str = "", *, dry_run: bool = False
+    ) -> pb.QuotaUse:
+        """Remove a quota that has none below it, and return how it stood; with `dry_run` only say so."""
+        request = pb.RemoveQuotaRequest(hub=hub, city=city, enterprise=enterprise, dry_run=dry_run)
+        answer = await self.unary("AdminService/RemoveQuota", request, pb.RemoveQuotaResponse, repeatable=False)
+        return answer.quota
+
+    async def set_hub_power(
+        self,
+        hub: str,
+        *,
+        power_kilowatts_max: int | None = None,
+        pue_milli: int | None = None,
+        energy_kilowatt_hours_per_year: int | None = None,
+        micro_yuan_per_kilowatt_hour: int | None = None,
+        used_kilowatt_hours: int | None = None,
+    ) -> pb.HubPower:
+        """Set power and energy of a hub, and return where it stands. None leaves a figure as it is, 0 takes it away.
+
+        Args:
+            used_kilowatt_hours: what the meter says that this year (UTC+8) has used so far.
+        """
+        request = pb.SetHubPowerRequest(
+            hub=hub,
+            power_kilowatts_max=power_kilowatts_max,
+            pue_milli=pue_milli,
+            energy_kilowatt_hours_per_year=energy_kilowatt_hours_per_year,
+            micro_yuan_per_kilowatt_hour=micro_yuan_per_kilowatt_hour,
+            used_kilowatt_hours=used_kilowatt_hours,
+        )
+        return (await self.unary("AdminService/SetHubPower", request, pb.SetHubPowerResponse)).power
+
+    async def hub_power(self, hub: str) -> pb.HubPower:
+        """Return power and energy of a hub: what is set, what is used, and the pace within the year's quota."""
+        request = pb.GetHubPowerRequest(hub=hub)
+        return (await self.unary("AdminService/GetHubPower", request, pb.GetHubPowerResponse)).power
+
     async def create_key(self, role: RoleName, subject: str = "", *, note: str = "") -> pb.CreateKeyResponse:
         """Make an API key; its secret is shown this once.
 

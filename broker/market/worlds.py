@@ -7,10 +7,11 @@ from datetime import datetime
 
 from broker.caller import Caller
 from broker.errors import FieldProblem, InvalidRequest
-from broker.store import acts, catalogue
+from broker.store import acts, catalogue, rules
 from broker.store.database import Connection, Database
 from broker.worlds.catalogue import Catalogue, ClusterRow, Difference, catalogue_of, differences
 from broker.worlds.loader import load
+from broker.worlds.quotas import tree_problems
 from broker.worlds.schema import World
 
 
@@ -33,15 +34,18 @@ class Worlds:
         second time nothing changes.
 
         Raises:
-            InvalidRequest: the document is not valid, or a cluster with live leases would change its hub or owner.
+            InvalidRequest: the document is not valid, a cluster with live leases would change its hub or owner, or
+                quotas do not fit in with stored ones.
         """
         world = await asyncio.to_thread(load, document)  # up to a second for the largest document
         wanted = catalogue_of(world)
         async with self._database.hub() as tx:
             await catalogue.lock(tx)
+            await rules.lock(tx)
             stored = await catalogue.read(tx)
             found = differences(stored, wanted)
             await _refuse_moves(tx, world, stored, found)
+            _refuse_quotas(stored, wanted)
             rows = [difference.row for difference in found if difference.row is not None]
             if rows and not dry_run:
                 await catalogue.write(tx, rows)
@@ -70,6 +74,17 @@ async def _refuse_moves(tx: Connection, world: World, stored: Catalogue, found: 
         )
         for i, name in enumerate(cluster.cluster for cluster in world.clusters)
         if name in busy
+    ]
+    if problems:
+        raise InvalidRequest(*problems)
+
+
+def _refuse_quotas(stored: Catalogue, wanted: Catalogue) -> None:
+    """Raise InvalidRequest when quotas would not fit in with those that are kept because the world names them not."""
+    place = {quota: i for i, quota in enumerate(wanted.quotas)}
+    problems = [
+        FieldProblem(f"quotas[{place[quota]}].{field}", description)
+        for quota, field, description in tree_problems({**stored.quotas, **wanted.quotas}, wanted.quotas)
     ]
     if problems:
         raise InvalidRequest(*problems)

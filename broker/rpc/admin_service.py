@@ -7,10 +7,13 @@ from typing import Final
 from broker.clock import Clock
 from broker.errors import RoundNotFound, RoundNotReplayable
 from broker.ids import RoundId
+from broker.market.energy import HubEnergy
 from broker.market.operations import Operations
+from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
+from broker.rpc import convert_limits as limits
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -32,6 +35,8 @@ class AdminService(AdminServiceServicer):
 
     Args:
         operations: what they do to clusters, nodes, leases and keys.
+        quotas: what they guarantee to hubs, cities and enterprises.
+        energy: power and energy of hubs.
         worlds: the catalogue.
         rounds: reports and records of rounds.
         records_kept: rounds whose record is kept for replay, for the error that says so.
@@ -39,9 +44,19 @@ class AdminService(AdminServiceServicer):
     """
 
     def __init__(
-        self, operations: Operations, worlds: Worlds, rounds: RoundsReader, *, records_kept: int, clock: Clock
+        self,
+        operations: Operations,
+        quotas: Quotas,
+        energy: HubEnergy,
+        worlds: Worlds,
+        rounds: RoundsReader,
+        *,
+        records_kept: int,
+        clock: Clock,
     ) -> None:
         self._operations = operations
+        self._quotas = quotas
+        self._energy = energy
         self._worlds = worlds
         self._rounds = rounds
         self._records_kept = records_kept
@@ -160,6 +175,34 @@ class AdminService(AdminServiceServicer):
             raise RoundNotReplayable(round=report.round, kept=self._records_kept)
         for piece in _pieces(record):
             yield piece
+
+    async def SetQuota(self, request: pb.SetQuotaRequest, context: Context) -> pb.SetQuotaResponse:
+        """Add or change a quota."""
+        wanted = limits.quota_row(request)
+        use = await self._quotas.set(caller_of(context), wanted, now=self._clock.now())
+        return pb.SetQuotaResponse(quota=limits.quota_to_wire(use))
+
+    async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
+        """Return quotas with their use."""
+        found = await self._quotas.list(limits.quota_hub(request), now=self._clock.now())
+        return pb.ListQuotasResponse(quotas=map(limits.quota_to_wire, found))
+
+    async def RemoveQuota(self, request: pb.RemoveQuotaRequest, context: Context) -> pb.RemoveQuotaResponse:
+        """Remove a quota that has none below it."""
+        quota = limits.quota_path(request)
+        use = await self._quotas.remove(caller_of(context), quota, now=self._clock.now(), dry_run=request.dry_run)
+        return pb.RemoveQuotaResponse(quota=limits.quota_to_wire(use))
+
+    async def SetHubPower(self, request: pb.SetHubPowerRequest, context: Context) -> pb.SetHubPowerResponse:
+        """Set power and energy of a hub."""
+        change = limits.power_change(request)
+        use = await self._energy.set(caller_of(context), change, now=self._clock.now())
+        return pb.SetHubPowerResponse(power=limits.power_to_wire(use))
+
+    async def GetHubPower(self, request: pb.GetHubPowerRequest, context: Context) -> pb.GetHubPowerResponse:
+        """Return power and energy of a hub."""
+        use = await self._energy.get(limits.power_hub(request), now=self._clock.now())
+        return pb.GetHubPowerResponse(power=limits.power_to_wire(use))
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         """Make an API key."""

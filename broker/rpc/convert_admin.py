@@ -228,6 +228,8 @@ def _hub(row: HubRow) -> pb.Hub:
             )
             for entry in row.capacity
         ],
+        energy_kilowatt_hours_per_year=row.energy_kilowatt_hours_per_year,
+        micro_yuan_per_kilowatt_hour=row.micro_yuan_per_kilowatt_hour,
     )
 
 
@@ -243,6 +245,9 @@ def _model(row: ModelRow) -> pb.AcceleratorModel:
         memory_mib=row.memory_mib,
         watts=row.watts,
         source=row.source,
+        host_watts=row.host_watts,
+        slices_milli=row.slices_milli,
+        shares_per_card_max=row.shares_per_card_max,
     )
 
 
@@ -255,6 +260,10 @@ def _city(row: CityRow) -> pb.City:
         calls_per_second_max=row.calls_per_second_max,
         ceiling_micro_yuan_per_pflops_hour=row.ceiling_micro_yuan_per_pflops_hour,
         round_trips=[pb.RoundTrip(hub=hub, micros=trip.micros) for hub, trip in sorted(row.round_trips.items())],
+        transfers=[
+            pb.Transfer(hub=hub, mib_per_second=way.mib_per_second, micro_yuan_per_gib=way.micro_yuan_per_gib)
+            for hub, way in sorted(row.transfers.items())
+        ],
     )
 
 

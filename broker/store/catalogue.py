@@ -1,6 +1,7 @@
 """Hubs, accelerator models, cities and clusters as rows: read whole, written row by row, never removed."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Final, LiteralString, TypeVar
 
 from broker.store import quotas, rules
@@ -88,9 +89,10 @@ async def read(tx: Connection) -> Catalogue:
 async def write(tx: Connection, rows: Sequence[Row]) -> None:
     """Add the rows or make the stored ones equal to them, with what belongs to them: capacity, round trips, asks.
 
-    Limits are among them, so the version of the rules goes up (see store/rules.py).
+    Limits are among them, so the version of the rules goes up (see store/rules.py), except for clusters alone.
     """
-    await rules.change(tx)
+    if len(_of(rows, ClusterRow)) < len(rows):
+        await rules.change(tx)
     await _write_hubs(tx, _of(rows, HubRow))
     await _write_models(tx, _of(rows, ModelRow))
     await _write_cities(tx, _of(rows, CityRow))
@@ -250,6 +252,50 @@ BUSY: Final[LiteralString] = """
 async def busy(tx: Connection, clusters: Sequence[str]) -> list[str]:
     """Return those of the clusters where leases live."""
     return [r["cluster"] for r in await tx.fetch(BUSY, clusters)]
+
+
+@dataclass(frozen=True, slots=True)
+class HubPower:
+    """What operators set of a hub's power and energy; 0: not known, no limit."""
+
+    power_kilowatts_max: int
+    pue_milli: int
+    energy_kilowatt_hours_per_year: int
+    micro_yuan_per_kilowatt_hour: int
+
+
+HUB_POWER: Final[LiteralString] = """
+    SELECT power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour
+      FROM hubs WHERE hub = $1
+"""
+PUT_HUB_POWER: Final[LiteralString] = """
+    UPDATE hubs SET power_kilowatts_max = $2, pue_milli = $3, energy_kilowatt_hours_per_year = $4,
+                    micro_yuan_per_kilowatt_hour = $5
+     WHERE hub = $1
+"""
+HUB_EXISTS: Final[LiteralString] = "SELECT EXISTS (SELECT FROM hubs WHERE hub = $1)"
+CITY_EXISTS: Final[LiteralString] = "SELECT EXISTS (SELECT FROM cities WHERE city = $1)"
+
+
+async def hub_power(tx: Connection, hub: str) -> HubPower | None:
+    """Return power and energy of a hub as they are set, None when there is no such hub."""
+    row = await tx.fetchrow(HUB_POWER, hub)
+    return None if row is None else HubPower(*row.values())
+
+
+async def put_hub_power(tx: Connection, hub: str, power: HubPower) -> None:
+    """Set power and energy of a hub."""
+    await tx.execute(PUT_HUB_POWER, hub, *astuple(power))
+
+
+async def hub_exists(tx: Connection, hub: str) -> bool:
+    """Tell whether the catalogue has the hub."""
+    return bool(await tx.fetchval(HUB_EXISTS, hub))
+
+
+async def city_exists(tx: Connection, city: str) -> bool:
+    """Tell whether the catalogue has the city."""
+    return bool(await tx.fetchval(CITY_EXISTS, city))
 
 
 def _of(rows: Iterable[Row], kind: type[R]) -> list[R]:

@@ -10,12 +10,14 @@ from broker.store.database import Connection
 from broker.worlds.quotas import QuotaRow
 
 JOULES_PER_KILOWATT_HOUR: Final = 3_600_000
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """Power of a busy card with its share of the host, and how a card may be split."""
+    """What the programme counts for a card, its power with its share of the host, and how it may be split."""
 
+    programme_milli_tflops: int
     watts: int  # 0 where nobody knows
     slices_milli: tuple[int, ...]  # ascending; empty: never split
     shares_per_card_max: int  # 0: as many as fit
@@ -64,7 +66,7 @@ class RulesView:
     """Every rule that operators set, at one moment."""
 
     version: int = 0
-    at: datetime = datetime.fromtimestamp(0, UTC)
+    at: datetime = EPOCH
     models: Mapping[str, ModelRules] = field(default_factory=dict)
     hubs: Mapping[str, HubRules] = field(default_factory=dict)
     transfers: Mapping[tuple[str, str], Transfer] = field(default_factory=dict)  # (city, hub)
@@ -73,11 +75,14 @@ class RulesView:
     node_domain: Mapping[int, int] = field(default_factory=dict)  # node_id -> number in its pool; 0 is left out
 
 
+ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 VERSION: Final[LiteralString] = "SELECT version FROM rules_version"
+LOCK: Final[LiteralString] = "SELECT version FROM rules_version FOR UPDATE"
 CHANGE: Final[LiteralString] = "UPDATE rules_version SET version = version + 1"
 HOLD: Final[LiteralString] = "SELECT version FROM rules_version FOR SHARE"
 MODELS: Final[LiteralString] = """
-    SELECT model, watts + host_watts AS watts, slices_milli, shares_per_card_max FROM accelerator_models
+    SELECT model, fp16_programme_milli_tflops, watts + host_watts AS watts, slices_milli, shares_per_card_max
+      FROM accelerator_models
 """
 HUBS: Final[LiteralString] = """
     SELECT hub, power_kilowatts_max, pue_milli, micro_yuan_per_kilowatt_hour, energy_kilowatt_hours_per_year FROM hubs
@@ -105,7 +110,7 @@ async def read(tx: Connection, now: datetime) -> RulesView:
         version=version,
         at=now,
         models={
-            r["model"]: ModelRules(r["watts"], tuple(r["slices_milli"]), r["shares_per_card_max"])
+            r["model"]: ModelRules(r[1], r["watts"], tuple(r["slices_milli"]), r["shares_per_card_max"])
             for r in await tx.fetch(MODELS)
         },
         hubs=await _hubs(tx, now),
@@ -114,6 +119,12 @@ async def read(tx: Connection, now: datetime) -> RulesView:
         use=await use(tx),
         node_domain={r["node_id"]: r["number"] for r in await tx.fetch(DOMAINS)},
     )
+
+
+async def read_alone(tx: Connection, now: datetime) -> RulesView:
+    """As `read`. Must be the first thing in a transaction of the hub's role, which it turns into one view."""
+    await tx.execute(ONE_VIEW)
+    return await read(tx, now)
 
 
 async def use(tx: Connection) -> tuple[UseRow, ...]:
@@ -135,8 +146,13 @@ async def _hubs(tx: Connection, now: datetime) -> dict[str, HubRules]:
     return {r["hub"]: HubRules(r[1], r[2], r[3], accounts.get(r["hub"])) for r in rows}
 
 
+async def lock(tx: Connection) -> None:
+    """Let only this transaction compare and change limits until it ends. Waits for a round that commits."""
+    await tx.fetchval(LOCK)
+
+
 async def change(tx: Connection) -> None:
-    """Say that limits change in this transaction. Waits for a round that commits; whoever plans now commits nothing."""
+    """Say that limits change in this transaction: a round that is planned now will commit nothing."""
     await tx.execute(CHANGE)
 
 

@@ -14,8 +14,10 @@ from broker.clock import ManualClock
 from broker.errors import BrokerError
 from broker.ids import RoundId
 from broker.lifecycle import LeaseState
+from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
 from broker.market.operations import Operations
+from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
@@ -64,6 +66,8 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
     keys = {r: (await identity.create(Role(r), subject, "test", START)).text for r, subject in roles.items()}
     service = AdminService(
         Operations(database, identity, wake=lambda: None),
+        Quotas(database, wake=lambda: None),
+        HubEnergy(database, wake=lambda: None),
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
         records_kept=200,

@@ -13,6 +13,13 @@ ALTER TABLE hubs
     ADD COLUMN micro_yuan_per_kilowatt_hour   int NOT NULL DEFAULT 0
         CHECK (micro_yuan_per_kilowatt_hour BETWEEN 0 AND 100000000);               -- 0: not known, energy costs nothing
 
+-- Figures that no card and no park has were allowed, and the planner refuses them.
+UPDATE accelerator_models SET watts = 5000 WHERE watts > 5000;
+UPDATE hubs SET pue_milli = least(pue_milli, 4000), power_kilowatts_max = least(power_kilowatts_max, 1000000000)
+ WHERE pue_milli > 4000 OR power_kilowatts_max > 1000000000;
+ALTER TABLE accelerator_models ADD CHECK (watts <= 5000), ADD CHECK (host_watts <= 5000);
+ALTER TABLE hubs ADD CHECK (pue_milli <= 4000), ADD CHECK (power_kilowatts_max <= 1000000000);
+
 -- What a hub's meter has counted of a year (calendar year of UTC+8), and up to when it has.
 CREATE TABLE hub_energy (
     hub           slug NOT NULL REFERENCES hubs,

@@ -103,18 +103,22 @@ class GetCatalogueResponse(_message.Message):
     def __init__(self, hubs: _Optional[_Iterable[_Union[Hub, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[AcceleratorModel, _Mapping]]] = ..., cities: _Optional[_Iterable[_Union[City, _Mapping]]] = ...) -> None: ...
 
 class Hub(_message.Message):
-    __slots__ = ("hub", "title", "power_kilowatts_max", "pue_milli", "capacity")
+    __slots__ = ("hub", "title", "power_kilowatts_max", "pue_milli", "capacity", "energy_kilowatt_hours_per_year", "micro_yuan_per_kilowatt_hour")
     HUB_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     POWER_KILOWATTS_MAX_FIELD_NUMBER: _ClassVar[int]
     PUE_MILLI_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_KILOWATT_HOURS_PER_YEAR_FIELD_NUMBER: _ClassVar[int]
+    MICRO_YUAN_PER_KILOWATT_HOUR_FIELD_NUMBER: _ClassVar[int]
     hub: str
     title: str
     power_kilowatts_max: int
     pue_milli: int
     capacity: _containers.RepeatedCompositeFieldContainer[DatedCapacity]
-    def __init__(self, hub: _Optional[str] = ..., title: _Optional[str] = ..., power_kilowatts_max: _Optional[int] = ..., pue_milli: _Optional[int] = ..., capacity: _Optional[_Iterable[_Union[DatedCapacity, _Mapping]]] = ...) -> None: ...
+    energy_kilowatt_hours_per_year: int
+    micro_yuan_per_kilowatt_hour: int
+    def __init__(self, hub: _Optional[str] = ..., title: _Optional[str] = ..., power_kilowatts_max: _Optional[int] = ..., pue_milli: _Optional[int] = ..., capacity: _Optional[_Iterable[_Union[DatedCapacity, _Mapping]]] = ..., energy_kilowatt_hours_per_year: _Optional[int] = ..., micro_yuan_per_kilowatt_hour: _Optional[int] = ...) -> None: ...
 
 class DatedCapacity(_message.Message):
     __slots__ = ("date", "fp16_milli_pflops", "cards", "racks", "planned", "doubtful", "source")
@@ -135,7 +139,7 @@ class DatedCapacity(_message.Message):
     def __init__(self, date: _Optional[str] = ..., fp16_milli_pflops: _Optional[int] = ..., cards: _Optional[int] = ..., racks: _Optional[int] = ..., planned: _Optional[bool] = ..., doubtful: _Optional[bool] = ..., source: _Optional[str] = ...) -> None: ...
 
 class AcceleratorModel(_message.Message):
-    __slots__ = ("model", "vendor", "stack", "origin", "fp16_nameplate_milli_tflops", "fp16_programme_milli_tflops", "fp16_measured_milli_tflops", "memory_mib", "watts", "source")
+    __slots__ = ("model", "vendor", "stack", "origin", "fp16_nameplate_milli_tflops", "fp16_programme_milli_tflops", "fp16_measured_milli_tflops", "memory_mib", "watts", "source", "host_watts", "slices_milli", "shares_per_card_max")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
     STACK_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +150,9 @@ class AcceleratorModel(_message.Message):
     MEMORY_MIB_FIELD_NUMBER: _ClassVar[int]
     WATTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    HOST_WATTS_FIELD_NUMBER: _ClassVar[int]
+    SLICES_MILLI_FIELD_NUMBER: _ClassVar[int]
+    SHARES_PER_CARD_MAX_FIELD_NUMBER: _ClassVar[int]
     model: str
     vendor: str
     stack: str
@@ -156,10 +163,13 @@ class AcceleratorModel(_message.Message):
     memory_mib: int
     watts: int
     source: str
-    def __init__(self, model: _Optional[str] = ..., vendor: _Optional[str] = ..., stack: _Optional[str] = ..., origin: _Optional[str] = ..., fp16_nameplate_milli_tflops: _Optional[int] = ..., fp16_programme_milli_tflops: _Optional[int] = ..., fp16_measured_milli_tflops: _Optional[int] = ..., memory_mib: _Optional[int] = ..., watts: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
+    host_watts: int
+    slices_milli: _containers.RepeatedScalarFieldContainer[int]
+    shares_per_card_max: int
+    def __init__(self, model: _Optional[str] = ..., vendor: _Optional[str] = ..., stack: _Optional[str] = ..., origin: _Optional[str] = ..., fp16_nameplate_milli_tflops: _Optional[int] = ..., fp16_programme_milli_tflops: _Optional[int] = ..., fp16_measured_milli_tflops: _Optional[int] = ..., memory_mib: _Optional[int] = ..., watts: _Optional[int] = ..., source: _Optional[str] = ..., host_watts: _Optional[int] = ..., slices_milli: _Optional[_Iterable[int]] = ..., shares_per_card_max: _Optional[int] = ...) -> None: ...
 
 class City(_message.Message):
-    __slots__ = ("city", "title", "weight_ppm", "pending_jobs_max", "calls_per_second_max", "ceiling_micro_yuan_per_pflops_hour", "round_trips")
+    __slots__ = ("city", "title", "weight_ppm", "pending_jobs_max", "calls_per_second_max", "ceiling_micro_yuan_per_pflops_hour", "round_trips", "transfers")
     CITY_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_PPM_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +177,7 @@ class City(_message.Message):
     CALLS_PER_SECOND_MAX_FIELD_NUMBER: _ClassVar[int]
     CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_FIELD_NUMBER: _ClassVar[int]
     ROUND_TRIPS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFERS_FIELD_NUMBER: _ClassVar[int]
     city: str
     title: str
     weight_ppm: int
@@ -174,7 +185,8 @@ class City(_message.Message):
     calls_per_second_max: int
     ceiling_micro_yuan_per_pflops_hour: int
     round_trips: _containers.RepeatedCompositeFieldContainer[RoundTrip]
-    def __init__(self, city: _Optional[str] = ..., title: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., pending_jobs_max: _Optional[int] = ..., calls_per_second_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., round_trips: _Optional[_Iterable[_Union[RoundTrip, _Mapping]]] = ...) -> None: ...
+    transfers: _containers.RepeatedCompositeFieldContainer[Transfer]
+    def __init__(self, city: _Optional[str] = ..., title: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., pending_jobs_max: _Optional[int] = ..., calls_per_second_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., round_trips: _Optional[_Iterable[_Union[RoundTrip, _Mapping]]] = ..., transfers: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ...) -> None: ...
 
 class RoundTrip(_message.Message):
     __slots__ = ("hub", "micros")
@@ -183,6 +195,16 @@ class RoundTrip(_message.Message):
     hub: str
     micros: int
     def __init__(self, hub: _Optional[str] = ..., micros: _Optional[int] = ...) -> None: ...
+
+class Transfer(_message.Message):
+    __slots__ = ("hub", "mib_per_second", "micro_yuan_per_gib")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    MIB_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    MICRO_YUAN_PER_GIB_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    mib_per_second: int
+    micro_yuan_per_gib: int
+    def __init__(self, hub: _Optional[str] = ..., mib_per_second: _Optional[int] = ..., micro_yuan_per_gib: _Optional[int] = ...) -> None: ...
 
 class GetOverviewRequest(_message.Message):
     __slots__ = ()
@@ -601,3 +623,135 @@ class RevokeKeyRequest(_message.Message):
 class RevokeKeyResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Quota(_message.Message):
+    __slots__ = ("hub", "city", "enterprise", "guaranteed_milli_pflops", "borrow_milli_pflops", "lend_milli_pflops")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    ENTERPRISE_FIELD_NUMBER: _ClassVar[int]
+    GUARANTEED_MILLI_PFLOPS_FIELD_NUMBER: _ClassVar[int]
+    BORROW_MILLI_PFLOPS_FIELD_NUMBER: _ClassVar[int]
+    LEND_MILLI_PFLOPS_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    city: str
+    enterprise: str
+    guaranteed_milli_pflops: int
+    borrow_milli_pflops: int
+    lend_milli_pflops: int
+    def __init__(self, hub: _Optional[str] = ..., city: _Optional[str] = ..., enterprise: _Optional[str] = ..., guaranteed_milli_pflops: _Optional[int] = ..., borrow_milli_pflops: _Optional[int] = ..., lend_milli_pflops: _Optional[int] = ...) -> None: ...
+
+class QuotaUse(_message.Message):
+    __slots__ = ("quota", "used_milli_pflops", "borrowed_milli_pflops", "lent_milli_pflops")
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    USED_MILLI_PFLOPS_FIELD_NUMBER: _ClassVar[int]
+    BORROWED_MILLI_PFLOPS_FIELD_NUMBER: _ClassVar[int]
+    LENT_MILLI_PFLOPS_FIELD_NUMBER: _ClassVar[int]
+    quota: Quota
+    used_milli_pflops: int
+    borrowed_milli_pflops: int
+    lent_milli_pflops: int
+    def __init__(self, quota: _Optional[_Union[Quota, _Mapping]] = ..., used_milli_pflops: _Optional[int] = ..., borrowed_milli_pflops: _Optional[int] = ..., lent_milli_pflops: _Optional[int] = ...) -> None: ...
+
+class SetQuotaRequest(_message.Message):
+    __slots__ = ("quota",)
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    quota: Quota
+    def __init__(self, quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
+
+class SetQuotaResponse(_message.Message):
+    __slots__ = ("quota",)
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    quota: QuotaUse
+    def __init__(self, quota: _Optional[_Union[QuotaUse, _Mapping]] = ...) -> None: ...
+
+class ListQuotasRequest(_message.Message):
+    __slots__ = ("hub",)
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    def __init__(self, hub: _Optional[str] = ...) -> None: ...
+
+class ListQuotasResponse(_message.Message):
+    __slots__ = ("quotas",)
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    quotas: _containers.RepeatedCompositeFieldContainer[QuotaUse]
+    def __init__(self, quotas: _Optional[_Iterable[_Union[QuotaUse, _Mapping]]] = ...) -> None: ...
+
+class RemoveQuotaRequest(_message.Message):
+    __slots__ = ("hub", "city", "enterprise", "dry_run")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    ENTERPRISE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    city: str
+    enterprise: str
+    dry_run: bool
+    def __init__(self, hub: _Optional[str] = ..., city: _Optional[str] = ..., enterprise: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class RemoveQuotaResponse(_message.Message):
+    __slots__ = ("quota",)
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    quota: QuotaUse
+    def __init__(self, quota: _Optional[_Union[QuotaUse, _Mapping]] = ...) -> None: ...
+
+class SetHubPowerRequest(_message.Message):
+    __slots__ = ("hub", "power_kilowatts_max", "pue_milli", "energy_kilowatt_hours_per_year", "micro_yuan_per_kilowatt_hour", "used_kilowatt_hours")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    POWER_KILOWATTS_MAX_FIELD_NUMBER: _ClassVar[int]
+    PUE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_KILOWATT_HOURS_PER_YEAR_FIELD_NUMBER: _ClassVar[int]
+    MICRO_YUAN_PER_KILOWATT_HOUR_FIELD_NUMBER: _ClassVar[int]
+    USED_KILOWATT_HOURS_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    power_kilowatts_max: int
+    pue_milli: int
+    energy_kilowatt_hours_per_year: int
+    micro_yuan_per_kilowatt_hour: int
+    used_kilowatt_hours: int
+    def __init__(self, hub: _Optional[str] = ..., power_kilowatts_max: _Optional[int] = ..., pue_milli: _Optional[int] = ..., energy_kilowatt_hours_per_year: _Optional[int] = ..., micro_yuan_per_kilowatt_hour: _Optional[int] = ..., used_kilowatt_hours: _Optional[int] = ...) -> None: ...
+
+class SetHubPowerResponse(_message.Message):
+    __slots__ = ("power",)
+    POWER_FIELD_NUMBER: _ClassVar[int]
+    power: HubPower
+    def __init__(self, power: _Optional[_Union[HubPower, _Mapping]] = ...) -> None: ...
+
+class GetHubPowerRequest(_message.Message):
+    __slots__ = ("hub",)
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    def __init__(self, hub: _Optional[str] = ...) -> None: ...
+
+class GetHubPowerResponse(_message.Message):
+    __slots__ = ("power",)
+    POWER_FIELD_NUMBER: _ClassVar[int]
+    power: HubPower
+    def __init__(self, power: _Optional[_Union[HubPower, _Mapping]] = ...) -> None: ...
+
+class HubPower(_message.Message):
+    __slots__ = ("hub", "power_kilowatts_max", "pue_milli", "micro_yuan_per_kilowatt_hour", "used_watts", "pace_watts", "free_watts", "year", "energy_kilowatt_hours_per_year", "used_kilowatt_hours", "committed_kilowatt_hours", "left_kilowatt_hours")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    POWER_KILOWATTS_MAX_FIELD_NUMBER: _ClassVar[int]
+    PUE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    MICRO_YUAN_PER_KILOWATT_HOUR_FIELD_NUMBER: _ClassVar[int]
+    USED_WATTS_FIELD_NUMBER: _ClassVar[int]
+    PACE_WATTS_FIELD_NUMBER: _ClassVar[int]
+    FREE_WATTS_FIELD_NUMBER: _ClassVar[int]
+    YEAR_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_KILOWATT_HOURS_PER_YEAR_FIELD_NUMBER: _ClassVar[int]
+    USED_KILOWATT_HOURS_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_KILOWATT_HOURS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_KILOWATT_HOURS_FIELD_NUMBER: _ClassVar[int]
+    hub: str
+    power_kilowatts_max: int
+    pue_milli: int
+    micro_yuan_per_kilowatt_hour: int
+    used_watts: int
+    pace_watts: int
+    free_watts: int
+    year: int
+    energy_kilowatt_hours_per_year: int
+    used_kilowatt_hours: int
+    committed_kilowatt_hours: int
+    left_kilowatt_hours: int
+    def __init__(self, hub: _Optional[str] = ..., power_kilowatts_max: _Optional[int] = ..., pue_milli: _Optional[int] = ..., micro_yuan_per_kilowatt_hour: _Optional[int] = ..., used_watts: _Optional[int] = ..., pace_watts: _Optional[int] = ..., free_watts: _Optional[int] = ..., year: _Optional[int] = ..., energy_kilowatt_hours_per_year: _Optional[int] = ..., used_kilowatt_hours: _Optional[int] = ..., committed_kilowatt_hours: _Optional[int] = ..., left_kilowatt_hours: _Optional[int] = ...) -> None: ...

@@ -105,6 +105,31 @@ class AdminServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetRoundRecordRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetRoundRecordResponse.FromString,
                 _registered_method=True)
+        self.SetQuota = channel.unary_unary(
+                '/broker.wire.v1.AdminService/SetQuota',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetQuotaRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetQuotaResponse.FromString,
+                _registered_method=True)
+        self.ListQuotas = channel.unary_unary(
+                '/broker.wire.v1.AdminService/ListQuotas',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListQuotasRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListQuotasResponse.FromString,
+                _registered_method=True)
+        self.RemoveQuota = channel.unary_unary(
+                '/broker.wire.v1.AdminService/RemoveQuota',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RemoveQuotaRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RemoveQuotaResponse.FromString,
+                _registered_method=True)
+        self.SetHubPower = channel.unary_unary(
+                '/broker.wire.v1.AdminService/SetHubPower',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetHubPowerRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetHubPowerResponse.FromString,
+                _registered_method=True)
+        self.GetHubPower = channel.unary_unary(
+                '/broker.wire.v1.AdminService/GetHubPower',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetHubPowerRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetHubPowerResponse.FromString,
+                _registered_method=True)
         self.CreateKey = channel.unary_unary(
                 '/broker.wire.v1.AdminService/CreateKey',
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateKeyRequest.SerializeToString,
@@ -224,6 +249,41 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetQuota(self, request, context):
+        """Set what a hub, a city there or an enterprise of it is guaranteed; the same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuotas(self, request, context):
+        """Return quotas with what is used, borrowed and lent now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveQuota(self, request, context):
+        """Remove a quota that has none below it; its use counts to the one above from then on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHubPower(self, request, context):
+        """Set power and energy of a hub; what is not given stays, the same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHubPower(self, request, context):
+        """Return power and energy of a hub: what is set, what is used, and the pace that keeps within the year's quota.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateKey(self, request, context):
         """Make an API key; its secret is shown this once.
         """
@@ -317,6 +377,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetRoundRecord,
                     request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetRoundRecordRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetRoundRecordResponse.SerializeToString,
+            ),
+            'SetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQuota,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetQuotaRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetQuotaResponse.SerializeToString,
+            ),
+            'ListQuotas': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotas,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListQuotasRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListQuotasResponse.SerializeToString,
+            ),
+            'RemoveQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveQuota,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RemoveQuotaRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RemoveQuotaResponse.SerializeToString,
+            ),
+            'SetHubPower': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHubPower,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetHubPowerRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.SetHubPowerResponse.SerializeToString,
+            ),
+            'GetHubPower': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHubPower,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetHubPowerRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetHubPowerResponse.SerializeToString,
             ),
             'CreateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateKey,
@@ -713,6 +798,141 @@ class AdminService:
             '/broker.wire.v1.AdminService/GetRoundRecord',
             broker_dot_wire_dot_v1_dot_admin__service__pb2.GetRoundRecordRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_admin__service__pb2.GetRoundRecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/SetQuota',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.SetQuotaRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.SetQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuotas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/ListQuotas',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListQuotasRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListQuotasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/RemoveQuota',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.RemoveQuotaRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.RemoveQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHubPower(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/SetHubPower',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.SetHubPowerRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.SetHubPowerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHubPower(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/GetHubPower',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.GetHubPowerRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.GetHubPowerResponse.FromString,
             options,
             channel_credentials,
             insecure,
