@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from scheduler import judging
 from scheduler.fits import fit_codes
-from scheduler.forms import Kinds, forms_of
+from scheduler.forms import Forms, Kinds, forms_of
 from scheduler.limits import Limits, limits_of
 from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS, Reason
@@ -71,6 +71,7 @@ class Choices:
 
     snapshot: Snapshot
     groups: Groups
+    forms: Forms
     kinds: Kinds
     limits: Limits  # of power and quota
     pairs: Pairs
@@ -88,14 +89,15 @@ class Choices:
 def choose(snapshot: Snapshot, policy: Policy) -> Choices:
     """Work out every group's eligible pools, forms, builds and worths."""
     groups = group_jobs(snapshot, policy)
-    question = judging.Question.of(snapshot, groups, forms_of(snapshot), limits_of(snapshot))
-    codes = fit_codes(snapshot, question.forms.kinds, question.limits)
-    verdict = judging.judge(question, codes)
+    forms, limits = forms_of(snapshot), limits_of(snapshot)
+    question = judging.Question.of(snapshot, groups, forms, limits)
+    verdict = judging.judge(question, fit_codes(snapshot, forms.kinds, limits))
     return Choices(
         snapshot=snapshot,
         groups=groups,
-        kinds=question.forms.kinds,
-        limits=question.limits,
+        forms=forms,
+        kinds=forms.kinds,
+        limits=limits,
         pairs=Pairs(verdict.start, verdict.pool, verdict.kind, verdict.worth),
         build=question.build,
         nearest_code=verdict.nearest_code,

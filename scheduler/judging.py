@@ -49,7 +49,6 @@ class Question:
     """All that the kernel reads, as plain tables."""
 
     forms: Forms
-    limits: Limits
     group: Ints  # [G, 6]
     shape: Ints  # [S, 8]
     pool: Ints  # [P, 9]
@@ -70,7 +69,6 @@ class Question:
         s, hub, model = snapshot, snapshot.pool_hub, snapshot.pool_model
         return cls(
             forms=forms,
-            limits=limits,
             group=np.stack(
                 [groups.shape, groups.city, groups.ceiling, groups.weight_percent, groups.tenant,
                  groups.walltime_seconds], axis=1,

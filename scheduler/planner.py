@@ -28,7 +28,7 @@ from scheduler.rows import Costs, PriceVector, Rows, capacity_rows, costs_at, to
 from scheduler.scan import shards_of
 from scheduler.search import Aim, Relaxation, Search
 from scheduler.snapshot import Snapshot, Votes
-from scheduler.tiers import Standing, aim_of, standing, tier_name, tiers_of
+from scheduler.tiers import aim_of, standing, tier_name, tiers_of
 from scheduler.workers import Inline, Team, Workers
 
 Stop = Callable[[], bool]
