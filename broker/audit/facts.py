@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker.audit.limits import LimitFacts
+
 
 @dataclass(frozen=True, slots=True)
 class JobFact:
@@ -80,3 +82,4 @@ class Facts:
     acknowledged: frozenset[int] | None = None  # jobs that clients were told are stored; None: not given
     seen: tuple[EventFact, ...] = field(default=())  # events in the order in which watching clients got them
     unreadable: tuple[str, ...] = ()  # parts of engines' records that could not be read
+    limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them

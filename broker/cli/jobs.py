@@ -7,13 +7,27 @@ import typer
 
 from broker.cli.errors import run, usage
 from broker.cli.options import AsJson, AsOperator, City, DryRun, JobId, examples
-from broker.cli.output import clock_time, duration, message_data, print_json, print_message, show, table, yuan
+from broker.cli.output import (
+    clock_time,
+    duration,
+    message_data,
+    milli,
+    part,
+    print_json,
+    print_message,
+    show,
+    table,
+    yuan,
+)
 from broker.cli.settings import city_client
 
 if TYPE_CHECKING:
     from broker.client import Explanation, Job
+    from broker.wire.v1 import job_pb2
 
 JOBS_SHOWN: int = 50
+WITHIN_DOMAIN: int = 2  # numbers of the wire's enum Within (a test compares)
+WITHIN_NODE: int = 3
 
 
 class State(StrEnum):
@@ -35,6 +49,14 @@ class Priority(StrEnum):
     STANDARD = "standard"
     URGENT = "urgent"
     EMERGENCY = "emergency"
+
+
+class Within(StrEnum):
+    """Where a gang must be, to choose from, as `broker.client.Within` has it (a test compares)."""
+
+    POOL = "pool"
+    DOMAIN = "domain"
+    NODE = "node"
 
 
 def register(app: typer.Typer) -> None:
@@ -208,11 +230,15 @@ def show_job(found: "Job") -> None:
         ("set", spec.job_set),
         ("state", found.state + (" (cancellation asked for)" if found.cancel_requested and not found.final else "")),
         ("why", str(found.end) if found.end else found.waiting_reason),
-        ("asks for", f"{spec.tasks} x {spec.cards_per_task} cards, at most {duration(spec.walltime_seconds)}"),
+        ("asks for", f"{_asked(spec)}, at most {duration(spec.walltime_seconds)}"),
+        ("only on", _only_on(spec)),
+        ("data", _data(spec)),
+        ("for", spec.enterprise),
         ("builds", ", ".join(build.stack + "".join(f" {m}" for m in build.models) for build in spec.builds)),
         ("command", _command(found)),
         ("attempt", str(found.attempt or "")),
         ("where", _where(found)),
+        ("runs with", _size(found)),
         ("cards", _cards(found)),
         ("submitted", clock_time(found.submitted_at)),
         ("started", clock_time(found.started_at)),
@@ -230,7 +256,7 @@ def _row(one: "Job") -> tuple[object, ...]:
         one.name,
         spec.job_set,
         one.state,
-        f"{spec.tasks * spec.cards_per_task:,}",
+        _cards_count(one),
         _where(one),
         clock_time(one.submitted_at),
         _ran(one),
@@ -242,6 +268,58 @@ def _command(one: "Job") -> str:
     """Return the command of the chosen build, of the first one while none is chosen."""
     chosen = one.placement.build if one.placement else 0
     return " ".join(word for build in one.wire.spec.builds[chosen : chosen + 1] for word in build.command)
+
+
+def _asked(spec: "job_pb2.JobSpec") -> str:
+    """Return the gang that was asked for: its size, the smaller ones, and how near to each other its tasks must be."""
+    each = f"{milli(spec.share_milli)} card" if spec.share_milli else f"{spec.cards_per_task} cards"
+    asked = f"{spec.tasks} x {each}"
+    if spec.smaller_sizes:
+        asked += " or " + ", ".join(f"{size.tasks} (speed {part(size.speed_ppm)})" for size in spec.smaller_sizes)
+    within = {WITHIN_DOMAIN: "domain", WITHIN_NODE: "node"}.get(spec.within, "")
+    if within:
+        asked += f", within one {within}"
+    elif 0 < spec.spread_speed_ppm < 1_000_000:
+        asked += f", across domains at speed {part(spec.spread_speed_ppm)}"
+    return asked
+
+
+def _only_on(spec: "job_pb2.JobSpec") -> str:
+    rules = [
+        "domestic models" if spec.domestic_only else "",
+        f"hubs {', '.join(spec.allowed_hubs)}" if spec.allowed_hubs else "",
+        f"owners {', '.join(spec.allowed_owners)}" if spec.allowed_owners else "",
+    ]
+    return "; ".join(filter(None, rules))
+
+
+def _data(spec: "job_pb2.JobSpec") -> str:
+    words = [
+        f"{spec.input_gib} GiB in" if spec.input_gib else "",
+        f"at {', '.join(spec.staged_hubs)} already" if spec.staged_hubs else "",
+        f"within {duration(spec.transfer_seconds_max)}" if spec.transfer_seconds_max else "",
+        f"{spec.output_gib} GiB out" if spec.output_gib else "",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _size(one: "Job") -> str:
+    """Return the size and the share with which it was placed, where that is not simply what was asked for."""
+    if one.placement is None:
+        return ""
+    spec, placed = one.wire.spec, one.placement
+    if placed.tasks == spec.tasks and not placed.share_milli:
+        return ""
+    held = f" of {milli(placed.share_milli)} card each" if placed.share_milli else ""
+    return f"{placed.tasks} tasks{held}"
+
+
+def _cards_count(one: "Job") -> str:
+    """Return how many cards it has, or asks for while it has none."""
+    spec = one.wire.spec
+    tasks = one.placement.tasks if one.placement else spec.tasks
+    share = one.placement.share_milli if one.placement else spec.share_milli
+    return milli(tasks * (share or spec.cards_per_task * 1000))
 
 
 def _cards(one: "Job") -> str:

@@ -158,6 +158,11 @@ def milli(value: int) -> str:
     return f"{whole:,}.{rest:03d}".rstrip("0").rstrip(".") if rest else f"{whole:,}"
 
 
+def part(ppm: int) -> str:
+    """Return millionths as a part of one, such as "0.8"."""
+    return f"{ppm / 1_000_000:.6f}".rstrip("0").rstrip(".")
+
+
 def percent(ppm: int) -> str:
     """Return millionths as per cent."""
     return f"{ppm / 10_000:.2f} %"

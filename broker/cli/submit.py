@@ -4,15 +4,15 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from broker.cli import bulk
 from broker.cli.errors import ExitCode, fail, run, usage
-from broker.cli.jobs import Priority
+from broker.cli.jobs import Priority, Within
 from broker.cli.options import AsJson, AsOperator, City, DryRun, examples
-from broker.cli.output import duration, message_data, print_json, show, table
+from broker.cli.output import duration, message_data, milli, print_json, show, table
 from broker.cli.settings import city_client
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 20
 
+Smaller: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TASKS[:SPEED]", help="Smaller gang that would do, such as 4 or 4:0.6; may be repeated."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -28,6 +33,9 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "xisuan submit --stack cann --cards 8 --walltime 2h30m -- python train.py",
             "xisuan submit --stack cuda --model a800 --tasks 16 --cards 8 --memory 512GiB --follow -- ./train.sh",
+            "xisuan submit --stack cann --share 250 --tasks 4 -- python serve.py      4 tasks of a quarter card each",
+            "xisuan submit --stack cann --tasks 8 --cards 8 --smaller 4 --smaller 2:0.3 --within domain -- ./train.sh",
+            "xisuan submit --stack cann --input 2TiB --staged-hub qingyang --transfer-max 6h -- ./train.sh",
             "xisuan submit --file jobs.yaml --follow",
             "xisuan submit --file jobs.yaml --repeat 50000 --key load-test-7      safe to run again if it breaks",
             "A file holds one job or a list under `jobs:`; `xisuan submit --schema` prints its JSON Schema.",
@@ -53,6 +61,10 @@ def submit(
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment; may be repeated.")] = None,
     tasks: Annotated[int | None, typer.Option(help="Tasks of the gang [1].")] = None,
     cards: Annotated[int | None, typer.Option("--cards", "--cards-per-task", help="Cards for each task [1].")] = None,
+    share: Annotated[int | None, typer.Option(help="Instead: so many thousandths of one card for each task.")] = None,
+    smaller: Smaller = None,
+    within: Annotated[Within | None, typer.Option(help="Where the whole gang must be [pool].")] = None,
+    spread_speed: Annotated[str, typer.Option(help="Speed when it spans fabric domains, such as 0.8 [1].")] = "",
     cpus: Annotated[str, typer.Option("--cpus", "--cpus-per-task", help="Cores for each task, such as 8.")] = "",
     memory: Annotated[str, typer.Option("--memory", "--memory-per-task", help="For each task, such as 64GiB.")] = "",
     walltime: Annotated[str, typer.Option(help="Longest run time, such as 2h30m [1h].")] = "",
@@ -61,6 +73,15 @@ def submit(
     priority: Annotated[Priority | None, typer.Option(help="How urgent it is [standard].")] = None,
     workload_class: Annotated[str, typer.Option("--class", "--workload-class", help="training, inference, ...")] = "",
     hub: Annotated[list[str] | None, typer.Option(help="Hub where it may run; may be repeated.")] = None,
+    owner: Annotated[
+        list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
+    ] = None,
+    domestic_only: Annotated[bool, typer.Option("--domestic-only", help="Only models of domestic origin.")] = False,
+    input_data: Annotated[str, typer.Option("--input", help="Data that must be at the hub first, as 500GiB.")] = "",
+    output_data: Annotated[str, typer.Option("--output", help="Data that come back, such as 20GiB.")] = "",
+    staged_hub: Annotated[list[str] | None, typer.Option(help="Hub that has the input; may be repeated.")] = None,
+    transfer_max: Annotated[str, typer.Option(help="Longest time for the input to arrive, such as 2h.")] = "",
+    enterprise: Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")] = "",
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     start_by: Annotated[str, typer.Option(help="Expires if it still waits then, such as 2026-12-01T08:00+08:00.")] = "",
@@ -96,6 +117,16 @@ _FIELDS: Final[Mapping[str, str]] = {
     "name": "name",
     "tasks": "tasks",
     "cards": "cards_per_task",
+    "share": "share_milli",
+    "within": "within",
+    "spread_speed": "spread_speed",
+    "owner": "allowed_owners",
+    "domestic_only": "domestic_only",
+    "input_data": "input",
+    "output_data": "output",
+    "staged_hub": "staged_hubs",
+    "transfer_max": "transfer_max",
+    "enterprise": "enterprise",
     "cpus": "cpus_per_task",
     "memory": "memory_per_task",
     "walltime": "walltime",
@@ -121,10 +152,26 @@ def _from_options(given: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
         "command": given["command"],
         "environment": _pairs(given["env"] or (), as_json=as_json),
     }
-    job = {field: given[option] for option, field in _FIELDS.items()} | {"builds": [_without_blanks(build)]}
+    job = {field: given[option] for option, field in _FIELDS.items()} | {
+        "builds": [_without_blanks(build)],
+        "smaller_sizes": [_size(text, as_json=as_json) for text in given["smaller"] or ()],
+    }
     if job["builds"] == [{}]:
         del job["builds"]
     return _without_blanks(job)
+
+
+def _size(text: str, *, as_json: bool) -> dict[str, int]:
+    """Return the smaller gang that "4" or "4:0.6" describes. Ends the program when it describes none."""
+    from broker.client import units
+
+    tasks, colon, speed = text.partition(":")
+    if not tasks.isdecimal() or not tasks.isascii():
+        usage(f"--smaller {text[:80]!r} must be TASKS or TASKS:SPEED, such as 4 or 4:0.6", as_json=as_json)
+    try:
+        return {"tasks": int(tasks[:9])} | ({"speed_ppm": units.ppm(speed)} if colon else {})
+    except ValueError as error:
+        usage(f"--smaller: {error}", as_json=as_json)
 
 
 def _specs(file: Path | None, described: dict[str, Any], *, as_json: bool) -> "list[JobSpec]":
@@ -165,7 +212,7 @@ def _show_plan(specs: "list[JobSpec]", repeat: int, *, as_json: bool) -> None:
             spec.name,
             spec.job_set,
             spec.tasks,
-            spec.cards_per_task,
+            milli(spec.share_milli or spec.cards_per_task * 1000),
             duration(spec.walltime_seconds),
             ", ".join(build.stack for build in spec.builds),
             " ".join(spec.builds[0].command),
@@ -186,4 +233,4 @@ def _pairs(given: Iterable[str], *, as_json: bool) -> dict[str, str]:
 
 
 def _without_blanks(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, "", [], {}, ())}
+    return {name: value for name, value in values.items() if value not in (None, "", [], {}, ()) and value is not False}

@@ -40,7 +40,7 @@ from broker.client.results import (
     Verdict,
 )
 from broker.client.retry import RetryPolicy
-from broker.client.spec import Build, IfLost, JobSpec, PriorityClass, WorkloadClass
+from broker.client.spec import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
 
 __all__ = [
     "AdminClient",
@@ -57,6 +57,7 @@ __all__ = [
     "EventKind",
     "Explanation",
     "FieldProblem",
+    "GangSize",
     "IfLost",
     "InvalidRequest",
     "Job",
@@ -75,6 +76,7 @@ __all__ = [
     "TooMuch",
     "Unavailable",
     "Verdict",
+    "Within",
     "WorkloadClass",
     "XisuanError",
 ]

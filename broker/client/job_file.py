@@ -10,7 +10,8 @@
             command: [python, train.py]
 
 Every field of `JobSpec` may be given. Where a unit can be read in one way only, people may write it their way:
-`walltime` and `grace` ("2h30m"), `memory_per_task` ("64GiB"), `cpus_per_task` ("8", 0.5), `round_trip_max` ("20ms").
+`walltime`, `grace` and `transfer_max` ("2h30m"), `memory_per_task` ("64GiB"), `input` and `output` ("2TiB"),
+`cpus_per_task` ("8", 0.5), `spread_speed` (0.8), `round_trip_max` ("20ms").
 
 `python -m broker.client.job_file` prints the schema.
 """
@@ -26,7 +27,7 @@ from pydantic import ValidationError
 
 from broker.client import units, yaml_text
 from broker.client.errors import BadJobFile, FieldProblem
-from broker.client.spec import Build, JobSpec
+from broker.client.spec import Build, GangSize, JobSpec
 
 JOBS_MAX: Final = 50_000
 """Jobs in one file."""
@@ -46,8 +47,19 @@ HUMAN_UNITS: Final[Mapping[str, tuple[str, _Read, str]]] = {
         units.micros,
         "Longest acceptable round trip to the hub, such as 20ms.",
     ),
+    "spread_speed": ("spread_speed_ppm", units.ppm, "Speed when it spans fabric domains, such as 0.8 of full speed."),
+    "input": ("input_gib", units.gib, "Data that must be at the hub before it starts, such as 500GiB."),
+    "output": ("output_gib", units.gib, "Data that come back when it has ended, such as 20GiB."),
+    "transfer_max": (
+        "transfer_seconds_max",
+        units.seconds,
+        "Longest acceptable time for the input to reach the hub, such as 2h.",
+    ),
 }
 """Key for people → (field of JobSpec, how to read it, description)."""
+
+_PLAIN_NUMBERS: Final = frozenset({"cpus_per_task", "spread_speed"})
+"""Keys for people whose amounts need no unit."""
 
 
 def load(path: Path) -> list[JobSpec]:
@@ -132,7 +144,7 @@ def _fold(values: dict[str, Any], key: str, field: str, read: _Read) -> str:
     if field in values:
         return f"says the same as {field}: give one of them"
     number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not isinstance(given, str) and not (number and key == "cpus_per_task"):
+    if not isinstance(given, str) and not (number and key in _PLAIN_NUMBERS):
         return f"{given!r} has no unit: write it in quotes with its unit"[:200]
     try:
         values[field] = read(str(given))
@@ -145,7 +157,7 @@ def _problem(error: Mapping[str, Any], place: str) -> FieldProblem:
     loc: tuple[Any, ...] = error["loc"]
     field = place + _path(loc)
     if error["type"] == "extra_forbidden":
-        return FieldProblem(field, _unknown_key(str(loc[-1]), inside_build="builds" in loc))
+        return FieldProblem(field, _unknown_key(str(loc[-1]), str(loc[0]) if len(loc) > 1 else ""))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "string_type" and isinstance(error["input"], int | float):
         message = f'must be a text: write it in quotes, "{error["input"]}"'
@@ -158,8 +170,10 @@ def _problem(error: Mapping[str, Any], place: str) -> FieldProblem:
     return FieldProblem(field, message)
 
 
-def _unknown_key(key: str, *, inside_build: bool) -> str:
-    known = list(Build.model_fields) if inside_build else [*JobSpec.model_fields, *HUMAN_UNITS]
+def _unknown_key(key: str, inside: str) -> str:
+    """Say what could have been meant; `inside` is the job's field that the key stands in, empty for the job itself."""
+    within = {"builds": list(Build.model_fields), "smaller_sizes": list(GangSize.model_fields)}
+    known = within.get(inside, [*JobSpec.model_fields, *HUMAN_UNITS])
     near = difflib.get_close_matches(key, known, n=1)
     return f"is no field; did you mean {near[0]}?" if near else f"is no field; there are {', '.join(sorted(known))}"
 
@@ -183,7 +197,7 @@ def schema() -> dict[str, Any]:
     job["description"] = job["description"].split("\n")[0]
     definitions = job.pop("$defs")
     for key, (field, _, description) in HUMAN_UNITS.items():
-        kinds = ["string", "number"] if key == "cpus_per_task" else "string"
+        kinds = ["string", "number"] if key in _PLAIN_NUMBERS else "string"
         job["properties"][key] = {"type": kinds, "description": f"{description} Instead of {field}.", "title": key}
         either: dict[str, Any] = {"not": {"required": [key, field]}}
         if field in job["required"]:

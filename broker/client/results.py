@@ -100,8 +100,10 @@ class Placement:
     """The right of one attempt to named cards.
 
     Attributes:
-        cards: node → indices of its cards.
+        cards: node → indices of its cards; of shares one for each task.
         build: index of the chosen build in the job's list.
+        tasks: size that the gang runs with.
+        share_milli: share of its card that each task holds, in thousandths; 0 for whole cards.
     """
 
     lease_id: str
@@ -111,12 +113,23 @@ class Placement:
     model: str
     build: int
     cards: dict[str, tuple[int, ...]]
+    tasks: int
+    share_milli: int
 
     @classmethod
     def of(cls, wire: job_pb2.Placement) -> Self:
         """Return what the message says."""
-        cards = {node.node: tuple(node.cards) for node in wire.nodes}
-        return cls(wire.lease_id, wire.epoch, wire.cluster, wire.pool, wire.model, wire.build, cards)
+        return cls(
+            lease_id=wire.lease_id,
+            epoch=wire.epoch,
+            cluster=wire.cluster,
+            pool=wire.pool,
+            model=wire.model,
+            build=wire.build,
+            cards={node.node: tuple(node.cards) for node in wire.nodes},
+            tasks=sum(node.tasks for node in wire.nodes),  # a broker of the first release sends no sum
+            share_milli=max((node.share_milli for node in wire.nodes), default=0),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,14 @@ class IfLost(StrEnum):
     RESTART = "restart"
 
 
+class Within(StrEnum):
+    """Where all nodes of a gang must be: anywhere in one pool, in one fabric domain of it, or on one node."""
+
+    POOL = "pool"
+    DOMAIN = "domain"
+    NODE = "node"
+
+
 def _printable(text: str) -> str:
     wrong = next((c for c in text if not c.isprintable() or unicodedata.category(c) == "Cs"), None)
     if wrong is not None:
@@ -108,6 +116,19 @@ class Build(_Model):
         )
 
 
+class GangSize(_Model):
+    """A smaller size that would do for an elastic job."""
+
+    tasks: Annotated[int, _between(1, 9_999)]
+    """Tasks; less than the job's, and than those of the size before."""
+    speed_ppm: Annotated[int, _between(0, 1_000_000)] = 0
+    """Speed of the whole gang with them, in millionths of the full gang's; 0 means in proportion to the tasks."""
+
+    def to_wire(self) -> job_pb2.GangSize:
+        """Return it as the broker wants it."""
+        return job_pb2.GangSize(tasks=self.tasks, speed_ppm=self.speed_ppm)
+
+
 class JobSpec(_Model):
     """What a city asks for: a gang of tasks that start together or not at all, and the builds it can run as.
 
@@ -117,7 +138,7 @@ class JobSpec(_Model):
     name: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
     """A name for people; need not be unique."""
     cards_per_task: Annotated[int, _between(1, 64)]
-    """Whole cards for each task; all cards of one task are on one node."""
+    """Whole cards for each task; all cards of one task are on one node. 1 where `share_milli` is given."""
     walltime_seconds: Annotated[int, _between(1, 31_536_000)]
     """Longest run time; the agent kills what runs longer."""
     builds: Annotated[list[Build], Field(min_length=1, max_length=16)]
@@ -148,6 +169,28 @@ class JobSpec(_Model):
     """How often it may be started when it fails by itself."""
     grace_seconds: Annotated[int, _between(0, 3600)] = 0
     """Time between the first signal (TERM) and the kill when it is cancelled or at its walltime."""
+    share_milli: Annotated[int, _between(0, 999)] = 0
+    """Share of one card for each task, in thousandths, rounded up to the model's next slice; 0 means whole cards."""
+    smaller_sizes: Annotated[list[GangSize], Field(max_length=16)] = []
+    """Smaller sizes that would do when the full gang finds no room, in descending order of tasks."""
+    within: Within = Within.POOL
+    """Where all nodes of the gang must be."""
+    spread_speed_ppm: Annotated[int, _between(0, 1_000_000)] = 0
+    """Speed when it spans fabric domains, in millionths; 0 means full speed. With `within: pool` only."""
+    input_gib: Annotated[int, _between(0, 1_048_576)] = 0
+    """Data that must be at the hub before it starts, in GiB."""
+    output_gib: Annotated[int, _between(0, 1_048_576)] = 0
+    """Data that come back from the hub when it has ended, in GiB."""
+    staged_hubs: Annotated[list[Slug], Field(max_length=32)] = []
+    """Hubs where the input is already; it moves nowhere then."""
+    transfer_seconds_max: Annotated[int, _between(0, 31_536_000)] = 0
+    """Longest acceptable time for the input to reach the hub; 0 means no limit."""
+    domestic_only: Annotated[bool, Field(strict=True)] = False
+    """Only accelerator models of domestic origin."""
+    allowed_owners: Annotated[list[Slug], Field(max_length=32)] = []
+    """Owners of clusters on which it may run; empty means every owner."""
+    enterprise: Annotated[str, StringConstraints(pattern=f"^({SLUG.pattern})?$")] = ""
+    """Enterprise of the city that it runs for: it counts to that enterprise's quota where there is one."""
 
     def to_wire(self) -> job_pb2.JobSpec:
         """Return it as the broker wants it."""
@@ -168,6 +211,17 @@ class JobSpec(_Model):
             if_lost=f"IF_LOST_{self.if_lost.name}",
             attempts_max=self.attempts_max,
             grace_seconds=self.grace_seconds,
+            share_milli=self.share_milli,
+            smaller_sizes=[size.to_wire() for size in self.smaller_sizes],
+            within=f"WITHIN_{self.within.name}",
+            spread_speed_ppm=self.spread_speed_ppm,
+            input_gib=self.input_gib,
+            output_gib=self.output_gib,
+            staged_hubs=self.staged_hubs,
+            transfer_seconds_max=self.transfer_seconds_max,
+            domestic_only=self.domestic_only,
+            allowed_owners=self.allowed_owners,
+            enterprise=self.enterprise,
         )
         if self.start_by is not None:
             at = Timestamp()

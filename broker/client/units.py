@@ -34,6 +34,22 @@ def mib(text: str) -> int:
     return _whole(Decimal(found[1]) * _MEMORY_MIB[found[2]], "MiB", text)
 
 
+def gib(text: str) -> int:
+    """Return the GiB of an amount of data such as "500GiB" or "2TiB". Raise ValueError with the way out."""
+    found = _MEMORY.fullmatch(_short(text))
+    if found is None:
+        raise ValueError(f'{_shown(text)} is no amount of data: write GiB or TiB (powers of 1024), such as "500GiB"')
+    return _whole(Decimal(found[1]) * _MEMORY_MIB[found[2]] / 1024, "GiB", text)
+
+
+def ppm(text: str) -> int:
+    """Return the millionths of a part of one, such as "0.8". Raise ValueError with the way out."""
+    found = _DECIMAL.fullmatch(_short(text))
+    if found is None or not 0 < Decimal(found[0]) <= 1:
+        raise ValueError(f'{_shown(text)} is no part of full speed: write a number above 0 and up to 1, such as "0.8"')
+    return _whole(Decimal(found[0]) * 1_000_000, "millionths", text)
+
+
 def cpu_milli(text: str) -> int:
     """Return the thousandths of a core of a number of cores such as "8" or "0.5". Raise ValueError with the way out."""
     found = _DECIMAL.fullmatch(_short(text))

@@ -21,7 +21,7 @@ from tests.cluster_world import ClusterWorld, ended, running
 from tests.conftest import Dsns
 
 SECOND_NS = 10**9
-WITH_CITIES = ("jobs", "leases", "lease_nodes", "events", "event_cursors")
+WITH_CITIES = ("jobs", "leases", "lease_nodes", "events", "quotas", "event_cursors")
 
 
 @dataclass
@@ -159,6 +159,15 @@ TABLES: list[tuple[str, str]] = [
     (
         "no_city_sees_another",
         "DROP POLICY own_city ON event_cursors; CREATE POLICY ajar ON event_cursors TO xisuan_city USING (true)",
+    ),
+    (
+        "no_hub_over_its_power_cap",
+        "UPDATE accelerator_models SET watts = 600; UPDATE hubs SET power_kilowatts_max = 1",  # two run, each on a card
+    ),
+    (
+        "no_quota_over_its_limit",
+        """INSERT INTO quotas (hub, city, guaranteed_milli_pflops, borrow_milli_pflops) VALUES
+                  ('qingyang', NULL, 0, 0), ('qingyang', 'nanjing', 0, 0)""",
     ),
     ("no_plan_beats_its_bound", "UPDATE rounds SET objective_micro_yuan_per_hour = bound_micro_yuan_per_hour + 1"),
 ]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
+from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
 from broker.audit.rules import RULES, findings
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -91,6 +92,9 @@ def shared(facts: Facts, first: int = 500, second: int = 500) -> Facts:
     )
 
 
+DRAW = Draw(11, "qingyang", "qingyang/nanjing/", 400_000, 320_000, after(9), None)
+
+
 PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("no_card_promised_twice", lambda f: lease(f, 1, offered_at=after(5))),
     ("no_card_promised_twice", lambda f: lease(f, 0, ended_at=None)),
@@ -129,6 +133,14 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("every_story_makes_sense", lambda f: job(f, 1, state="failed")),
     ("every_story_makes_sense", lambda f: replace(f, jobs={1: f.jobs[1], 2: f.jobs[2]})),
     ("no_city_sees_another", lambda f: replace(f, foreign_rows={"jobs": 1, "events": 0})),
+    (
+        "no_hub_over_its_power_cap",
+        lambda f: replace(f, limits=LimitFacts(caps=(HubCap("qingyang", 439, 1100, NOON),), draws=(DRAW,))),
+    ),
+    (
+        "no_quota_over_its_limit",
+        lambda f: replace(f, limits=LimitFacts(quotas=(QuotaLimit("qingyang/nanjing", 319_999, NOON),), draws=(DRAW,))),
+    ),
     ("no_plan_beats_its_bound", lambda f: replace(f, rounds_out_of_bound=(5,))),
 ]
 
