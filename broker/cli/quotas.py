@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 import typer
 
@@ -13,6 +13,15 @@ from broker.cli.settings import admin_client
 
 if TYPE_CHECKING:
     from broker.wire.v1 import admin_service_pb2
+
+
+class Place(TypedDict):
+    """Where a quota stands in the tree."""
+
+    hub: str
+    city: str
+    enterprise: str
+
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,3})?")
 _LEVELS_MAX: Final = 3
@@ -55,18 +64,18 @@ def set_quota(
     Up to its guarantee a quota is served before anybody else's worth. Beyond it, work borrows what others leave,
     while worth decides who; what nobody may lend stays free for its owner. Nothing that runs is ever ended by it.
     """
-    asked = {
-        "guaranteed_milli_pflops": _milli_pflops("--guaranteed", guaranteed, as_json=as_json),
-        "borrow_milli_pflops": None if borrow == "unlimited" else _milli_pflops("--borrow", borrow, as_json=as_json),
-        "lend_milli_pflops": None if lend == "all" else _milli_pflops("--lend", lend, as_json=as_json),
-    }
     place = _place(quota, as_json=as_json)
+    amount = _milli_pflops("--guaranteed", guaranteed, as_json=as_json)
+    most = None if borrow == "unlimited" else _milli_pflops("--borrow", borrow, as_json=as_json)
+    lent = None if lend == "all" else _milli_pflops("--lend", lend, as_json=as_json)
 
     async def done() -> "admin_service_pb2.QuotaUse":
         from broker.wire.v1 import admin_service_pb2 as pb
 
         async with admin_client(ctx) as xisuan:
-            return await xisuan.set_quota(pb.Quota(**place, **asked))
+            return await xisuan.set_quota(
+                pb.Quota(**place, guaranteed_milli_pflops=amount, borrow_milli_pflops=most, lend_milli_pflops=lent)
+            )
 
     use = run(done(), as_json=as_json)
     if as_json:
@@ -116,11 +125,12 @@ def remove(ctx: typer.Context, quota: Quota, dry_run: DryRun = False, as_json: A
         show(f"{quota} {'would be' if dry_run else 'is'} removed; it stood so:", _table([use]))
 
 
-def _place(quota: str, *, as_json: bool) -> dict[str, str]:
+def _place(quota: str, *, as_json: bool) -> Place:
     parts = quota.split("/")
     if len(parts) > _LEVELS_MAX or not all(parts):
         usage(f"{quota!r} names no quota: write hub, hub/city or hub/city/enterprise", as_json=as_json)
-    return dict(zip(("hub", "city", "enterprise"), parts, strict=False))
+    hub, city, enterprise = (*parts, "", "")[:_LEVELS_MAX]
+    return {"hub": hub, "city": city, "enterprise": enterprise}
 
 
 def _milli_pflops(option: str, text: str, *, as_json: bool) -> int:

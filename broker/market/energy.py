@@ -51,7 +51,7 @@ class HubEnergy:
         Raises: HubNotFound.
         """
         async with self._database.hub() as tx:
-            await rules.lock(tx)
+            in_force_at = await rules.lock(tx, now)
             before = await catalogue.hub_power(tx, change.hub)
             if before is None:
                 raise HubNotFound(hub=change.hub)
@@ -73,7 +73,12 @@ class HubEnergy:
                 if reading is not None:
                     await energy.put_reading(tx, change.hub, reading * JOULES_PER_KILOWATT_HOUR, now)
                 await rules.change(tx)
-                detail = {"before": asdict(before), "after": asdict(after), "used_kilowatt_hours": reading}
+                detail = {
+                    "before": asdict(before),
+                    "after": asdict(after),
+                    "used_kilowatt_hours": reading,
+                    "in_force_at": in_force_at.isoformat(),
+                }
                 await acts.record(
                     tx, at=now, key_id=caller.key_id, act="set_hub_power", subject=change.hub, detail=detail
                 )

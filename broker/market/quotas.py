@@ -46,7 +46,7 @@ class Quotas:
             InvalidRequest: its parent has no quota, or guarantees would not fit into one another.
         """
         async with self._database.hub() as tx:
-            await rules.lock(tx)
+            in_force_at = await rules.lock(tx, now)
             await _check_names(tx, wanted)
             stored = {row.quota: row for row in await quotas.all_quotas(tx)}
             before = stored.get(wanted.quota)
@@ -56,7 +56,11 @@ class Quotas:
                     raise InvalidRequest(*(FieldProblem(field, why) for _, field, why in problems))
                 await quotas.put(tx, [wanted])
                 await rules.change(tx)
-                detail = {"before": None if before is None else asdict(before), "after": asdict(wanted)}
+                detail = {
+                    "before": None if before is None else asdict(before),
+                    "after": asdict(wanted),
+                    "in_force_at": in_force_at.isoformat(),
+                }
                 await acts.record(
                     tx, at=now, key_id=caller.key_id, act="set_quota", subject=wanted.quota, detail=detail
                 )
@@ -78,7 +82,7 @@ class Quotas:
         """
         standing = await self._standing(now)
         async with self._database.hub() as tx:
-            await rules.lock(tx)
+            in_force_at = await rules.lock(tx, now)
             stored = {row.quota: row for row in await quotas.all_quotas(tx)}
             found = stored.get(quota)
             if found is None:
@@ -89,7 +93,7 @@ class Quotas:
             if not dry_run:
                 await quotas.remove(tx, quota)
                 await rules.change(tx)
-                detail = {"before": asdict(found)}
+                detail = {"before": asdict(found), "in_force_at": in_force_at.isoformat()}
                 await acts.record(tx, at=now, key_id=caller.key_id, act="remove_quota", subject=quota, detail=detail)
         if not dry_run:
             self._wake()

@@ -41,7 +41,7 @@ class Worlds:
         wanted = catalogue_of(world)
         async with self._database.hub() as tx:
             await catalogue.lock(tx)
-            await rules.lock(tx)
+            in_force_at = await rules.lock(tx, now)
             stored = await catalogue.read(tx)
             found = differences(stored, wanted)
             await _refuse_moves(tx, world, stored, found)
@@ -52,6 +52,7 @@ class Worlds:
                 detail = {
                     "sha256": hashlib.sha256(document.encode()).hexdigest(),
                     "changes": [difference.line for difference in found if difference.row is not None],
+                    "in_force_at": in_force_at.isoformat(),
                 }
                 await acts.record(
                     tx, at=now, key_id=caller.key_id, act="apply_world", subject=world.world, detail=detail

@@ -66,7 +66,7 @@ def power_change(request: pb.SetHubPowerRequest) -> PowerChange:
     figures = {
         name: checks.within(name, getattr(request, name), 0, limit)
         for name, limit in most.items()
-        if request.HasField(name)  # type: ignore[arg-type]  # the stub lists the names as literals
+        if request.HasField(name)
     }
     if request.HasField("pue_milli"):
         low = PUE_MILLI_MIN if request.pue_milli else 0

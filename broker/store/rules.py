@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
 from typing import Final, LiteralString
 
 from broker.store import energy, quotas
@@ -146,9 +147,15 @@ async def _hubs(tx: Connection, now: datetime) -> dict[str, HubRules]:
     return {r["hub"]: HubRules(r[1], r[2], r[3], accounts.get(r["hub"])) for r in rows}
 
 
-async def lock(tx: Connection) -> None:
-    """Let only this transaction compare and change limits until it ends. Waits for a round that commits."""
+async def lock(tx: Connection, now: datetime) -> datetime:
+    """Let only this transaction compare and change limits until it ends. Waits for a round that commits.
+
+    Return when the change comes into force: after `now` by the time that it has waited, so after what was committed
+    meanwhile.
+    """
+    started = perf_counter()
     await tx.fetchval(LOCK)
+    return now + timedelta(seconds=perf_counter() - started)
 
 
 async def change(tx: Connection) -> None:

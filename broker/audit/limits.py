@@ -1,0 +1,139 @@
+"""Limits that operators set: what was placed since then never went beyond them. With SQL and arithmetic of its own.
+
+A limit may be set below what runs; that runs on. So a limit is only judged at the moments when something was placed
+after it came into force, by what was leased at that moment.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from broker.audit.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class HubCap:
+    """Power that a hub may draw at its meter."""
+
+    hub: str
+    watts_max: int
+    pue_milli: int
+    in_force_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLimit:
+    """Programme-counted FP16 that the work at or below a quota may use."""
+
+    quota: str  # "hub", "hub/city" or "hub/city/enterprise"
+    milli_tflops_max: int
+    in_force_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one lease used of its hub, as long as it lived."""
+
+    lease: int
+    hub: str
+    owner: str  # "hub/city/enterprise", the enterprise may be empty
+    milli_watts: int  # of its cards with their hosts, before PUE
+    milli_tflops: int
+    offered_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFacts:
+    """Limits with the leases that they are about."""
+
+    caps: tuple[HubCap, ...] = ()
+    quotas: tuple[QuotaLimit, ...] = ()
+    draws: tuple[Draw, ...] = ()
+
+
+# A limit is in force since the last act that set it; a world sets all of them.
+CAPS: Final = """
+    SELECT h.hub, h.power_kilowatts_max * 1000 AS watts_max, CASE h.pue_milli WHEN 0 THEN 1000 ELSE h.pue_milli END,
+           coalesce((SELECT max(coalesce((a.detail->>'in_force_at')::timestamptz, a.at)) FROM operator_acts a
+                      WHERE a.act = 'apply_world' OR (a.act = 'set_hub_power' AND a.subject = h.hub)), 'epoch')
+      FROM hubs h WHERE h.power_kilowatts_max > 0 ORDER BY h.hub
+"""
+QUOTAS: Final = """
+    SELECT q.quota, (q.guaranteed_milli_pflops + q.borrow_milli_pflops) * 1000,
+           coalesce((SELECT max(coalesce((a.detail->>'in_force_at')::timestamptz, a.at)) FROM operator_acts a
+                      WHERE a.act = 'apply_world' OR (a.act = 'set_quota' AND a.subject = q.quota)), 'epoch')
+      FROM quotas q WHERE q.borrow_milli_pflops IS NOT NULL ORDER BY q.quota
+"""
+DRAWS: Final = """
+    WITH held AS (
+        SELECT lease_id,
+               sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
+          FROM lease_nodes GROUP BY lease_id
+    )
+    SELECT l.lease_id, c.hub, concat_ws('/', c.hub, l.city, j.enterprise) AS owner,
+           (held.milli * (m.watts + m.host_watts))::bigint,
+           ceil(held.milli * m.fp16_programme_milli_tflops / 1000)::bigint, l.offered_at, l.ended_at
+      FROM leases l JOIN held USING (lease_id) JOIN jobs j USING (job_id) JOIN pools p USING (pool_id)
+      JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster
+     ORDER BY l.lease_id
+"""
+
+
+async def read(hub: Any) -> LimitFacts:
+    """Return what the tables say of limits and leases; `hub` is a connection that sees all cities."""
+    return LimitFacts(
+        caps=tuple(HubCap(*r.values()) for r in await hub.fetch(CAPS)),
+        quotas=tuple(QuotaLimit(*r.values()) for r in await hub.fetch(QUOTAS)),
+        draws=tuple(Draw(*r.values()) for r in await hub.fetch(DRAWS)),
+    )
+
+
+def no_hub_over_its_power_cap(facts: "Facts") -> Iterator[str]:
+    """Nothing was placed in a hub that its power cap had no room for."""
+    for cap in facts.limits.caps:
+        mine = [draw for draw in facts.limits.draws if draw.hub == cap.hub]
+        for lease, milli_watts in _levels(mine, cap.in_force_at, lambda draw: draw.milli_watts):
+            watts = _up(_up(milli_watts) * cap.pue_milli)
+            if watts > cap.watts_max:
+                yield f"hub {cap.hub} drew {watts} W when lease-{lease} was placed, its cap is {cap.watts_max} W"
+
+
+def no_quota_over_its_limit(facts: "Facts") -> Iterator[str]:
+    """Nothing was placed that a quota above it had no room for."""
+    for limit in facts.limits.quotas:
+        mine = [draw for draw in facts.limits.draws if f"{draw.owner}/".startswith(f"{limit.quota}/")]
+        for lease, used in _levels(mine, limit.in_force_at, lambda draw: draw.milli_tflops):
+            if used > limit.milli_tflops_max:
+                yield (
+                    f"quota {limit.quota} used {used} milli-TFLOPS when lease-{lease} was placed,"
+                    f" its limit is {limit.milli_tflops_max}"
+                )
+
+
+def _up(thousandths: int) -> int:
+    return -(-thousandths // 1000)
+
+
+def _levels(draws: Iterable[Draw], since: datetime, amount: Callable[[Draw], int]) -> Iterator[tuple[int, int]]:
+    """Yield (lease, what was used then) for each moment after `since` at which something was placed.
+
+    What was placed at one moment came together, and what ended at that moment had made room.
+    """
+    moments: dict[datetime, list[tuple[int, int]]] = {}
+    for draw in draws:
+        if draw.ended_at is None or draw.ended_at > draw.offered_at:
+            moments.setdefault(draw.offered_at, []).append((amount(draw), draw.lease))
+            if draw.ended_at is not None:
+                moments.setdefault(draw.ended_at, []).append((-amount(draw), 0))
+    level = 0
+    for at in sorted(moments):
+        level += sum(change for change, _ in moments[at])
+        placed = [lease for _, lease in moments[at] if lease]
+        if placed and at > since:
+            yield max(placed), level
+
+
+RULES: Final = (no_hub_over_its_power_cap, no_quota_over_its_limit)
