@@ -1,257 +1,221 @@
 """Construct a plan in one pass, best worth per scarcity first, each gang whole on named nodes: always feasible.
 
-A pair (group, pool) scores `worth / (cost at the given prices + cards)`: with all prices zero this is worth per card,
-with good prices it is worth per micro-yuan of what the gang takes from others. Pairs are tried best first; where the
-descent has voted, the groups that it wanted to run most often come before all others, and in the pools it chose.
+    favourites  of each group its few best pairs: those that the descent chose most often, then the largest gain
+    admit       gangs by counting: as long as every capacity row, power and quotas hold; guarantees are served first
+    place       what is admitted, on nodes, large tasks first: a small task put early breaks a block a large one needs
+    fill        whatever else fits, most worth per card first: afterwards no refused gang fits by itself
+
+A group's score is `worth / (cost at the given prices + cards)` of its first pair: with all prices zero this is worth
+per card, with good prices it is worth per micro-yuan of what the gang takes from others. Where the descent has voted,
+the groups that it wanted to run most often come before all others of their tier.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.choices import Choices
-from scheduler.ground import Batch, Ground
-from scheduler.prices import Rows, gang_cards, gang_costs
+from scheduler.compiled import compiled
+from scheduler.fields import MILLI_PER_CARD
+from scheduler.ground import Ground, Terrain
+from scheduler.packing import Floats, Free, Land, allowed, charge, grown, may_fit, owed, put, quota_of, room_for
+from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Bools, Ints, Votes
 
-if TYPE_CHECKING:
-    from scheduler.large import Packed
-
-_POOLS_TRIED_FIRST: Final = 32
-_NEVER: Final = -(2**62)
-_GROUPS_PER_SORT: Final = 1024
-_PAIRS_PER_LOOK: Final = 20_000
+_PAIRS_TRIED_FIRST: Final = 32
+_ALL: Final = 2**62
+_GANG_BITS: Final = 31  # of the thousandths of a card of the largest gang, and one to spare
 
 
-class Admitted(NamedTuple):
-    """Gangs of a group that shall run in a pool, not yet on nodes."""
+def construct(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, votes: Votes | None = None) -> Ground:
+    """Build a plan by these costs; no costs and no votes give the plain greedy plan.
 
-    group: int
-    pool: int
-    gangs: int
-
-
-@dataclass
-class Answer:
-    """A feasible set of placements while it is being improved."""
-
-    ground: Ground
-    left: list[int]  # [G] jobs not placed
-    batches: list[Batch] = field(default_factory=list)
-    objective: int = 0
-
-    def copy(self) -> Answer:
-        """Return an independent copy."""
-        return Answer(self.ground.copy(), list(self.left), list(self.batches), self.objective)
-
-    def put(self, choices: Choices, group: int, pool: int, gangs: int) -> int:
-        """Place up to so many gangs of a group, and return how many fitted."""
-        batch = self.ground.put(group, int(choices.shape[group]), pool, min(gangs, self.left[group]))
-        if batch is None:
-            return 0
-        self._add(choices, batch)
-        return batch.gangs
-
-    def put_at(self, choices: Choices, batch: Batch) -> None:
-        """Take over a batch whose nodes are known to have room."""
-        self.ground.put_at(batch, int(choices.shape[batch.group]))
-        self._add(choices, batch)
-
-    def clear(self, choices: Choices, pools: Iterable[int]) -> list[Batch]:
-        """Take everything out of these pools, and return what was there."""
-        chosen = set(pools)
-        out = [batch for batch in self.batches if batch.pool in chosen]
-        self.batches = [batch for batch in self.batches if batch.pool not in chosen]
-        for batch in out:
-            self.left[batch.group] += batch.gangs
-            self.objective -= batch.gangs * int(choices.worth[batch.group, batch.pool])
-        for pool in sorted(chosen):
-            self.ground.clear(pool)
-        return out
-
-    def _add(self, choices: Choices, batch: Batch) -> None:
-        self.left[batch.group] -= batch.gangs
-        self.objective += batch.gangs * int(choices.worth[batch.group, batch.pool])
-        self.batches.append(batch)
-
-
-def empty(choices: Choices) -> Answer:
-    """Return the answer that places nothing."""
-    return Answer(Ground(choices.snapshot), choices.count.tolist())
-
-
-def construct(choices: Choices, rows: Rows, prices: Ints, votes: Votes | None = None) -> Answer | Packed:
-    """Build a plan by these prices [P, R]; zero prices give the plain greedy plan.
-
-    Gangs are first admitted by counting, best score first, as long as every capacity row holds. Only then are they put
-    on nodes, large tasks first: a small task put early would break a block that a large one needs.
+    Args: votes: [A] how often the descent chose each pair.
     """
     if votes is None:
-        votes = np.zeros(choices.worth.shape, dtype=np.int16)
-    if choices.large:
-        return _construct_large(choices, rows, prices, votes)
-    answer = empty(choices)
-    pack(choices, answer, _admit(choices, rows, *_pairs(choices, rows, prices, votes)))
-    fill(choices, answer)
-    return answer
-
-
-def named(choices: Choices, plan: Answer | Packed) -> Answer:
-    """Return a plan that can be improved further, whatever form it was constructed in."""
-    if isinstance(plan, Answer):
-        return plan
-    answer = empty(choices)
-    first = plan.lines[:, 3].tolist()
-    nodes, tasks = plan.nodes.tolist(), plan.tasks.tolist()
-    for (group, pool, gangs, low), high in zip(plan.lines.tolist(), [*first, len(nodes)][1:], strict=True):
-        answer.batches.append(Batch(group, pool, gangs, tuple(nodes[low:high]), tuple(tasks[low:high])))
-    answer.left = plan.left.tolist()
-    answer.objective = plan.objective
-    answer.ground.take_all(answer.batches, choices.shape)
-    return answer
-
-
-def _construct_large(choices: Choices, rows: Rows, prices: Ints, votes: Votes) -> Packed:
-    """Do the same on arrays, with the compiled kernels."""
-    from scheduler import kernels
-    from scheduler.large import Packing, sorted_pairs
-
-    pairs, shape = choices.pairs, choices.shape
-    snapshot, cards = choices.snapshot, gang_cards(choices)
-    top = np.empty((shape.size, min(_POOLS_TRIED_FIRST, rows.capacity.shape[0])), dtype=np.int32)
-    score = np.full(shape.size, -1.0)
-    gang = snapshot.shape_tasks * snapshot.shape_cards_per_task
-    kernels.favourites(
-        pairs.start, pairs.pool, pairs.worth, shape, gang_costs(rows, prices), gang, votes, top, score
-    )  # fmt: skip
-    order = np.lexsort((-cards, -snapshot.shape_cards_per_task[shape], -score, -_in_favour(votes)))
-    admitted = np.empty((top.size, 3), dtype=np.int64)
-    lines = kernels.admit(order, top, shape, rows.use, choices.count.copy(), rows.capacity.copy(), admitted)
-    group, pool, gangs = admitted[:lines].T
-    large_first = np.lexsort(
-        (group, pool, -snapshot.shape_tasks[shape[group]], -snapshot.shape_cards_per_task[shape[group]])
+        votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
+    ground = Ground(terrain)
+    group, pair, gangs, guaranteed = _admitted(choices, terrain, rows, costs, votes).T
+    kinds, kind = choices.kinds, choices.pairs.kind[pair]
+    order = np.lexsort(
+        (
+            pair,
+            -kinds.milli_cards[kind],
+            -kinds.level[kind],  # among tasks of a size those that must be close together need the emptier nodes
+            -_unit_milli(choices)[kind],
+            choices.groups.tier[group],
+            -guaranteed,
+        )
     )
-    packing = Packing(choices.terrain, shape, choices.count)
-    packing.place(group[large_first], pool[large_first], gangs[large_first])
-    density = choices.worth.max(axis=1, initial=0) // cards
-    group, pool = sorted_pairs(pairs, packing.hopeful(pairs), density)
-    packing.place(group, pool, np.full(group.size, 2**31))
-    return packing.result(choices.worth)
+    ground.place(group[order], pair[order], gangs[order])
+    fill(ground)
+    return ground
 
 
-def pack(choices: Choices, answer: Answer, admitted: Iterable[Admitted]) -> None:
-    """Put admitted gangs on nodes, large tasks first; what the nodes cannot hold stays out."""
-    snapshot, shape = choices.snapshot, choices.shape
-    cards = snapshot.shape_cards_per_task.tolist()
-    tasks = snapshot.shape_tasks.tolist()
-    shapes = shape.tolist()
-
-    def largest_first(item: Admitted) -> tuple[int, int, int, int]:
-        return -cards[shapes[item.group]], -tasks[shapes[item.group]], item.pool, item.group
-
-    for item in sorted(admitted, key=largest_first):
-        answer.put(choices, item.group, item.pool, item.gangs)
-
-
-def _admit(choices: Choices, rows: Rows, groups: Ints, pools: Ints) -> list[Admitted]:
-    """Admit gangs pair by pair while the capacity rows hold."""
-    left = choices.count.tolist()
-    rest: list[list[int]] = rows.capacity.tolist()
-    shapes = choices.shape.tolist()
-    uses = [[(r, use) for r, use in enumerate(row) if use] for row in rows.use.tolist()]
-    admitted: list[Admitted] = []
-    for group, pool in zip(groups.tolist(), pools.tolist(), strict=True):
-        gangs = left[group]
-        room = rest[pool]
-        for row, use in uses[shapes[group]]:
-            if use * gangs > room[row]:
-                gangs = room[row] // use
-        if gangs > 0:
-            left[group] -= gangs
-            for row, use in uses[shapes[group]]:
-                room[row] -= use * gangs
-            admitted.append(Admitted(group, pool, gangs))
-    return admitted
+def fill(ground: Ground) -> None:
+    """Place what still fits anywhere: open guarantees, then by tier, most worth per card first."""
+    land, tier = ground.terrain.land, ground.terrain.choices.groups.tier
+    density = np.full(tier.size, -1.0)
+    guaranteed = np.zeros(tier.size, dtype=bool)
+    _hopeful(land, ground.free, np.zeros(ground.free.fits.shape, dtype=bool), density, guaranteed)
+    order = np.lexsort((-density, tier))
+    order = order[density[order] >= 0]
+    if guaranteed.any():
+        ground.keep(*_fill(land, ground.free, order[guaranteed[order]], True, *ground.book()))
+    ground.keep(*_fill(land, ground.free, order, False, *ground.book()))
 
 
-def fill(choices: Choices, answer: Answer) -> None:
-    """Place what still fits anywhere, most worth per card first: afterwards no refused gang fits by itself."""
-    hopeful = _Hopeful(choices)
-    group, pool = hopeful.pairs(answer)
-    density = choices.worth.max(axis=1, initial=0) // gang_cards(choices)
-    order = np.lexsort((pool, -choices.worth[group, pool], group, -density[group]))
-    for low in range(0, order.size, _PAIRS_PER_LOOK):  # free cards only shrink: most later pairs need no try at all
-        part = order[low : low + _PAIRS_PER_LOOK]
-        part = part[hopeful.still(answer, group[part], pool[part])]
-        for at, where in zip(group[part].tolist(), pool[part].tolist(), strict=True):
-            if answer.left[at]:
-                answer.put(choices, at, where, answer.left[at])
-
-
-class _Hopeful:
-    """Tells which pairs have cards enough, counted task by task; CPU and memory only a try can tell."""
-
-    def __init__(self, choices: Choices) -> None:
-        self._choices = choices
-        self._sizes, at = np.unique(choices.snapshot.shape_cards_per_task, return_inverse=True)
-        self._size_of = at.reshape(-1)
-        self._tasks = choices.snapshot.shape_tasks
-
-    def pairs(self, answer: Answer) -> tuple[Ints, Ints]:
-        """Return the hopeful groups and pools among all eligible pairs of jobs still out."""
-        choices = self._choices
-        enough = answer.ground.card_slots(self._sizes)[self._size_of] >= self._tasks[:, None]
-        waiting = np.flatnonzero(np.array(answer.left, dtype=np.int64))
-        found = [np.zeros((2, 0), dtype=np.int64)]
-        for low in range(0, waiting.size, _GROUPS_PER_SORT):
-            part = waiting[low : low + _GROUPS_PER_SORT]
-            at, pool = np.nonzero((choices.worth[part] > 0) & enough[choices.shape[part]])
-            found.append(np.stack([part[at], pool]))
-        group, pool = np.concatenate(found, axis=1)
-        return group, pool
-
-    def still(self, answer: Answer, group: Ints, pool: Ints) -> Bools:
-        """Return which of these pairs are still hopeful."""
-        shape = self._choices.shape[group]
-        slots = answer.ground.card_slots(self._sizes)
-        waiting = np.array(answer.left, dtype=np.int64)[group] > 0
-        hopeful: Bools = waiting & (slots[self._size_of[shape], pool] >= self._tasks[shape])
-        return hopeful
-
-
-def _in_favour(votes: Votes) -> Ints:
-    """Return, for each group, how often it was to run anywhere."""
-    total: Ints = votes.sum(axis=1, dtype=np.int64)
-    return total
-
-
-def _pairs(choices: Choices, rows: Rows, prices: Ints, votes: Votes) -> tuple[Ints, Ints]:
-    """Return groups and pools to try, best score first: for each group the few pools with the largest surplus."""
-    cost = gang_costs(rows, prices)
-    cards = gang_cards(choices)
-    pools = choices.worth.shape[1]
-    tried = min(_POOLS_TRIED_FIRST, pools)
-    found: list[tuple[Ints, Ints, Ints, Ints]] = []
-    for low in range(0, choices.shape.size if pools else 0, _GROUPS_PER_SORT):
-        part = slice(low, low + _GROUPS_PER_SORT)
-        worth = choices.worth[part]
-        gain = np.where(worth > 0, worth - cost[choices.shape[part]], _NEVER)
-        top = np.lexsort((-gain, -votes[part].astype(np.int64)), axis=1)[:, :tried]
-        worthy = np.take_along_axis(gain, top, axis=1) > _NEVER
-        group, rank = np.nonzero(worthy)
-        pool = top[worthy]
-        first = top[group, 0]
-        paid = cost[choices.shape[low + group], first] + cards[low + group]
-        score = worth[group, first] / paid
-        found.append((low + group, pool, score, rank))
-    if not found:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    group, pool, score, rank = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    size = choices.snapshot.shape_cards_per_task[choices.shape[group]]
+def _admitted(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, votes: Votes) -> Ints:
+    """Return [n, 4]: group, pair, gangs, and 1 where they are admitted to serve a guarantee."""
+    land, groups, kinds = terrain.land, choices.groups, choices.kinds
+    width = min(int(np.diff(land.start).max(initial=0)), _PAIRS_TRIED_FIRST)
+    top = np.full((groups.count.size, width), -1, dtype=np.int32)
+    score, voted = np.zeros(groups.count.size), np.zeros(groups.count.size, dtype=np.int64)
+    _favourites(land, costs.kind_pool, costs.tenant, votes, top, score, voted)
+    able = np.flatnonzero(choices.eligible)
+    kind = choices.pairs.kind[top[able, 0]] if able.size else able
     # among equals large gangs first, while their blocks are free; then position, so that ties never depend on luck
-    order = np.lexsort((rank, group, -cards[group], -size, -score, -_in_favour(votes)[group]))
-    return group[order], pool[order]
+    size = (_unit_milli(choices)[kind] << _GANG_BITS) + kinds.milli_cards[kind]
+    order = able[np.lexsort((-size, -score[able], -voted[able], groups.tier[able]))]
+    left, room = groups.count.copy(), rows.capacity.copy()
+    watts, account = choices.limits.hub_free_watts.copy(), choices.limits.account.copy()
+    admitted, end = np.empty((64, 4), dtype=np.int64), 0
+    for guarantee in (True, False) if (land.headroom > 0).any() else (False,):
+        admitted, end = _admit(land, order, top, rows.use, guarantee, left, room, watts, account, admitted, end)
+    return admitted[:end]
+
+
+def _unit_milli(choices: Choices) -> Ints:
+    """Return [K]: thousandths of a card that one unit holds, the whole gang where it must stay on one node."""
+    milli: Ints = choices.kinds.milli_cards // choices.kinds.units
+    return milli
+
+
+@compiled
+def _favourites(
+    land: Land, cost: Ints, tenant_price: Ints, votes: Votes, top: NDArray[np.int32], score: Floats, voted: Ints
+) -> None:
+    """Fill the pairs to try of each group (most votes, then largest gain; -1: no more), its score and its votes."""
+    gains = np.zeros(top.shape[1], dtype=np.int64)
+    counts = np.zeros(top.shape[1], dtype=np.int64)
+    for group in range(top.shape[0]):
+        found = 0
+        for pair in range(land.start[group], land.start[group + 1]):
+            gain = land.worth[pair] - _cost(land, cost, tenant_price, group, land.kind[pair], land.pool[pair])
+            vote = np.int64(votes[pair])
+            voted[group] += vote
+            if found == top.shape[1]:
+                if (vote, gain) <= (counts[found - 1], gains[found - 1]):
+                    continue
+            else:
+                found += 1
+            slot = found - 1
+            while slot > 0 and (counts[slot - 1], gains[slot - 1]) < (vote, gain):
+                counts[slot] = counts[slot - 1]
+                gains[slot] = gains[slot - 1]
+                top[group, slot] = top[group, slot - 1]
+                slot -= 1
+            counts[slot], gains[slot], top[group, slot] = vote, gain, pair
+        if found > 0:
+            worth, held = land.worth[top[group, 0]], land.milli[land.kind[top[group, 0]]]
+            paid = np.float64(worth - gains[0]) * MILLI_PER_CARD + held
+            score[group] = np.float64(worth) / max(paid, 1.0)
+
+
+@compiled
+def _cost(land: Land, cost: Ints, tenant_price: Ints, group: int, kind: int, pool: int) -> int:
+    """Return what one gang pays; less than nothing where a guarantee pays for it."""
+    paid = cost[kind, pool]
+    if quota_of(land, group, pool) >= 0:
+        price = tenant_price[land.tenant[group], land.pool_hub[pool]]
+        paid += land.quota_use[kind, pool] * price // PPM
+    return int(paid)
+
+
+@compiled
+def _admit(
+    land: Land, order: Ints, top: NDArray[np.int32], use: Ints, guarantee: bool, left: Ints, room: Ints, watts: Ints,
+    account: Ints, admitted: Ints, end: int,
+) -> tuple[Ints, int]:  # fmt: skip
+    """Admit gangs in this order of groups while all rows hold; for a guarantee, only as many as serve one.
+
+    Return the table of what is admitted, and its end.
+    """
+    for group in order:
+        for slot in range(top.shape[1]):
+            pair = top[group, slot]
+            if pair < 0 or left[group] == 0:
+                break
+            kind, pool = land.kind[pair], land.pool[pair]
+            gangs = left[group]
+            if guarantee:
+                gangs = min(gangs, owed(land, account, group, kind, pool))
+            for row in range(use.shape[1]):
+                if use[kind, row] * gangs > room[pool, row]:
+                    gangs = room[pool, row] // use[kind, row]
+            gangs = allowed(land, watts, account, group, kind, pool, gangs)
+            if gangs <= 0:
+                continue
+            left[group] -= gangs
+            for row in range(use.shape[1]):
+                room[pool, row] -= use[kind, row] * gangs
+            charge(land, watts, account, group, kind, pool, gangs)
+            admitted = grown(admitted, end + 1)
+            admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, gangs, int(guarantee)
+            end += 1
+    return admitted, end
+
+
+@compiled
+def _hopeful(land: Land, free: Free, counted: Bools, density: Floats, guaranteed: Bools) -> None:
+    """Fill, for each group of which a gang may still fit, its best worth per card, and whether it serves a guarantee.
+
+    What the nodes hold is counted once for each need and pool: `counted` [U, P] is False at first.
+    """
+    for group in range(density.size):
+        if free.left[group] == 0:
+            continue
+        for pair in range(land.start[group], land.start[group + 1]):
+            kind, pool = land.kind[pair], land.pool[pair]
+            need = land.need_of[kind]
+            if not counted[need, pool] and may_fit(land, free, kind, pool):
+                free.fits[need, pool] = room_for(land, free, need, pool, _ALL)
+                counted[need, pool] = True
+            if may_fit(land, free, kind, pool) and allowed(land, free.watts, free.account, group, kind, pool, 1) > 0:
+                density[group] = max(density[group], _density(land, pair))
+                if owed(land, free.account, group, kind, pool) > 0:
+                    guaranteed[group] = True
+
+
+@compiled
+def _density(land: Land, pair: int) -> float:
+    return float(land.worth[pair]) / float(land.milli[land.kind[pair]])
+
+
+@compiled
+def _fill(
+    land: Land, free: Free, order: Ints, guarantee: bool, lines: Ints, entries: Ints, end: Ints
+) -> tuple[Ints, Ints]:
+    """Put whatever fits, group by group, its densest pairs first; for a guarantee, only as many as serve one."""
+    for group in order:
+        if free.left[group] == 0:
+            continue
+        first, last = land.start[group], land.start[group + 1]
+        density = np.full(last - first, -1.0)
+        for pair in range(first, last):
+            if may_fit(land, free, land.kind[pair], land.pool[pair]):
+                density[pair - first] = _density(land, pair)
+        while free.left[group] > 0:
+            pair = first + np.argmax(density)
+            if density[pair - first] < 0:
+                break
+            density[pair - first] = -1.0
+            gangs = free.left[group]
+            if guarantee:
+                gangs = min(gangs, owed(land, free.account, group, land.kind[pair], land.pool[pair]))
+            if gangs > 0:
+                lines, entries = put(land, free, group, pair, gangs, lines, entries, end)
+    return lines, entries

@@ -1,150 +1,425 @@
-"""The free resources of every node while a plan is being built, and gangs put on named nodes."""
+"""What is free while a plan is being built, and what has been placed: an answer that can grow and be taken back.
+
+A *line* is some gangs of one pair; its *entries* say how many of their tasks are on which node, and the card of each
+share. Tasks are dealt to the gangs of a line in the order of its entries (`deal`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from scheduler.snapshot import Ints, Snapshot
+from scheduler.choices import Choices
+from scheduler.compiled import compiled
+from scheduler.errors import SchedulerError
+from scheduler.fields import MILLI_PER_CARD, TIERS_MAX, UNKNOWN
+from scheduler.limits import NEW, meters, uses
+from scheduler.packing import (
+    UNKNOWN_FIT,
+    UNSPLIT,
+    Free,
+    Land,
+    card_of,
+    charge,
+    open_card,
+    put,
+    take_share,
+)
+from scheduler.snapshot import Bools, Ints
+
+_LOW: Final = 0x7FFFFFFF
+_FIRST_NEW: Final = -2  # in entries: the first card that this plan splits on a node
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Gangs of one group in one pool. Tasks are dealt to the gangs in the order of the nodes."""
+class DoesNotFit(SchedulerError):
+    """Lines were to be placed on named nodes that have no room for them."""
 
-    group: int
-    pool: int
-    gangs: int
-    nodes: tuple[int, ...]
-    tasks: tuple[int, ...]  # on each node, summing to gangs x tasks of the shape
+
+class Terrain:
+    """What packing needs to know of an instance, as arrays; never written to."""
+
+    def __init__(self, choices: Choices) -> None:
+        snapshot, kinds, limits = choices.snapshot, choices.kinds, choices.limits
+        pools, nodes = len(snapshot.pool_names), len(snapshot.node_names)
+        self.choices = choices
+        node_start = np.searchsorted(snapshot.node_pool, np.arange(pools + 1)).astype(np.int64)
+        free = np.where(snapshot.node_open, snapshot.node_free_cards, 0)
+        split_start = np.searchsorted(snapshot.split_node, np.arange(nodes + 1)).astype(np.int64)
+        split = np.diff(split_start)
+        slot_start = np.append(0, np.cumsum(split + np.where(_shared_pools(choices)[snapshot.node_pool], free, 0)))
+        domain_start = _domain_starts(snapshot.node_pool, snapshot.node_domain)
+        cards = np.where(kinds.share > 0, 0, kinds.cards)
+        unit = [kinds.of_unit(cards), kinds.of_unit(kinds.cpu), kinds.of_unit(kinds.memory), kinds.share, kinds.level]
+        needs, need_of = np.unique(np.stack(unit, axis=1), axis=0, return_inverse=True)
+        most = snapshot.model_shares_per_card_max[snapshot.pool_model]
+        none = np.zeros((0, 0), dtype=np.int64)
+        self.land = Land(
+            start=choices.pairs.start,
+            pool=choices.pairs.pool,
+            kind=choices.pairs.kind,
+            worth=choices.pairs.worth,
+            tenant=choices.groups.tenant,
+            tasks=kinds.tasks,
+            task=np.stack([cards, kinds.cpu, kinds.memory], axis=1),
+            share=kinds.share,
+            milli=kinds.milli_cards,
+            units=kinds.units,
+            need_of=need_of.reshape(-1).astype(np.int64),
+            need=np.ascontiguousarray(needs[:, :4]),
+            level=np.ascontiguousarray(needs[:, 4]),
+            node_start=node_start,
+            pool_domain=np.searchsorted(domain_start[:-1], node_start).astype(np.int64),
+            domain_start=domain_start,
+            slot_start=slot_start,
+            slot_new=slot_start[:-1] + split,
+            split_start=split_start,
+            shares_max=np.where(most == UNKNOWN, MILLI_PER_CARD, most),
+            meter=meters(limits, kinds) if limits.has_power else none,
+            quota_use=uses(limits, kinds) if limits.parent.size else none,
+            pool_hub=limits.pool_hub,
+            tenant_quota=limits.tenant_quota,
+            parent=limits.parent,
+            headroom=limits.headroom,
+        )
+        upto = np.append(0, np.cumsum(free))
+        slots = np.repeat(slot_start[:-1] - split_start[:-1], split) + np.arange(snapshot.split_node.size)
+        opened = snapshot.node_open[snapshot.split_node]
+        slot_left = np.full(slot_start[-1], UNSPLIT, dtype=np.int64)
+        slot_left[slots] = np.where(opened, snapshot.split_free_milli, 0)
+        slot_room = np.zeros(slot_start[-1], dtype=np.int64)
+        room = self.land.shares_max[snapshot.node_pool[snapshot.split_node]] - snapshot.split_shares
+        slot_room[slots] = np.where(opened, np.maximum(room, 0), 0)
+        widest = np.zeros(nodes, dtype=np.int64)
+        np.maximum.at(widest, snapshot.split_node, np.where(slot_room[slots] > 0, slot_left[slots], 0))
+        self.free = Free(
+            nodes=np.stack([free, snapshot.node_free_cpu_milli, snapshot.node_free_memory_mib], axis=1),
+            total=np.diff(upto[node_start]),
+            slot_left=slot_left,
+            slot_room=slot_room,
+            widest=widest,
+            fits=np.full((len(needs), pools), UNKNOWN_FIT, dtype=np.int64),
+            watts=limits.hub_free_watts,
+            account=limits.account,
+            left=choices.groups.count,
+        )
+        """What is free before anything is placed."""
 
 
 class Ground:
-    """Free cards, CPU and memory by node. Only `put` takes, only `clear` gives back: nothing goes below zero."""
+    """Free resources and placed lines. Only `place` and `place_at` take, only `remove` gives back."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._start = np.searchsorted(snapshot.node_pool, np.arange(len(snapshot.pool_names) + 1)).tolist()
-        self._cards = np.where(snapshot.node_open, snapshot.node_free_cards, 0)
-        self._cpu = snapshot.node_free_cpu_milli.copy()
-        self._memory = snapshot.node_free_memory_mib.copy()
-        self._tasks: list[int] = snapshot.shape_tasks.tolist()
-        self._need: list[tuple[int, int, int]] = list(
-            zip(
-                snapshot.shape_cards_per_task.tolist(),
-                snapshot.shape_cpu_milli_per_task.tolist(),
-                snapshot.shape_memory_mib_per_task.tolist(),
-                strict=True,
-            )
-        )
-        # the largest free block and the free cards of each pool: most refusals need no look at the nodes
-        self._largest = [0] * len(snapshot.pool_names)
-        self._total = [0] * len(snapshot.pool_names)
-        for pool in range(len(snapshot.pool_names)):
-            self._count(pool)
+    def __init__(self, terrain: Terrain) -> None:
+        self.terrain = terrain
+        self.free = _copy(terrain.free)
+        self._lines = np.empty((64, 4), dtype=np.int64)
+        self._entries = np.empty((64, 3), dtype=np.int64)
+        self.end = np.zeros(2, dtype=np.int64)
 
     def copy(self) -> Ground:
         """Return an independent copy."""
         other = object.__new__(Ground)
-        other.__dict__.update(self.__dict__)
-        other._cards, other._cpu, other._memory = self._cards.copy(), self._cpu.copy(), self._memory.copy()
-        other._largest, other._total = list(self._largest), list(self._total)
+        other.terrain, other.free, other.end = self.terrain, _copy(self.free), self.end.copy()
+        other._lines, other._entries = self.lines.copy(), self.entries.copy()
         return other
 
-    def may_hold(self, shape: int, pool: int) -> bool:
-        """Return False when one gang surely does not fit any more; True promises nothing."""
-        cards = self._need[shape][0]
-        return self._largest[pool] >= cards and self._total[pool] >= cards * self._tasks[shape]
+    @property
+    def lines(self) -> Ints:
+        """What is placed, [L, 4]: group, pair, gangs, first entry."""
+        return self._lines[: self.end[0]]
 
-    def card_slots(self, sizes: Ints) -> Ints:
-        """Return [sizes, pools]: how many tasks of so many cards the free cards could hold, CPU and memory apart."""
-        slots = np.zeros((sizes.size, len(self._total)), dtype=np.int64)
-        for row, cards in enumerate(sizes.tolist()):
-            upto = np.concatenate([[0], np.cumsum(self._cards // cards)])
-            slots[row] = np.diff(upto[self._start])
-        return slots
+    @property
+    def entries(self) -> Ints:
+        """Where, [E, 3]: node, tasks there, and card.
 
-    def put(self, group: int, shape: int, pool: int, gangs: int) -> Batch | None:
-        """Place as many whole gangs as fit, up to `gangs`; None when not even one does.
-
-        Tasks go to the nodes with the fewest free cards that still hold one, so that large free blocks last.
+        The card is -1 for whole cards. Of shares each task has an entry, with a card of the snapshot's `split_node`
+        or -2 - i: the i-th of the node's new split cards, in a numbering that may have holes.
         """
-        if gangs < 1 or not self.may_hold(shape, pool):
-            return None
-        low, high = self._start[pool], self._start[pool + 1]
-        need = self._need[shape]
-        held = self._held(low, high, need)
-        size = self._tasks[shape]
-        if size == 1 and gangs == 1:
-            return self._put_one(group, pool, low, held, need)
-        wanted = min(gangs, int(held.sum()) // size) * size
-        if wanted == 0:
-            return None
-        here = np.flatnonzero(held)
-        here = here[np.argsort(self._cards[low + here], kind="stable")]
-        upto = np.cumsum(held[here])
-        used = int(np.searchsorted(upto, wanted)) + 1
-        here, tasks = here[:used] + low, held[here[:used]]
-        tasks[-1] -= upto[used - 1] - wanted
-        self._take(here, tasks, need)
-        self._count(pool)
-        return Batch(group, pool, wanted // size, tuple(here.tolist()), tuple(tasks.tolist()))
+        return self._entries[: self.end[1]]
 
-    def put_at(self, batch: Batch, shape: int) -> None:
-        """Take what a batch uses. The caller knows that it fits, for example because a solver said so."""
-        nodes, tasks = np.array(batch.nodes, dtype=np.int64), np.array(batch.tasks, dtype=np.int64)
-        self._take(nodes, tasks, self._need[shape])
-        self._count(batch.pool)
+    @property
+    def left(self) -> Ints:
+        """Jobs not placed, [G]."""
+        return self.free.left
 
-    def take_all(self, batches: Iterable[Batch], shape: Ints) -> None:
-        """Take what all these batches use; they fit, and nothing was taken before. `shape` is by group."""
-        batches = list(batches)
-        entries = [len(batch.nodes) for batch in batches]
-        needs = np.array(self._need, dtype=np.int64).reshape(-1, 3)
-        need = np.repeat(needs[shape[[batch.group for batch in batches]]], entries, axis=0) if batches else needs[:0]
-        nodes = np.array([node for batch in batches for node in batch.nodes], dtype=np.int64)
-        tasks = np.array([count for batch in batches for count in batch.tasks], dtype=np.int64)
-        for column, free in enumerate((self._cards, self._cpu, self._memory)):
-            np.subtract.at(free, nodes, tasks * need[:, column])
-        for pool in range(len(self._total)):
-            self._count(pool)
+    @property
+    def watts(self) -> Ints:
+        """Power left at each hub, [H]; NO_LIMIT where there is no cap and no pace."""
+        return self.free.watts
 
-    def clear(self, pool: int) -> None:
-        """Give back everything that was put into the pool."""
-        part = slice(self._start[pool], self._start[pool + 1])
-        self._cards[part] = np.where(self._snapshot.node_open[part], self._snapshot.node_free_cards[part], 0)
-        self._cpu[part] = self._snapshot.node_free_cpu_milli[part]
-        self._memory[part] = self._snapshot.node_free_memory_mib[part]
-        self._count(pool)
+    @property
+    def account(self) -> Ints:
+        """Quota accounts with all that is placed, [Q, 4] as in `limits`."""
+        return self.free.account
 
-    def _put_one(self, group: int, pool: int, low: int, held: Ints, need: tuple[int, int, int]) -> Batch | None:
-        here = np.flatnonzero(held)
-        if not here.size:
-            return None
-        node = low + int(here[np.argmin(self._cards[low + here])])
-        self._cards[node] -= need[0]
-        self._cpu[node] -= need[1]
-        self._memory[node] -= need[2]
-        self._count(pool)
-        return Batch(group, pool, 1, (node,), (1,))
+    @property
+    def objectives(self) -> list[int]:
+        """Worth by job tier, [TIERS_MAX], micro-yuan per hour."""
+        choices, lines = self.terrain.choices, self.lines
+        worth, gangs = choices.pairs.worth[lines[:, 1]], lines[:, 2]
+        tier = choices.groups.tier[lines[:, 0]]
+        found = []
+        for each in range(TIERS_MAX):  # in two parts: the sum need not fit in 64 bits
+            low, high = ((part * gangs)[tier == each].sum() for part in (worth & _LOW, worth >> 31))
+            found.append(int(low) + (int(high) << 31))
+        return found
 
-    def _held(self, low: int, high: int, need: tuple[int, int, int]) -> Ints:
-        """Return how many tasks each node of the pool could take."""
-        held = self._cards[low:high] // need[0]
-        if need[1]:
-            held = np.minimum(held, self._cpu[low:high] // need[1])
-        if need[2]:
-            held = np.minimum(held, self._memory[low:high] // need[2])
-        return held
+    @property
+    def objective(self) -> int:
+        """Worth of all tiers, micro-yuan per hour."""
+        return sum(self.objectives)
 
-    def _take(self, nodes: Ints, tasks: Ints, need: tuple[int, int, int]) -> None:
-        self._cards[nodes] -= tasks * need[0]
-        self._cpu[nodes] -= tasks * need[1]
-        self._memory[nodes] -= tasks * need[2]
+    @property
+    def guaranteed(self) -> int:
+        """Guaranteed FP16 that new work uses, milli-TFLOPS."""
+        return int(np.minimum(self.account[:, NEW], self.terrain.land.headroom).sum())
 
-    def _count(self, pool: int) -> None:
-        cards = self._cards[self._start[pool] : self._start[pool + 1]]
-        self._largest[pool] = int(cards.max(initial=0))
-        self._total[pool] = int(cards.sum())
+    def place(self, group: Ints, pair: Ints, most: Ints) -> None:
+        """Place up to `most` gangs of each pair in this order, as many as fit and are left."""
+        book = self.book()
+        self.keep(*_place(self.terrain.land, self.free, group, pair, most, *book))
+
+    def place_at(self, lines: Ints, entries: Ints) -> None:
+        """Place lines on nodes named by the caller, who knows that there is room.
+
+        Args:
+            lines: [*, 4] as `self.lines`, with first entries counted in `entries`.
+            entries: [*, 3] as `self.entries`; a card -2 - i means the i-th free card of
+                the node that these lines split.
+        Raises: DoesNotFit: something is taken that is not free; this ground must not be used any more.
+        """
+        added = np.array(entries, dtype=np.int64)  # a copy: cards get the numbers of this ground
+        short = _take_at(self.terrain.land, self.free, lines, added)
+        if short >= 0:
+            raise DoesNotFit("lines", f"line {short} takes what is not free; empty the pools first")
+        moved = lines + np.array([0, 0, 0, self.end[1]])
+        self.keep(np.concatenate([self.lines, moved]), np.concatenate([self.entries, added]))
+        self.end += (len(lines), len(added))
+
+    def remove(self, pools: Iterable[int]) -> None:
+        """Take everything out of these pools and give it back."""
+        chosen = np.zeros(len(self.terrain.land.shares_max), dtype=bool)
+        chosen[list(pools)] = True
+        self.remove_lines(np.flatnonzero(chosen[self.terrain.land.pool[self.lines[:, 1]]]))
+
+    def remove_lines(self, positions: Ints) -> None:
+        """Take these lines out and give back what they took; the others keep their order."""
+        chosen = np.zeros(len(self.lines), dtype=bool)
+        chosen[positions] = True
+        _give_back(self.terrain.land, self.free, chosen, self._lines, self._entries, self.end)
+
+    def book(self) -> tuple[Ints, Ints, Ints]:
+        """Return the tables of lines and entries and what counts both, for compiled loops that write to them."""
+        return self._lines, self._entries, self.end
+
+    def keep(self, lines: Ints, entries: Ints) -> None:
+        """Take over tables that compiled loops have grown."""
+        self._lines, self._entries = lines, entries
+
+
+class Dealt(NamedTuple):
+    """Where one job runs."""
+
+    job: int  # position in the snapshot
+    pair: int
+    nodes: tuple[int, ...]  # ascending
+    tasks: tuple[int, ...]  # on each of them
+    cards: tuple[int, ...]  # of shares: the card of each task, as in `plan.Placement`
+
+
+def deal(choices: Choices, ground: Ground) -> list[Dealt]:
+    """Deal the placed gangs to jobs: of equal jobs those that wait longest are served first, and best."""
+    groups, pairs = choices.groups, choices.pairs
+    lines = ground.lines
+    order = np.lexsort((lines[:, 1], -pairs.worth[lines[:, 1]], lines[:, 0]))
+    first = np.append(lines[:, 3], ground.end[1])
+    shared, size = choices.kinds.share > 0, choices.kinds.tasks
+    kind = pairs.kind[lines[:, 1]]
+    next_member, members = groups.member_start[:-1].tolist(), groups.members.tolist()
+    rows: list[tuple[int, int, int]] = list(
+        zip(
+            *(column.tolist() for column in (ground.entries[:, 0], ground.entries[:, 1], _numbered(ground))),
+            strict=True,
+        )
+    )
+    found = []
+    for group, pair, low, high, tasks, of_cards in zip(
+        lines[order, 0].tolist(),
+        lines[order, 1].tolist(),
+        first[order].tolist(),
+        first[order + 1].tolist(),
+        size[kind[order]].tolist(),
+        shared[kind[order]].tolist(),
+        strict=True,
+    ):
+        for gang in (_shares if of_cards else _cut)(rows[low:high], tasks):
+            found.append(Dealt(members[next_member[group]], pair, *gang))
+            next_member[group] += 1
+    return found
+
+
+Gang = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+Rows = list[tuple[int, int, int]]
+
+
+def _cut(rows: Rows, size: int) -> Iterator[Gang]:
+    """Cut the tasks of a line into gangs of `size` tasks, each as its nodes and the tasks on each."""
+    hand: dict[int, int] = {}
+    missing = size
+    for node, count, _ in rows:
+        rest = count
+        while rest >= missing:
+            rest -= missing
+            hand[node] = hand.get(node, 0) + missing
+            nodes = tuple(sorted(hand))
+            yield nodes, tuple(hand[node] for node in nodes), ()
+            hand, missing = {}, size
+        if rest:
+            hand[node] = rest
+            missing -= rest
+
+
+def _shares(rows: Rows, size: int) -> Iterator[Gang]:
+    """Cut a line of shares, which has an entry for each task."""
+    for low in range(0, len(rows), size):
+        gang = sorted(rows[low : low + size], key=lambda row: row[0])
+        nodes = Counter(node for node, _, _ in gang)
+        yield tuple(nodes), tuple(nodes.values()), tuple(card for _, _, card in gang)
+
+
+def _numbered(ground: Ground) -> Ints:
+    """Return the card of each entry with the new split cards of a node numbered -1, -2, ... without holes."""
+    node, card = ground.entries[:, 0], ground.entries[:, 2]
+    cards = card.copy()
+    new = card <= _FIRST_NEW
+    if new.any():
+        split, at = np.unique(np.stack([node[new], -card[new]], axis=1), axis=0, return_inverse=True)
+        before = np.searchsorted(split[:, 0], split[:, 0])
+        cards[new] = -1 - (np.arange(len(split)) - before)[at.reshape(-1)]
+    return cards
+
+
+def _copy(free: Free) -> Free:
+    return Free(*(part.copy() for part in free))
+
+
+def _shared_pools(choices: Choices) -> Bools:
+    """Return [P]: whether any job may take shares of the pool's cards."""
+    shared = np.zeros(len(choices.snapshot.pool_names), dtype=bool)
+    if (choices.kinds.share > 0).any():
+        shared[choices.pairs.pool[choices.kinds.share[choices.pairs.kind] > 0]] = True
+    return shared
+
+
+def _domain_starts(pool: Ints, domain: Ints) -> Ints:
+    """Return the first node of each domain, and the number of nodes."""
+    first = np.ones(pool.size, dtype=bool)
+    first[1:] = (np.diff(pool) != 0) | (np.diff(domain) != 0)
+    return np.append(np.flatnonzero(first), pool.size)
+
+
+@compiled
+def _place(
+    land: Land, free: Free, group: Ints, pair: Ints, most: Ints, lines: Ints, entries: Ints, end: Ints
+) -> tuple[Ints, Ints]:
+    """Put gangs pair by pair."""
+    for i in range(group.size):
+        if free.left[group[i]] > 0:
+            lines, entries = put(land, free, group[i], pair[i], most[i], lines, entries, end)
+    return lines, entries
+
+
+@compiled
+def _slot_at(land: Land, free: Free, pool: int, node: int, card: int, opened: Ints) -> int:
+    """Return the slot of a card as entries name it; a new card is split first. -1: there is no such card."""
+    if card >= 0:
+        known = land.split_start[node] <= card < land.split_start[node + 1]
+        return int(land.slot_start[node] + card - land.split_start[node]) if known else -1
+    wanted = land.slot_new[node] - 2 - card
+    if wanted < land.slot_new[node] or wanted >= land.slot_start[node + 1]:
+        return -1
+    if opened[wanted] < 0:
+        slot = land.slot_new[node]
+        while slot < land.slot_start[node + 1] and free.slot_left[slot] != UNSPLIT:
+            slot += 1
+        if slot == land.slot_start[node + 1]:
+            return -1
+        open_card(land, free, pool, node, slot)
+        opened[wanted] = slot
+    return int(opened[wanted])
+
+
+@compiled
+def _take_at(land: Land, free: Free, lines: Ints, entries: Ints) -> int:
+    """Take what the lines say, and name new cards by slot. Return the first line that has no room, -1: all have."""
+    opened = np.full(free.slot_left.size, -1, dtype=np.int64)
+    for line in range(lines.shape[0]):
+        group, pair, gangs = lines[line, 0], lines[line, 1], lines[line, 2]
+        pool, kind = land.pool[pair], land.kind[pair]
+        last = lines[line + 1, 3] if line + 1 < lines.shape[0] else entries.shape[0]
+        missing = gangs * land.tasks[kind]
+        for at in range(lines[line, 3], last):
+            node, tasks = entries[at, 0], entries[at, 1]
+            missing -= tasks
+            for resource in range(3):
+                free.nodes[node, resource] -= tasks * land.task[kind, resource]
+            free.total[pool] -= tasks * land.task[kind, 0]
+            if land.share[kind] > 0:
+                slot = _slot_at(land, free, pool, node, entries[at, 2], opened)
+                if slot < 0:
+                    return line
+                take_share(land, free, pool, node, slot, land.share[kind], tasks)
+                entries[at, 2] = card_of(land, node, slot)
+                if free.slot_left[slot] < 0 or free.slot_room[slot] < 0:
+                    return line
+            if min(free.nodes[node, 0], free.nodes[node, 1], free.nodes[node, 2]) < 0:
+                return line
+        free.left[group] -= gangs
+        charge(land, free.watts, free.account, group, kind, pool, gangs)
+        if missing != 0 or free.left[group] < 0:
+            return line
+    return -1
+
+
+@compiled
+def _release(land: Land, free: Free, pool: int, kind: int, node: int, tasks: int, card: int) -> None:
+    """Give back what one entry took."""
+    for resource in range(3):
+        free.nodes[node, resource] += tasks * land.task[kind, resource]
+    free.total[pool] += tasks * land.task[kind, 0]
+    if land.share[kind] > 0:
+        slot = land.slot_start[node] + card - land.split_start[node] if card >= 0 else land.slot_new[node] - 2 - card
+        take_share(land, free, pool, node, slot, land.share[kind], -tasks)
+
+
+@compiled
+def _give_back(land: Land, free: Free, chosen: Bools, lines: Ints, entries: Ints, end: Ints) -> None:
+    """Take the chosen lines out of the tables and give back what they took."""
+    more = np.zeros(land.shares_max.size, dtype=np.bool_)  # pools in which more may fit than was known
+    kept_lines, kept_entries, first = 0, 0, 0
+    for line in range(end[0]):
+        last = lines[line + 1, 3] if line + 1 < end[0] else end[1]
+        group, pair, gangs = lines[line, 0], lines[line, 1], lines[line, 2]
+        pool, kind = land.pool[pair], land.kind[pair]
+        if chosen[line]:
+            more[pool] = True
+            for at in range(first, last):
+                _release(land, free, pool, kind, entries[at, 0], entries[at, 1], entries[at, 2])
+            free.left[group] += gangs
+            charge(land, free.watts, free.account, group, kind, pool, -gangs)
+        else:
+            lines[kept_lines, 0], lines[kept_lines, 1], lines[kept_lines, 2] = group, pair, gangs
+            lines[kept_lines, 3] = kept_entries
+            kept_lines += 1
+            for at in range(first, last):
+                for column in range(3):
+                    entries[kept_entries, column] = entries[at, column]
+                kept_entries += 1
+        first = last
+    end[0], end[1] = kept_lines, kept_entries
+    for need in range(free.fits.shape[0]):
+        for pool in range(more.size):
+            if more[pool]:
+                free.fits[need, pool] = UNKNOWN_FIT
