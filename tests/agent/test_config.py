@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.agent.config import BadConfig, load_config, parse_config
+from broker.agent.convert import hello
 
 GOOD = """
 endpoint: 127.0.0.1:7443
@@ -97,3 +98,15 @@ def test_a_good_key_is_read(tmp_path: Path) -> None:
     config.key_file.write_text("xs_1_secret\n")
 
     assert config.read_key() == "xs_1_secret"
+
+
+def test_nodes_are_told_with_their_fabric_domain(tmp_path: Path) -> None:
+    """So many to a domain, in the order of their names; without it nobody knows."""
+    plain = parse_config(GOOD, source="agent.yaml", base=tmp_path)
+    config = parse_config(GOOD.replace("nodes: 2", "nodes: 5, nodes_per_domain: 2"), source="a", base=tmp_path)
+
+    assert {node.domain for pool in plain.stock() for node in pool.nodes} == {""}
+    domains = [node.domain for node in config.stock()[0].nodes]
+    assert domains == ["ascend-0001", "ascend-0001", "ascend-0002", "ascend-0002", "ascend-0003"]
+    wire = hello(cluster="lab", instance="x", version="1", engine="local", pools=config.stock())
+    assert [node.domain for node in wire.hello.pools[0].nodes] == domains

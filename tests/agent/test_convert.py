@@ -53,6 +53,16 @@ def test_an_order_is_understood() -> None:
     assert start.renewed
 
 
+def test_shares_of_a_card_are_understood() -> None:
+    """One card for each task; as many tasks stand on a card as share it."""
+    shared = job_pb2.NodeCards(node="lab-1", cards=[0, 3, 3, 3], tasks=4, share_milli=333)
+
+    [start] = convert.desired(wire.Desired(start=[order(nodes=[shared], cards_per_task=1)])).start
+
+    assert start.share_milli == 333
+    assert start.tasks == tuple(TaskPlace("lab-1", (card,)) for card in (0, 3, 3, 3))
+
+
 def nodes(**changes: object) -> list[job_pb2.NodeCards]:
     values: dict[str, object] = {"node": "lab-1", "cards": [0, 1], "tasks": 1}
     return [job_pb2.NodeCards(**(values | changes))]  # type: ignore[arg-type]
@@ -79,6 +89,13 @@ def build(**changes: object) -> job_pb2.Build:
         ({"nodes": nodes(cards=[0, 64])}, "nodes[0].cards"),
         ({"nodes": nodes(tasks=2)}, "nodes[0]"),
         ({"nodes": nodes(tasks=0, cards=[])}, "nodes[0]"),
+        ({"nodes": nodes(share_milli=1000, cards=[0]), "cards_per_task": 1}, "share_milli"),
+        ({"nodes": nodes(share_milli=500, cards=[0, 1])}, "cards_per_task"),
+        ({"nodes": nodes(share_milli=501, cards=[3, 3], tasks=2), "cards_per_task": 1}, "nodes[0].cards"),
+        (
+            {"nodes": [*nodes(cards=[0]), *nodes(node="lab-2", cards=[0], share_milli=500)], "cards_per_task": 1},
+            "share_milli",
+        ),
         ({"build": build(command=[])}, "build.command"),
         ({"build": build(command=[""])}, "build.command"),
         ({"build": build(command=["a\0b"])}, "build.command"),
@@ -152,6 +169,7 @@ orders = st.builds(
             node=texts | st.just("n"),
             cards=st.lists(st.integers(0, 70), max_size=5),
             tasks=st.integers(0, 9),
+            share_milli=st.integers(0, 1001),
         ),
         max_size=3,
     ),

@@ -501,6 +501,7 @@ class EngineConformance:
         assert variables["XISUAN_NODE"] == bench.nodes[1]
         assert variables["XISUAN_NODES"] == ",".join(bench.nodes)
         assert (variables["XISUAN_TASK"], variables["XISUAN_TASKS"]) == ("1", "2")
+        assert variables["XISUAN_SHARE_MILLI"] == "1000"
         assert (variables["XISUAN_LEASE"], variables["XISUAN_EPOCH"]) == ("lease-1", "1")
         assert (variables["XISUAN_JOB_ID"], variables["XISUAN_CITY"]) == ("job-1", "ganzhou")
 
@@ -516,6 +517,43 @@ class EngineConformance:
         assert [line.split()[-1] for line in rest] == ["0000000000000000", "1", "0077", "0"]
 
     # --- cards ---------------------------------------------------------------------------------------------------
+
+    async def test_shares_of_one_card_run_at_the_same_time(self, bench: Bench) -> None:
+        """Two leases with half of it each, one of them with two tasks: all three run, and know what they may use."""
+        say = 'echo "$XISUAN_SHARE_MILLI of $XISUAN_CARDS, $XISUAN_TASK of $XISUAN_TASKS"; ' + FOREVER
+        half = replace(sh(say, bench, lease=1, job=1), share_milli=500)
+        quarters = replace(
+            sh(say, bench, lease=2, job=2), tasks=(TaskPlace(bench.nodes[0], (0,)),) * 2, share_milli=250
+        )
+
+        await bench.engine.start(half)
+        await bench.engine.start(quarters)
+
+        for order in (half, quarters):
+            await reach(bench, order.key, Phase.RUNNING)
+        await says(bench, half.key, "500 of 0, 0 of 1")
+        await says(bench, quarters.key, "250 of 0, 1 of 2", task=1)
+        observation = await bench.engine.observe()
+        assert observation.nodes == ()  # nobody takes a neighbour for a stranger
+
+    async def test_a_card_is_never_given_for_more_than_there_is_of_it(self, bench: Bench) -> None:
+        """Neither for shares beyond a whole card, nor whole while shares of it run; what is left can still be given."""
+        first = replace(sh(FOREVER, bench, lease=1, job=1), share_milli=600)
+        await bench.engine.start(first)
+        too_much = replace(sh("true", bench, lease=2, job=2), share_milli=401)
+        whole = sh("true", bench, lease=3, job=3)
+        right = replace(sh("true", bench, lease=4, job=4), share_milli=400)
+
+        for order in (too_much, whole):
+            ended = await run(bench, order)
+            assert ended.end is not None
+            assert ended.end.reason is EndReason.START_FAILED
+            assert "400 of 1000 milli left, in use by lease-1" in ended.end.detail
+        done = await run(bench, right)
+
+        assert done.end is not None
+        assert done.end.reason is EndReason.COMPLETED
+        await reach(bench, first.key, Phase.RUNNING)
 
     async def test_foreign_use_is_measured(self, bench: Bench) -> None:
         """A card that a stranger uses is foreign for as long as he does."""

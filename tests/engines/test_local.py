@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,28 @@ async def test_the_record_tells_what_really_ran(bench: LocalBench) -> None:
     assert all((line["lease"], line["epoch"], line["job"]) == (1, 1, "job-1") for line in lines)
     times = [int(str(line["boot_ns"])) for line in lines]
     assert times == sorted(times)
+
+
+async def test_the_record_tells_how_much_of_its_cards_a_task_may_use(bench: LocalBench) -> None:
+    """Also when the agent completes it; a lease of the first release's agent has whole cards."""
+    await run(bench, sh("true", bench, lease=1, job=1))
+    share = replace(sh(DEAF, bench, lease=2, job=2), share_milli=250)
+    await bench.engine.start(share)
+    await reach(bench, share.key, Phase.RUNNING)
+    bench.kill_guard(share.key)
+    await reach(bench, share.key, Phase.ENDED)
+
+    tasks = [line for line in record(bench) if line["kind"] != "closed"]
+
+    assert [(line["lease"], line["kind"], line["milli"]) for line in tasks] == [
+        (1, "start", 1000),
+        (1, "end", 1000),
+        (2, "start", 250),
+        (2, "end", 250),
+    ]
+    old = bench.folder(share.key)
+    del old.spec["milli"]
+    assert old.places == {(bench.nodes[0], 0): 1000}
 
 
 async def test_the_record_is_completed_for_a_killed_supervisor(bench: LocalBench) -> None:
