@@ -1,93 +1,175 @@
-"""Other ways to allocate, on the same instance and by the same rules: what simple schedulers do, and one big model.
+"""Other ways to allocate the same instance by the same rules: what simple schedulers do, and one big model.
 
-All of them choose among the same eligible pairs and put tasks on the nodes with the fewest free cards that hold them.
+They keep every rule (the verifier checks their placements), put emergencies first as the planner must, and maximise
+worth; guarantees of quotas are a goal, not a rule, and they do not pursue it: `by_tier` shows what that costs others.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Final
 
 import numpy as np
-from ortools.sat.python import cp_model
 
-from scheduler.choices import Choices
-from scheduler.large import Packing
-from scheduler.prices import Rows, gang_cards
-from scheduler.snapshot import Ints
+from benchmarks.offers import Facts, facts, worth
+from benchmarks.packing import Choices, Placed, choices_of, fill, offers, room
+from benchmarks.worlds.national import national
+from benchmarks.worlds.trace import real_jobs
+from scheduler.plan import Placement, Plan, Refusal
+from scheduler.policy import Policy
+from scheduler.reasons import Reason
+from scheduler.snapshot import Ints, Snapshot
+from scheduler.verify import Rule, Violation, violations
 
-ONE_MODEL_PAIRS_MAX = 300_000
+PROOF: Final = frozenset(
+    (
+        Rule.WRONG_REASON,
+        Rule.WRONG_TIERS,
+        Rule.WRONG_OBJECTIVE,
+        Rule.BAD_PRICES,
+        Rule.WRONG_BOUND,
+        Rule.BOUND_BELOW_OBJECTIVE,
+        Rule.WRONG_STATUS,
+        Rule.WRONG_EFFORT,
+    )
+)
+"""What a rival cannot break, as it claims no proof and gives no reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """What a rival reached: the worth of its plan in micro-yuan per hour, and how long it took."""
+    """What a rival reached: placements, their worth in micro-yuan per hour, and how long it took."""
 
+    placements: tuple[Placement, ...]
     objective: int
     seconds: float
 
 
-def first_come(choices: Choices) -> Rival:
+@dataclass(frozen=True, slots=True, eq=False)
+class Instance:
+    """A snapshot as the rivals read it; what is derived once is shared by all of them."""
+
+    snapshot: Snapshot
+    facts: Facts
+    choices: Choices
+    start: Ints  # [J + 1] worths of job j are start[j] .. start[j + 1] - 1, in the order of its shape's choices
+    worths: Ints  # 0 where the job may not have it
+    best_worth: Ints  # [J] 0: it can run nowhere
+    best_choice: Ints  # [J] the first of that worth; -1: it can run nowhere
+
+
+def instance(snapshot: Snapshot, policy: Policy) -> Instance:
+    """Derive eligibility and best worths."""
+    known = facts(snapshot, policy)
+    choices = Choices(*choices_of(room(snapshot), known))
+    start, worths = offers(known, choices)
+    best_worth, best_choice = _best(known, choices, start, worths)
+    return Instance(snapshot, known, choices, start, worths, best_worth, best_choice)
+
+
+def _best(known: Facts, choices: Choices, start: Ints, worths: Ints) -> tuple[Ints, Ints]:
+    jobs = known.job_shape.size
+    best = np.zeros(jobs, dtype=np.int64)
+    job = np.repeat(np.arange(jobs), np.diff(start))
+    np.maximum.at(best, job, worths)
+    hit = np.flatnonzero((worths == best[job]) & (worths > 0))[::-1]
+    at = np.full(jobs, -1, dtype=np.int64)
+    at[job[hit]] = hit - start[job[hit]] + choices.start[known.job_shape[job[hit]]]
+    return best, at
+
+
+def ready() -> None:
+    """Load or make the compiled code, so that the rivals' seconds are theirs."""
+    first_come(instance(national(0, 60, 12, 300, real_jobs(None)), Policy()))
+
+
+def first_come(given: Instance) -> Rival:
     """Take jobs as they came; each goes to its most worthy pool that still holds it."""
     began = perf_counter()
-    submitted = choices.snapshot.job_submitted_at_s
-    job_group = np.repeat(np.arange(choices.shape.size), choices.count)
-    order = np.argsort(submitted[choices.members], kind="stable")
-    return _one_by_one(choices, job_group[order], began)
+    snapshot = given.snapshot
+    return placed(given, np.lexsort((snapshot.job_submitted_at_s, snapshot.job_tier)), began)
 
 
-def density(choices: Choices) -> Rival:
+def density(given: Instance) -> Rival:
     """Take jobs with the most worth per card first; each goes to its most worthy pool that still holds it."""
     began = perf_counter()
-    per_card = choices.worth.max(axis=1, initial=0) // gang_cards(choices)
-    order = np.argsort(-per_card, kind="stable")
-    return _one_by_one(choices, np.repeat(order, choices.count[order]), began)
+    snapshot, known = given.snapshot, given.facts
+    milli = np.where(known.shape_share > 0, known.shape_share, known.shape_cards * 1000) * known.shape_tasks
+    per_card = given.best_worth // np.maximum(milli[snapshot.job_shape] // 100, 1)
+    return placed(given, np.lexsort((-per_card, snapshot.job_tier)), began)
 
 
-def _one_by_one(choices: Choices, groups: Ints, began: float) -> Rival:
-    """Offer jobs in this order to their pools, best worth first: the first pool that holds a job has it."""
-    pairs = choices.pairs
-    row = np.repeat(np.arange(choices.shape.size), np.diff(pairs.start))
-    pool = pairs.pool[np.lexsort((pairs.pool, -pairs.worth, row))].astype(np.int64)
-    pools = np.diff(pairs.start)[groups]
-    first = pairs.start[groups] - np.append(0, np.cumsum(pools)[:-1])
-    at = np.repeat(first, pools) + np.arange(int(pools.sum()))
-    packing = Packing(choices.terrain, choices.shape[groups], np.ones(groups.size, dtype=np.int64))
-    packing.place(np.repeat(np.arange(groups.size), pools), pool[at], np.ones(at.size, dtype=np.int64))
-    return Rival(packing.result(choices.worth[groups]).objective, perf_counter() - began)
+def placed(given: Instance, order: Ints, began: float, only: Ints | None = None) -> Rival:
+    """Place jobs in this order, each wherever it is worth most, or only as [J] the choice says."""
+    left, known, jobs = room(given.snapshot), given.facts, given.facts.job_shape.size
+    # a row takes a card, or is one task of shares
+    shares = int((known.shape_tasks * (known.shape_share > 0))[known.job_shape].sum())
+    cards = int(left.cards.sum())
+    rows = cards + min(shares, 1000 * (cards + len(given.snapshot.split_node)))
+    out = Placed(*(np.empty(rows, dtype=np.int64) for _ in range(4)), *(np.full(jobs, -1) for _ in range(2)))
+    if only is None:
+        only = np.full(jobs, -1)
+    count = fill(left, known, given.choices, given.start, given.worths.copy(), order, only, out)
+    seconds = perf_counter() - began
+    found = tuple(_placements(given, out, count))
+    return Rival(found, sum(placement.worth_micro_yuan_per_hour for placement in found), seconds)
 
 
-def one_model(choices: Choices, rows: Rows, seconds_max: float, seed: int) -> Rival | None:
-    """Give the whole assignment to CP-SAT as one model; None when it found nothing or the model would be too large.
+def broken(rival: Rival, snapshot: Snapshot, ours: Plan) -> list[Violation]:
+    """Return the rules that the rival's placements break; prices and bounds of our plan stand in for its own."""
+    running = {placement.job_id for placement in rival.placements}
+    refusals = tuple(Refusal(job, Reason.OUTBID, -1) for job in snapshot.job_id if job not in running)
+    plan = replace(ours, placements=rival.placements, refusals=refusals)
+    return [violation for violation in violations(snapshot, plan) if violation.rule not in PROOF]
 
-    Gangs are counted against the capacity rows and not put on nodes: what it reports can only be too good.
-    """
-    pairs = choices.pairs
-    if pairs.pool.size > ONE_MODEL_PAIRS_MAX:
-        return None
-    began = perf_counter()
-    group = np.repeat(np.arange(choices.shape.size), np.diff(pairs.start)).tolist()
-    model = cp_model.CpModel()
-    run = [model.new_int_var(0, int(choices.count[at]), "") for at in group]
-    by_group: dict[int, list[int]] = {}
-    by_pool: dict[int, list[int]] = {}
-    for pair, (at, pool) in enumerate(zip(group, pairs.pool.tolist(), strict=True)):
-        by_group.setdefault(at, []).append(pair)
-        by_pool.setdefault(pool, []).append(pair)
-    for at, here in by_group.items():
-        model.add(sum(run[pair] for pair in here) <= int(choices.count[at]))
-    use = rows.use[choices.shape].tolist()
-    for pool, here in by_pool.items():
-        for row in range(rows.columns):
-            weights = [use[group[pair]][row] for pair in here]
-            model.add(
-                cp_model.LinearExpr.weighted_sum([run[pair] for pair in here], weights) <= int(rows.capacity[pool, row])
-            )
-    unit = max(int(pairs.worth.sum()) >> 50, 1)
-    model.maximize(cp_model.LinearExpr.weighted_sum(run, (pairs.worth // unit).tolist()))
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = seconds_max
-    solver.parameters.random_seed = seed
-    solver.parameters.num_workers = 2
-    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return None
-    worth = sum(value * solver.value(variable) for value, variable in zip(pairs.worth.tolist(), run, strict=True))
-    return Rival(worth, perf_counter() - began)
+
+def by_tier(given: Instance, placements: Sequence[Placement], names: Sequence[str]) -> list[int]:
+    """Return what placements reach in each tier of a plan, by the tier's name: milli-TFLOPS, then micro-yuan."""
+    world = given.snapshot
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+    reached = Counter[str]()
+    for tier, each in zip(world.job_tier[job].tolist(), placements, strict=True):
+        reached[f"worth-{tier}"] += each.worth_micro_yuan_per_hour
+    new = np.zeros(len(world.quota_names) + 1, dtype=np.int64)
+    pool = np.array([each.pool for each in placements], dtype=np.int64)
+    tasks = np.array([sum(each.tasks) for each in placements], dtype=np.int64)
+    model, shape = world.pool_model[pool], world.job_shape[job]
+    granted = given.facts.granted[shape, model]
+    milli = tasks * np.where(granted > 0, granted, given.facts.shape_cards[shape] * 1000)
+    np.add.at(new, given.facts.job_leaf[job, world.pool_hub[pool]], -(-milli * given.facts.model_figure[model] // 1000))
+    for quota in range(len(world.quota_names) - 1, -1, -1):  # children stand behind their parents
+        if world.quota_parent[quota] >= 0:
+            new[world.quota_parent[quota]] += new[quota]
+    missing = np.maximum(world.quota_guaranteed_milli_tflops - world.quota_used_milli_tflops, 0)
+    reached["guarantee"] = int(np.minimum(new[:-1], missing).sum())
+    return [reached[name] for name in names]
+
+
+def _placements(given: Instance, out: Placed, count: int) -> Iterator[Placement]:
+    """Yield placements in the order of the snapshot's jobs."""
+    known, snapshot = given.facts, given.snapshot
+    order = np.lexsort((out.node[:count], out.job[:count]))
+    job, node, tasks, card = (column[:count][order].tolist() for column in (out.job, out.node, out.tasks, out.card))
+    at = 0
+    while at < count:
+        this, nodes, here, cards = job[at], [node[at]], [0], []
+        shape = int(known.job_shape[this])
+        while at < count and job[at] == this:
+            if node[at] != nodes[-1]:
+                nodes.append(node[at])
+                here.append(0)
+            here[-1] += tasks[at]
+            cards.append(card[at])
+            at += 1
+        form, pool = int(out.form[this]), int(out.pool[this])
+        yield Placement(
+            job_id=snapshot.job_id[this],
+            build=int(known.build[shape, known.pool_model[pool]]),
+            pool=pool,
+            nodes=tuple(nodes),
+            tasks=tuple(here),
+            worth_micro_yuan_per_hour=int(worth(known, this, form, pool)),
+            cards=tuple(cards) if known.shape_share[shape] > 0 else (),
+        )

@@ -1,0 +1,109 @@
+"""The whole round as one CP-SAT model, then packed: what a general solver makes of it when the size still allows it."""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Final
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from benchmarks.offers import NODE, meter, milli_cards, quota_use
+from benchmarks.rivals import Instance, Rival, placed
+from scheduler.snapshot import Ints
+
+CHOICES_MAX: Final = 300_000
+"""Choices of all jobs together up to which the model is tried."""
+TIER_FACTOR: Final = 1_000
+"""Worth of a higher tier counts this many times that of the next: one objective cannot be strict."""
+
+
+def choices(given: Instance) -> int:
+    """Return how many choices there are in all."""
+    return int((given.worths > 0).sum())
+
+
+def one_model(given: Instance, seconds_max: float, seed: int) -> Rival | None:
+    """Let CP-SAT choose build, pool and size of every job; None when it found nothing or the model would be too large.
+
+    Gangs are counted against the capacity of whole pools, hubs and quotas. What it chose is then put on nodes, most
+    worth per choice first, and what does not fit (or breaks what others keep of their quota) is dropped.
+    """
+    if not 0 < choices(given) <= CHOICES_MAX:
+        return None
+    began = perf_counter()
+    known = given.facts
+    offer = np.flatnonzero(given.worths > 0)
+    job = np.searchsorted(given.start, offer, side="right") - 1
+    choice = offer - given.start[job] + given.choices.start[known.job_shape[job]]
+    model = cp_model.CpModel()
+    run = [model.new_bool_var("") for _ in offer]
+    for where in np.split(np.arange(job.size), np.flatnonzero(np.diff(job)) + 1):
+        model.add_at_most_one(run[each] for each in where.tolist())
+    for at, use, capacity in _capacities(given, job, choice):
+        chosen = [run[each] for each in at.tolist()]
+        model.add(cp_model.LinearExpr.weighted_sum(chosen, use.tolist()) <= capacity)
+    worth = given.worths[offer] * TIER_FACTOR ** (given.snapshot.job_tier.max() - given.snapshot.job_tier[job])
+    unit = max(int(worth.astype(np.float64).sum()) >> 50, 1)
+    model.maximize(cp_model.LinearExpr.weighted_sum(run, (worth // unit).tolist()))
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = seconds_max
+    solver.parameters.random_seed = seed
+    solver.parameters.num_workers = 2
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None
+    only = np.full(known.job_shape.size, -1, dtype=np.int64)
+    taken = [each for each, variable in enumerate(run) if solver.boolean_value(variable)]
+    only[job[taken]] = choice[taken]
+    order = np.array(taken, dtype=np.int64)[np.argsort(-worth[taken], kind="stable")]
+    return placed(given, job[order], began, only)
+
+
+def _capacities(given: Instance, job: Ints, choice: Ints) -> Iterator[tuple[Ints, Ints, int]]:
+    """Yield the rows: which choices use something, how much of it, and how much there is."""
+    known, world = given.facts, given.snapshot
+    form, pool, shape = given.choices.form[choice], given.choices.pool[choice], known.job_shape[job]
+    tasks, cards = known.form_tasks[form], known.shape_cards[shape]
+    on_one_node = known.form_level[form] == NODE
+    whole = known.shape_share[shape] == 0
+    units, of_unit = np.where(on_one_node, 1, tasks), np.where(on_one_node, tasks * cards, cards)
+    parts = list(zip(job.tolist(), form.tolist(), pool.tolist(), strict=True))
+    milli = np.array([milli_cards(known, *each) for each in parts], dtype=np.int64)
+    cpu, memory = tasks * known.shape_cpu[shape], tasks * known.shape_memory[shape]
+    usable = world.node_open
+    for number in range(known.pool_hub.size):
+        here = np.flatnonzero(pool == number)
+        nodes = np.flatnonzero(usable & (world.node_pool == number))
+        free = world.node_free_cards[nodes]
+        left = world.split_free_milli[np.isin(world.split_node, nodes)]
+        yield here, milli[here], int(free.sum() * 1000 + left.sum())
+        yield here, cpu[here], int(world.node_free_cpu_milli[nodes].sum())
+        yield here, memory[here], int(world.node_free_memory_mib[nodes].sum())
+        for size in np.unique(of_unit[here][whole[here]]).tolist():
+            blocks = np.where(whole, units * (of_unit // size), 0)
+            yield here, blocks[here], int((free // size).sum())
+    yield from _limits(given, job, parts)
+
+
+def _limits(given: Instance, job: Ints, parts: list[tuple[int, int, int]]) -> Iterator[tuple[Ints, Ints, int]]:
+    """Yield the rows of hubs' power and of quotas' limits."""
+    known, world = given.facts, given.snapshot
+    hub = known.pool_hub[np.array([pool for _, _, pool in parts], dtype=np.int64)]
+    watts = np.array([meter(known, *each) for each in parts], dtype=np.int64)
+    for number in range(len(world.hub_names)):
+        limits = [
+            int(limit[number]) for limit in (world.hub_power_cap_watts, world.hub_pace_watts) if limit[number] >= 0
+        ]
+        if limits:
+            here = np.flatnonzero(hub == number)
+            yield here, watts[here], max(0, min(limits) - int(world.hub_used_watts[number]))
+    use = np.array([quota_use(known, *each) for each in parts], dtype=np.int64)
+    at = known.job_leaf[job, hub]
+    chains = np.full((at.size, 0), -1)
+    while np.any(at >= 0):
+        chains = np.column_stack([chains, at])
+        at = np.where(at >= 0, world.quota_parent[np.maximum(at, 0)], -1)
+    for quota in np.flatnonzero(world.quota_borrow_milli_tflops >= 0).tolist():
+        here = np.flatnonzero(np.any(chains == quota, axis=1))
+        limit = int(world.quota_guaranteed_milli_tflops[quota] + world.quota_borrow_milli_tflops[quota])
+        if here.size:
+            yield here, use[here], max(0, limit - int(world.quota_used_milli_tflops[quota]))
