@@ -33,7 +33,7 @@ def violations(snapshot: Snapshot, plan: Plan) -> list[Violation]:
 
 def _violations(snapshot: Snapshot, plan: Plan) -> Iterator[Violation]:
     if plan.snapshot_hash != snapshot.input_hash():
-        yield Violation(Rule.OTHER_SNAPSHOT, f"made for {plan.snapshot_hash!s:.12}")
+        yield Violation(Rule.OTHER_SNAPSHOT, "the hash is not the snapshot's")
     placements = [each for each in plan.placements if _is_placement(each)]
     refusals = [each for each in plan.refusals if _is_refusal(each)]
     tiers = [each for each in plan.tiers if _is_tier(each)]
@@ -53,7 +53,7 @@ def _violations(snapshot: Snapshot, plan: Plan) -> Iterator[Violation]:
     yield from each_by_itself(market, sound)
     yield from all_together(market, sound)
     if plan.broken_before != broken_before(snapshot, market.quotas):
-        yield Violation(Rule.WRONG_BROKEN_BEFORE, f"{plan.broken_before!s:.200}")
+        yield Violation(Rule.WRONG_BROKEN_BEFORE, "it is not what the snapshot shows")
 
     worths = _worth_by_tier(snapshot, placements, position)
     wanted = _wanted(market, tiers, worths, market.quotas.new(direct_use(market, sound)))
@@ -135,7 +135,7 @@ def _every_job_once(
             yield Violation(Rule.JOB_UNDECIDED, job_id)
     for refusal in refusals:
         if refusal.reason not in REFUSALS:
-            yield Violation(Rule.REFUSED_WITHOUT_REASON, f"{refusal.job_id:.80}: {refusal.reason!s:.80}")
+            yield Violation(Rule.REFUSED_WITHOUT_REASON, f"{refusal.job_id:.80}")
         if not -1 <= refusal.pool < len(snapshot.pool_names):
             yield Violation(Rule.DANGLING_INDEX, f"{refusal.job_id:.80} refused by pool {refusal.pool}")
 
@@ -185,7 +185,7 @@ def _tiers(
         yield Violation(Rule.WRONG_BOUND, f"the plan's is not {bound}, the sum of its tiers'")
     proven = all(tier.objective == tier.bound for tier in tiers)
     if proven != (plan.status is PlanStatus.OPTIMAL):
-        yield Violation(Rule.WRONG_STATUS, f"{plan.status!s:.20}, and proven: {proven}")
+        yield Violation(Rule.WRONG_STATUS, "every tier is proven" if proven else "not every tier is proven")
 
 
 def _bounds(market: Market, tiers: list[Tier], wanted: list[tuple[Wanted, int]]) -> Generator[Violation, None, Bounds]:
@@ -212,4 +212,6 @@ def _reasons(market: Market, refusals: list[Refusal], position: dict[str, int], 
     for refusal in refusals:
         job = position.get(refusal.job_id)
         if job is not None and eligible[job] != (refusal.reason is Reason.OUTBID):
-            yield Violation(Rule.WRONG_REASON, f"{refusal.job_id}: {refusal.reason!s:.80}")
+            yield Violation(
+                Rule.WRONG_REASON, f"{refusal.job_id}: {'some' if eligible[job] else 'no'} pool would take it alone"
+            )

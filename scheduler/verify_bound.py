@@ -8,14 +8,14 @@ the same lines run on Python's integers.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from scheduler import verify_formulas as formulas
-from scheduler.fields import MILLI_PER_CARD, QUOTA_DEPTH_MAX, WITHIN_NODE, WITHIN_POOL
+from scheduler.fields import GANG_CARDS_MAX, MILLI_PER_CARD, QUOTA_DEPTH_MAX, WITHIN_NODE, WITHIN_POOL
 from scheduler.plan import Prices
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.verify_formulas import PPM, Numbers
@@ -25,7 +25,6 @@ GUARANTEE: Final = "guarantee"
 _CORE, _GIB, _KWH = 1000, 1024, 1000
 """What a price per core, GiB and kWh counts in: milli-cores, MiB, watts for an hour."""
 _SAFE: Final = 2**61
-_SIZE_MAX: Final = 2**62
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ def complaint(market: Market, tier: Wanted) -> str | None:
         ("domain", prices.domain_cards, prices.domains_micro_yuan_per_block_hour, False),
     )
     for name, sizes, rows, always in sized:
-        if any(size < 1 for size in sizes) or any(a >= b for a, b in itertools.pairwise(sizes)):
-            return f"{name} sizes must ascend from at least 1"
+        if any(not 1 <= size <= GANG_CARDS_MAX for size in sizes) or any(a >= b for a, b in pairwise(sizes)):
+            return f"{name} sizes must ascend, from at least 1 to at most {GANG_CARDS_MAX}"
         if len(rows) != (pools if sizes or always else 0) or any(len(row) != len(sizes) for row in rows):
             return f"every one of {pools} pools must have prices for {len(sizes)} {name} sizes"
         if any(price < 0 for row in rows for price in row):
@@ -180,18 +179,15 @@ def _cost(snapshot: Snapshot, forms: Forms, site: Site, prices: Prices, dtype: A
     cost = np.zeros(tasks.size, dtype=dtype)
     for size, price in zip(prices.block_cards, prices.cards_micro_yuan_per_block_hour[pool], strict=True):
         if price:
-            cost += (units * (unit // min(size, _SIZE_MAX))).astype(dtype) * price
+            cost += (units * (unit // size)).astype(dtype) * price
     for size, price in zip(prices.slice_milli, _row(prices.slices_micro_yuan_per_slice_hour, pool), strict=True):
         if price:
-            at = min(size, _SIZE_MAX)
-            cost += (tasks * np.where(shared, site.granted_milli // at, cards * (MILLI_PER_CARD // at))).astype(
-                dtype
-            ) * price
+            of_task = np.where(shared, site.granted_milli // size, cards * (MILLI_PER_CARD // size))
+            cost += (tasks * of_task).astype(dtype) * price
     spread = forms.level == WITHIN_POOL
     for size, price in zip(prices.domain_cards, _row(prices.domains_micro_yuan_per_block_hour, pool), strict=True):
         if price:
-            at = min(size, _SIZE_MAX)
-            cost += np.where(spread, tasks * (cards // at), tasks * cards // at).astype(dtype) * price
+            cost += np.where(spread, tasks * (cards // size), tasks * cards // size).astype(dtype) * price
     power = prices.power_micro_yuan_per_kwh[int(snapshot.pool_hub[pool])] if prices.power_micro_yuan_per_kwh else 0
     amounts = (
         (tasks * snapshot.shape_cpu_milli_per_task[forms.shape], prices.cpu_micro_yuan_per_core_hour[pool], _CORE),
@@ -286,16 +282,15 @@ class _Capacity:
         np.add.at(self._domain, np.cumsum(first) - 1, self._free)
 
     def blocks(self, size: int) -> list[int]:
-        return self._by_pool(self._pool, self._free // min(size, _SIZE_MAX))
+        return self._by_pool(self._pool, self._free // size)
 
     def slices(self, size: int) -> list[int]:
-        at = min(size, _SIZE_MAX)
-        whole = self._by_pool(self._pool, self._free * (MILLI_PER_CARD // at))
-        split = self._by_pool(self._split_pool, self._split // at)
+        whole = self._by_pool(self._pool, self._free * (MILLI_PER_CARD // size))
+        split = self._by_pool(self._split_pool, self._split // size)
         return [a + b for a, b in zip(whole, split, strict=True)]
 
     def domains(self, size: int) -> list[int]:
-        return self._by_pool(self._domain_pool, self._domain // min(size, _SIZE_MAX))
+        return self._by_pool(self._domain_pool, self._domain // size)
 
     def _by_pool(self, pool: Ints, amounts: Ints) -> list[int]:
         return formulas.exact_sums(pool, amounts, self._pools)
