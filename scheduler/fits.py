@@ -6,47 +6,55 @@ nodes, domains or cards, and the bound would stay valid but far too high.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.fields import MILLI_PER_CARD, UNKNOWN, WITHIN_DOMAIN, WITHIN_NODE
+from scheduler.fields import MILLI_PER_CARD, UNKNOWN, WITHIN_NODE, WITHIN_POOL
 from scheduler.forms import Kinds
 from scheduler.limits import Limits, meters
 from scheduler.reasons import REFUSALS, Reason
 from scheduler.snapshot import Bools, Codes, Ints, Snapshot
 
 _EVER, _OPENED, _CARDS, _CPU, _MEMORY = range(5)  # what is asked of a node: more and more of what is there
-_SHORT: Final = tuple(
-    REFUSALS.index(reason)
-    for reason in (
-        Reason.GANG_TOO_LARGE,
-        Reason.POOL_CLOSED,
-        Reason.CARDS_SHORT,
-        Reason.CPU_SHORT,
-        Reason.MEMORY_SHORT,
-    )
+_SHORT: Final = np.array(
+    [
+        REFUSALS.index(reason)
+        for reason in (
+            Reason.GANG_TOO_LARGE,
+            Reason.POOL_CLOSED,
+            Reason.CARDS_SHORT,
+            Reason.CPU_SHORT,
+            Reason.MEMORY_SHORT,
+        )
+    ]
 )
-_FABRIC_SHORT: Final = REFUSALS.index(Reason.FABRIC_SHORT)
+_FABRIC_SHORT = REFUSALS.index(Reason.FABRIC_SHORT)
 _POWER_SHORT: Final = REFUSALS.index(Reason.POWER_SHORT)
 _FITS: Final = REFUSALS.index(Reason.OUTBID)
-NO_END: Final = 2**62
-"""A number of tasks that no pool holds: count all of them."""
+
+
+class Places(NamedTuple):
+    """Nodes and split cards as the kernels want them."""
+
+    node_start: Ints  # [P + 1]
+    domain: Ints  # [N]
+    opened: Bools  # [N]
+    whole: Ints  # [N, 3] cards, CPU, memory
+    free: Ints  # [N, 3]
+    split_start: Ints  # [N + 1]
+    split: Ints  # [X, 2] free milli, shares
+    shares_max: Ints  # [P] most shares on one card
 
 
 def fit_codes(snapshot: Snapshot, kinds: Kinds, limits: Limits) -> Codes:
     """Return [K, P]: position in REFUSALS of what stands between a gang alone and the free pool; OUTBID: nothing."""
-    places = Places(snapshot)
     codes = np.full((kinds.tasks.size, len(snapshot.pool_names)), _FITS, dtype=np.int8)
     needs, need_of = needs_of(kinds)
-    for need in range(len(needs)):
-        members = np.flatnonzero(need_of == need)
-        _judge(
-            needs[need], members, kinds.tasks, kinds.level, places.node_start, places.domain, places.opened,
-            places.whole, places.free, places.split_start, places.split, places.shares_max, np.array(_SHORT),
-            _FABRIC_SHORT, codes,
-        )  # fmt: skip
+    order = np.argsort(need_of, kind="stable")
+    member_start = np.searchsorted(need_of[order], np.arange(len(needs) + 1))
+    _judge(needs, member_start, order, kinds.tasks, kinds.level, places_of(snapshot), _SHORT, codes)
     if limits.has_power:
         short = meters(limits, kinds) > limits.hub_free_watts[limits.pool_hub]
         codes[(codes == _FITS) & short] = _POWER_SHORT
@@ -55,15 +63,12 @@ def fit_codes(snapshot: Snapshot, kinds: Kinds, limits: Limits) -> Codes:
 
 def tasks_that_fit(snapshot: Snapshot, kinds: Kinds) -> Ints:
     """Return [K, P]: how many tasks of each kind the free open nodes hold, counted over the whole pool."""
-    places = Places(snapshot)
+    places = places_of(snapshot)
     needs, need_of = needs_of(kinds)
     held = np.zeros((len(needs), len(snapshot.pool_names)), dtype=np.int64)
     for need, row in enumerate(needs):
         for pool in range(held.shape[1]):
-            held[need, pool] = _held_by_pool(
-                _MEMORY, row, int(places.node_start[pool]), int(places.node_start[pool + 1]), places.opened,
-                places.whole, places.free, places.split_start, places.split, int(places.shares_max[pool]), NO_END,
-            )  # fmt: skip
+            held[need, pool] = _held_by_pool(row, pool, places)[_MEMORY]
     return held[need_of]
 
 
@@ -74,72 +79,84 @@ def needs_of(kinds: Kinds) -> tuple[Ints, Ints]:
     return needs, need_of.reshape(-1).astype(np.int64)
 
 
-class Places:
-    """Nodes and split cards as the kernels want them."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        pools, nodes = len(snapshot.pool_names), len(snapshot.node_names)
-        self.node_start: Ints = np.searchsorted(snapshot.node_pool, np.arange(pools + 1)).astype(np.int64)
-        self.domain = snapshot.node_domain
-        self.opened: Bools = snapshot.node_open
-        self.whole = np.stack([snapshot.node_cards, snapshot.node_cpu_milli, snapshot.node_memory_mib], axis=1)
-        self.free = np.stack(
-            [snapshot.node_free_cards, snapshot.node_free_cpu_milli, snapshot.node_free_memory_mib], axis=1
-        )
-        self.split_start: Ints = np.searchsorted(snapshot.split_node, np.arange(nodes + 1)).astype(np.int64)
-        self.split = np.stack([snapshot.split_free_milli, snapshot.split_shares], axis=1)
-        most = snapshot.model_shares_per_card_max[snapshot.pool_model]
-        self.shares_max: Ints = np.where(most == UNKNOWN, MILLI_PER_CARD, most)
+def places_of(snapshot: Snapshot) -> Places:
+    """Lay out the nodes."""
+    most = snapshot.model_shares_per_card_max[snapshot.pool_model]
+    s = snapshot
+    return Places(
+        node_start=np.searchsorted(s.node_pool, np.arange(len(s.pool_names) + 1)).astype(np.int64),
+        domain=s.node_domain,
+        opened=s.node_open,
+        whole=np.stack([s.node_cards, s.node_cpu_milli, s.node_memory_mib], axis=1),
+        free=np.stack([s.node_free_cards, s.node_free_cpu_milli, s.node_free_memory_mib], axis=1),
+        split_start=np.searchsorted(s.split_node, np.arange(len(s.node_names) + 1)).astype(np.int64),
+        split=np.stack([s.split_free_milli, s.split_shares], axis=1),
+        shares_max=np.where(most == UNKNOWN, MILLI_PER_CARD, most),
+    )
 
 
 @compiled
-def _held_by_node(
-    asked: int, need: Ints, node: int, opened: Bools, whole: Ints, free: Ints, split_start: Ints, split: Ints,
-    shares_max: int,
-) -> int:  # fmt: skip
-    """Return how many tasks the node holds: all of it, all of it if open, then what is free, resource by resource."""
-    if asked != _EVER and not opened[node]:
-        return 0
-    have = whole[node] if asked <= _OPENED else free[node]
+def _by_cards(need: Ints, node: int, cards: int, most: int, with_splits: bool, places: Places) -> int:
+    """Return how many tasks so many whole cards, and the node's split ones if so asked, can hold."""
     share = need[3]
     if share == 0:
-        held = have[0] // need[0]
-    else:
-        held = have[0] * min(MILLI_PER_CARD // share, shares_max)
-        if asked > _OPENED:
-            for card in range(split_start[node], split_start[node + 1]):
-                held += min(split[card, 0] // share, max(shares_max - split[card, 1], 0))
-    for resource in range(1, 3 if asked <= _OPENED else asked - 1):
-        if need[resource] > 0:
-            held = min(held, have[resource] // need[resource])
+        return int(cards // need[0]) if cards >= need[0] else 0
+    held = cards * min(MILLI_PER_CARD // share, most)
+    if with_splits:
+        for card in range(places.split_start[node], places.split_start[node + 1]):
+            held += min(places.split[card, 0] // share, max(most - places.split[card, 1], 0))
     return int(held)
 
 
 @compiled
-def _held_by_pool(
-    asked: int, need: Ints, low: int, high: int, opened: Bools, whole: Ints, free: Ints, split_start: Ints,
-    split: Ints, shares_max: int, enough: int,
-) -> int:  # fmt: skip
-    """Return how many tasks the nodes hold together; counting ends when there are enough."""
-    held = 0
-    for node in range(low, high):
-        held += _held_by_node(asked, need, node, opened, whole, free, split_start, split, shares_max)
-        if held >= enough:
-            break
+def _beside(held: int, need: Ints, resource: int, have: int) -> int:
+    """Return how many of these tasks the CPU or the memory of a node allows; a division only where it binds."""
+    if held * need[resource] <= have:
+        return held
+    return int(have // need[resource])
+
+
+@compiled
+def _held_by_node(need: Ints, node: int, most: int, places: Places) -> int:
+    """Return how many tasks the free part of an open node holds."""
+    if not places.opened[node]:
+        return 0
+    held = _by_cards(need, node, places.free[node, 0], most, True, places)
+    if held > 0:
+        held = _beside(held, need, 1, places.free[node, 1])
+        held = _beside(held, need, 2, places.free[node, 2])
     return held
 
 
 @compiled
-def _held_by_domain(
-    need: Ints, low: int, high: int, domain: Ints, opened: Bools, whole: Ints, free: Ints, split_start: Ints,
-    split: Ints, shares_max: int, enough: int,
-) -> int:  # fmt: skip
-    """Return how many tasks the best domain holds; counting ends when one holds enough."""
+def _held_by_pool(need: Ints, pool: int, places: Places) -> Ints:
+    """Return [5] tasks that the pool holds: all of it, all that is open, then what is free, resource by resource."""
+    held = np.zeros(5, dtype=np.int64)
+    most = places.shares_max[pool]
+    for node in range(places.node_start[pool], places.node_start[pool + 1]):
+        whole = _by_cards(need, node, places.whole[node, 0], most, False, places)
+        whole = _beside(whole, need, 1, places.whole[node, 1])
+        whole = _beside(whole, need, 2, places.whole[node, 2])
+        held[_EVER] += whole
+        if places.opened[node]:
+            cards = _by_cards(need, node, places.free[node, 0], most, True, places)
+            with_cpu = _beside(cards, need, 1, places.free[node, 1])
+            held[_OPENED] += whole
+            held[_CARDS] += cards
+            held[_CPU] += with_cpu
+            held[_MEMORY] += _beside(with_cpu, need, 2, places.free[node, 2])
+    return held
+
+
+@compiled
+def _held_close(need: Ints, pool: int, level: int, enough: int, places: Places) -> int:
+    """Return how many tasks the best domain or node of the pool holds; the search ends when one holds enough."""
     best, held = 0, 0
+    low, high, most = places.node_start[pool], places.node_start[pool + 1], places.shares_max[pool]
     for node in range(low, high):
-        if node > low and domain[node] != domain[node - 1]:
+        if level == WITHIN_NODE or (node > low and places.domain[node] != places.domain[node - 1]):
             held = 0
-        held += _held_by_node(_MEMORY, need, node, opened, whole, free, split_start, split, shares_max)
+        held += _held_by_node(need, node, most, places)
         best = max(best, held)
         if best >= enough:
             break
@@ -147,50 +164,37 @@ def _held_by_domain(
 
 
 @compiled
-def _held_by_best_node(
-    need: Ints, low: int, high: int, opened: Bools, whole: Ints, free: Ints, split_start: Ints, split: Ints,
-    shares_max: int, enough: int,
-) -> int:  # fmt: skip
-    """Return how many tasks the best node holds; the search ends when one holds enough."""
-    best = 0
-    for node in range(low, high):
-        best = max(best, _held_by_node(_MEMORY, need, node, opened, whole, free, split_start, split, shares_max))
-        if best >= enough:
-            break
-    return best
+def _enough(need: Ints, pool: int, tasks: int, places: Places) -> bool:
+    """Return whether the free part of the pool holds so many tasks."""
+    held, most = 0, places.shares_max[pool]
+    for node in range(places.node_start[pool], places.node_start[pool + 1]):
+        held += _held_by_node(need, node, most, places)
+        if held >= tasks:
+            return True
+    return False
 
 
 @compiled
 def _judge(
-    need: Ints, members: Ints, tasks: Ints, level: Ints, node_start: Ints, domain: Ints, opened: Bools, whole: Ints,
-    free: Ints, split_start: Ints, split: Ints, shares_max: Ints, short: Ints, fabric_short: int, codes: Codes,
-) -> None:  # fmt: skip
-    """Fill the codes of the kinds `members`, whose tasks all have this need. `short`: a code for each thing asked."""
-    largest = 0
-    for kind in members:
-        largest = max(largest, tasks[kind])
-    held = np.zeros(5, dtype=np.int64)
-    for pool in range(node_start.size - 1):
-        low, high, most = node_start[pool], node_start[pool + 1], shares_max[pool]
-        held[_MEMORY] = _held_by_pool(_MEMORY, need, low, high, opened, whole, free, split_start, split, most, largest)
-        if held[_MEMORY] < largest:
-            for asked in range(_MEMORY):
-                held[asked] = _held_by_pool(
-                    asked, need, low, high, opened, whole, free, split_start, split, most, largest
-                )
-        for kind in members:
-            if tasks[kind] > held[_MEMORY]:
-                asked = 0
-                while held[asked] >= tasks[kind]:
-                    asked += 1
-                codes[kind, pool] = short[asked]
-                continue
-            close = tasks[kind]
-            if level[kind] == WITHIN_DOMAIN:
-                close = _held_by_domain(
-                    need, low, high, domain, opened, whole, free, split_start, split, most, tasks[kind]
-                )
-            elif level[kind] == WITHIN_NODE:
-                close = _held_by_best_node(need, low, high, opened, whole, free, split_start, split, most, tasks[kind])
-            if close < tasks[kind]:
-                codes[kind, pool] = fabric_short
+    needs: Ints, member_start: Ints, members: Ints, tasks: Ints, level: Ints, places: Places, short: Ints, codes: Codes
+) -> None:
+    """Fill the codes. The kinds of need u are members[member_start[u]] .. ; `short`: a code for each thing asked."""
+    for u in range(needs.shape[0]):
+        kinds = members[member_start[u] : member_start[u + 1]]
+        largest = 0
+        for kind in kinds:
+            largest = max(largest, tasks[kind])
+        for pool in range(places.node_start.size - 1):
+            if not _enough(needs[u], pool, largest, places):
+                held = _held_by_pool(needs[u], pool, places)
+                for kind in kinds:
+                    asked = 0
+                    while asked <= _MEMORY and held[asked] >= tasks[kind]:
+                        asked += 1
+                    if asked <= _MEMORY:
+                        codes[kind, pool] = short[asked]
+            for kind in kinds:
+                if level[kind] == WITHIN_POOL or codes[kind, pool] != _FITS:
+                    continue
+                if _held_close(needs[u], pool, level[kind], tasks[kind], places) < tasks[kind]:
+                    codes[kind, pool] = _FABRIC_SHORT

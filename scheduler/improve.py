@@ -1,8 +1,8 @@
 """Improve a plan where the prices say that most is lost: free some pools, and let the solver fill them again.
 
 The gap between bound and plan splits over pools: idle capacity at its price, and for each job the surplus that it gives
-up by being refused or by running in a pool that is not its best. A neighbourhood is a pool with a large loss and pools
-that the same jobs would take; whatever is outside stays as it is. A small instance is one neighbourhood.
+up by being refused or by running in a pool or form that is not its best. A neighbourhood is a pool with a large loss
+and pools that the same jobs would take; whatever is outside stays as it is. A small instance is one neighbourhood.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler import linear
 from scheduler.choices import Choices
-from scheduler.greedy import Admitted, Answer, fill, pack
+from scheduler.compiled import compiled
+from scheduler.fields import TIERS_MAX, WITHIN_POOL
+from scheduler.greedy import fill
+from scheduler.ground import Ground, Terrain
 from scheduler.policy import Policy
-from scheduler.prices import Floats, Rows, Search, gang_cards, gang_costs
-from scheduler.refill import Found, Pair, Part, refill
-from scheduler.snapshot import Ints
+from scheduler.refill import Filling, Found, Part, refill
+from scheduler.rows import PPM, Costs, PriceVector, Rows, costs_at
+from scheduler.scan import Floats, scaled_up
+from scheduler.search import GUARANTEE, Search
+from scheduler.snapshot import Bools, Ints
+from scheduler.spots import Lines, spot_variables
+from scheduler.tiers import standing, tiers_of
 
 _POOLS_MAX: Final = 5
 _LINEAR_PAIRS_MAX: Final = 20_000
@@ -27,58 +35,72 @@ _LINEAR_PAIRS_MAX: Final = 20_000
 class Improver:
     """Proposes better plans, one step at a time. What a step does depends on the steps before it alone."""
 
-    def __init__(self, choices: Choices, rows: Rows, policy: Policy) -> None:
+    def __init__(self, choices: Choices, rows: Rows, terrain: Terrain, policy: Policy) -> None:
         self._choices = choices
         self._rows = rows
+        self._terrain = terrain
         self._policy = policy
+        self._tiers = tiers_of(choices)
         self._random = np.random.Generator(np.random.PCG64(policy.seed))
-        self._cards = gang_cards(choices)
-        self._kinds = _task_kinds(choices)
-        self._pairs = int(np.count_nonzero(choices.worth))
-        self._weariness = np.zeros(choices.worth.shape[1])  # steps in vain, by pool
+        self._group = choices.pairs.group
+        self._milli = choices.kinds.milli_cards[choices.pairs.kind]
+        self._pairs = int(choices.pairs.worth.size)
+        self._weariness = np.zeros(len(choices.snapshot.pool_names))  # steps in vain, by pool
         self._solved = self._pairs == 0
         self._steps = 0
+        self._gain: _Gain | None = None
 
     def tighten(self, search: Search) -> bool:
         """Try the best prices there are, if the program for them is small; return whether it was."""
         if not 0 < self._pairs <= _LINEAR_PAIRS_MAX:
             return False
-        found = linear.duals(self._choices, self._rows)
+        found = linear.duals(self._choices, self._rows, search.aim)
         if found is not None:
             search.offer(found)
         return True
 
-    def step(self, best: Answer, search: Search) -> Answer | None:
+    def step(self, best: Ground, search: Search) -> Ground | None:
         """Return another plan, better or not, with one part solved again; None when no step can help any more."""
         if self._solved:
             return None
         self._steps += 1
-        gain = _Gain(self._choices, self._rows, search)
-        pools = self._choose_pools(best, gain)
-        part = self._part(best, gain, pools)
-        answer = best.copy()
-        before = answer.clear(self._choices, pools)
+        if self._gain is None or not self._gain.is_of(search):
+            self._gain = _Gain(self._choices, self._rows, search)
+        pools = self._choose_pools(best, self._gain)
+        part, cleared, present = self._part(best, self._gain, pools)
         policy = replace(self._policy, seed=(self._policy.seed + self._steps) % 2**31)
-        filling = refill(self._choices, self._rows, policy, part, self._kinds, before)
-        if filling.found is Found.NOTHING:
-            self._weariness[list(pools)] += 1
-            return best
-        if filling.batches is not None:
-            for batch in filling.batches:
-                answer.put_at(self._choices, batch)
-        else:
-            pack(self._choices, answer, (Admitted(*pair, gangs) for pair, gangs in sorted(filling.gangs.items())))
-        fill(self._choices, answer)
+        filling = refill(self._choices, self._rows, policy, part, present)
         self._weariness[list(pools)] += 1
-        if answer.objective > best.objective:
-            self._weariness[list(pools)] = 0
-        whole = len(part.free_pairs) == self._pairs and part.exact
+        if filling.found is Found.NOTHING:
+            return best
+        whole = part.free.size == self._pairs and part.exact
         self._solved = whole and filling.found is Found.BEST
-        return answer
+        self._place(cleared, filling)
+        if self._key(cleared) > self._key(best):
+            self._weariness[list(pools)] = 0
+        return cleared
 
-    def _choose_pools(self, best: Answer, gain: _Gain) -> tuple[int, ...]:
+    def _key(self, ground: Ground) -> tuple[int, ...]:
+        return standing(self._choices, self._tiers, ground).key
+
+    def _place(self, ground: Ground, filling: Filling) -> None:
+        """Put what the solver wants to run on nodes, and then what still fits."""
+        if filling.lines is not None:
+            ground.place_at(filling.lines.lines, filling.lines.entries)
+        else:
+            pair, gangs = filling.gangs.T
+            kind, kinds = self._choices.pairs.kind[pair], self._choices.kinds
+            # large blocks first: a small task put early would break a block that a large one needs
+            unit = kinds.of_unit(kinds.cards)[kind]
+            whole = kinds.tasks[kind] * kinds.cards[kind]
+            block = np.where(kinds.level[kind] == WITHIN_POOL, unit, whole)
+            order = np.lexsort((pair, -kinds.tasks[kind], -block, kinds.share[kind] > 0))
+            ground.place(self._group[pair][order], pair[order], gangs[order])
+        fill(ground)
+
+    def _choose_pools(self, best: Ground, gain: _Gain) -> tuple[int, ...]:
         """Choose the pool with the largest loss (halved for each step in vain) and some that share its jobs."""
-        pools = self._choices.worth.shape[1]
+        pools = self._weariness.size
         if self._steps == 1 and self._pairs <= self._policy.solver_variables_max:
             return tuple(range(pools))  # once: what the whole did not yield, smaller parts with named nodes may
         losses = self._losses(best, gain) * 0.5**self._weariness
@@ -89,104 +111,133 @@ class Improver:
         others = np.argsort(-shared, kind="stable")[: int(self._random.integers(0, _POOLS_MAX))]
         return (first, *sorted(int(pool) for pool in others if shared[pool] > 0))
 
-    def _losses(self, best: Answer, gain: _Gain) -> Floats:
-        """Return [P]: worth that the bound counts and the plan does not earn, micro-yuan per hour."""
-        choices, rows = self._choices, self._rows
+    def _losses(self, best: Ground, gain: _Gain) -> Floats:
+        """Return [P]: what the bound counts and the plan does not earn, micro-yuan per hour."""
+        pairs, rows = self._choices.pairs, self._rows
+        group, pair, gangs = best.lines[:, 0], best.lines[:, 1], best.lines[:, 2]
+        pool = pairs.pool[pair]
         idle = rows.capacity.copy()
-        lost = np.zeros(choices.worth.shape[1])
-        for batch in best.batches:
-            idle[batch.pool] -= rows.use[choices.shape[batch.group]] * batch.gangs
-            regret = gain.best[batch.group] - gain.of(batch.group, batch.pool)
-            lost[batch.pool] += float(regret) * batch.gangs
-        refused = np.array(best.left, dtype=np.int64)
-        np.add.at(lost, gain.best_pool, (refused * gain.best.astype(np.float64)))
-        rent: Floats = (idle * gain.prices / rows.divisor).sum(axis=1)
+        np.subtract.at(idle, pool, rows.use[pairs.kind[pair]] * gangs[:, None])
+        rent: Floats = (idle * gain.prices.pool / rows.divisor).sum(axis=1)
+        lost = np.zeros(self._weariness.size)
+        np.add.at(lost, pool, (gain.surplus[group] - gain.of_pair[pair]).astype(np.float64) * gangs)
+        refused = np.flatnonzero((best.left > 0) & (gain.best >= 0))
+        surplus = gain.surplus[refused].astype(np.float64)
+        np.add.at(lost, pairs.pool[gain.best[refused]], best.left[refused] * surplus)
         return lost + rent
 
-    def _part(self, best: Answer, gain: _Gain, pools: tuple[int, ...]) -> Part:
-        """Free the pairs of these pools whose present state the prices are least sure of."""
-        choices = self._choices
-        now: dict[Pair, int] = {}
-        inside = set(pools)
-        for batch in best.batches:
-            if batch.pool in inside:
-                key = (batch.group, batch.pool)
-                now[key] = now.get(key, 0) + batch.gangs
-        left = np.array(best.left, dtype=np.int64)
-        for (group, _), gangs in now.items():
-            left[group] += gangs
-        columns = list(pools)
-        at, where = np.nonzero((choices.worth[:, columns] > 0) & (left > 0)[:, None])
-        pair_pool = np.array(columns, dtype=np.int64)[where]
-        runs = np.array(
-            [now.get(pair, 0) > 0 for pair in zip(at.tolist(), pair_pool.tolist(), strict=True)], dtype=bool
-        )
-        sure = gain.certainty(at, pair_pool, runs) / self._cards[at] * self._random.uniform(0.5, 1.5, at.size)
-        kept = np.sort(np.argsort(sure, kind="stable")[: self._policy.solver_variables_max])
-        free = tuple(zip(at[kept].tolist(), pair_pool[kept].tolist(), strict=True))
-        freed = set(free)
-        # what stays for certain is not there to be handed out
-        for (group, pool), gangs in now.items():
-            if (group, pool) not in freed:
-                left[group] -= gangs
-        return Part(
-            pools=pools,
-            free_pairs=free,
-            now=now,
-            left={group: int(left[group]) for group, _ in free},
-            exact=self._is_small(pools, free, now),
-        )
+    def _part(self, best: Ground, gain: _Gain, pools: tuple[int, ...]) -> tuple[Part, Ground, Lines]:
+        """Free the pairs of these pools whose present state the prices are least sure of.
 
-    def _is_small(self, pools: tuple[int, ...], free: tuple[Pair, ...], now: dict[Pair, int]) -> bool:
-        """Return whether naming nodes keeps the model within its size."""
-        snapshot = self._choices.snapshot
-        variables = len(free)
-        for pool in pools:
-            kinds = {int(self._kinds[self._choices.shape[group]]) for group, at in (*free, *now) if at == pool}
-            low, high = np.searchsorted(snapshot.node_pool, [pool, pool + 1])
-            usable = snapshot.node_open[low:high] & (snapshot.node_free_cards[low:high] > 0)
-            variables += len(kinds) * int(np.count_nonzero(usable))
-        return variables <= 2 * self._policy.solver_variables_max
+        Return the part, the plan without anything in its pools, and what was there.
+        """
+        pairs = self._choices.pairs
+        inside = np.zeros(self._weariness.size, dtype=bool)
+        inside[list(pools)] = True
+        there = np.flatnonzero(inside[pairs.pool[best.lines[:, 1]]])
+        present = _lines_at(best, there)
+        now = np.zeros(self._pairs, dtype=np.int64)
+        np.add.at(now, present.lines[:, 1], present.lines[:, 2])
+        cleared = best.copy()
+        cleared.remove(pools)
+        asked = np.flatnonzero(inside[pairs.pool] & (cleared.left[self._group] > 0))
+        sure = gain.certainty(asked, now[asked] > 0) / self._milli[asked] * self._random.uniform(0.5, 1.5, asked.size)
+        free = asked[np.sort(np.argsort(sure, kind="stable")[: self._policy.solver_variables_max])]
+        kept = now.copy()
+        kept[free] = 0
+        held = np.flatnonzero(kept)
+        # what stays for certain is not there to be handed out, nor are its watts and its part of quotas
+        fixed = best.copy()
+        fixed.remove_lines(there[kept[present.lines[:, 1]] == 0])
+        kinds = np.unique(np.stack([pairs.pool[[*free, *held]], pairs.kind[[*free, *held]]]), axis=1)
+        variables = free.size + sum(
+            spot_variables(self._choices, pool, kinds[1, kinds[0] == pool].tolist()) for pool in pools
+        )
+        part = Part(
+            pools=pools,
+            free=free,
+            now=now[free],
+            held=np.stack([held, kept[held]], axis=1),
+            left=fixed.left,
+            watts=fixed.watts,
+            account=fixed.account,
+            exact=variables <= 2 * self._policy.solver_variables_max,
+        )
+        return part, cleared, present
 
 
 class _Gain:
-    """What groups gain in pools at the best prices known."""
+    """What groups gain by their pairs at the best prices known."""
 
     def __init__(self, choices: Choices, rows: Rows, search: Search) -> None:
-        self.prices = search.best
-        self.best = search.best_scan.surplus  # [G]
-        self.best_pool = search.best_scan.pool  # [G]
+        self.prices: PriceVector = search.best
+        self.best = search.best_scan.best  # [G]
+        self.surplus = search.best_scan.surplus  # [G]
         self._choices = choices
-        self._cost = gang_costs(rows, self.prices)
+        factor = np.zeros(TIERS_MAX, dtype=np.int64)
+        if search.aim.tier != GUARANTEE:
+            factor[search.aim.tier] = PPM
+        factor[list(search.aim.above)] = search.best.tier_ppm
+        self.of_pair: Ints = np.empty(choices.pairs.worth.size, dtype=np.int64)
+        costs: Costs = costs_at(choices, rows, search.best)
+        pairs, groups, limits = choices.pairs, choices.groups, choices.limits
+        _gains(
+            pairs.start, pairs.pool, pairs.kind, pairs.worth, groups.tier, groups.tenant, choices.kinds.milli_cards,
+            limits.pool_hub, limits.pool_milli_tflops, costs.kind_pool, costs.tenant, factor, self.of_pair,
+        )  # fmt: skip
 
-    def of(self, group: int, pool: int) -> int:
-        """Return worth less cost of one job."""
-        return int(self._choices.worth[group, pool]) - int(self._cost[self._choices.shape[group], pool])
+    def is_of(self, search: Search) -> bool:
+        """Return whether these are the gains at the best prices of the search."""
+        return self.prices is search.best
 
-    def certainty(self, group: Ints, pool: Ints, runs: Ints) -> Floats:
+    def certainty(self, pair: Ints, runs: Bools) -> Floats:
         """Return how much the prices prefer the present state of each pair, micro-yuan per hour; at least 0."""
-        here = self._choices.worth[group, pool] - self._cost[self._choices.shape[group], pool]
-        wanted = self.best_pool[group] == pool
-        # of the pool that prices prefer, the alternative is at least to refuse; of another, the preferred one
-        prefer = np.where(wanted, here, here - self.best[group]).astype(np.float64)
+        group = np.searchsorted(self._choices.pairs.start, pair, side="right") - 1
+        here = self.of_pair[pair]
+        wanted = self.best[group] == pair
+        # of the pair that prices prefer, the alternative is at least to refuse; of another, the preferred one
+        prefer = np.where(wanted, here, here - self.surplus[group]).astype(np.float64)
         return np.maximum(np.where(runs, prefer, -prefer), 0.0)
 
     def shared_with(self, pool: int) -> Floats:
         """Return [P]: how many cards of jobs that may run in `pool` would as soon run in each other pool."""
-        choices = self._choices
-        takers = np.flatnonzero(choices.worth[:, pool])
-        gain = choices.worth[takers] - self._cost[choices.shape[takers]]
-        close = (choices.worth[takers] > 0) & (gain * 20 >= self.best[takers, None] * 19 - choices.worth[takers])
-        cards = (choices.snapshot.shape_tasks * choices.snapshot.shape_cards_per_task)[choices.shape[takers]]
-        shared: Floats = (close * (choices.count[takers] * cards)[:, None]).sum(axis=0).astype(np.float64)
+        choices, pairs = self._choices, self._choices.pairs
+        group = pairs.group
+        taker = np.zeros(choices.groups.count.size, dtype=bool)
+        taker[group[pairs.pool == pool]] = True
+        theirs = np.flatnonzero(taker[group])
+        surplus = self.surplus[group[theirs]]
+        close = theirs[self.of_pair[theirs] * 20 >= surplus * 19 - pairs.worth[theirs]]
+        jobs = choices.groups.count[group[close]]
+        cards = jobs * choices.kinds.milli_cards[pairs.kind[close]] / 1000
+        shared: Floats = np.bincount(pairs.pool[close], cards, len(choices.snapshot.pool_names)).astype(np.float64)
         return shared
 
 
-def _task_kinds(choices: Choices) -> Ints:
-    """Number the shapes' tasks: equal cards, CPU and memory, equal number."""
-    snapshot = choices.snapshot
-    need = np.stack(
-        [snapshot.shape_cards_per_task, snapshot.shape_cpu_milli_per_task, snapshot.shape_memory_mib_per_task], axis=1
-    )
-    kinds: Ints = np.unique(need, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return kinds
+def _lines_at(ground: Ground, at: Ints) -> Lines:
+    """Return some lines of a plan with their entries."""
+    first = ground.lines[:, 3]
+    end = np.append(first[1:], len(ground.entries))
+    size = (end - first)[at]
+    start = np.cumsum(size) - size
+    picked = np.repeat(first[at] - start, size) + np.arange(int(size.sum()))
+    lines = ground.lines[at].copy()
+    lines[:, 3] = start
+    return Lines(lines, ground.entries[picked])
+
+
+@compiled
+def _gains(
+    start: Ints, pool: NDArray[np.int32], kind: NDArray[np.int32], worth: Ints, tier: Ints, tenant: Ints,
+    milli_cards: Ints, pool_hub: Ints, pool_milli_tflops: Ints, cost: Ints, tenant_price: Ints, factor_ppm: Ints,
+    gain: Ints,
+) -> None:  # fmt: skip
+    """Fill the gain of each pair: what its worth counts less what it pays."""
+    for g in range(start.size - 1):
+        for at in range(start[g], start[g + 1]):
+            k, p = kind[at], pool[at]
+            paid = cost[k, p]
+            price = tenant_price[tenant[g], pool_hub[p]]
+            if price != 0:
+                paid += -(-milli_cards[k] * pool_milli_tflops[p] // 1000) * price // PPM
+            gain[at] = scaled_up(worth[at], factor_ppm[tier[g]]) - paid

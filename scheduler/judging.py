@@ -38,6 +38,7 @@ _NO_MODEL, _NO_FIGURE, _DOMESTIC, _OWNER, _NOT_SHARED, _HUB, _FAR, _TRANSFER, _B
         Reason.OUTBID,
     )
 )
+_GROUPS_PER_PART: Final = 20_000
 # columns of the tables that the kernel reads
 _SHAPE, _CITY, _CEILING, _WEIGHT, _TENANT, _WALLTIME = range(6)
 _TASKS, _CARDS, _SHARE, _TRIP_MAX, _INPUT, _OUTPUT, _TRANSFER_MAX, _DOMESTIC_ONLY = range(8)
@@ -109,27 +110,35 @@ class Verdict:
 
 def judge(question: Question, fit: Codes) -> Verdict:
     """Judge every group in every pool. `fit` [K, P] is what `fits.fit_codes` says."""
-    groups = question.group.shape[0]
-    start = np.zeros(groups + 1, dtype=np.int64)
-    code = np.zeros(groups, dtype=np.int8)
-    near = np.full(groups, UNKNOWN, dtype=np.int64)
-    nothing = np.zeros(0, dtype=np.int32)
-    tables = _tables(question, fit)
-    _judge_all(*tables, start, code, near, False, nothing, nothing, np.zeros(0, dtype=np.int64))
-    start = np.cumsum(start)
-    size = int(start[-1])
-    pool, kind = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)
-    worth = np.empty(size, dtype=np.int64)
-    _judge_all(*tables, start, code, near, True, pool, kind, worth)
-    return Verdict(start, pool, kind, worth, code, near)
+    groups, tables = question.group.shape[0], _tables(question, fit)
+    shapes, pools = question.shape.shape[0], question.pool.shape[0]
+    open_start, open_pool = np.zeros(shapes + 1, dtype=np.int64), np.empty(shapes * pools, dtype=np.int32)
+    code_of_shape, near_of_shape = np.zeros(shapes, dtype=np.int8), np.full(shapes, UNKNOWN, dtype=np.int64)
+    _open_pools(tables, open_start, open_pool, code_of_shape, near_of_shape)
+    shape = question.group[:, _SHAPE]
+    code, near = code_of_shape[shape], near_of_shape[shape]
+    most = (np.diff(open_start) * np.diff(question.forms.start))[shape]  # pairs that the group has at most
+    found, number = [], np.zeros(groups + 1, dtype=np.int64)
+    for low in range(0, groups, _GROUPS_PER_PART):
+        high = min(low + _GROUPS_PER_PART, groups)
+        room = int(most[low:high].sum())
+        pair_pool, pair_kind = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+        pair_worth = np.empty(room, dtype=np.int64)
+        end = _judge_part(
+            tables, open_start, open_pool, low, high, code, near, number, pair_pool, pair_kind, pair_worth
+        )
+        found.append((pair_pool[:end].copy(), pair_kind[:end].copy(), pair_worth[:end].copy()))
+    empty = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64))
+    pool, kind, worth = (np.concatenate(column) for column in zip(empty, *found, strict=True))
+    return Verdict(np.cumsum(number), pool, kind, worth, code, near)
 
 
 def codes_of_one(question: Question, fit: Codes) -> Codes:
     """Return [P]: the code of the first group in each pool, of the form that comes nearest there."""
     pools = question.pool.shape[0]
-    codes = np.zeros(pools, dtype=np.int8)
+    codes, tables = np.zeros(pools, dtype=np.int8), _tables(question, fit)
     for pool in range(pools):
-        codes[pool] = _best_code(*_tables(question, fit), 0, pool)
+        codes[pool] = _best_code(0, pool, tables)
     return codes
 
 
@@ -193,135 +202,142 @@ def _times(value: int, factor: int, unit: int) -> int:
 
 
 @compiled
-def _bar(
-    g: int, p: int, group: Ints, shape: Ints, pool: Ints, granted: Ints, card: Ints, owner_allowed: Bools,
-    hub_allowed: Bools, staged: Bools, trip: Ints, mib_per_second: Ints,
-) -> int:  # fmt: skip
-    """Return the code of what bars the group from the pool in any form, or OUTBID."""
-    s = group[g, _SHAPE]
-    hub, model, city = pool[p, _POOL_HUB], pool[p, _POOL_MODEL], group[g, _CITY]
-    if card[s, model] == -1:
+def _bar_of_shape(s: int, p: int, t: _Tables) -> int:
+    """Return the code of what bars the shape from the pool, whatever the city and the form, or OUTBID."""
+    model = t.pool[p, _POOL_MODEL]
+    if t.card[s, model] == -1:
         return _NO_MODEL
-    if card[s, model] == -2:
+    if t.card[s, model] == -2:
         return _NO_FIGURE
-    if shape[s, _DOMESTIC_ONLY] and pool[p, _FOREIGN]:
+    if t.shape[s, _DOMESTIC_ONLY] and t.pool[p, _FOREIGN]:
         return _DOMESTIC
-    if not owner_allowed[s, pool[p, _POOL_OWNER]]:
+    if not t.owner_allowed[s, t.pool[p, _POOL_OWNER]]:
         return _OWNER
-    if granted[s, model] < 0:
+    if t.granted[s, model] < 0:
         return _NOT_SHARED
-    if not hub_allowed[s, hub]:
+    if not t.hub_allowed[s, t.pool[p, _POOL_HUB]]:
         return _HUB
-    there = trip[city, hub]
-    if shape[s, _TRIP_MAX] >= 0 and (there < 0 or there > shape[s, _TRIP_MAX]):
+    return _FITS
+
+
+@compiled
+def _bar_of_city(s: int, city: int, hub: int, t: _Tables) -> int:
+    """Return the code of what bars the shape from the hub when it comes from this city, or OUTBID."""
+    there = t.trip[city, hub]
+    if t.shape[s, _TRIP_MAX] >= 0 and (there < 0 or there > t.shape[s, _TRIP_MAX]):
         return _FAR
-    if shape[s, _TRANSFER_MAX] >= 0 and shape[s, _INPUT] > 0 and not staged[s, hub]:
-        speed = mib_per_second[city, hub]
-        if speed <= 0 or -(-shape[s, _INPUT] * 1024 // speed) > shape[s, _TRANSFER_MAX]:
+    if t.shape[s, _TRANSFER_MAX] >= 0 and t.shape[s, _INPUT] > 0 and not t.staged[s, hub]:
+        speed = t.mib_per_second[city, hub]
+        if speed <= 0 or -(-t.shape[s, _INPUT] * 1024 // speed) > t.shape[s, _TRANSFER_MAX]:
             return _TRANSFER
     return _FITS
 
 
 @compiled
-def _worth(
-    g: int, p: int, kind: int, speed: int, group: Ints, shape: Ints, pool: Ints, kinds: Ints, card: Ints,
-    staged: Bools, per_gib: Ints,
-) -> int:  # fmt: skip
+def _worth(g: int, p: int, kind: int, speed: int, t: _Tables) -> int:
     """Return the worth of one job in the pool in a form of this kind and speed; 0: the price is below the ask."""
-    s = group[g, _SHAPE]
-    hub, city = pool[p, _POOL_HUB], group[g, _CITY]
-    fast = card[s, pool[p, _POOL_MODEL]]
+    s = t.group[g, _SHAPE]
+    hub, city = t.pool[p, _POOL_HUB], t.group[g, _CITY]
+    fast, ask = t.card[s, t.pool[p, _POOL_MODEL]], t.pool[p, _ASK]
     enough = VALUE_MAX * _PPM // max(fast, 1) + 1  # at this ceiling the value is at its maximum
-    value = min(min(group[g, _CEILING], enough) * fast // _PPM, VALUE_MAX)
-    tasks, cards, share, milli = kinds[kind, 0], kinds[kind, 1], kinds[kind, 2], kinds[kind, 3]
+    value = min(min(t.group[g, _CEILING], enough) * fast // _PPM, VALUE_MAX)
+    tasks, cards, share, milli = t.kinds[kind, 0], t.kinds[kind, 1], t.kinds[kind, 2], t.kinds[kind, 3]
     if share > 0:
-        gross = shape[s, _TASKS] * (value * shape[s, _SHARE] // 1000)
-        asks = tasks * -(-pool[p, _ASK] * share // 1000)
+        gross = t.shape[s, _TASKS] * (value * t.shape[s, _SHARE] // 1000)
+        asks = tasks * -(-ask * share // 1000)
     else:
-        gross = shape[s, _TASKS] * (value * cards)
-        asks = tasks * (pool[p, _ASK] * cards)
+        gross = t.shape[s, _TASKS] * (value * cards)
+        asks = tasks * (ask * cards)
     gross = _times(gross, speed, _PPM)
-    cards_watts = -(-milli * pool[p, _WATTS] // 1000)
-    meter = -(-cards_watts * pool[p, _PUE] // _PPM)
-    energy = -(-meter * pool[p, _KWH] // 1000)
-    gib = shape[s, _OUTPUT]
-    if not staged[s, hub]:
-        gib += shape[s, _INPUT]
+    watts = -(-milli * t.pool[p, _WATTS] // 1000)
+    meter = -(-watts * t.pool[p, _PUE] // _PPM)
+    energy = -(-meter * t.pool[p, _KWH] // 1000)
+    gib = t.shape[s, _OUTPUT]
+    if not t.staged[s, hub]:
+        gib += t.shape[s, _INPUT]
     transfer = 0
     if gib > 0:
-        transfer = -(-gib * per_gib[city, hub] * 3600 // group[g, _WALLTIME])
+        transfer = -(-gib * t.per_gib[city, hub] * 3600 // t.group[g, _WALLTIME])
     net = gross - asks - energy - transfer
     if net <= 0:
         return 0
-    return max(1, _times(net, group[g, _WEIGHT], 100))
+    return max(1, _times(net, t.group[g, _WEIGHT], 100))
 
 
 @compiled
-def _code(
-    g: int, p: int, kind: int, worth: int, group: Ints, pool: Ints, kinds: Ints, room: Ints, fit: Codes
-) -> int:  # fmt: skip
-    """Return the code of one form in a pool that does not bar it."""
+def _code(g: int, p: int, kind: int, worth: int, t: _Tables) -> int:
+    """Return the code of one form in a pool that is not barred."""
     if worth <= 0:
         return _BELOW_ASK
-    if fit[kind, p] == _FITS and group[g, _TENANT] >= 0:
-        use = -(-kinds[kind, 3] * pool[p, _PROGRAMME] // 1000)
-        if use > room[group[g, _TENANT], pool[p, _POOL_HUB]]:
+    if t.fit[kind, p] == _FITS and t.group[g, _TENANT] >= 0:
+        use = -(-t.kinds[kind, 3] * t.pool[p, _PROGRAMME] // 1000)
+        if use > t.room[t.group[g, _TENANT], t.pool[p, _POOL_HUB]]:
             return _QUOTA
-    return int(fit[kind, p])
+    return int(t.fit[kind, p])
 
 
 @compiled
-def _best_code(
-    group: Ints, shape: Ints, pool: Ints, form_start: Ints, form_kind: Ints, form_speed: Ints, granted: Ints,
-    kinds: Ints, card: Ints, owner_allowed: Bools, hub_allowed: Bools, staged: Bools, trip: Ints, per_gib: Ints,
-    mib_per_second: Ints, room: Ints, fit: Codes, g: int, p: int,
-) -> int:  # fmt: skip
+def _best_code(g: int, p: int, t: _Tables) -> int:
     """Return the code of the group in the pool, of the form that comes nearest."""
-    bar = _bar(g, p, group, shape, pool, granted, card, owner_allowed, hub_allowed, staged, trip, mib_per_second)
+    s = t.group[g, _SHAPE]
+    bar = _bar_of_shape(s, p, t)
+    if bar == _FITS:
+        bar = _bar_of_city(s, t.group[g, _CITY], t.pool[p, _POOL_HUB], t)
     if bar != _FITS:
         return bar
-    s = group[g, _SHAPE]
     best = 0
-    for form in range(form_start[s], form_start[s + 1]):
-        kind = form_kind[form]
-        if kinds[kind, 2] == granted[s, pool[p, _POOL_MODEL]]:
-            worth = _worth(g, p, kind, form_speed[form], group, shape, pool, kinds, card, staged, per_gib)
-            best = max(best, _code(g, p, kind, worth, group, pool, kinds, room, fit))
+    for form in range(t.form_start[s], t.form_start[s + 1]):
+        kind = t.form_kind[form]
+        if t.kinds[kind, 2] == t.granted[s, t.pool[p, _POOL_MODEL]]:
+            best = max(best, _code(g, p, kind, _worth(g, p, kind, t.form_speed[form], t), t))
     return best
 
 
 @compiled
-def _judge_all(
-    group: Ints, shape: Ints, pool: Ints, form_start: Ints, form_kind: Ints, form_speed: Ints, granted: Ints,
-    kinds: Ints, card: Ints, owner_allowed: Bools, hub_allowed: Bools, staged: Bools, trip: Ints, per_gib: Ints,
-    mib_per_second: Ints, room: Ints, fit: Codes, start: Ints, nearest: Codes, near: Ints, fill: bool,
-    pair_pool: NDArray[np.int32], pair_kind: NDArray[np.int32], pair_worth: Ints,
-) -> None:  # fmt: skip
-    """First call: count the pairs of group g into start[g + 1], and find the nearest pool. Second: fill them in."""
-    for g in range(group.shape[0]):
-        at = start[g] if fill else 0
-        s = group[g, _SHAPE]
-        for p in range(pool.shape[0]):
-            best = _bar(
-                g, p, group, shape, pool, granted, card, owner_allowed, hub_allowed, staged, trip, mib_per_second
-            )
+def _open_pools(t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], code: Codes, near: Ints) -> None:
+    """List the pools that are not barred to each shape; of those that are, the code and pool that come nearest."""
+    at = 0
+    for s in range(t.shape.shape[0]):
+        for p in range(t.pool.shape[0]):
+            bar = _bar_of_shape(s, p, t)
+            if bar == _FITS:
+                open_pool[at] = p
+                at += 1
+            elif near[s] < 0 or bar > code[s]:
+                code[s] = bar
+                near[s] = p
+        open_start[s + 1] = at
+
+
+@compiled
+def _judge_part(
+    t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], low: int, high: int, nearest: Codes, near: Ints,
+    number: Ints, pair_pool: NDArray[np.int32], pair_kind: NDArray[np.int32], pair_worth: Ints,
+) -> int:  # fmt: skip
+    """Write the pairs of groups low .. high - 1 one after the other, and their number; return how many they are."""
+    at = 0
+    for g in range(low, high):
+        s = t.group[g, _SHAPE]
+        first = at
+        for index in range(open_start[s], open_start[s + 1]):
+            p = open_pool[index]
+            best = _bar_of_city(s, t.group[g, _CITY], t.pool[p, _POOL_HUB], t)
             if best == _FITS:
                 best = 0
-                for form in range(form_start[s], form_start[s + 1]):
-                    kind = form_kind[form]
-                    if kinds[kind, 2] != granted[s, pool[p, _POOL_MODEL]]:
+                for form in range(t.form_start[s], t.form_start[s + 1]):
+                    kind = t.form_kind[form]
+                    if t.kinds[kind, 2] != t.granted[s, t.pool[p, _POOL_MODEL]]:
                         continue
-                    worth = _worth(g, p, kind, form_speed[form], group, shape, pool, kinds, card, staged, per_gib)
-                    code = _code(g, p, kind, worth, group, pool, kinds, room, fit)
+                    worth = _worth(g, p, kind, t.form_speed[form], t)
+                    code = _code(g, p, kind, worth, t)
                     best = max(best, code)
                     if code == _FITS:
-                        if fill:
-                            pair_pool[at] = p
-                            pair_kind[at] = kind
-                            pair_worth[at] = worth
+                        pair_pool[at] = p
+                        pair_kind[at] = kind
+                        pair_worth[at] = worth
                         at += 1
-            if not fill and (near[g] < 0 or best > nearest[g]):
+            if index == open_start[s] or best > nearest[g]:
                 nearest[g] = best
                 near[g] = p
-        if not fill:
-            start[g + 1] = at
+        number[g + 1] = at - first
+    return at

@@ -125,9 +125,11 @@ class Relaxation:
     def rest(self, aim: Aim, prices: PriceVector) -> int:
         """Return the terms of L that belong to no row of capacity: guarantees and the tiers above."""
         paid: list[int] = prices.guarantee.tolist()
+        headroom: list[int] = self.rows.headroom.tolist()
+        served: list[int] = aim.served.tolist()
         if aim.tier == GUARANTEE:
-            return sum(-(-h * (PPM - p) // PPM) for p, h in zip(paid, self.rows.headroom.tolist(), strict=True))
-        rest = -sum(p * level // PPM for p, level in zip(paid, aim.served.tolist(), strict=True))
+            return sum(-(-h * (PPM - p) // PPM) for p, h in zip(paid, headroom, strict=True))
+        rest = -sum(p * level // PPM for p, level in zip(paid, served, strict=True))
         factors: list[int] = prices.tier_ppm.tolist()
         return rest - sum(ppm * worth // PPM for ppm, worth in zip(factors, aim.worth_above, strict=True))
 
