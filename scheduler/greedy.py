@@ -26,7 +26,6 @@ from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Bools, Ints, Votes
 
 _PAIRS_TRIED_FIRST: Final = 32
-_ALL: Final = 2**62
 _GANG_BITS: Final = 31  # of the thousandths of a card of the largest gang, and one to spare
 
 
@@ -104,7 +103,9 @@ def _favourites(
     for group in range(top.shape[0]):
         found = 0
         for pair in range(land.start[group], land.start[group + 1]):
-            gain = land.worth[pair] - _cost(land, cost, tenant_price, group, land.kind[pair], land.pool[pair])
+            gain = land.worth[pair] - _cost(
+                land, cost, tenant_price, group, np.int64(land.kind[pair]), np.int64(land.pool[pair])
+            )
             vote = np.int64(votes[pair])
             voted[group] += vote
             if found == top.shape[1]:
@@ -149,7 +150,7 @@ def _admit(
             pair = top[group, slot]
             if pair < 0 or left[group] == 0:
                 break
-            kind, pool = land.kind[pair], land.pool[pair]
+            kind, pool = np.int64(land.kind[pair]), np.int64(land.pool[pair])
             gangs = left[group]
             if guarantee:
                 gangs = min(gangs, owed(land, account, group, kind, pool))
@@ -179,12 +180,15 @@ def _hopeful(land: Land, free: Free, counted: Bools, density: Floats, guaranteed
         if free.left[group] == 0:
             continue
         for pair in range(land.start[group], land.start[group + 1]):
-            kind, pool = land.kind[pair], land.pool[pair]
+            kind, pool = np.int64(land.kind[pair]), np.int64(land.pool[pair])
             need = land.need_of[kind]
             if not counted[need, pool] and may_fit(land, free, kind, pool):
-                free.fits[need, pool] = room_for(land, free, need, pool, _ALL)
+                free.fits[need, pool] = room_for(land, free, need, pool, free.fits[need, pool])
                 counted[need, pool] = True
-            if may_fit(land, free, kind, pool) and allowed(land, free.watts, free.account, group, kind, pool, 1) > 0:
+            if (
+                may_fit(land, free, kind, pool)
+                and allowed(land, free.watts, free.account, group, kind, pool, free.left[group]) > 0
+            ):
                 density[group] = max(density[group], _density(land, pair))
                 if owed(land, free.account, group, kind, pool) > 0:
                     guaranteed[group] = True
@@ -206,7 +210,7 @@ def _fill(
         first, last = land.start[group], land.start[group + 1]
         density = np.full(last - first, -1.0)
         for pair in range(first, last):
-            if may_fit(land, free, land.kind[pair], land.pool[pair]):
+            if may_fit(land, free, np.int64(land.kind[pair]), np.int64(land.pool[pair])):
                 density[pair - first] = _density(land, pair)
         while free.left[group] > 0:
             pair = first + np.argmax(density)
@@ -215,7 +219,8 @@ def _fill(
             density[pair - first] = -1.0
             gangs = free.left[group]
             if guarantee:
-                gangs = min(gangs, owed(land, free.account, group, land.kind[pair], land.pool[pair]))
+                kind, pool = np.int64(land.kind[pair]), np.int64(land.pool[pair])
+                gangs = min(gangs, owed(land, free.account, group, kind, pool))
             if gangs > 0:
                 lines, entries = put(land, free, group, pair, gangs, lines, entries, end)
     return lines, entries

@@ -357,7 +357,7 @@ def _take_at(land: Land, free: Free, lines: Ints, entries: Ints) -> int:
     opened = np.full(free.slot_left.size, -1, dtype=np.int64)
     for line in range(lines.shape[0]):
         group, pair, gangs = lines[line, 0], lines[line, 1], lines[line, 2]
-        pool, kind = land.pool[pair], land.kind[pair]
+        pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
         last = lines[line + 1, 3] if line + 1 < lines.shape[0] else entries.shape[0]
         missing = gangs * land.tasks[kind]
         for at in range(lines[line, 3], last):
@@ -402,7 +402,7 @@ def _give_back(land: Land, free: Free, chosen: Bools, lines: Ints, entries: Ints
     for line in range(end[0]):
         last = lines[line + 1, 3] if line + 1 < end[0] else end[1]
         group, pair, gangs = lines[line, 0], lines[line, 1], lines[line, 2]
-        pool, kind = land.pool[pair], land.kind[pair]
+        pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
         if chosen[line]:
             more[pool] = True
             for at in range(first, last):

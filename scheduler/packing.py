@@ -183,7 +183,7 @@ def _take_units(land: Land, free: Free, need: int, node: int, units: int) -> Non
 @compiled
 def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
     """Put one unit and return its node; -1: none holds it."""
-    found = -1
+    found = np.int64(-1)
     cards, cpu, memory = land.need[need, 0], land.need[need, 1], land.need[need, 2]
     for node in range(land.node_start[pool], land.node_start[pool + 1]):
         here = free.nodes[node, 0]
@@ -194,7 +194,7 @@ def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
             if here == cards:
                 break
     if found >= 0:
-        _take_units(land, free, need, found, 1)
+        _take_units(land, free, need, found, np.int64(1))
     return found
 
 
@@ -230,7 +230,7 @@ def _put_spread(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[int, Ints, Ints]:
     """Put gangs of whole cards anywhere in the pool, all in one line."""
-    pool, kind = land.pool[pair], land.kind[pair]
+    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
     need, units = land.need_of[kind], land.units[kind]
     low, high = land.node_start[pool], land.node_start[pool + 1]
     lines, entries = grown(lines, end[0] + 1), grown(entries, end[1] + min(high - low, gangs * units))
@@ -246,7 +246,7 @@ def _put_spread(
         held = np.empty(high - low, dtype=np.int64)
         total = 0
         for node in range(low, high):
-            held[node - low] = held_by(land, free, need, node, 0)
+            held[node - low] = held_by(land, free, need, node, land.shares_max[pool])
             total += held[node - low]
         gangs = min(gangs, total // units)
         free.fits[need, pool] = total - gangs * units
@@ -264,14 +264,14 @@ def _put_close(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[int, Ints, Ints]:
     """Put gangs of whole cards into one domain each, one line for each gang."""
-    pool, kind = land.pool[pair], land.kind[pair]
+    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
     need, units = land.need_of[kind], land.units[kind]
     low, high = land.node_start[pool], land.node_start[pool + 1]
     first, last = land.pool_domain[pool], land.pool_domain[pool + 1]
     held = np.zeros(high - low, dtype=np.int64)
     room = np.zeros((last - first, 2), dtype=np.int64)  # units and whole cards
     for domain in range(first, last):
-        _look(land, free, need, domain, low, held, room[domain - first])
+        _look(land, free, need, pool, domain, held, room[domain - first])
     for placed in range(gangs):
         best = -1
         for domain in range(last - first):
@@ -289,17 +289,20 @@ def _put_close(
         lines, entries = grown(lines, end[0] + 1), grown(entries, end[1] + min(units, stop - start))
         lines[end[0], 0], lines[end[0], 1], lines[end[0], 2], lines[end[0], 3] = group, pair, 1, end[1]
         end[0] += 1
-        end[1] = _put_on(land, free, need, 1, start, stop, held[start - low : stop - low], units, entries, end[1])
-        _look(land, free, need, first + best, low, held, room[best])
+        end[1] = _put_on(
+            land, free, need, np.int64(1), start, stop, held[start - low : stop - low], units, entries, end[1]
+        )
+        _look(land, free, need, pool, first + best, held, room[best])
     return gangs, lines, entries
 
 
 @compiled
-def _look(land: Land, free: Free, need: int, domain: int, low: int, held: Ints, room: Ints) -> None:
-    """Count what the domain holds: `held` by node, counted from `low`, and `room` [2] in units and in whole cards."""
+def _look(land: Land, free: Free, need: int, pool: int, domain: int, held: Ints, room: Ints) -> None:
+    """Count what the domain holds: `held` by node of the pool, and `room` [2] in units and in whole cards."""
+    low = land.node_start[pool]
     room[0], room[1] = 0, 0
     for node in range(land.domain_start[domain], land.domain_start[domain + 1]):
-        held[node - low] = held_by(land, free, need, node, 0)
+        held[node - low] = held_by(land, free, need, node, land.shares_max[pool])
         room[0] += held[node - low]
         room[1] += free.nodes[node, 0]
 
@@ -309,7 +312,7 @@ def _put_shares(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[int, Ints, Ints]:
     """Put gangs of shares, all in one line, with an entry for each task."""
-    pool, kind = land.pool[pair], land.kind[pair]
+    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
     need, units = land.need_of[kind], land.units[kind]
     if gangs * units > 1:
         total = room_for(land, free, need, pool, gangs * units)
@@ -346,7 +349,7 @@ def _put_shares(
 def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]:
     """Return node and slot of the split card with the least left that takes one task; slot -1: there is none."""
     share = land.need[need, 3]
-    least, where, found = np.int64(MILLI_PER_CARD + 1), -1, -1
+    least, where, found = np.int64(MILLI_PER_CARD + 1), np.int64(-1), np.int64(-1)
     for node in range(land.node_start[pool], land.node_start[pool + 1]):
         short = free.nodes[node, 1] < land.need[need, 1] or free.nodes[node, 2] < land.need[need, 2]
         if free.widest[node] < share or short:
@@ -362,7 +365,7 @@ def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, i
 @compiled
 def _split_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]:
     """Split a free card on the node with the fewest that has CPU and memory; slot -1: there is none."""
-    where = -1
+    where = np.int64(-1)
     for node in range(land.node_start[pool], land.node_start[pool + 1]):
         short = free.nodes[node, 1] < land.need[need, 1] or free.nodes[node, 2] < land.need[need, 2]
         if free.nodes[node, 0] > 0 and not short and (where < 0 or free.nodes[node, 0] < free.nodes[where, 0]):
@@ -415,7 +418,7 @@ def put(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[Ints, Ints]:
     """Put up to so many gangs, as many as fit; `end` [2] counts lines and entries. Return both tables, maybe larger."""
-    pool, kind = land.pool[pair], land.kind[pair]
+    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
     gangs = allowed(land, free.watts, free.account, group, kind, pool, min(gangs, free.left[group]))
     if gangs <= 0 or not may_fit(land, free, kind, pool):
         return lines, entries
