@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.openb.trace import Placement
+from benchmarks.openb.shapes import Shape
+from benchmarks.openb.trace import CARD_MILLI, Arrivals, Node, Placement
+from scheduler import card_ground
+from scheduler.fragmentation import fragmentation
 
 LOADS = (80, 90, 95, 100, 110, 130)
 """Arrived loads that are reported, in % of the cluster's card milli."""
+
+SHARE_UNIT = 10**6
+"""Shares of tasks are counted in millionths."""
 
 PUBLISHED_NAMES = {
     "01-Random": "random",
@@ -38,6 +44,26 @@ def allocated(placements: Sequence[Placement], milli: NDArray[np.int64], capacit
     load = np.rint(100.0 * np.cumsum(milli) / capacity_milli).astype(np.int64)
     percent = 100.0 * np.cumsum(np.where(placed, milli, 0)) / capacity_milli
     return {int(whole): float(percent[load == whole].mean()) for whole in np.unique(load)}
+
+
+def fragmented(
+    nodes: Sequence[Node], arrivals: Arrivals, placements: Sequence[Placement], typical: Sequence[tuple[Shape, float]]
+) -> float:
+    """Return the card milli that typical tasks cannot use after the last arrival, in % of the capacity."""
+    cpu = [node.cpu_milli for node in nodes]
+    cards = [[CARD_MILLI] * node.cards for node in nodes]
+    for c, placement in zip(arrivals.order.tolist(), placements, strict=True):
+        if placement.node >= 0:
+            cpu[placement.node] -= arrivals.classes[c].cpu_milli
+            for card in placement.cards:
+                cards[placement.node][card] -= arrivals.classes[c].card_milli
+    free = [card_ground.Node(n.model, left, 0, tuple(m)) for n, left, m in zip(nodes, cpu, cards, strict=True)]
+    usual = []
+    for (cpu_milli, wanted, milli, models), share in typical:
+        part = milli if wanted == 1 and milli < CARD_MILLI else 0
+        times = round(share * SHARE_UNIT)
+        usual.append(card_ground.Kind(0 if part else wanted, part, cpu_milli, 0, models, times, 0))
+    return 100.0 * fragmentation(free, usual) / (CARD_MILLI * sum(node.cards for node in nodes))
 
 
 def at(curve: Mapping[int, float], load: int) -> float:

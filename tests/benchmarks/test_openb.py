@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.openb.audit import findings
-from benchmarks.openb.measure import LOADS, allocated
+from benchmarks.openb.backlog import backlog, largest_first
+from benchmarks.openb.measure import LOADS, allocated, fragmented
 from benchmarks.openb.prices import card_worth
 from benchmarks.openb.run import POLICIES, run
 from benchmarks.openb.shapes import mix_of, typical
 from benchmarks.openb.trace import Arrivals, BadTrace, Node, Placement, Request, arrivals, read_nodes, read_requests
+from scheduler.patterns import Packing
 
 BIG = Node("big", 128_000, 1_000_000, 8, "G3")
 SMALL = Node("small", 16_000, 100_000, 1, "T4")
@@ -184,14 +186,19 @@ def test_a_slice_runs_clean_and_the_same_again(policy: str) -> None:
     assert 60 < allocated(done.placements, stream.milli(), capacity)[130] <= 100
 
 
-def test_the_command_writes_figures_and_a_plot(tmp_path: Path) -> None:
-    nodes, pods = tmp_path / "nodes.csv", tmp_path / "openb_pod_list_slice.csv.gz"
+def slice_files(folder: Path) -> list[str]:
+    """Write the slice as lists; return the options that name them."""
+    nodes, pods = folder / "nodes.csv", folder / "openb_pod_list_slice.csv.gz"
     rows = [f"{n.name},{n.cpu_milli},{n.memory_mib},{n.cards},{n.model}" for n in SLICE_NODES]
     nodes.write_text("\n".join(["sn,cpu_milli,memory_mib,gpu,model", *rows]))
     tasks = [f"{r.cpu_milli},{r.memory_mib},{r.cards},{r.card_milli},{'|'.join(r.models)}" for r in slice_of_tasks()]
     with gzip.open(pods, "wt") as text:
         text.write("\n".join(["cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec", *tasks]))
-    options = ["--nodes", nodes.name, "--pods", pods.name, "--data", str(tmp_path), "--seeds", "1-2"]
+    return ["--nodes", nodes.name, "--pods", pods.name, "--data", str(folder), "--seeds", "1-2"]
+
+
+def test_the_command_writes_figures_and_a_plot(tmp_path: Path) -> None:
+    options = slice_files(tmp_path)
     out = tmp_path / "openb.json"
 
     done = CliRunner().invoke(
@@ -201,9 +208,52 @@ def test_the_command_writes_figures_and_a_plot(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     told = json.loads(out.read_text())
     names = {f"{policy}@{load}" for policy in ("first-fit", "xisuan") for load in LOADS}
-    assert set(told["figures"]) == names | {"first-fit_per_second", "xisuan_per_second"}
+    more = {f"{policy}_{what}" for policy in ("first-fit", "xisuan") for what in ("per_second", "fragmented@130")}
+    assert set(told["figures"]) == names | more
     assert told["audit"] == {"violations": 0}
     assert (tmp_path / "plots" / "openb-slice.png").stat().st_size > 0
+
+
+def test_the_backlog_is_packed_better_than_by_policies_and_within_its_bound(tmp_path: Path) -> None:
+    out = tmp_path / "openb.json"
+
+    done = CliRunner().invoke(app, ["openb", *slice_files(tmp_path), "--backlog", "--json", str(out)])
+
+    assert done.exit_code == 0, done.output
+    told = json.loads(out.read_text())
+    figures = told["figures"]
+    for rival in ("fgd", "first-fit"):
+        assert figures[f"backlog_{rival}@130"] <= figures["backlog_xisuan@130"] <= figures["backlog_bound@130"]
+    assert figures["backlog_xisuan_left_out"] <= figures["backlog_fgd_left_out"]
+    assert told["audit"] == {"violations": 0}
+
+
+def test_a_backlog_is_fed_the_largest_first_and_tasks_without_cards_last() -> None:
+    stream = in_order(share(500), Request(1_000, 1, 0, 0, ()), whole(2), share(900), whole(8))
+
+    fed = largest_first(stream)
+
+    assert [fed.classes[c].milli for c in fed.order] == [8000, 2000, 900, 500, 0]
+
+
+def test_a_required_task_that_the_planner_leaves_out_makes_the_run_void(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Packing(placed=(), worth=0, bound=0, missing={0: 1}, patterns=0)
+    monkeypatch.setattr("benchmarks.openb.backlog.pack", lambda *_: nothing)
+    tasks = [Request(1_000, 1, 0, 0, ()), share(500)]
+
+    packed = backlog(PAIRS, in_order(*tasks), mix_of(tasks), seed=1)
+
+    assert "have no place" in packed["xisuan"].found[0]
+
+
+def test_fragmentation_counts_what_is_left_after_the_run() -> None:
+    """A third of the tasks are pairs of cards, two thirds shares of 600: 400 milli of a card serve neither."""
+    stream = in_order(share(600), whole(2))
+    usual = [((2_000, 1, 600, ()), 2 / 3), ((8_000, 2, 1000, ()), 1 / 3)]
+
+    lost = fragmented(PAIRS, stream, [Placement(0, (0,)), Placement(1, (0, 1))], usual)
+
+    assert lost == pytest.approx(100 * (400 * 2 / 3 + 1400 / 3) / 4000, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +262,7 @@ def test_the_command_writes_figures_and_a_plot(tmp_path: Path) -> None:
         (["--policy", "fdg"], "there are random"),
         (["--seeds", "9-3"], "range upwards"),
         (["--seeds", "x"], "neither a number"),
+        (["--backlog", "--plot", "plots"], "leave one of the two out"),
         (["--nodes", "nowhere.csv"], "does not exist"),
     ],
 )
