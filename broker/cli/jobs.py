@@ -311,7 +311,7 @@ def _size(one: "Job") -> str:
     if placed.tasks == spec.tasks and not placed.share_milli:
         return ""
     held = f" of {milli(placed.share_milli)} card each" if placed.share_milli else ""
-    return f"{placed.tasks} tasks{held}"
+    return f"{placed.tasks} {'task' if placed.tasks == 1 else 'tasks'}{held}"
 
 
 def _cards_count(one: "Job") -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 import broker.lifecycle
 from broker.client.job_file import HUMAN_UNITS
-from broker.client.spec import Build, JobSpec
+from broker.client.spec import Build, GangSize, JobSpec
 from broker.lifecycle import JOB, JOB_FINAL, LEASE, EndReason, JobEvent, JobState, LeaseEvent, LeaseState
 from broker.reference import markdown as md
 
@@ -22,6 +22,16 @@ jobs:
     builds:                     # the allocator picks build, pool and cards together
       - {stack: cann, command: [python, train.py]}
       - {stack: cuda, models: [a800, h20], command: [torchrun, train.py], speed_ppm: 1200000}
+    smaller_sizes: [{tasks: 1}] # shrink before wait
+    within: domain              # all nodes under one leaf switch, or in one super-node
+    input: 500GiB
+    staged_hubs: [qingyang]     # the data are there already
+  - name: serve
+    tasks: 4
+    cards_per_task: 1
+    share_milli: 250            # a quarter of a card for each task
+    walltime: 8h
+    builds: [{stack: cann, command: [python, serve.py]}]
 ```"""
 INTRODUCTION: Final = f"""\
 `xisuan submit --file FILE` takes one job, or a list under `jobs:`, as YAML or JSON. Unknown keys are refused with a
@@ -37,6 +47,7 @@ def page() -> str:
     humans = [(md.code(key), md.code(field), md.prose(meaning)) for key, (field, _, meaning) in HUMAN_UNITS.items()]
     lines += md.table(["key", "instead of", "meaning"], humans)
     lines += ["Each entry of `builds`:", "", *_fields(Build)]
+    lines += ["Each entry of `smaller_sizes`:", "", *_fields(GangSize)]
     lines += ["## The life of a job", "", *_states(JobState), "### Events", ""]
     lines += _moves(JOB, JobEvent, f"Final are {', '.join(f'`{s}`' for s in JobState if s in JOB_FINAL)}.")
     lines += ["## The life of a lease", "", "One attempt's right to named cards. Silence frees nothing.", ""]

@@ -12,14 +12,24 @@ from scheduler.reasons import Reason
 HELP: Final[Mapping[Reason, str]] = {
     Reason.NO_MATCHING_MODEL: "Add a build for the pool's stack, or name its model in a build.",
     Reason.MODEL_WITHOUT_FIGURE: "An operator enters the figure, with its source, in the world.",
+    Reason.DOMESTIC_ONLY: "Add a build for a domestic model, or leave `domestic_only` out.",
+    Reason.OWNER_NOT_ALLOWED: "Add the owner to `allowed_owners`, or leave the list empty.",
+    Reason.CARD_NOT_SHARED: "Ask for a smaller share or for whole cards, or allow models that are split.",
     Reason.HUB_NOT_ALLOWED: "Add the hub to `allowed_hubs`, or leave the list empty.",
     Reason.ROUND_TRIP_TOO_LONG: "Raise `round_trip_micros_max`; for an unknown one an operator enters it in the world.",
+    Reason.TRANSFER_TOO_LONG: "Raise `transfer_seconds_max`, or stage the input there and say so in `staged_hubs`; "
+    "for an unknown way an operator enters its speed in the world.",
     Reason.PRICE_BELOW_ASK: "Raise the ceiling by what the explanation says.",
     Reason.GANG_TOO_LARGE: "Fewer or smaller tasks, or another pool.",
     Reason.POOL_CLOSED: "Wait for the agent, or an operator uncordons nodes.",
     Reason.CARDS_SHORT: "Wait; or ask for fewer cards, or add a build. The explanation says how many are short.",
     Reason.CPU_SHORT: "Wait, or ask for less CPU for each task.",
     Reason.MEMORY_SHORT: "Wait, or ask for less memory for each task.",
+    Reason.FABRIC_SHORT: "Wait; or ask for less nearness (`within`), or name smaller sizes.",
+    Reason.POWER_SHORT: "Wait, allow other hubs, or name smaller sizes. `xisuan admin power show` says what a hub has "
+    "left.",
+    Reason.QUOTA_SHORT: "Wait until other work of the city or enterprise ends, allow other hubs, or name "
+    "smaller sizes; an operator sets quotas.",
     Reason.OUTBID: "Raise the ceiling to the clearing price that the explanation names, raise the priority, or wait: "
     "waiting adds worth.",
     Reason.CHOSEN: "Nothing to do.",

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from broker.cli import jobs
 from broker.cli.clusters import _ranges
-from broker.cli.output import clean, clock_time, duration, milli, percent, table, word, yuan
-from broker.client import JobState, PriorityClass
+from broker.cli.output import clean, clock_time, duration, milli, part, percent, table, word, yuan
+from broker.client import Job, JobState, PriorityClass, Within
 from broker.wire.v1 import job_pb2
 
 
@@ -63,6 +63,7 @@ def test_thousandths_and_millionths() -> None:
     assert [milli(value) for value in (0, 500, 8000, 1_234_567, 1_500)] == ["0", "0.5", "8", "1,234.567", "1.5"]
     assert [milli(value) for value in (10_000, 100_000)] == ["10", "100"]
     assert percent(12_345) == "1.23 %"
+    assert [part(value) for value in (1_000_000, 800_000, 333_333, 1)] == ["1", "0.8", "0.333333", "0.000001"]
 
 
 def test_a_time_of_another_day_has_its_date() -> None:
@@ -86,3 +87,50 @@ def test_words_to_choose_from_are_the_clients() -> None:
     """They are written down twice so that `--help` need not import the client."""
     assert [state.value for state in jobs.State] == [s.value for s in JobState if s is not JobState.UNKNOWN]
     assert [c.value for c in jobs.Priority] == [c.value for c in PriorityClass]
+    assert [within.value for within in jobs.Within] == [w.value for w in Within]
+    assert (jobs.WITHIN_DOMAIN, jobs.WITHIN_NODE) == (job_pb2.WITHIN_DOMAIN, job_pb2.WITHIN_NODE)
+
+
+def shown(capsys: pytest.CaptureFixture[str], spec: job_pb2.JobSpec, *nodes: job_pb2.NodeCards) -> dict[str, str]:
+    """Return what `xisuan job` tells of such a job, by the name of the line."""
+    wire = job_pb2.Job(job_id="job-1", city="ganzhou", spec=spec, state=job_pb2.JOB_STATE_RUNNING)
+    if nodes:
+        wire.placement.CopyFrom(job_pb2.Placement(lease_id="lease-1", epoch=1, cluster="c", pool="p", nodes=nodes))
+    capsys.readouterr()
+    jobs.show_job(Job.of(wire))
+    lines = capsys.readouterr().out.splitlines()
+    return {line[:11].strip(): line[11:].strip() for line in lines}
+
+
+def test_a_job_tells_what_it_asks_for_and_what_it_got(capsys: pytest.CaptureFixture[str]) -> None:
+    """Share, sizes, nearness, data, owners, enterprise; and of a placement the share and size that it runs with."""
+    builds = [job_pb2.Build(stack="cann", command=["run"])]
+    sizes = [job_pb2.GangSize(tasks=2, speed_ppm=600_000)]
+    elastic = job_pb2.JobSpec(
+        **{"tasks": 4, "cards_per_task": 8, "walltime_seconds": 3600, "builds": builds, "smaller_sizes": sizes},
+        within="WITHIN_DOMAIN",
+        input_gib=500,
+        staged_hubs=["guian"],
+        transfer_seconds_max=7200,
+        output_gib=2,
+        domestic_only=True,
+        allowed_owners=["telecom"],
+        enterprise="acme",
+    )
+    share = job_pb2.JobSpec(tasks=2, cards_per_task=1, walltime_seconds=60, builds=builds, share_milli=300)
+
+    told = shown(capsys, elastic, job_pb2.NodeCards(node="n1", cards=range(8), tasks=1))
+    shared = shown(capsys, share, job_pb2.NodeCards(node="n1", cards=[3, 3], tasks=2, share_milli=500))
+
+    assert told["asks for"] == "4 x 8 cards or 2 (speed 0.6), within one domain, at most 1h"
+    assert told["only on"] == "domestic models; owners telecom"
+    assert told["data"] == "500 GiB in, at guian already, within 2h, 2 GiB out"
+    assert (told["for"], told["runs with"]) == ("acme", "1 task")
+    assert shared["asks for"] == "2 x 0.3 card, at most 1m"
+    assert (shared["runs with"], shared["cards"]) == ("2 tasks of 0.5 card each", "n1: 3,3")
+
+
+def test_a_job_across_domains_tells_its_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = job_pb2.JobSpec(tasks=2, cards_per_task=1, walltime_seconds=60, spread_speed_ppm=800_000)
+
+    assert shown(capsys, spec)["asks for"] == "2 x 1 cards, across domains at speed 0.8, at most 1m"

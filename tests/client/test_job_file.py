@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import broker.client.job_file as job_file
-from broker.client import BadJobFile, Build, JobSpec
+from broker.client import BadJobFile, Build, JobSpec, Within
 from broker.client.yaml_text import BYTES_MAX
+from broker.reference import jobs
+from broker.wire.v1 import job_pb2
 
 JOB = {"name": "train", "cards_per_task": 8, "walltime": "2h30m", "builds": [{"stack": "cann", "command": ["run"]}]}
 
@@ -54,6 +56,37 @@ def test_units_for_people_say_the_same_as_the_fields() -> None:
     }
 
     assert job_file.job_of(human) == job_file.job_of(plain)
+
+
+def test_everything_that_can_be_asked_for_goes_onto_the_wire() -> None:
+    human = JOB | {
+        "tasks": 4,
+        "smaller_sizes": [{"tasks": 2, "speed_ppm": 600_000}, {"tasks": 1}],
+        "within": "pool",
+        "spread_speed": 0.8,
+        "input": "2TiB",
+        "output": "20GiB",
+        "staged_hubs": ["guian"],
+        "transfer_max": "2h",
+        "domestic_only": True,
+        "allowed_owners": ["telecom"],
+        "enterprise": "acme",
+    }
+
+    wire = job_file.job_of(human).to_wire()
+
+    assert [(size.tasks, size.speed_ppm) for size in wire.smaller_sizes] == [(2, 600_000), (1, 0)]
+    assert (wire.within, wire.spread_speed_ppm) == (job_pb2.WITHIN_POOL, 800_000)
+    assert (wire.input_gib, wire.output_gib, wire.transfer_seconds_max) == (2048, 20, 7200)
+    assert (list(wire.staged_hubs), list(wire.allowed_owners)) == (["guian"], ["telecom"])
+    assert (wire.domestic_only, wire.enterprise) == (True, "acme")
+    assert job_file.job_of(JOB | {"cards_per_task": 1, "share_milli": 250}).to_wire().share_milli == 250
+
+
+def test_the_example_of_the_reference_is_valid() -> None:
+    train, serve = job_file.parse(jobs.EXAMPLE.split("```yaml\n")[1].split("```")[0].encode())
+
+    assert (train.input_gib, train.within, serve.share_milli) == (500, Within.DOMAIN, 250)
 
 
 def test_the_example_of_the_documentation_is_valid() -> None:
@@ -109,6 +142,19 @@ def test_unknown_keys_are_refused_with_a_suggestion() -> None:
         ({"builds": [{"stack": "cann", "command": "run"}]}, "builds[0].command", "valid list"),
         ({"start_by": "2026-12-01T08:00:00"}, "start_by", "timezone"),
         ({"allowed_hubs": ["Qing Yang"]}, "allowed_hubs[0]", "must be a slug"),
+        ({"share_milli": 1000}, "share_milli", "less than or equal to 999"),
+        ({"share_milli": 0.25}, "share_milli", "valid integer"),
+        ({"smaller_sizes": [{"tasks": 0}]}, "smaller_sizes[0].tasks", "greater than or equal to 1"),
+        ({"smaller_sizes": [{"task": 1}]}, "smaller_sizes[0].task", "did you mean tasks?"),
+        ({"smaller_sizes": [4]}, "smaller_sizes[0]", "valid dictionary"),
+        ({"within": "rack"}, "within", "'pool', 'domain' or 'node'"),
+        ({"spread_speed": 1.5}, "spread_speed", "above 0 and up to 1"),
+        ({"input": "2TB"}, "input", "write GiB or TiB"),
+        ({"input": "512MiB"}, "input", "is not a whole number of GiB"),
+        ({"output": 20}, "output", "has no unit"),
+        ({"domestic_only": "yes"}, "domestic_only", "valid boolean"),
+        ({"allowed_owners": ["China Telecom"]}, "allowed_owners[0]", "must be a slug"),
+        ({"enterprise": "Acme!"}, "enterprise", "must be a slug"),
     ],
 )
 def test_what_is_wrong_is_told_by_field(changes: dict[str, Any], field: str, part: str) -> None:

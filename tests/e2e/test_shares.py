@@ -41,7 +41,7 @@ async def test_two_halves_of_a_card_run_at_the_same_time(exchange: Exchange, ope
             await exchange.becomes(client, job, "succeeded")
 
     assert "1 x 0.5 card" in shown
-    assert "1 tasks of 0.5 card each" in shown
+    assert "1 task of 0.5 card each" in shown
     ran = [(entry["kind"], entry["milli"]) for entry in entries(exchange) if entry["job"] in jobs and "task" in entry]
     assert ran == [("start", 500), ("start", 500), ("end", 500), ("end", 500)]
     await exchange.audit(acknowledged=jobs)

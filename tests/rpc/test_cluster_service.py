@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 
+from broker.agent import convert as agent_convert
 from broker.caller import Caller, Role
 from broker.clock import ManualClock
 from broker.errors import AgentUnreachable, InvalidRequest, JobNotFound, LogsNotFound
@@ -34,6 +35,7 @@ from tests.cluster_world import START, ClusterWorld
 from tests.deadlines import eventually
 from tests.rpc.refusals import Refusal, decoded
 from tests.rpc.wire_strategies import messages
+from tests.store.test_shares import hold
 
 ANSWER_SECONDS = 10
 GANZHOU, NANJING = Caller("k", Role.CITY, "ganzhou"), Caller("k", Role.CITY, "nanjing")
@@ -185,6 +187,22 @@ async def test_a_job_lives_its_whole_life_over_the_wire(site: Site) -> None:
     assert list(settled) == [pb.LeaseRef(lease_id=lease_text(ref.lease), epoch=1)]
     assert await site.world.state_of(job) is JobState.SUCCEEDED
     await site.world.check()
+
+
+async def test_an_order_of_shares_names_a_card_for_each_task(site: Site) -> None:
+    """And how much of it the task may use; the agent's side of the conversion understands it."""
+    agent = site.dial()
+    await agent.attach()
+    job = await site.world.submit(tasks=3, share_milli=250)
+    async with site.world.database.hub() as tx:
+        await hold(tx, site.world, job, 250, {"n1": [0, 0, 4]})
+
+    [order] = (await agent.report()).start
+
+    assert [(n.node, list(n.cards), n.tasks, n.share_milli) for n in order.nodes] == [("n1", [0, 0, 4], 3, 250)]
+    [understood] = agent_convert.desired(pb.Desired(start=[order])).start
+    assert understood.share_milli == 250
+    assert [task.cards for task in understood.tasks] == [(0,), (0,), (4,)]
 
 
 async def test_what_changes_is_told_without_waiting_for_a_report(site: Site) -> None:
@@ -367,6 +385,10 @@ def test_a_wrong_report_is_refused_by_the_names_of_its_fields(report: pb.Report,
                     for p in "pqr"]},
          ["hello.pools"]),
         ({"pools": [pb.PoolInventory(pool=f"p{i}", model="m") for i in range(65)]}, ["hello.pools"]),
+        ({"pools": [pb.PoolInventory(pool="p", model="m", nodes=[pb.NodeInventory(node="n", domain="leaf 1")])]},
+         ["hello.pools[0].nodes[0].domain"]),
+        ({"pools": [pb.PoolInventory(pool="p", model="m", nodes=[pb.NodeInventory(node="n", domain="d" * 64)])]},
+         ["hello.pools[0].nodes[0].domain"]),
     ],
 )  # fmt: skip
 def test_a_wrong_hello_is_refused_by_the_names_of_its_fields(changes: dict[str, Any], fields: list[str]) -> None:
