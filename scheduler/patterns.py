@@ -32,6 +32,7 @@ from scheduler.card_fill import Filling, deal, force, make_room, put_anywhere, r
 from scheduler.card_ground import CARD_MILLI, Ground, Kind, Node, Placed, check
 
 ROUNDS_MAX: Final = 60  # of making patterns; the openb traces need some 20
+PASSES_MAX: Final = 2  # over the nodes that are not full; a third wins nothing that matters
 PRICE_UNIT: Final = 10**6  # integer prices are in millionths of worth
 _ITERATIONS_MAX: Final = 200_000
 _SHORT_FACTOR: Final = 1000  # what a required task that finds no place costs, in the greatest worth of a task
@@ -382,11 +383,12 @@ def _fill(ground: Ground) -> None:
     cards = [(-milli, n, k) for n, free in enumerate(ground.milli) for k, milli in enumerate(free) if milli]
     for _, n, k in sorted(cards):
         refill(ground, n, k)
-    for _, n in sorted((-sum(free), n) for n, free in enumerate(ground.milli) if any(free)):
-        make_room(ground, n)
-    for n, free in enumerate(ground.milli):
-        if any(free):
-            rework(ground, n)
+    for _ in range(PASSES_MAX):
+        emptiest = [n for _, n in sorted((-sum(free), n) for n, free in enumerate(ground.milli) if any(free))]
+        won = sum(make_room(ground, n) for n in emptiest)
+        won += sum(rework(ground, n) for n in sorted(emptiest) if any(ground.milli[n]))
+        if not won:
+            break
     for c in order:
         while kinds[c].cards == kinds[c].share_milli == 0 and ground.left[c] and put_anywhere(ground, c, everywhere):
             pass
