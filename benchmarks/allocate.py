@@ -16,6 +16,7 @@ from typing import Annotated, Final, Protocol
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import one_model, plots, rivals, sweep
@@ -36,7 +37,7 @@ from scheduler.verify import Violation, violations
 CHANGED_SHARE: Final = 0.01
 FINDINGS_SHOWN: Final = 20
 EVERY_RULE: Final = "power_quota"
-PICTURE_BUDGETS: Final = (0.125, 0.25, 0.5)
+PICTURE_BUDGETS: Final = (0.05, 0.125, 0.25, 0.5)
 """Parts of the budget at which the gap is measured for the picture, each by a round of its own."""
 
 
@@ -144,21 +145,28 @@ def measured(settings: Settings, planner: Plans, console: Console) -> Result:
     policy = Policy(effort=settings.effort, seed=settings.seed)
     with _stage("cold round", console):
         cold = planner.round(world, policy, settings.budget)
-    run = Measured(world, cold, {"compile_seconds": compile_seconds} | _of_cold(cold))
+    run = Measured(world, cold, {"compile_seconds": compile_seconds, "cold_seconds": cold.seconds})
     _audit(run, "cold", world, cold.plan, console)
+    if not run.found:  # nothing can be built on a plan that breaks rules
+        _beside_cold(run, settings, policy, planner, console)
+    for whose, violation in run.found[:FINDINGS_SHOWN]:
+        console.print(f"{whose}: [red]{violation.rule.value}[/] {escape(violation.detail)}", highlight=False)
+    return Result("allocate", settings.seed, run.figures, len(run.found))
+
+
+def _beside_cold(run: Measured, settings: Settings, policy: Policy, planner: Plans, console: Console) -> None:
+    """Add the figures of the cold plan, and measure everything that it is compared with."""
+    run.figures |= _of_cold(run.cold)
     _warm(run, settings, policy, planner, console)
     with _stage("instance, as the rivals read it", console):
         rivals.ready()
-        given = rivals.instance(world, policy)
+        given = rivals.instance(run.world, policy)
     _rivals(run, given, settings, console)
     if settings.rule_sets:
         _rule_sets(run, settings, policy, planner, console)
-    _tell_instance(given, cold.plan, console)
+    _tell_instance(given, run.cold.plan, console)
     if settings.plot is not None:
         _draw(settings.plot, run, settings, policy, planner, console)
-    for whose, violation in run.found[:FINDINGS_SHOWN]:
-        console.print(f"{whose}: [red]{violation.rule.value}[/] {violation.detail}", highlight=False)
-    return Result("allocate", settings.seed, run.figures, len(run.found))
 
 
 def _of_cold(cold: Round) -> dict[str, float]:

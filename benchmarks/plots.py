@@ -62,7 +62,8 @@ def _gap(folder: Path, curve: Sequence[tuple[float, float]]) -> Path:
     for x, y in zip(seconds, gaps, strict=True):
         axes.annotate(f"{100 * y:.2f}", (x, 100 * y), textcoords="offset points", xytext=(6, 6), fontsize=8)
     axes.set(xlabel="seconds", ylabel="gap, %")
-    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, max(seconds) * 1.1)
+    axes.set_ylim(0, 115 * max(gaps) or 1)
     axes.grid(alpha=0.3)
     return _saved(figure, folder / "allocate-gap.png")
 
@@ -89,13 +90,20 @@ def _by_size(folder: Path, world: Snapshot, plan: Plan) -> Path:
 def _prices(folder: Path, world: Snapshot, plan: Plan) -> Path:
     """Draw what one more card, alone and in a block of eight, would be worth per hour, for the pools of each hub."""
     prices = plan.prices
-    figure, axes = _picture("shadow price of one more card, yuan an hour: each dot a pool", height=5)
+    figure, axes = _picture("shadow price of a card, yuan an hour; each dot is a pool", height=5)
     by_block = np.array(prices.cards_micro_yuan_per_block_hour, dtype=np.float64) / 10**6
     largest = max(prices.block_cards, default=1)
     for offset, size, colour in ((-0.15, 1, _GREY), (0.15, largest, _BLUE)):
         blocks = np.array([size // block for block in prices.block_cards], dtype=np.float64)
         per_card = by_block @ blocks / size
-        axes.scatter(world.pool_hub + offset, per_card, s=14, color=colour, label=f"task of {size} cards", alpha=0.8)
+        axes.scatter(
+            world.pool_hub + offset,
+            per_card,
+            s=14,
+            color=colour,
+            label="a card alone" if size == 1 else f"a card of a block of {size}",
+            alpha=0.8,
+        )
     axes.set_xticks(range(len(world.hub_names)), world.hub_names, rotation=30, ha="right")
     power = prices.power_micro_yuan_per_kwh
     if power:
