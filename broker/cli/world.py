@@ -123,10 +123,17 @@ def _checked(source: str, document: str, *, as_json: bool) -> "World":
 
 def _hubs(found: "admin_service_pb2.GetCatalogueResponse") -> object:
     rows = [
-        (one.hub, one.title, f"{one.power_kilowatts_max:,}" if one.power_kilowatts_max else "", milli(one.pue_milli))
+        (
+            one.hub,
+            one.title,
+            f"{one.power_kilowatts_max:,}" if one.power_kilowatts_max else "",
+            milli(one.pue_milli),
+            f"{one.energy_kilowatt_hours_per_year // 1000:,}" if one.energy_kilowatt_hours_per_year else "",
+            yuan(one.micro_yuan_per_kilowatt_hour) if one.micro_yuan_per_kilowatt_hour else "",
+        )
         for one in found.hubs
     ]
-    return table(["hub", "title", "power kW>", "PUE>"], rows)
+    return table(["hub", "title", "power kW>", "PUE>", "MWh a year>", "for one kWh>"], rows)
 
 
 def _capacity(found: "admin_service_pb2.GetCatalogueResponse") -> object:
@@ -163,11 +170,14 @@ def _models(found: "admin_service_pb2.GetCatalogueResponse") -> object:
             ),
             one.memory_mib // 1024 or "?",
             one.watts or "?",
+            one.host_watts or "?",
+            "/".join(map(str, one.slices_milli)),
+            one.shares_per_card_max or "",
         )
         for one in found.models
     ]
     columns = ["model", "vendor", "stack", "origin", "nameplate T>", "programme T>", "measured T>", "GiB>", "W>"]
-    return table(columns, rows)
+    return table([*columns, "host W>", "shares, thousandths", "a card>"], rows)
 
 
 def _cities(found: "admin_service_pb2.GetCatalogueResponse") -> object:
@@ -180,7 +190,11 @@ def _cities(found: "admin_service_pb2.GetCatalogueResponse") -> object:
             f"{one.calls_per_second_max:,}",
             yuan(one.ceiling_micro_yuan_per_pflops_hour),
             ", ".join(f"{trip.hub} {milli(trip.micros)} ms" for trip in one.round_trips),
+            ", ".join(
+                f"{w.hub} {w.mib_per_second or '?'} MiB/s {yuan(w.micro_yuan_per_gib)}/GiB" for w in one.transfers
+            ),
         )
         for one in found.cities
     ]
-    return table(["city", "title", "weight>", "waiting max>", "calls/s max>", "ceiling/PFLOPS·h>", "round trips"], rows)
+    columns = ["city", "title", "weight>", "waiting max>", "calls/s max>", "ceiling/PFLOPS·h>", "round trips", "data"]
+    return table(columns, rows)

@@ -18,7 +18,7 @@ from broker.market.snapshot_rules import MILLI_TFLOPS_PER_MILLI_PFLOPS, used_by_
 from broker.store import acts, catalogue, quotas, rules
 from broker.store.database import Connection, Database
 from broker.store.rules import RulesView
-from broker.worlds.quotas import QuotaRow, guaranteed_to_children, tree_problems
+from broker.worlds.quotas import LEVELS, QuotaRow, guaranteed_to_children, tree_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class Quotas:
             if before != wanted:
                 problems = list(tree_problems({**stored, wanted.quota: wanted}, [wanted.quota]))
                 if problems:
-                    raise InvalidRequest(*(FieldProblem(field, why) for _, field, why in problems))
+                    raise InvalidRequest(
+                        *(FieldProblem(_on_the_wire(wanted, field), why) for _, field, why in problems)
+                    )
                 await quotas.put(tx, [wanted])
                 await rules.change(tx)
                 detail = {
@@ -139,6 +141,12 @@ def _lent(rows: Mapping[str, QuotaRow], used: Mapping[str, int], borrowed: Mappi
 def _lendable(row: QuotaRow, used: int) -> int:
     unused = max(0, _milli_tflops(row.guaranteed_milli_pflops) - used)
     return unused if row.lend_milli_pflops is None else min(unused, _milli_tflops(row.lend_milli_pflops))
+
+
+def _on_the_wire(row: QuotaRow, field: str) -> str:
+    """Return the field of the request that a problem of the tree is about: what lacks a parent is the last name."""
+    name = LEVELS[row.quota.count("/")] if field == "quota" else field
+    return f"quota.{name}"
 
 
 def _milli_tflops(milli_pflops: int) -> int:

@@ -59,40 +59,45 @@ PUT: Final[LiteralString] = """
     ON CONFLICT (hub, year) DO UPDATE
        SET used_joules = excluded.used_joules, counted_until = excluded.counted_until
 """
-# Thousandths of a card times watts times seconds, so a thousandth of a joule each; at the meter it is times PUE / 1000.
-DRAWN: Final[LiteralString] = """
-    WITH period AS (SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS t (hub, since)), held AS (
-        SELECT lease_id, sum(milli) AS milli FROM held_cards GROUP BY lease_id
-    ), drawing AS (
-        SELECT l.pool_id, l.cluster, l.offered_at, $3 AS ended_at, held.milli
-          FROM held JOIN leases l USING (lease_id)
-        UNION ALL
-        SELECT l.pool_id, l.cluster, l.offered_at, least(l.ended_at, $3), of_lease.milli
-          FROM leases l CROSS JOIN LATERAL (
-               SELECT sum(CASE n.share_milli WHEN 0 THEN 1000 * cardinality(n.cards) ELSE n.tasks * n.share_milli END)
-                      AS milli
-                 FROM lease_nodes n WHERE n.lease_id = l.lease_id) of_lease
+# Thousandths of a card times watts times seconds are thousandths of joules; at the meter they are times PUE / 1000.
+LIVE: Final[LiteralString] = """
+    WITH of_lease AS (SELECT lease_id, sum(milli) AS milli FROM held_cards GROUP BY lease_id), drawing AS (
+        SELECT c.hub, h.pue_milli, of_lease.milli * (m.watts + m.host_watts) AS milli_watts,
+               extract(epoch FROM $3 - greatest(l.offered_at, period.since)) AS drew_seconds,
+               extract(epoch FROM least(coalesce(l.started_at, l.offered_at) + j.walltime_seconds * interval '1 second',
+                                        $4) - $3) AS left_seconds
+          FROM of_lease JOIN leases l USING (lease_id) JOIN jobs j USING (job_id) JOIN pools p USING (pool_id)
+          JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster JOIN hubs h USING (hub)
+          JOIN unnest($1::text[], $2::timestamptz[]) AS period (hub, since) ON period.hub = h.hub
+    )
+    SELECT hub, ceil(sum(milli_watts * greatest(0, drew_seconds))
+                     * max(CASE pue_milli WHEN 0 THEN 1000 ELSE pue_milli END) / 1000000)::bigint AS drew,
+           ceil(sum(milli_watts * greatest(0, left_seconds))
+                * max(CASE pue_milli WHEN 0 THEN 1000 ELSE pue_milli END) / 1000000)::bigint AS committed
+      FROM drawing GROUP BY hub
+"""
+ENDED: Final[LiteralString] = """
+    WITH drawing AS (
+        SELECT c.hub, h.pue_milli, m.watts + m.host_watts AS watts,
+               CASE n.share_milli WHEN 0 THEN 1000 * cardinality(n.cards) ELSE n.tasks * n.share_milli END AS milli,
+               extract(epoch FROM least(l.ended_at, $3) - greatest(l.offered_at, period.since)) AS drew_seconds
+          FROM leases l JOIN lease_nodes n USING (lease_id) JOIN pools p USING (pool_id)
+          JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster JOIN hubs h USING (hub)
+          JOIN unnest($1::text[], $2::timestamptz[]) AS period (hub, since) ON period.hub = h.hub
          WHERE l.state = 'ended' AND l.ended_at > $4
     )
-    SELECT period.hub,
-           ceil(sum(d.milli * (m.watts + m.host_watts)
-                    * greatest(0, extract(epoch FROM d.ended_at - greatest(d.offered_at, period.since))))
-                * max(CASE h.pue_milli WHEN 0 THEN 1000 ELSE h.pue_milli END) / 1000000)::bigint AS joules
-      FROM period JOIN hubs h USING (hub) JOIN clusters c USING (hub) JOIN drawing d USING (cluster)
-      JOIN pools p USING (pool_id) JOIN accelerator_models m USING (model)
-     GROUP BY period.hub
+    SELECT hub, ceil(sum(milli::bigint * watts * greatest(0, drew_seconds))
+                     * max(CASE pue_milli WHEN 0 THEN 1000 ELSE pue_milli END) / 1000000)::bigint AS drew
+      FROM drawing GROUP BY hub
 """
-COMMITTED: Final[LiteralString] = """
-    WITH held AS (SELECT lease_id, sum(milli) AS milli FROM held_cards GROUP BY lease_id)
-    SELECT h.hub,
-           ceil(sum(held.milli * (m.watts + m.host_watts) * greatest(0, extract(epoch FROM
-                    least(coalesce(l.started_at, l.offered_at) + j.walltime_seconds * interval '1 second', $3) - $2)))
-                * max(CASE h.pue_milli WHEN 0 THEN 1000 ELSE h.pue_milli END) / 1000000)::bigint AS joules
-      FROM hubs h JOIN clusters c USING (hub) JOIN leases l USING (cluster) JOIN held USING (lease_id)
-      JOIN jobs j USING (job_id) JOIN pools p USING (pool_id) JOIN accelerator_models m USING (model)
-     WHERE h.hub = ANY($1)
-     GROUP BY h.hub
-"""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a hub's meter has counted since some moment, and what running work will still use, in joules."""
+
+    drew: int = 0
+    committed: int = 0
 
 
 async def lock(tx: Connection) -> None:
@@ -100,19 +105,13 @@ async def lock(tx: Connection) -> None:
     await tx.execute(ONE_AT_A_TIME, _LOCK_KEY)
 
 
-async def used(tx: Connection, hubs: list[str], now: datetime) -> dict[str, int]:
-    """Return the joules that the meters of hubs have counted in the year of `now`, up to now."""
+async def standing(tx: Connection, hubs: list[str], now: datetime) -> dict[str, Drawn]:
+    """Return by hub what its meter has counted in the year of `now`, and what running work will use of that year."""
     year = year_of(now)
     counted = {r["hub"]: Account(*r.values()) for r in await tx.fetch(ACCOUNTS, year.number)}
-    since = {hub: counted[hub].counted_until if hub in counted else year.start for hub in hubs}
-    drawn = await _drawn(tx, since, now)
-    return {hub: (counted[hub].used_joules if hub in counted else 0) + drawn.get(hub, 0) for hub in hubs}
-
-
-async def committed(tx: Connection, hubs: list[str], now: datetime) -> dict[str, int]:
-    """Return the joules that running work will still use by its walltime, in this year, by hub."""
-    rows = await tx.fetch(COMMITTED, hubs, now, year_of(now).end)
-    return dict.fromkeys(hubs, 0) | {r["hub"]: r["joules"] for r in rows}
+    accounts = {hub: counted.get(hub, Account(hub, year.number, 0, year.start)) for hub in hubs}
+    drawn = await _drawn(tx, {hub: a.counted_until for hub, a in accounts.items()}, now)
+    return {hub: Drawn(a.used_joules + drawn[hub].drew, drawn[hub].committed) for hub, a in accounts.items()}
 
 
 async def count(tx: Connection, now: datetime) -> int:
@@ -129,7 +128,7 @@ async def count(tx: Connection, now: datetime) -> int:
         until = min(_year(oldest).end, now)
         drawn = await _drawn(tx, {a.hub: a.counted_until for a in group}, until)
         for a in group:
-            await tx.execute(PUT, a.hub, a.year, a.used_joules + drawn.get(a.hub, 0), until)
+            await tx.execute(PUT, a.hub, a.year, a.used_joules + drawn[a.hub].drew, until)
             accounts[a.hub] = Account(a.hub, a.year, 0, until) if until == now else Account(a.hub, a.year + 1, 0, until)
         changed += len(group)
     return changed
@@ -141,8 +140,13 @@ async def put_reading(tx: Connection, hub: str, used_joules: int, now: datetime)
     await tx.execute(PUT, hub, year_of(now).number, used_joules, now)
 
 
-async def _drawn(tx: Connection, since: Mapping[str, datetime], until: datetime) -> dict[str, int]:
+async def _drawn(tx: Connection, since: Mapping[str, datetime], until: datetime) -> dict[str, Drawn]:
+    """Return what was drawn from `since` by hub to `until`, and what running work will use of the year of `until`."""
     if not since:
         return {}
-    rows = await tx.fetch(DRAWN, list(since), list(since.values()), until, min(since.values()))
-    return {r["hub"]: r["joules"] for r in rows}
+    period = (list(since), list(since.values()), until)
+    live = {r["hub"]: Drawn(r["drew"], r["committed"]) for r in await tx.fetch(LIVE, *period, year_of(until).end)}
+    ended = {r["hub"]: r["drew"] for r in await tx.fetch(ENDED, *period, min(since.values()))}
+    return {
+        hub: Drawn(live.get(hub, Drawn()).drew + ended.get(hub, 0), live.get(hub, Drawn()).committed) for hub in since
+    }

@@ -140,10 +140,8 @@ async def _hubs(tx: Connection, now: datetime) -> dict[str, HubRules]:
         for r in rows
         if r["energy_kilowatt_hours_per_year"]
     }
-    limited = sorted(quota_of)
-    used = await energy.used(tx, limited, now) if limited else {}
-    committed = await energy.committed(tx, limited, now) if limited else {}
-    accounts = {hub: Energy(quota, used[hub], committed[hub]) for hub, quota in quota_of.items()}
+    meters = await energy.standing(tx, sorted(quota_of), now)
+    accounts = {hub: Energy(quota, meters[hub].drew, meters[hub].committed) for hub, quota in quota_of.items()}
     return {r["hub"]: HubRules(r[1], r[2], r[3], accounts.get(r["hub"])) for r in rows}
 
 

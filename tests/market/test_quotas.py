@@ -96,8 +96,12 @@ async def test_an_act_tells_what_was_and_what_is(setting: Setting) -> None:
 
 
 WRONG: dict[str, tuple[tuple[str, int, int | None, int | None], str, str]] = {
-    "no parent": (("guian/ganzhou", 1, None, None), "quota", "guian has no quota: set that first"),
-    "a city between is missing": (("qingyang/nanjing/acme", 0, None, None), "quota", "qingyang/nanjing has no quota"),
+    "no parent": (("guian/ganzhou", 1, None, None), "city", "guian has no quota: set that first"),
+    "a city between is missing": (
+        ("qingyang/nanjing/acme", 0, None, None),
+        "enterprise",
+        "qingyang/nanjing has no quota",
+    ),
     "more than the parent has left": (
         ("qingyang/nanjing", 5_000, None, None),
         "guaranteed_milli_pflops",
@@ -128,7 +132,7 @@ async def test_a_quota_that_does_not_fit_into_the_tree_names_its_field(
         await setting.set(*wanted)
 
     [problem] = refused.value.fields
-    assert problem.field == field
+    assert problem.field == f"quota.{field}"
     assert why in problem.description
     assert await setting.listed() == ["qingyang", "qingyang/ganzhou"]
 

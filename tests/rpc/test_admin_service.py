@@ -21,6 +21,7 @@ from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
+from broker.rpc import convert_limits
 from broker.rpc.admin_service import PIECE_BYTES, AdminService
 from broker.rpc.identity import MAY_CALL
 from broker.rpc.server import build_server
@@ -332,6 +333,88 @@ async def test_before_the_first_round_there_is_none(admin: Admin) -> None:
     assert not (await admin(pb.GetOverviewRequest())).HasField("last_round")
 
 
+async def _settle(admin: Admin) -> None:
+    """Let two cards of a known model draw 600 W each, with the host, at a PUE of 1.2."""
+    async with admin.world.database.hub() as tx:
+        await tx.execute(
+            "UPDATE accelerator_models SET watts = 400, host_watts = 200, fp16_programme_milli_tflops = 320500"
+        )
+    await admin(pb.SetHubPowerRequest(hub="qingyang", power_kilowatts_max=20, pue_milli=1200))
+    await admin.world.offer(await admin.world.submit(cards_per_task=2), {"n1": [0, 1]})
+
+
+async def test_quotas_are_set_listed_with_their_use_and_removed(admin: Admin) -> None:
+    await _settle(admin)
+    await admin(pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", guaranteed_milli_pflops=900)))
+    city = pb.Quota(
+        hub="qingyang", city="ganzhou", guaranteed_milli_pflops=600, borrow_milli_pflops=0, lend_milli_pflops=100
+    )
+
+    given = (await admin(pb.SetQuotaRequest(quota=city))).quota
+
+    assert given.quota == city
+    assert (given.used_milli_pflops, given.borrowed_milli_pflops, given.lent_milli_pflops) == (641, 41, 0)
+    listed = (await admin(pb.ListQuotasRequest(hub="qingyang"), "observer")).quotas
+    assert [one.quota.city for one in listed] == ["", "ganzhou"]
+    assert not listed[0].quota.HasField("borrow_milli_pflops")  # no limit
+    above = await refusal(admin(pb.RemoveQuotaRequest(hub="qingyang")))
+    assert (above.code, above.reason) == ("FAILED_PRECONDITION", "QUOTA_HAS_CHILDREN")
+    would = await admin(pb.RemoveQuotaRequest(hub="qingyang", city="ganzhou", dry_run=True))
+    assert would == await admin(pb.RemoveQuotaRequest(hub="qingyang", city="ganzhou"))
+    gone = await refusal(admin(pb.RemoveQuotaRequest(hub="qingyang", city="ganzhou")))
+    assert (gone.code, gone.reason) == ("NOT_FOUND", "QUOTA_NOT_FOUND")
+
+
+async def test_a_quota_beyond_its_parents_names_the_field(admin: Admin) -> None:
+    await admin(pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", guaranteed_milli_pflops=1)))
+    child = pb.Quota(hub="qingyang", city="ganzhou", guaranteed_milli_pflops=2)
+
+    refused = await refusal(admin(pb.SetQuotaRequest(quota=child)))
+
+    assert refused.code == "INVALID_ARGUMENT"
+    assert "qingyang is guaranteed 1" in refused.fields["quota.guaranteed_milli_pflops"]
+
+
+async def test_power_of_a_hub_is_shown_with_its_pace(admin: Admin) -> None:
+    await _settle(admin)
+
+    free = (await admin(pb.GetHubPowerRequest(hub="qingyang"), "observer")).power
+    paced = (
+        await admin(
+            pb.SetHubPowerRequest(
+                hub="qingyang",
+                energy_kilowatt_hours_per_year=100_000,
+                used_kilowatt_hours=99_000,
+                micro_yuan_per_kilowatt_hour=400_000,
+            )
+        )
+    ).power
+
+    assert (free.used_watts, free.free_watts, free.HasField("pace_watts")) == (1440, 18_560, False)
+    assert (paced.power_kilowatts_max, paced.micro_yuan_per_kilowatt_hour, paced.year) == (20, 400_000, 2026)
+    assert (paced.used_kilowatt_hours, paced.left_kilowatt_hours) == (99_000, 1_000)
+    assert paced.committed_kilowatt_hours == 1  # 1.44 kW for ten minutes, rounded up
+    # 1,000 kWh for the 992 hours up to the year's end are less than what runs: it ends, and leaves 999.76 for the rest.
+    assert paced.pace_watts == 1007
+    assert paced.free_watts == 0
+
+
+async def test_the_catalogue_shows_shares_ways_of_data_and_energy(admin: Admin) -> None:
+    await admin(pb.ApplyWorldRequest(document=bundled("qingyang")))
+
+    catalogue = await admin(pb.GetCatalogueRequest())
+
+    ascend = next(model for model in catalogue.models if model.model == "ascend-910b")
+    assert (list(ascend.slices_milli), ascend.shares_per_card_max, ascend.host_watts) == ([250, 500], 4, 175)
+    hub = next(hub for hub in catalogue.hubs if hub.hub == "qingyang")
+    assert (hub.energy_kilowatt_hours_per_year, hub.micro_yuan_per_kilowatt_hour) == (2_100_000_000, 400_000)
+    ganzhou = next(city for city in catalogue.cities if city.city == "ganzhou")
+    assert [(way.hub, way.mib_per_second, way.micro_yuan_per_gib) for way in ganzhou.transfers] == [
+        ("guian", 1192, 20_000),
+        ("qingyang", 1192, 20_000),
+    ]
+
+
 WRONG = {
     "no cluster": (pb.ListNodesRequest(), "cluster"),
     "a page too large": (pb.ListNodesRequest(cluster="east", page_size=1001), "page_size"),
@@ -352,6 +435,44 @@ WRONG = {
     "no key": (pb.RevokeKeyRequest(), "key_id"),
     "a hub that is no slug": (pb.ListClustersRequest(hub="Gui An"), "hub"),
     "a cluster that is no slug": (pb.RegisterClusterRequest(cluster="x_y", hub="qingyang", owner="o"), "cluster"),
+    "a quota of nowhere": (pb.SetQuotaRequest(quota=pb.Quota()), "quota.hub"),
+    "a quota of an enterprise without a city": (
+        pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", enterprise="acme")),
+        "quota.city",
+    ),
+    "a guarantee below zero": (
+        pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", guaranteed_milli_pflops=-1)),
+        "quota.guaranteed_milli_pflops",
+    ),
+    "to borrow less than nothing": (
+        pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", borrow_milli_pflops=-1)),
+        "quota.borrow_milli_pflops",
+    ),
+    "to lend beyond all": (
+        pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", lend_milli_pflops=10**12 + 1)),
+        "quota.lend_milli_pflops",
+    ),
+    "to lend more than there is": (
+        pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", guaranteed_milli_pflops=1, lend_milli_pflops=2)),
+        "quota.lend_milli_pflops",
+    ),
+    "a quota without one above it": (pb.SetQuotaRequest(quota=pb.Quota(hub="qingyang", city="ganzhou")), "quota.city"),
+    "quotas of a hub that is no slug": (pb.ListQuotasRequest(hub="Gui An"), "hub"),
+    "to remove a quota of nowhere": (pb.RemoveQuotaRequest(city="ganzhou"), "hub"),
+    "power of nowhere": (pb.GetHubPowerRequest(), "hub"),
+    "no power at all": (pb.SetHubPowerRequest(hub="qingyang"), "power_kilowatts_max"),
+    "a cap below zero": (pb.SetHubPowerRequest(hub="qingyang", power_kilowatts_max=-1), "power_kilowatts_max"),
+    "a PUE below one": (pb.SetHubPowerRequest(hub="qingyang", pue_milli=999), "pue_milli"),
+    "a PUE above four": (pb.SetHubPowerRequest(hub="qingyang", pue_milli=4001), "pue_milli"),
+    "energy beyond all": (
+        pb.SetHubPowerRequest(hub="qingyang", energy_kilowatt_hours_per_year=10**12 + 1),
+        "energy_kilowatt_hours_per_year",
+    ),
+    "a price below zero": (
+        pb.SetHubPowerRequest(hub="qingyang", micro_yuan_per_kilowatt_hour=-1),
+        "micro_yuan_per_kilowatt_hour",
+    ),
+    "a reading below zero": (pb.SetHubPowerRequest(hub="qingyang", used_kilowatt_hours=-1), "used_kilowatt_hours"),
     "an ask below zero": (
         pb.RegisterClusterRequest(cluster="x", hub="qingyang", owner="o", ask_micro_yuan_per_card_hour={"a800": -1}),
         "ask_micro_yuan_per_card_hour['a800']",
@@ -377,6 +498,11 @@ READERS: list[tuple[type[Any], Callable[[Any], object]]] = [
     (pb.ListRoundsRequest, convert.round_page),
     (pb.CreateKeyRequest, convert.new_key),
     (pb.RevokeKeyRequest, convert.key_id),
+    (pb.SetQuotaRequest, convert_limits.quota_row),
+    (pb.RemoveQuotaRequest, convert_limits.quota_path),
+    (pb.ListQuotasRequest, convert_limits.quota_hub),
+    (pb.SetHubPowerRequest, convert_limits.power_change),
+    (pb.GetHubPowerRequest, convert_limits.power_hub),
 ]
 
 

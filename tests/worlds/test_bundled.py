@@ -126,3 +126,60 @@ def test_every_model_keeps_its_figures_apart(qingyang: World) -> None:
 
 def test_a_rack_is_two_and_a_half_kilowatts() -> None:
     assert [racks_milli(watts) for watts in (0, 1, 2500, 16 * 350)] == [0, 1, 1000, 2240]
+
+
+def _meter_kilowatts(world: World, hub: str) -> float:
+    """Power at the meter when every card of the pools is busy."""
+    models = {model.model: model for model in world.accelerator_models}
+    pue = _hub(world, hub).pue_milli
+    assert pue is not None
+    watts = sum(
+        pool.cards * figure.value
+        for cluster in world.clusters
+        if cluster.hub == hub
+        for pool in cluster.pools
+        for figure in (models[pool.model].watts, models[pool.model].host_watts)
+        if figure is not None
+    )
+    return watts * pue.value / 1_000_000
+
+
+@pytest.mark.parametrize("name", BUNDLED_WORLDS)
+def test_every_card_draws_power_and_every_cap_holds_all_of_them(name: str) -> None:
+    """A card without watts would slip past a hub's cap."""
+    world = load(bundled(name))
+
+    assert all(model.watts is not None and model.host_watts is not None for model in world.accelerator_models)
+    for hub in world.hubs:
+        assert hub.power_kilowatts_max is not None
+        assert _meter_kilowatts(world, hub.hub) < hub.power_kilowatts_max.value
+
+
+@pytest.mark.parametrize("name", BUNDLED_WORLDS)
+def test_shares_of_a_card_fit_on_it(name: str) -> None:
+    for model in load(bundled(name)).accelerator_models:
+        if model.shares is not None and model.shares.per_card_max is not None:
+            assert min(model.shares.slices_milli) * model.shares.per_card_max <= 1000, model.model
+
+
+def test_nothing_binds_on_one_machine() -> None:
+    """Its one quota promises nothing to anybody and lets in more than all cards of the hub count."""
+    world = load(bundled("laptop"))
+    counted = {row.name: row.counted.fp16_milli_pflops for row in compare(world) if row.kind == "hub"}
+
+    [quota] = world.quotas
+
+    assert quota.guaranteed_milli_pflops == 0
+    assert quota.borrow_milli_pflops is not None
+    assert quota.borrow_milli_pflops > counted[quota.quota]
+    assert all(hub.energy_kilowatt_hours_per_year is None for hub in world.hubs)
+    assert world.city_defaults.transfers == {}
+
+
+def test_quotas_and_ways_of_data_that_nobody_published_are_doubtful(qingyang: World) -> None:
+    assert {quota.quota for quota in qingyang.quotas} == {"qingyang", "qingyang/ganzhou", "qingyang/nanjing"}
+    assert all(quota.doubtful for quota in qingyang.quotas)
+    for city in qingyang.cities:
+        ways = qingyang.transfers(city)
+        assert set(ways) == {"qingyang", "guian"}
+        assert all(way.doubtful for way in ways.values())

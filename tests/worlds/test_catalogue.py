@@ -8,6 +8,7 @@ import pytest
 
 from broker.worlds.catalogue import Catalogue, CityRow, ClusterRow, ModelRow, catalogue_of, differences
 from broker.worlds.loader import BUNDLED_WORLDS, bundled, load
+from broker.worlds.quotas import QuotaRow
 from tests.worlds.small import WORLD, changed
 
 SMALL = catalogue_of(load(WORLD))
@@ -71,3 +72,42 @@ def test_rows_carry_sources_and_doubts() -> None:
     assert isinstance(cluster, ClusterRow)
     assert city.round_trips["qingyang"].source == "assumed, nobody says, 2026-01-01"
     assert (city.title, cluster.asks) == ("赣州 Ganzhou", {"ascend-910b": 3_500_000})
+
+
+def test_a_world_carries_shares_energy_ways_of_data_and_quotas() -> None:
+    def change(world: dict[str, Any]) -> None:
+        world["accelerator_models"][0] |= {
+            "host_watts": {"value": 175, "source": "guess", "doubtful": True},
+            "shares": {"slices_milli": [250, 500], "per_card_max": 4, "source": "paper", "note": "templates"},
+        }
+        world["hubs"][0]["energy_kilowatt_hours_per_year"] = {"value": 5, "source": "paper"}
+        world["city_defaults"]["transfers"] = {
+            "qingyang": {"mib_per_second": 100, "source": "paper"},
+            "guian": {"micro_yuan_per_gib": 7, "source": "paper"},
+        }
+        world["cities"][0]["transfers"] = {"qingyang": {"mib_per_second": 900, "source": "paper"}}
+        world["quotas"] = [
+            {"quota": "qingyang", "guaranteed_milli_pflops": 3, "lend_milli_pflops": 1, "source": "paper"}
+        ]
+
+    wanted = catalogue_of(load(changed(change)))
+
+    model, city = wanted.models["ascend-910b"], wanted.cities["ganzhou"]
+    assert (model.host_watts, model.slices_milli, model.shares_per_card_max) == (175, (250, 500), 4)
+    assert model.source.endswith(
+        "host power (doubtful): assumed, nobody says, 2026-01-01; shares: A newspaper, 2025-08-06 (templates)"
+    )
+    assert {hub: (way.mib_per_second, way.micro_yuan_per_gib) for hub, way in city.transfers.items()} == {
+        "qingyang": (900, 0),  # the city's own goes before the default
+        "guian": (0, 7),
+    }
+    assert wanted.quotas == {"qingyang": QuotaRow("qingyang", 3, None, 1)}
+    lines = _lines(change)
+    assert lines.pop(1).endswith(
+        "; host_watts 0 -> 175; slices_milli 2 entries added, 0 removed; shares_per_card_max 0 -> 4"
+    )
+    assert lines == [
+        "hub qingyang: energy_kilowatt_hours_per_year 0 -> 5",
+        "city ganzhou: transfers guian added; transfers qingyang added",
+        "quota qingyang: added",
+    ]

@@ -11,6 +11,10 @@ from tests.worlds.small import WORLD, changed, problems
 World = dict[str, Any]
 
 
+def _quota(quota: str, guaranteed: int) -> dict[str, Any]:
+    return {"quota": quota, "guaranteed_milli_pflops": guaranteed, "source": "paper"}
+
+
 def _set(*path: Any) -> Callable[[World], None]:
     """Return a change that puts the last of the path at the place that the others name."""
     *place, last, value = path
@@ -109,6 +113,76 @@ WRONG: dict[str, tuple[Callable[[World], object], str, str]] = {
         _set("hubs", 0, "pue_milli", {"value": 1, "source": "paper"}),
         "hubs[0].pue_milli",
         "1200 is a PUE of 1.2",
+    ),
+    "a PUE beyond four": (
+        _set("hubs", 0, "pue_milli", {"value": 4001, "source": "paper"}),
+        "hubs[0].pue_milli",
+        "must be 1000 to 4000",
+    ),
+    "energy beyond all": (
+        _set("hubs", 0, "energy_kilowatt_hours_per_year", {"value": 10**12 + 1, "source": "paper"}),
+        "hubs[0].energy_kilowatt_hours_per_year",
+        "at most 1000000000000",
+    ),
+    "a price of energy without a source": (
+        _set("hubs", 0, "micro_yuan_per_kilowatt_hour", {"value": 400_000}),
+        "hubs[0].micro_yuan_per_kilowatt_hour.source",
+        "is missing",
+    ),
+    "a card of a whole megawatt": (
+        _set("accelerator_models", 0, "host_watts", {"value": 10**6, "source": "paper"}),
+        "accelerator_models[0].host_watts",
+        "at most 5000 watts",
+    ),
+    "slices that do not ascend": (
+        _set("accelerator_models", 0, "shares", {"slices_milli": [500, 250], "source": "paper"}),
+        "accelerator_models[0].shares.slices_milli",
+        "must ascend",
+    ),
+    "a slice that is a whole card": (
+        _set("accelerator_models", 0, "shares", {"slices_milli": [1000], "source": "paper"}),
+        "accelerator_models[0].shares.slices_milli[0]",
+        "less than or equal to 999",
+    ),
+    "an assumed slice that is not doubtful": (
+        _set("accelerator_models", 0, "shares", {"slices_milli": [500], "source": "guess"}),
+        "accelerator_models[0].shares.doubtful",
+        "must be true",
+    ),
+    "a way of data to nowhere": (
+        _set("city_defaults", "transfers", {"zhongwei": {"mib_per_second": 1, "source": "paper"}}),
+        "city_defaults.transfers.zhongwei",
+        "there is no hub 'zhongwei'",
+    ),
+    "a way of data that lets nothing through": (
+        _set("cities", 0, "transfers", {"guian": {"mib_per_second": 0, "source": "paper"}}),
+        "cities[0].transfers.guian.mib_per_second",
+        "greater than or equal to 1",
+    ),
+    "a quota that is no path": (
+        _set("quotas", [{"quota": "qingyang//x", "guaranteed_milli_pflops": 1, "source": "paper"}]),
+        "quotas[0].quota",
+        "hub, hub/city or hub/city/enterprise",
+    ),
+    "a quota of an unknown city": (
+        _set("quotas", [_quota("qingyang", 1), _quota("qingyang/ganzhu", 1)]),
+        "quotas[1].quota",
+        "did you mean 'ganzhou'?",
+    ),
+    "a quota without one above it": (
+        _set("quotas", [_quota("qingyang/ganzhou", 1)]),
+        "quotas[0].quota",
+        "qingyang has no quota: set that first",
+    ),
+    "a guarantee below zero": (
+        _set("quotas", [_quota("qingyang", -1)]),
+        "quotas[0].guaranteed_milli_pflops",
+        "greater than or equal to 0",
+    ),
+    "the same quota twice": (
+        _set("quotas", [_quota("qingyang", 1), _quota("qingyang", 1)]),
+        "quotas[1].quota",
+        "is there already",
     ),
     "a name that is no slug": (_set("cities", 0, "city", "Gan Zhou"), "cities[0].city", "is no slug"),
     "a name that is a number": (_set("cities", 0, "city", 5), "cities[0].city", "must be text, not 5"),

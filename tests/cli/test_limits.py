@@ -1,0 +1,128 @@
+"""Quotas and power from the command line, against a broker's real edge and database."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from broker.caller import Role
+from broker.cli.output import milli
+from broker.client.settings import write_key, write_profile
+from broker.clock import ManualClock
+from broker.market.energy import HubEnergy
+from broker.market.identity import Identity
+from broker.market.operations import Operations
+from broker.market.quotas import Quotas
+from broker.market.rounds import RoundsReader
+from broker.market.worlds import Worlds
+from broker.rpc.admin_service import AdminService
+from broker.rpc.server import build_server
+from broker.store.database import Database
+from tests.cli.commands import Ended, xisuan
+from tests.small_world import T0, lay_out, placed, submitted
+
+
+@pytest.fixture
+async def home(database: Database, tmp_path: Path) -> AsyncIterator[Path]:
+    """An operator's home folder; ganzhou has two cards of 320 TFLOPS and 400 W in Qingyang."""
+    await lay_out(database)
+    [job] = await submitted(database, "key-1")
+    await placed(database, job, cards=(0, 1))
+    clock, identity = ManualClock(T0), Identity(database)
+    service = AdminService(
+        Operations(database, identity, wake=lambda: None),
+        Quotas(database, wake=lambda: None),
+        HubEnergy(database, wake=lambda: None),
+        Worlds(database, wake=lambda: None),
+        RoundsReader(database),
+        records_kept=1,
+        clock=clock,
+    )
+    server = build_server(
+        [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
+    )
+    await server.start()
+    write_profile(tmp_path, endpoint=f"127.0.0.1:{server.port}", city="")
+    write_key(tmp_path, "operator", (await identity.create(Role.OPERATOR, "", "test", T0)).text)
+    try:
+        yield tmp_path
+    finally:
+        await server.stop(0)
+
+
+async def _unlimited(_: str) -> int:
+    return 1_000_000
+
+
+async def admin(home: Path, *words: str) -> Ended:
+    return await xisuan("admin", *words, home=home)
+
+
+def cells(ended: Ended) -> list[list[str]]:
+    """Return the words of each line below the head of a table."""
+    assert ended.code == 0, ended.err
+    return [line.split() for line in ended.out.splitlines()[1:]]
+
+
+async def test_quotas_are_set_listed_and_removed(home: Path) -> None:
+    await admin(home, "quota", "set", "qingyang", "--guaranteed", "2.5", "--borrow", "0")
+
+    city = await admin(home, "quota", "set", "qingyang/ganzhou", "--guaranteed", "0.5", "--lend", "0.25")
+    listed = await admin(home, "quota", "list", "--hub", "qingyang")
+    kept = await admin(home, "quota", "remove", "qingyang/ganzhou", "--dry-run")
+    gone = await admin(home, "quota", "remove", "qingyang/ganzhou")
+    left = await admin(home, "quota", "list", "--json")
+
+    assert cells(city) == [["qingyang/ganzhou", "0.5", "unlimited", "0.25", "0.64", "0.14", "0"]]
+    assert cells(listed) == [["qingyang", "2.5", "0", "all", "0.64", "0", "0"], *cells(city)]
+    assert kept.out.startswith("qingyang/ganzhou would be removed")
+    assert gone.out.startswith("qingyang/ganzhou is removed")
+    assert [one["quota"]["city"] for one in left.data["quotas"]] == [""]
+
+
+async def test_without_quotas_nobody_is_held_back(home: Path) -> None:
+    assert (await admin(home, "quota", "list")).out == "no quotas are set: everybody may use everything\n"
+
+
+async def test_a_quota_without_one_above_it_is_told_with_the_way_out(home: Path) -> None:
+    refused = await admin(home, "quota", "set", "qingyang/ganzhou", "--guaranteed", "1")
+
+    assert refused.code == 1
+    assert "quota.city: qingyang has no quota: set that first" in refused.err
+
+
+async def test_power_is_set_and_shown(home: Path) -> None:
+    await admin(home, "power", "set", "qingyang", "--cap-kw", "20", "--pue", "1.25", "--price", "0.4")
+    await admin(home, "power", "set", "qingyang", "--energy-kwh", "100000", "--meter-kwh", "4000")
+
+    shown = {" ".join(line[:-2]): " ".join(line[-2:]) for line in cells(await admin(home, "power", "show", "qingyang"))}
+    data = (await admin(home, "power", "show", "qingyang", "--json")).data
+
+    assert shown["cap"] == "20 kW"
+    assert shown["used now"] == "1 kW"
+    assert shown["left"] == "96,000 kWh"
+    assert shown["pace"] == f"{milli(int(data['pace_watts']))} kW"
+    assert (data["pue_milli"], data["micro_yuan_per_kilowatt_hour"]) == (1250, "400000")
+    assert int(data["free_watts"]) == int(data["pace_watts"]) - 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("quota", "set", "a/b/c/d", "--guaranteed", "1"), "names no quota"),
+        (("quota", "set", "a//c", "--guaranteed", "1"), "names no quota"),
+        (("quota", "set", "a", "--guaranteed", "-1"), "is no amount"),
+        (("quota", "set", "a", "--guaranteed", "1", "--borrow", "all"), "is no amount"),
+        (("quota", "set", "a", "--guaranteed", "0.0001"), "is no amount"),
+        (("power", "set", "a"), "give at least one of"),
+        (("power", "set", "a", "--pue", "1,2"), "write for example 1.2"),
+        (("power", "set", "a", "--price", "cheap"), "write for example 0.4"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused_before_any_call(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    refused = await admin(tmp_path, *words)
+
+    assert refused.code == 2
+    assert told in refused.err
