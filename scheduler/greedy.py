@@ -21,9 +21,12 @@ from scheduler.choices import Choices
 from scheduler.compiled import compiled
 from scheduler.fields import MILLI_PER_CARD
 from scheduler.ground import Ground, Terrain
-from scheduler.packing import Floats, Free, Land, allowed, charge, grown, may_fit, owed, put, quota_of, room_for
+from scheduler.packing import allowed, charge, grown, may_fit, owed, put, quota_of, room_for, wide
 from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Bools, Ints, Votes
+from scheduler.terrain import HUB, MILLI, NEED, Free, Land
+
+Floats = NDArray[np.float64]
 
 _PAIRS_TRIED_FIRST: Final = 32
 _GANG_BITS: Final = 31  # of the thousandths of a card of the largest gang, and one to spare
@@ -104,7 +107,7 @@ def _favourites(
         found = 0
         for pair in range(land.start[group], land.start[group + 1]):
             gain = land.worth[pair] - _cost(
-                land, cost, tenant_price, group, np.int64(land.kind[pair]), np.int64(land.pool[pair])
+                land, cost, tenant_price, group, wide(land.kind, pair), wide(land.pool, pair)
             )
             vote = np.int64(votes[pair])
             voted[group] += vote
@@ -121,7 +124,7 @@ def _favourites(
                 slot -= 1
             counts[slot], gains[slot], top[group, slot] = vote, gain, pair
         if found > 0:
-            worth, held = land.worth[top[group, 0]], land.milli[land.kind[top[group, 0]]]
+            worth, held = land.worth[top[group, 0]], land.kinds[wide(land.kind, top[group, 0]), MILLI]
             paid = np.float64(worth - gains[0]) * MILLI_PER_CARD + held
             score[group] = np.float64(worth) / max(paid, 1.0)
 
@@ -131,7 +134,7 @@ def _cost(land: Land, cost: Ints, tenant_price: Ints, group: int, kind: int, poo
     """Return what one gang pays; less than nothing where a guarantee pays for it."""
     paid = cost[kind, pool]
     if quota_of(land, group, pool) >= 0:
-        price = tenant_price[land.tenant[group], land.pool_hub[pool]]
+        price = tenant_price[land.tenant[group], land.pools[pool, HUB]]
         paid += land.quota_use[kind, pool] * price // PPM
     return int(paid)
 
@@ -150,7 +153,7 @@ def _admit(
             pair = top[group, slot]
             if pair < 0 or left[group] == 0:
                 break
-            kind, pool = np.int64(land.kind[pair]), np.int64(land.pool[pair])
+            kind, pool = wide(land.kind, pair), wide(land.pool, pair)
             gangs = left[group]
             if guarantee:
                 gangs = min(gangs, owed(land, account, group, kind, pool))
@@ -180,8 +183,8 @@ def _hopeful(land: Land, free: Free, counted: Bools, density: Floats, guaranteed
         if free.left[group] == 0:
             continue
         for pair in range(land.start[group], land.start[group + 1]):
-            kind, pool = np.int64(land.kind[pair]), np.int64(land.pool[pair])
-            need = land.need_of[kind]
+            kind, pool = wide(land.kind, pair), wide(land.pool, pair)
+            need = land.kinds[kind, NEED]
             if not counted[need, pool] and may_fit(land, free, kind, pool):
                 free.fits[need, pool] = room_for(land, free, need, pool, free.fits[need, pool])
                 counted[need, pool] = True
@@ -196,7 +199,7 @@ def _hopeful(land: Land, free: Free, counted: Bools, density: Floats, guaranteed
 
 @compiled
 def _density(land: Land, pair: int) -> float:
-    return float(land.worth[pair]) / float(land.milli[land.kind[pair]])
+    return float(land.worth[pair]) / float(land.kinds[land.kind[pair], MILLI])
 
 
 @compiled
@@ -210,7 +213,7 @@ def _fill(
         first, last = land.start[group], land.start[group + 1]
         density = np.full(last - first, -1.0)
         for pair in range(first, last):
-            if may_fit(land, free, np.int64(land.kind[pair]), np.int64(land.pool[pair])):
+            if may_fit(land, free, wide(land.kind, pair), wide(land.pool, pair)):
                 density[pair - first] = _density(land, pair)
         while free.left[group] > 0:
             pair = first + np.argmax(density)
@@ -219,7 +222,7 @@ def _fill(
             density[pair - first] = -1.0
             gangs = free.left[group]
             if guarantee:
-                kind, pool = np.int64(land.kind[pair]), np.int64(land.pool[pair])
+                kind, pool = wide(land.kind, pair), wide(land.pool, pair)
                 gangs = min(gangs, owed(land, free.account, group, kind, pool))
             if gangs > 0:
                 lines, entries = put(land, free, group, pair, gangs, lines, entries, end)

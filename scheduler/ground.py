@@ -15,20 +15,27 @@ import numpy as np
 from scheduler.choices import Choices
 from scheduler.compiled import compiled
 from scheduler.errors import SchedulerError
-from scheduler.fields import MILLI_PER_CARD, TIERS_MAX, UNKNOWN
-from scheduler.limits import NEW, meters, uses
-from scheduler.packing import (
+from scheduler.fields import TIERS_MAX
+from scheduler.limits import NEW
+from scheduler.packing import card_of, charge, open_card, put, take_share, wide
+from scheduler.snapshot import Bools, Ints
+from scheduler.terrain import (
+    FIRST_SLOT,
+    FIRST_SPLIT,
+    MILLI_LEFT,
+    NEW_SLOT,
+    SHARE,
+    TASK_CARDS,
+    TASKS,
+    TASKS_LEFT,
     UNKNOWN_FIT,
     UNSPLIT,
     Free,
     Land,
-    card_of,
-    charge,
-    open_card,
-    put,
-    take_share,
+    Terrain,
 )
-from scheduler.snapshot import Bools, Ints
+
+__all__ = ["Dealt", "DoesNotFit", "Ground", "Terrain", "deal"]
 
 _LOW: Final = 0x7FFFFFFF
 _FIRST_NEW: Final = -2  # in entries: the first card that this plan splits on a node
@@ -36,76 +43,6 @@ _FIRST_NEW: Final = -2  # in entries: the first card that this plan splits on a 
 
 class DoesNotFit(SchedulerError):
     """Lines were to be placed on named nodes that have no room for them."""
-
-
-class Terrain:
-    """What packing needs to know of an instance, as arrays; never written to."""
-
-    def __init__(self, choices: Choices) -> None:
-        snapshot, kinds, limits = choices.snapshot, choices.kinds, choices.limits
-        pools, nodes = len(snapshot.pool_names), len(snapshot.node_names)
-        self.choices = choices
-        node_start = np.searchsorted(snapshot.node_pool, np.arange(pools + 1)).astype(np.int64)
-        free = np.where(snapshot.node_open, snapshot.node_free_cards, 0)
-        split_start = np.searchsorted(snapshot.split_node, np.arange(nodes + 1)).astype(np.int64)
-        split = np.diff(split_start)
-        slot_start = np.append(0, np.cumsum(split + np.where(_shared_pools(choices)[snapshot.node_pool], free, 0)))
-        domain_start = _domain_starts(snapshot.node_pool, snapshot.node_domain)
-        cards = np.where(kinds.share > 0, 0, kinds.cards)
-        unit = [kinds.of_unit(cards), kinds.of_unit(kinds.cpu), kinds.of_unit(kinds.memory), kinds.share, kinds.level]
-        needs, need_of = np.unique(np.stack(unit, axis=1), axis=0, return_inverse=True)
-        most = snapshot.model_shares_per_card_max[snapshot.pool_model]
-        none = np.zeros((0, 0), dtype=np.int64)
-        self.land = Land(
-            start=choices.pairs.start,
-            pool=choices.pairs.pool,
-            kind=choices.pairs.kind,
-            worth=choices.pairs.worth,
-            tenant=choices.groups.tenant,
-            tasks=kinds.tasks,
-            task=np.stack([cards, kinds.cpu, kinds.memory], axis=1),
-            share=kinds.share,
-            milli=kinds.milli_cards,
-            units=kinds.units,
-            need_of=need_of.reshape(-1).astype(np.int64),
-            need=np.ascontiguousarray(needs[:, :4]),
-            level=np.ascontiguousarray(needs[:, 4]),
-            node_start=node_start,
-            pool_domain=np.searchsorted(domain_start[:-1], node_start).astype(np.int64),
-            domain_start=domain_start,
-            slot_start=slot_start,
-            slot_new=slot_start[:-1] + split,
-            split_start=split_start,
-            shares_max=np.where(most == UNKNOWN, MILLI_PER_CARD, most),
-            meter=meters(limits, kinds) if limits.has_power else none,
-            quota_use=uses(limits, kinds) if limits.parent.size else none,
-            pool_hub=limits.pool_hub,
-            tenant_quota=limits.tenant_quota,
-            parent=limits.parent,
-            headroom=limits.headroom,
-        )
-        upto = np.append(0, np.cumsum(free))
-        slots = np.repeat(slot_start[:-1] - split_start[:-1], split) + np.arange(snapshot.split_node.size)
-        opened = snapshot.node_open[snapshot.split_node]
-        slot_left = np.full(slot_start[-1], UNSPLIT, dtype=np.int64)
-        slot_left[slots] = np.where(opened, snapshot.split_free_milli, 0)
-        slot_room = np.zeros(slot_start[-1], dtype=np.int64)
-        room = self.land.shares_max[snapshot.node_pool[snapshot.split_node]] - snapshot.split_shares
-        slot_room[slots] = np.where(opened, np.maximum(room, 0), 0)
-        widest = np.zeros(nodes, dtype=np.int64)
-        np.maximum.at(widest, snapshot.split_node, np.where(slot_room[slots] > 0, slot_left[slots], 0))
-        self.free = Free(
-            nodes=np.stack([free, snapshot.node_free_cpu_milli, snapshot.node_free_memory_mib], axis=1),
-            total=np.diff(upto[node_start]),
-            slot_left=slot_left,
-            slot_room=slot_room,
-            widest=widest,
-            fits=np.full((len(needs), pools), UNKNOWN_FIT, dtype=np.int64),
-            watts=limits.hub_free_watts,
-            account=limits.account,
-            left=choices.groups.count,
-        )
-        """What is free before anything is placed."""
 
 
 class Ground:
@@ -200,7 +137,7 @@ class Ground:
 
     def remove(self, pools: Iterable[int]) -> None:
         """Take everything out of these pools and give it back."""
-        chosen = np.zeros(len(self.terrain.land.shares_max), dtype=bool)
+        chosen = np.zeros(len(self.free.total), dtype=bool)
         chosen[list(pools)] = True
         self.remove_lines(np.flatnonzero(chosen[self.terrain.land.pool[self.lines[:, 1]]]))
 
@@ -305,21 +242,6 @@ def _copy(free: Free) -> Free:
     return Free(*(part.copy() for part in free))
 
 
-def _shared_pools(choices: Choices) -> Bools:
-    """Return [P]: whether any job may take shares of the pool's cards."""
-    shared = np.zeros(len(choices.snapshot.pool_names), dtype=bool)
-    if (choices.kinds.share > 0).any():
-        shared[choices.pairs.pool[choices.kinds.share[choices.pairs.kind] > 0]] = True
-    return shared
-
-
-def _domain_starts(pool: Ints, domain: Ints) -> Ints:
-    """Return the first node of each domain, and the number of nodes."""
-    first = np.ones(pool.size, dtype=bool)
-    first[1:] = (np.diff(pool) != 0) | (np.diff(domain) != 0)
-    return np.append(np.flatnonzero(first), pool.size)
-
-
 @compiled
 def _place(
     land: Land, free: Free, group: Ints, pair: Ints, most: Ints, lines: Ints, entries: Ints, end: Ints
@@ -335,16 +257,16 @@ def _place(
 def _slot_at(land: Land, free: Free, pool: int, node: int, card: int, opened: Ints) -> int:
     """Return the slot of a card as entries name it; a new card is split first. -1: there is no such card."""
     if card >= 0:
-        known = land.split_start[node] <= card < land.split_start[node + 1]
-        return int(land.slot_start[node] + card - land.split_start[node]) if known else -1
-    wanted = land.slot_new[node] - 2 - card
-    if wanted < land.slot_new[node] or wanted >= land.slot_start[node + 1]:
+        known = land.slots[node, FIRST_SPLIT] <= card < land.slots[node + 1, FIRST_SPLIT]
+        return int(land.slots[node, FIRST_SLOT] + card - land.slots[node, FIRST_SPLIT]) if known else -1
+    wanted = land.slots[node, NEW_SLOT] - 2 - card
+    if wanted < land.slots[node, NEW_SLOT] or wanted >= land.slots[node + 1, FIRST_SLOT]:
         return -1
     if opened[wanted] < 0:
-        slot = land.slot_new[node]
-        while slot < land.slot_start[node + 1] and free.slot_left[slot] != UNSPLIT:
+        slot = land.slots[node, NEW_SLOT]
+        while slot < land.slots[node + 1, FIRST_SLOT] and free.slots[slot, MILLI_LEFT] != UNSPLIT:
             slot += 1
-        if slot == land.slot_start[node + 1]:
+        if slot == land.slots[node + 1, FIRST_SLOT]:
             return -1
         open_card(land, free, pool, node, slot)
         opened[wanted] = slot
@@ -354,25 +276,25 @@ def _slot_at(land: Land, free: Free, pool: int, node: int, card: int, opened: In
 @compiled
 def _take_at(land: Land, free: Free, lines: Ints, entries: Ints) -> int:
     """Take what the lines say, and name new cards by slot. Return the first line that has no room, -1: all have."""
-    opened = np.full(free.slot_left.size, -1, dtype=np.int64)
+    opened = np.full(free.slots.shape[0], -1, dtype=np.int64)
     for line in range(lines.shape[0]):
         group, pair, gangs = lines[line, 0], lines[line, 1], lines[line, 2]
-        pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
+        pool, kind = wide(land.pool, pair), wide(land.kind, pair)
         last = lines[line + 1, 3] if line + 1 < lines.shape[0] else entries.shape[0]
-        missing = gangs * land.tasks[kind]
+        missing = gangs * land.kinds[kind, TASKS]
         for at in range(lines[line, 3], last):
             node, tasks = entries[at, 0], entries[at, 1]
             missing -= tasks
             for resource in range(3):
-                free.nodes[node, resource] -= tasks * land.task[kind, resource]
-            free.total[pool] -= tasks * land.task[kind, 0]
-            if land.share[kind] > 0:
+                free.nodes[node, resource] -= tasks * land.kinds[kind, TASK_CARDS + resource]
+            free.total[pool] -= tasks * land.kinds[kind, TASK_CARDS]
+            if land.kinds[kind, SHARE] > 0:
                 slot = _slot_at(land, free, pool, node, entries[at, 2], opened)
                 if slot < 0:
                     return line
-                take_share(land, free, pool, node, slot, land.share[kind], tasks)
+                take_share(land, free, pool, node, slot, land.kinds[kind, SHARE], tasks)
                 entries[at, 2] = card_of(land, node, slot)
-                if free.slot_left[slot] < 0 or free.slot_room[slot] < 0:
+                if free.slots[slot, MILLI_LEFT] < 0 or free.slots[slot, TASKS_LEFT] < 0:
                     return line
             if min(free.nodes[node, 0], free.nodes[node, 1], free.nodes[node, 2]) < 0:
                 return line
@@ -387,22 +309,26 @@ def _take_at(land: Land, free: Free, lines: Ints, entries: Ints) -> int:
 def _release(land: Land, free: Free, pool: int, kind: int, node: int, tasks: int, card: int) -> None:
     """Give back what one entry took."""
     for resource in range(3):
-        free.nodes[node, resource] += tasks * land.task[kind, resource]
-    free.total[pool] += tasks * land.task[kind, 0]
-    if land.share[kind] > 0:
-        slot = land.slot_start[node] + card - land.split_start[node] if card >= 0 else land.slot_new[node] - 2 - card
-        take_share(land, free, pool, node, slot, land.share[kind], -tasks)
+        free.nodes[node, resource] += tasks * land.kinds[kind, TASK_CARDS + resource]
+    free.total[pool] += tasks * land.kinds[kind, TASK_CARDS]
+    if land.kinds[kind, SHARE] > 0:
+        slot = (
+            land.slots[node, FIRST_SLOT] + card - land.slots[node, FIRST_SPLIT]
+            if card >= 0
+            else land.slots[node, NEW_SLOT] - 2 - card
+        )
+        take_share(land, free, pool, node, slot, land.kinds[kind, SHARE], -tasks)
 
 
 @compiled
 def _give_back(land: Land, free: Free, chosen: Bools, lines: Ints, entries: Ints, end: Ints) -> None:
     """Take the chosen lines out of the tables and give back what they took."""
-    more = np.zeros(land.shares_max.size, dtype=np.bool_)  # pools in which more may fit than was known
+    more = np.zeros(free.total.size, dtype=np.bool_)  # pools in which more may fit than was known
     kept_lines, kept_entries, first = 0, 0, 0
     for line in range(end[0]):
         last = lines[line + 1, 3] if line + 1 < end[0] else end[1]
         group, pair, gangs = lines[line, 0], lines[line, 1], lines[line, 2]
-        pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
+        pool, kind = wide(land.pool, pair), wide(land.kind, pair)
         if chosen[line]:
             more[pool] = True
             for at in range(first, last):

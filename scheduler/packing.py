@@ -12,8 +12,6 @@ Nothing is taken beyond what is free, and no gang in part: a gang is counted bef
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,56 +19,27 @@ from scheduler.compiled import compiled
 from scheduler.fields import MILLI_PER_CARD, WITHIN_DOMAIN
 from scheduler.limits import NEW, NO_LIMIT, quota_room, quota_take
 from scheduler.snapshot import Ints
-
-Floats = NDArray[np.float64]
-UNKNOWN_FIT: Final = 2**62
-UNSPLIT: Final = -1
-"""In `Free.slot_left`: the slot's card is not split; it is a whole card, free or taken."""
-
-
-class Land(NamedTuple):
-    """What does not change while a plan is built. G groups, A pairs, K kinds, U needs, P pools, D domains, N nodes."""
-
-    start: Ints  # [G + 1] pairs of each group
-    pool: NDArray[np.int32]  # [A]
-    kind: NDArray[np.int32]  # [A]
-    worth: Ints  # [A]
-    tenant: Ints  # [G]
-    tasks: Ints  # [K]
-    task: Ints  # [K, 3] whole cards (0 for shares), CPU and memory of one task
-    share: Ints  # [K]
-    milli: Ints  # [K] thousandths of a card held by a gang
-    units: Ints  # [K]
-    need_of: Ints  # [K]
-    need: Ints  # [U, 4] whole cards (0 for shares), CPU, memory and share of a unit
-    level: Ints  # [U]
-    node_start: Ints  # [P + 1]
-    pool_domain: Ints  # [P + 1]
-    domain_start: Ints  # [D + 1] nodes of each domain
-    slot_start: Ints  # [N + 1] slots of each node, one for each card that is or may be split
-    slot_new: Ints  # [N] first slot of the node for a card that this plan splits; those before are split already
-    split_start: Ints  # [N + 1] split cards of the snapshot
-    shares_max: Ints  # [P] tasks on one card
-    meter: Ints  # [K, P] watts of a gang; [0, 0] where no hub has a cap or pace
-    quota_use: Ints  # [K, P] milli-TFLOPS of a gang; [0, 0] where there are no quotas
-    pool_hub: Ints  # [P]
-    tenant_quota: Ints  # [T, H]
-    parent: Ints  # [Q]
-    headroom: Ints  # [Q]
-
-
-class Free(NamedTuple):
-    """What is free while a plan is built; all arrays are written to."""
-
-    nodes: Ints  # [N, 3] whole cards, CPU, memory
-    total: Ints  # [P] whole cards
-    slot_left: Ints  # [slots] thousandths of the card, UNSPLIT: it is not split
-    slot_room: Ints  # [slots] tasks that the card may still take
-    widest: Ints  # [N] the most that is left on a split card that may take a task
-    fits: Ints  # [U, P] upper bound of the units that fit (in the best domain, if close together); only shrinks
-    watts: Ints  # [H]
-    account: Ints  # [Q, 4]
-    left: Ints  # [G] jobs not placed
+from scheduler.terrain import (
+    FIRST_DOMAIN,
+    FIRST_NODE,
+    FIRST_SLOT,
+    FIRST_SPLIT,
+    HUB,
+    MILLI_LEFT,
+    NEED,
+    NEED_LEVEL,
+    NEED_SHARE,
+    NEW_SLOT,
+    SHARE,
+    SHARES_MAX,
+    TASKS,
+    TASKS_LEFT,
+    UNITS,
+    UNKNOWN_FIT,
+    UNSPLIT,
+    Free,
+    Land,
+)
 
 
 @compiled
@@ -86,18 +55,24 @@ def grown(table: Ints, rows: int) -> Ints:
 
 
 @compiled
+def wide(values: NDArray[np.int32], at: int) -> int:
+    """Return one entry as an index of full width: loops compiled for two widths of index would cost twice the time."""
+    return int(np.int64(values[at]))
+
+
+@compiled
 def quota_of(land: Land, group: int, pool: int) -> int:
     """Return the quota that a job of the group counts to in the pool; -1: none."""
     if land.quota_use.size == 0 or land.tenant[group] < 0:
         return -1
-    return int(land.tenant_quota[land.tenant[group], land.pool_hub[pool]])
+    return int(land.tenant_quota[land.tenant[group], land.pools[pool, HUB]])
 
 
 @compiled
 def allowed(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: int, gangs: int) -> int:
     """Return how many of so many gangs power and quotas allow."""
     if land.meter.size > 0:
-        hub = land.pool_hub[pool]
+        hub = land.pools[pool, HUB]
         if watts[hub] < NO_LIMIT and land.meter[kind, pool] > 0:
             gangs = min(gangs, watts[hub] // land.meter[kind, pool])
     leaf = quota_of(land, group, pool)
@@ -122,8 +97,8 @@ def owed(land: Land, account: Ints, group: int, kind: int, pool: int) -> int:
 @compiled
 def charge(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: int, gangs: int) -> None:
     """Count so many gangs to the hub's power and to the quotas; a negative number gives back."""
-    if land.meter.size > 0 and watts[land.pool_hub[pool]] < NO_LIMIT:
-        watts[land.pool_hub[pool]] -= gangs * land.meter[kind, pool]
+    if land.meter.size > 0 and watts[land.pools[pool, HUB]] < NO_LIMIT:
+        watts[land.pools[pool, HUB]] -= gangs * land.meter[kind, pool]
     leaf = quota_of(land, group, pool)
     if leaf >= 0:
         quota_take(leaf, gangs * land.quota_use[kind, pool], land.parent, account)
@@ -132,34 +107,34 @@ def charge(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: 
 @compiled
 def held_by(land: Land, free: Free, need: int, node: int, shares_max: int) -> int:
     """Return how many units the node could take."""
-    cards, share = land.need[need, 0], land.need[need, 3]
+    cards, share = land.needs[need, 0], land.needs[need, NEED_SHARE]
     if share == 0:
         held = free.nodes[node, 0] // cards
     else:
         held = free.nodes[node, 0] * min(MILLI_PER_CARD // share, shares_max)
         if free.widest[node] >= share:
-            for slot in range(land.slot_start[node], land.slot_start[node + 1]):
-                if free.slot_left[slot] >= share:
-                    held += min(free.slot_left[slot] // share, free.slot_room[slot])
+            for slot in range(land.slots[node, FIRST_SLOT], land.slots[node + 1, FIRST_SLOT]):
+                if free.slots[slot, MILLI_LEFT] >= share:
+                    held += min(free.slots[slot, MILLI_LEFT] // share, free.slots[slot, TASKS_LEFT])
     for resource in range(1, 3):
-        if land.need[need, resource] > 0:
-            held = min(held, free.nodes[node, resource] // land.need[need, resource])
+        if land.needs[need, resource] > 0:
+            held = min(held, free.nodes[node, resource] // land.needs[need, resource])
     return int(held)
 
 
 @compiled
 def room_for(land: Land, free: Free, need: int, pool: int, enough: int) -> int:
     """Return how many units the pool (or its best domain) could take; counting ends when there are enough."""
-    most = land.shares_max[pool]
-    if land.level[need] != WITHIN_DOMAIN:
+    most = land.pools[pool, SHARES_MAX]
+    if land.needs[need, NEED_LEVEL] != WITHIN_DOMAIN:
         held = 0
-        for node in range(land.node_start[pool], land.node_start[pool + 1]):
+        for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
             held += held_by(land, free, need, node, most)
             if held >= enough:
                 break
         return held
     best = 0
-    for domain in range(land.pool_domain[pool], land.pool_domain[pool + 1]):
+    for domain in range(land.pools[pool, FIRST_DOMAIN], land.pools[pool + 1, FIRST_DOMAIN]):
         held = 0
         for node in range(land.domain_start[domain], land.domain_start[domain + 1]):
             held += held_by(land, free, need, node, most)
@@ -170,22 +145,22 @@ def room_for(land: Land, free: Free, need: int, pool: int, enough: int) -> int:
 @compiled
 def may_fit(land: Land, free: Free, kind: int, pool: int) -> bool:
     """Return False when a gang surely does not fit any more; True promises nothing."""
-    need, units = land.need_of[kind], land.units[kind]
-    return bool(free.fits[need, pool] >= units and free.total[pool] >= units * land.need[need, 0])
+    need, units = land.kinds[kind, NEED], land.kinds[kind, UNITS]
+    return bool(free.fits[need, pool] >= units and free.total[pool] >= units * land.needs[need, 0])
 
 
 @compiled
 def _take_units(land: Land, free: Free, need: int, node: int, units: int) -> None:
     for resource in range(3):
-        free.nodes[node, resource] -= units * land.need[need, resource]
+        free.nodes[node, resource] -= units * land.needs[need, resource]
 
 
 @compiled
 def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
     """Put one unit and return its node; -1: none holds it."""
-    found = np.int64(-1)
-    cards, cpu, memory = land.need[need, 0], land.need[need, 1], land.need[need, 2]
-    for node in range(land.node_start[pool], land.node_start[pool + 1]):
+    found = -1
+    cards, cpu, memory = land.needs[need, 0], land.needs[need, 1], land.needs[need, 2]
+    for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
         here = free.nodes[node, 0]
         if here < cards or (found >= 0 and here >= free.nodes[found, 0]):
             continue
@@ -194,7 +169,7 @@ def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
             if here == cards:
                 break
     if found >= 0:
-        _take_units(land, free, need, found, np.int64(1))
+        _take_units(land, free, need, found, 1)
     return found
 
 
@@ -230,9 +205,9 @@ def _put_spread(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[int, Ints, Ints]:
     """Put gangs of whole cards anywhere in the pool, all in one line."""
-    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
-    need, units = land.need_of[kind], land.units[kind]
-    low, high = land.node_start[pool], land.node_start[pool + 1]
+    pool, kind = wide(land.pool, pair), wide(land.kind, pair)
+    need, units = land.kinds[kind, NEED], land.kinds[kind, UNITS]
+    low, high = land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]
     lines, entries = grown(lines, end[0] + 1), grown(entries, end[1] + min(high - low, gangs * units))
     at = end[1]
     if gangs * units == 1:
@@ -240,19 +215,19 @@ def _put_spread(
         if node < 0:
             free.fits[need, pool] = 0
             return 0, lines, entries
-        entries[at, 0], entries[at, 1], entries[at, 2] = node, land.tasks[kind], -1
+        entries[at, 0], entries[at, 1], entries[at, 2] = node, land.kinds[kind, TASKS], -1
         at += 1
     else:
         held = np.empty(high - low, dtype=np.int64)
         total = 0
         for node in range(low, high):
-            held[node - low] = held_by(land, free, need, node, land.shares_max[pool])
+            held[node - low] = held_by(land, free, need, node, land.pools[pool, SHARES_MAX])
             total += held[node - low]
         gangs = min(gangs, total // units)
         free.fits[need, pool] = total - gangs * units
         if gangs == 0:
             return 0, lines, entries
-        at = _put_on(land, free, need, land.tasks[kind] // units, low, high, held, gangs * units, entries, at)
+        at = _put_on(land, free, need, land.kinds[kind, TASKS] // units, low, high, held, gangs * units, entries, at)
     lines[end[0], 0], lines[end[0], 1], lines[end[0], 2], lines[end[0], 3] = group, pair, gangs, end[1]
     end[0] += 1
     end[1] = at
@@ -264,10 +239,10 @@ def _put_close(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[int, Ints, Ints]:
     """Put gangs of whole cards into one domain each, one line for each gang."""
-    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
-    need, units = land.need_of[kind], land.units[kind]
-    low, high = land.node_start[pool], land.node_start[pool + 1]
-    first, last = land.pool_domain[pool], land.pool_domain[pool + 1]
+    pool, kind = wide(land.pool, pair), wide(land.kind, pair)
+    need, units = land.kinds[kind, NEED], land.kinds[kind, UNITS]
+    low, high = land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]
+    first, last = land.pools[pool, FIRST_DOMAIN], land.pools[pool + 1, FIRST_DOMAIN]
     held = np.zeros(high - low, dtype=np.int64)
     room = np.zeros((last - first, 2), dtype=np.int64)  # units and whole cards
     for domain in range(first, last):
@@ -289,9 +264,8 @@ def _put_close(
         lines, entries = grown(lines, end[0] + 1), grown(entries, end[1] + min(units, stop - start))
         lines[end[0], 0], lines[end[0], 1], lines[end[0], 2], lines[end[0], 3] = group, pair, 1, end[1]
         end[0] += 1
-        end[1] = _put_on(
-            land, free, need, np.int64(1), start, stop, held[start - low : stop - low], units, entries, end[1]
-        )
+        here = held[start - low : stop - low]
+        end[1] = _put_on(land, free, need, 1, start, stop, here, units, entries, end[1])
         _look(land, free, need, pool, first + best, held, room[best])
     return gangs, lines, entries
 
@@ -299,10 +273,10 @@ def _put_close(
 @compiled
 def _look(land: Land, free: Free, need: int, pool: int, domain: int, held: Ints, room: Ints) -> None:
     """Count what the domain holds: `held` by node of the pool, and `room` [2] in units and in whole cards."""
-    low = land.node_start[pool]
+    low = land.pools[pool, FIRST_NODE]
     room[0], room[1] = 0, 0
     for node in range(land.domain_start[domain], land.domain_start[domain + 1]):
-        held[node - low] = held_by(land, free, need, node, land.shares_max[pool])
+        held[node - low] = held_by(land, free, need, node, land.pools[pool, SHARES_MAX])
         room[0] += held[node - low]
         room[1] += free.nodes[node, 0]
 
@@ -312,8 +286,8 @@ def _put_shares(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[int, Ints, Ints]:
     """Put gangs of shares, all in one line, with an entry for each task."""
-    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
-    need, units = land.need_of[kind], land.units[kind]
+    pool, kind = wide(land.pool, pair), wide(land.kind, pair)
+    need, units = land.kinds[kind, NEED], land.kinds[kind, UNITS]
     if gangs * units > 1:
         total = room_for(land, free, need, pool, gangs * units)
         gangs = min(gangs, total // units)
@@ -321,7 +295,7 @@ def _put_shares(
             free.fits[need, pool] = total
             return 0, lines, entries
     lines, entries = grown(lines, end[0] + 1), grown(entries, end[1] + gangs * units)
-    share, wanted, at = land.share[kind], gangs * units, end[1]
+    share, wanted, at = land.kinds[kind, SHARE], gangs * units, end[1]
     while wanted > 0:
         node, slot = _tightest_card(land, free, need, pool)
         if slot < 0:
@@ -329,10 +303,10 @@ def _put_shares(
         if slot < 0:  # only a task alone is not counted before
             free.fits[need, pool] = 0
             return 0, lines, entries
-        taken = min(wanted, free.slot_left[slot] // share, free.slot_room[slot])
+        taken = min(wanted, free.slots[slot, MILLI_LEFT] // share, free.slots[slot, TASKS_LEFT])
         for resource in range(1, 3):
-            if land.need[need, resource] > 0:
-                taken = min(taken, free.nodes[node, resource] // land.need[need, resource])
+            if land.needs[need, resource] > 0:
+                taken = min(taken, free.nodes[node, resource] // land.needs[need, resource])
         for _ in range(taken):
             entries[at, 0], entries[at, 1], entries[at, 2] = node, 1, card_of(land, node, slot)
             at += 1
@@ -348,15 +322,15 @@ def _put_shares(
 @compiled
 def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]:
     """Return node and slot of the split card with the least left that takes one task; slot -1: there is none."""
-    share = land.need[need, 3]
-    least, where, found = np.int64(MILLI_PER_CARD + 1), np.int64(-1), np.int64(-1)
-    for node in range(land.node_start[pool], land.node_start[pool + 1]):
-        short = free.nodes[node, 1] < land.need[need, 1] or free.nodes[node, 2] < land.need[need, 2]
+    share = land.needs[need, NEED_SHARE]
+    least, where, found = MILLI_PER_CARD + 1, -1, -1
+    for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
+        short = free.nodes[node, 1] < land.needs[need, 1] or free.nodes[node, 2] < land.needs[need, 2]
         if free.widest[node] < share or short:
             continue
-        for slot in range(land.slot_start[node], land.slot_start[node + 1]):
-            if share <= free.slot_left[slot] < least and free.slot_room[slot] > 0:
-                least, where, found = free.slot_left[slot], node, slot
+        for slot in range(land.slots[node, FIRST_SLOT], land.slots[node + 1, FIRST_SLOT]):
+            if share <= free.slots[slot, MILLI_LEFT] < least and free.slots[slot, TASKS_LEFT] > 0:
+                least, where, found = free.slots[slot, MILLI_LEFT], node, slot
         if least == share:
             break
     return where, found
@@ -365,15 +339,15 @@ def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, i
 @compiled
 def _split_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]:
     """Split a free card on the node with the fewest that has CPU and memory; slot -1: there is none."""
-    where = np.int64(-1)
-    for node in range(land.node_start[pool], land.node_start[pool + 1]):
-        short = free.nodes[node, 1] < land.need[need, 1] or free.nodes[node, 2] < land.need[need, 2]
+    where = -1
+    for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
+        short = free.nodes[node, 1] < land.needs[need, 1] or free.nodes[node, 2] < land.needs[need, 2]
         if free.nodes[node, 0] > 0 and not short and (where < 0 or free.nodes[node, 0] < free.nodes[where, 0]):
             where = node
-    if where < 0 or land.shares_max[pool] == 0:
+    if where < 0 or land.pools[pool, SHARES_MAX] == 0:
         return where, -1
-    slot = land.slot_new[where]
-    while free.slot_left[slot] != UNSPLIT:
+    slot = land.slots[where, NEW_SLOT]
+    while free.slots[slot, MILLI_LEFT] != UNSPLIT:
         slot += 1
     open_card(land, free, pool, where, slot)
     return where, int(slot)
@@ -384,32 +358,32 @@ def open_card(land: Land, free: Free, pool: int, node: int, slot: int) -> None:
     """Make a whole free card of the node the split card of this slot."""
     free.nodes[node, 0] -= 1
     free.total[pool] -= 1
-    free.slot_left[slot] = MILLI_PER_CARD
-    free.slot_room[slot] = land.shares_max[pool]
+    free.slots[slot, MILLI_LEFT] = MILLI_PER_CARD
+    free.slots[slot, TASKS_LEFT] = land.pools[pool, SHARES_MAX]
 
 
 @compiled
 def card_of(land: Land, node: int, slot: int) -> int:
     """Return the card as entries name it: a split card of the snapshot, or -2 - i for slot i of the node's new ones."""
-    if slot >= land.slot_new[node]:
-        return int(-2 - (slot - land.slot_new[node]))
-    return int(land.split_start[node] + slot - land.slot_start[node])
+    if slot >= land.slots[node, NEW_SLOT]:
+        return int(-2 - (slot - land.slots[node, NEW_SLOT]))
+    return int(land.slots[node, FIRST_SPLIT] + slot - land.slots[node, FIRST_SLOT])
 
 
 @compiled
 def take_share(land: Land, free: Free, pool: int, node: int, slot: int, share: int, tasks: int) -> None:
     """Take so many shares of the card; a negative number gives back, and a new card without tasks is whole again."""
-    free.slot_left[slot] -= share * tasks
-    free.slot_room[slot] -= tasks
-    if slot >= land.slot_new[node] and free.slot_left[slot] == MILLI_PER_CARD:
-        free.slot_left[slot] = UNSPLIT
-        free.slot_room[slot] = 0
+    free.slots[slot, MILLI_LEFT] -= share * tasks
+    free.slots[slot, TASKS_LEFT] -= tasks
+    if slot >= land.slots[node, NEW_SLOT] and free.slots[slot, MILLI_LEFT] == MILLI_PER_CARD:
+        free.slots[slot, MILLI_LEFT] = UNSPLIT
+        free.slots[slot, TASKS_LEFT] = 0
         free.nodes[node, 0] += 1
         free.total[pool] += 1
     widest = np.int64(0)
-    for other in range(land.slot_start[node], land.slot_start[node + 1]):
-        if free.slot_room[other] > 0:
-            widest = max(widest, free.slot_left[other])
+    for other in range(land.slots[node, FIRST_SLOT], land.slots[node + 1, FIRST_SLOT]):
+        if free.slots[other, TASKS_LEFT] > 0:
+            widest = max(widest, free.slots[other, MILLI_LEFT])
     free.widest[node] = widest
 
 
@@ -418,20 +392,20 @@ def put(
     land: Land, free: Free, group: int, pair: int, gangs: int, lines: Ints, entries: Ints, end: Ints
 ) -> tuple[Ints, Ints]:
     """Put up to so many gangs, as many as fit; `end` [2] counts lines and entries. Return both tables, maybe larger."""
-    pool, kind = np.int64(land.pool[pair]), np.int64(land.kind[pair])
+    pool, kind = wide(land.pool, pair), wide(land.kind, pair)
     gangs = allowed(land, free.watts, free.account, group, kind, pool, min(gangs, free.left[group]))
     if gangs <= 0 or not may_fit(land, free, kind, pool):
         return lines, entries
-    need = land.need_of[kind]
-    if land.need[need, 3] > 0:
+    need = land.kinds[kind, NEED]
+    if land.needs[need, NEED_SHARE] > 0:
         placed, lines, entries = _put_shares(land, free, group, pair, gangs, lines, entries, end)
     else:
-        gangs = min(gangs, free.total[pool] // (land.units[kind] * land.need[need, 0]))
-        if land.level[need] == WITHIN_DOMAIN:
+        gangs = min(gangs, free.total[pool] // (land.kinds[kind, UNITS] * land.needs[need, 0]))
+        if land.needs[need, NEED_LEVEL] == WITHIN_DOMAIN:
             placed, lines, entries = _put_close(land, free, group, pair, gangs, lines, entries, end)
         else:
             placed, lines, entries = _put_spread(land, free, group, pair, gangs, lines, entries, end)
-        free.total[pool] -= placed * land.units[kind] * land.need[need, 0]
+        free.total[pool] -= placed * land.kinds[kind, UNITS] * land.needs[need, 0]
     free.left[group] -= placed
     charge(land, free.watts, free.account, group, kind, pool, placed)
     return lines, entries

@@ -17,10 +17,10 @@ from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE
 from scheduler.greedy import construct, fill
 from scheduler.ground import DoesNotFit, Ground, Terrain, deal
 from scheduler.limits import LEFT, LEND, NEW, NO_LIMIT
-from scheduler.packing import UNSPLIT
 from scheduler.policy import Policy
 from scheduler.rows import Costs, capacity_rows
 from scheduler.snapshot import Snapshot
+from scheduler.terrain import FIRST_NODE, FIRST_SLOT, MILLI_LEFT, TASKS_LEFT, UNSPLIT
 
 PLAIN = Policy()
 
@@ -168,7 +168,7 @@ class Books:
         assert np.array_equal(free.nodes, np.column_stack([self.cards, self.cpu, self.memory]))
         assert free.left.tolist() == self.left
         for pool, total in enumerate(free.total.tolist()):
-            assert total == sum(self.cards[land.node_start[pool] : land.node_start[pool + 1]])
+            assert total == sum(self.cards[land.pools[pool, FIRST_NODE] : land.pools[pool + 1, FIRST_NODE]])
         new = self.below()
         assert free.account[:, NEW].tolist() == new
         start = ground.terrain.free
@@ -178,9 +178,13 @@ class Books:
         bounded = start.account[:, LEFT] < NO_LIMIT
         assert np.array_equal(free.account[bounded, LEFT], (start.account[:, LEFT] - new)[bounded])
         for node in range(len(snapshot.node_names)):
-            slots = range(int(land.slot_start[node]), int(land.slot_start[node + 1]))
+            slots = range(int(land.slots[node, FIRST_SLOT]), int(land.slots[node + 1, FIRST_SLOT]))
             here = sorted(each for (at, _), each in self.split.items() if at == node)
-            there = sorted([int(free.slot_left[s]), int(free.slot_room[s])] for s in slots if free.slot_left[s] >= 0)
+            there = sorted(
+                [int(free.slots[s, MILLI_LEFT]), int(free.slots[s, TASKS_LEFT])]
+                for s in slots
+                if free.slots[s, MILLI_LEFT] >= 0
+            )
             if snapshot.node_open[node]:
                 assert there == here
             assert free.widest[node] == max((milli for milli, tasks in here if tasks), default=0)
@@ -383,7 +387,7 @@ def test_a_card_that_nobody_shares_any_more_is_whole_again() -> None:
     ground.remove_lines(np.array([1]))  # the first card of node 0
 
     assert ground.free.nodes[:, 0].tolist() == [1, 0]
-    assert np.count_nonzero(ground.free.slot_left != UNSPLIT) == 2
+    assert np.count_nonzero(ground.free.slots[:, MILLI_LEFT] != UNSPLIT) == 2
     assert [(each.nodes, each.cards) for each in deal(choices, ground)] == [((1,), (-1,))] * 2 + [((0,), (-1,))] * 2
 
 
