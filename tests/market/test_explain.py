@@ -5,7 +5,9 @@ import pytest
 from broker.caller import Caller, Role
 from broker.clock import ManualClock
 from broker.errors import JobNotFound
+from broker.job import Within
 from broker.market.explain import FITS, Explain
+from broker.store.clusters import NodeInventory, PoolInventory
 from broker.store.database import Database
 from scheduler.reasons import Reason
 from tests.cluster_world import START, ClusterWorld, inventory
@@ -13,6 +15,7 @@ from tests.market.test_rounds import POLICY, RICH, Table
 
 GANZHOU = Caller("key", Role.CITY, "ganzhou")
 NANJING = Caller("key", Role.CITY, "nanjing")
+OPERATOR = Caller("key", Role.OPERATOR)
 
 
 @pytest.fixture
@@ -80,3 +83,33 @@ async def test_a_city_cannot_have_anothers_job_explained(table: Table) -> None:
 
     with pytest.raises(JobNotFound):
         await explainer(table)(NANJING, job)
+
+
+async def test_what_the_later_rules_say_is_told_in_words(table: Table) -> None:
+    """Each of them keeps a job from the only pool that it could have, before and after a round has priced it."""
+    async with table.world.database.hub() as tx:
+        await tx.execute(
+            """UPDATE accelerator_models SET slices_milli = '{250}', watts = 1000 WHERE model = 'ascend-910b';
+               UPDATE hubs SET power_kilowatts_max = 3;
+               INSERT INTO quotas (hub, city, guaranteed_milli_pflops, borrow_milli_pflops)
+               VALUES ('qingyang', NULL, 1000, NULL), ('qingyang', 'ganzhou', 0, 0)"""
+        )
+    domains = (NodeInventory("n1", 2, 64_000, 1024, "a"), NodeInventory("n2", 2, 64_000, 1024, "b"))
+    await table.world.attach("east", "one", PoolInventory("main", "ascend-910b", domains))
+    jobs = {
+        Reason.CARD_NOT_SHARED: await table.submit("nanjing", share_milli=300),
+        Reason.FABRIC_SHORT: await table.submit("nanjing", tasks=3, within=Within.DOMAIN),
+        Reason.POWER_SHORT: await table.submit("nanjing", tasks=4),
+        Reason.QUOTA_SHORT: await table.submit("ganzhou"),
+    }
+    before = {reason: await explainer(table)(OPERATOR, job) for reason, job in jobs.items()}
+    await table.round()
+
+    after = {reason: await explainer(table)(OPERATOR, job) for reason, job in jobs.items()}
+
+    for found in (before, after):
+        assert {reason: told.verdicts[0].reason for reason, told in found.items()} == {r: r for r in jobs}
+    assert "no slice of a card as large" in after[Reason.CARD_NOT_SHARED].summary
+    assert "within one fabric domain" in after[Reason.FABRIC_SHORT].summary
+    assert "power cap" in after[Reason.POWER_SHORT].summary
+    assert "quota" in after[Reason.QUOTA_SHORT].summary

@@ -53,9 +53,8 @@ class Table:
         assert epoch is not None
         return Lead(holder, epoch)
 
-    async def submit(self, **changes: object) -> JobId:
-        wanted = {"ceiling_micro_yuan_per_pflops_hour": RICH, **changes}
-        return await self.world.submit(**wanted)  # type: ignore[arg-type]
+    async def submit(self, city: str = "ganzhou", **changes: object) -> JobId:
+        return await self.world.submit(city, **{"ceiling_micro_yuan_per_pflops_hour": RICH} | changes)
 
     async def planned(self) -> tuple[Prepared, Plan]:
         prepared = await self.rounds.read(self.world.now)

@@ -214,6 +214,9 @@ class LocalEngine:
                 "adoption", True, "supervisors outlive the agent and are known by process id, start time and boot"
             ),
             Capability("cpu_and_memory_limits", False, "CPU and memory of a task are planned for, not enforced"),
+            Capability(
+                "share_limits", False, "shares of a card are planned for and told (XISUAN_SHARE_MILLI), not enforced"
+            ),
             Capability("accelerators", False, "cards are emulated: files that count as used while they are open"),
         ]
 
