@@ -24,7 +24,7 @@ from scheduler.ground import Ground, Terrain
 from scheduler.packing import allowed, charge, grown, may_fit, owed, put, quota_of, room_for, wide
 from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Bools, Ints, Votes
-from scheduler.terrain import HUB, MILLI, NEED, Free, Land
+from scheduler.terrain import HUB, MILLI, NEED, UNITS, Free, Land
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +62,9 @@ def fill(ground: Ground) -> None:
     land, tier = ground.terrain.land, ground.terrain.choices.groups.tier
     density = np.full(tier.size, -1.0)
     guaranteed = np.zeros(tier.size, dtype=bool)
-    _hopeful(land, ground.free, np.zeros(ground.free.fits.shape, dtype=bool), density, guaranteed)
+    enough = np.zeros(len(land.needs), dtype=np.int64)
+    np.maximum.at(enough, land.kinds[:, NEED], land.kinds[:, UNITS])
+    _hopeful(land, ground.free, enough, np.zeros(ground.free.fits.shape, dtype=bool), density, guaranteed)
     order = np.lexsort((-density, tier))
     order = order[density[order] >= 0]
     if guaranteed.any():
@@ -157,10 +159,13 @@ def _admit(
             gangs = left[group]
             if guarantee:
                 gangs = min(gangs, owed(land, account, group, kind, pool))
-            for row in range(use.shape[1]):
+            row = 0
+            while row < use.shape[1] and gangs > 0:
                 if use[kind, row] * gangs > room[pool, row]:
                     gangs = room[pool, row] // use[kind, row]
-            gangs = allowed(land, watts, account, group, kind, pool, gangs)
+                row += 1
+            if gangs > 0:
+                gangs = allowed(land, watts, account, group, kind, pool, gangs)
             if gangs <= 0:
                 continue
             left[group] -= gangs
@@ -174,10 +179,11 @@ def _admit(
 
 
 @compiled
-def _hopeful(land: Land, free: Free, counted: Bools, density: Floats, guaranteed: Bools) -> None:
+def _hopeful(land: Land, free: Free, enough: Ints, counted: Bools, density: Floats, guaranteed: Bools) -> None:
     """Fill, for each group of which a gang may still fit, its best worth per card, and whether it serves a guarantee.
 
-    What the nodes hold is counted once for each need and pool: `counted` [U, P] is False at first.
+    What the nodes hold is counted once for each need and pool, up to what is enough for the largest gang; `counted`
+    [U, P] is False at first.
     """
     for group in range(density.size):
         if free.left[group] == 0:
@@ -186,8 +192,10 @@ def _hopeful(land: Land, free: Free, counted: Bools, density: Floats, guaranteed
             kind, pool = wide(land.kind, pair), wide(land.pool, pair)
             need = land.kinds[kind, NEED]
             if not counted[need, pool] and may_fit(land, free, kind, pool):
-                free.fits[need, pool] = room_for(land, free, need, pool, free.fits[need, pool])
                 counted[need, pool] = True
+                held = room_for(land, free, need, pool, enough[need])
+                if held < enough[need]:
+                    free.fits[need, pool] = held
             if (
                 may_fit(land, free, kind, pool)
                 and allowed(land, free.watts, free.account, group, kind, pool, free.left[group]) > 0

@@ -108,17 +108,22 @@ def charge(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: 
 def held_by(land: Land, free: Free, need: int, node: int, shares_max: int) -> int:
     """Return how many units the node could take."""
     cards, share = land.needs[need, 0], land.needs[need, NEED_SHARE]
+    whole = free.nodes[node, 0]
     if share == 0:
-        held = free.nodes[node, 0] // cards
+        if whole < cards:  # most nodes, most of the time: no divisions
+            return 0
+        held = whole // cards
     else:
-        held = free.nodes[node, 0] * min(MILLI_PER_CARD // share, shares_max)
+        if whole == 0 and free.widest[node] < share:
+            return 0
+        held = whole * min(MILLI_PER_CARD // share, shares_max)
         if free.widest[node] >= share:
             for slot in range(land.slots[node, FIRST_SLOT], land.slots[node + 1, FIRST_SLOT]):
                 if free.slots[slot, MILLI_LEFT] >= share:
                     held += min(free.slots[slot, MILLI_LEFT] // share, free.slots[slot, TASKS_LEFT])
     for resource in range(1, 3):
-        if land.needs[need, resource] > 0:
-            held = min(held, free.nodes[node, resource] // land.needs[need, resource])
+        if land.needs[need, resource] * held > free.nodes[node, resource]:
+            held = free.nodes[node, resource] // land.needs[need, resource]
     return int(held)
 
 
@@ -139,6 +144,8 @@ def room_for(land: Land, free: Free, need: int, pool: int, enough: int) -> int:
         for node in range(land.domain_start[domain], land.domain_start[domain + 1]):
             held += held_by(land, free, need, node, most)
         best = max(best, held)
+        if best >= enough:
+            break
     return best
 
 
@@ -325,8 +332,9 @@ def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, i
     share = land.needs[need, NEED_SHARE]
     least, where, found = MILLI_PER_CARD + 1, -1, -1
     for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
-        short = free.nodes[node, 1] < land.needs[need, 1] or free.nodes[node, 2] < land.needs[need, 2]
-        if free.widest[node] < share or short:
+        if free.widest[node] < share:
+            continue
+        if free.nodes[node, 1] < land.needs[need, 1] or free.nodes[node, 2] < land.needs[need, 2]:
             continue
         for slot in range(land.slots[node, FIRST_SLOT], land.slots[node + 1, FIRST_SLOT]):
             if share <= free.slots[slot, MILLI_LEFT] < least and free.slots[slot, TASKS_LEFT] > 0:
@@ -341,9 +349,13 @@ def _split_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]
     """Split a free card on the node with the fewest that has CPU and memory; slot -1: there is none."""
     where = -1
     for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
-        short = free.nodes[node, 1] < land.needs[need, 1] or free.nodes[node, 2] < land.needs[need, 2]
-        if free.nodes[node, 0] > 0 and not short and (where < 0 or free.nodes[node, 0] < free.nodes[where, 0]):
+        here = free.nodes[node, 0]
+        if here == 0 or (where >= 0 and here >= free.nodes[where, 0]):
+            continue
+        if free.nodes[node, 1] >= land.needs[need, 1] and free.nodes[node, 2] >= land.needs[need, 2]:
             where = node
+            if here == 1:
+                break
     if where < 0 or land.pools[pool, SHARES_MAX] == 0:
         return where, -1
     slot = land.slots[where, NEW_SLOT]
