@@ -193,8 +193,13 @@ class _Model:
             return terms
         most = sum(use * int(variable.domain.max()) for variable, use in terms)
         over = self.solver_model.new_int_var(0, max(most - kept, 0), f"over[{quota}]")
+        self.solver_model.add_hint(over, max(self._present(terms) - kept, 0))
         self.solver_model.add(over >= sum_of(terms) - kept).with_name(f"(5) {quota} keeps")
         return [(over, 1)]
+
+    def _present(self, terms: list[Term]) -> int:
+        """Return what these terms of variables `run` come to at present: those are numbered first."""
+        return sum(weight * int(self._part.now[variable.index]) for variable, weight in terms)
 
     def add_spots(self, present: Lines) -> None:
         """(6) to (9) Every gang is somewhere."""
@@ -231,6 +236,7 @@ class _Model:
             if open_ > 0:
                 variable = self.solver_model.new_int_var(0, open_, f"served[{quota}]")
                 self.solver_model.add(variable <= sum_of(terms)).with_name(f"served {quota}")
+                self.solver_model.add_hint(variable, min(self._present(terms), open_))
                 served.append(variable)
         return served
 
