@@ -7,9 +7,9 @@ ends with, so that worths, prices and the bound are exact. Values outside `field
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,22 +165,29 @@ class Snapshot:
 
     def validate(self) -> None:
         """Check shapes, ranges and references. Raise BadSnapshot for the first rule that is broken."""
-        if not 0 <= self.taken_at_s <= 2**40:
-            raise BadSnapshot("taken_at_s", "give epoch seconds between 0 and 2^40")
-        self._check_lengths()
-        for name, (low, high) in LIMITS.items():
-            _check_range(name, getattr(self, name), low, high)
-        for name, target in INDICES.items():
-            _check_range(name, getattr(self, name), 0, len(getattr(self, target)) - 1)
-        for name, target in INDICES_OR_NONE.items():
-            _check_range(name, getattr(self, name), UNKNOWN, len(getattr(self, target)) - 1)
+        self._check_values([each.name for each in fields(self)[1:]])
         self._check_names()
         self._check_nodes()
         self._check_splits()
         self._check_shapes()
         self._check_quotas()
 
-    def _check_lengths(self) -> None:
+    def _check_values(self, names: Iterable[str]) -> None:
+        """Check the time, and lengths, ranges and references of these arrays."""
+        if not 0 <= self.taken_at_s <= 2**40:
+            raise BadSnapshot("taken_at_s", "give epoch seconds between 0 and 2^40")
+        names = list(names)
+        self._check_lengths(names)
+        for name in names:
+            if name in LIMITS:
+                _check_range(name, getattr(self, name), *LIMITS[name])
+            target, low = INDICES.get(name), 0
+            if target is None:
+                target, low = INDICES_OR_NONE.get(name), UNKNOWN
+            if target is not None:
+                _check_range(name, getattr(self, name), low, len(getattr(self, target)) - 1)
+
+    def _check_lengths(self, names: Iterable[str]) -> None:
         sizes = {
             "model": len(self.model_names),
             "slice": len(self.slice_milli),
@@ -211,28 +218,24 @@ class Snapshot:
             "size_start": (sizes["shape"] + 1,),
             "slice_start": (sizes["model"] + 1,),
         }
-        for each in fields(self)[1:]:
-            value = getattr(self, each.name)
-            wanted = tables.get(each.name) or (sizes[each.name.split("_", 1)[0]],)
+        for name in names:
+            value = getattr(self, name)
+            wanted = tables.get(name) or (sizes[name.split("_", 1)[0]],)
             if isinstance(value, tuple):
                 found: tuple[int, ...] = (len(value),)
-            elif value.size == 0 and (0 in wanted or each.name in NEUTRAL):
+            elif value.size == 0 and (0 in wanted or name in NEUTRAL):
                 # an empty list cannot tell how many columns it would have
                 found = wanted
-                object.__setattr__(self, each.name, _filled(each.name, wanted, value.dtype))
+                object.__setattr__(self, name, _filled(name, wanted, value.dtype))
             else:
                 found = value.shape
             if found != wanted:
-                raise BadSnapshot(each.name, f"has shape {found}, must be {wanted}")
+                raise BadSnapshot(name, f"has shape {found}, must be {wanted}")
 
     def _check_names(self) -> None:
         unique = ("model_names", "hub_names", "city_names", "owner_names", "pool_names", "tenant_names", "quota_names")
         for name in (*unique, "job_id"):
-            seen: set[str] = set()
-            for value in getattr(self, name):
-                if value in seen:
-                    raise BadSnapshot(name, f"{value!r} stands there twice; names must be unique")
-                seen.add(value)
+            _check_unique(name, getattr(self, name))
         pairs = set(zip(self.node_pool.tolist(), self.node_names, strict=True))
         if len(pairs) != len(self.node_names):
             raise BadSnapshot("node_names", "two nodes of one pool have the same name")
@@ -293,22 +296,42 @@ class Snapshot:
 
     def of_one_job(self, job: int) -> Snapshot:
         """Return the same world with this job alone in it, as job 0 of shape 0."""
-        shape = int(self.job_shape[job])
-        builds, sizes = (
-            slice(int(start[shape]), int(start[shape + 1])) for start in (self.build_start, self.size_start)
-        )
-        rows = {"job": slice(job, job + 1), "shape": slice(shape, shape + 1), "build": builds, "size": sizes}
-        changes: dict[str, Any] = {
-            each.name: getattr(self, each.name)[rows[prefix]]
-            for each in fields(self)
-            if (prefix := each.name.split("_", 1)[0]) in rows
-        }
-        changes |= {
-            "job_shape": [0],
-            "build_start": [0, builds.stop - builds.start],
-            "size_start": [0, sizes.stop - sizes.start],
-        }
-        return replace(self, **changes)
+        return self.of_jobs([job])
+
+    def of_jobs(self, jobs: Sequence[int]) -> Snapshot:
+        """Return the same world with these jobs alone in it, in this order, and with the shapes that they have."""
+        rows = np.array(jobs, dtype=np.int64)
+        shapes, shape_of = np.unique(self.job_shape[rows], return_inverse=True)
+        builds, build_start = _rows_of(self.build_start, shapes)
+        sizes, size_start = _rows_of(self.size_start, shapes)
+        chosen = {"job": rows, "shape": shapes, "build": builds, "size": sizes}
+        arrays: dict[str, Any] = {"job_shape": shape_of, "build_start": build_start, "size_start": size_start}
+        for name, prefix in _OF_JOBS.items():
+            if name not in arrays:
+                value = getattr(self, name)
+                texts = isinstance(value, tuple)
+                arrays[name] = [value[row] for row in chosen[prefix].tolist()] if texts else value[chosen[prefix]]
+        return self.with_jobs(self.taken_at_s, **arrays)
+
+    def with_jobs(self, taken_at_s: int, **arrays: Any) -> Snapshot:
+        """Return the same world with other jobs in it, at another time; it costs what the new arrays cost.
+
+        `arrays` are those of jobs, shapes, builds and sizes; of these, what may be left out of a snapshot may be left
+        out here, and without any there is no job. Raises: BadSnapshot: naming the array and the way out.
+        """
+        for name in arrays.keys() - _OF_JOBS.keys():
+            raise BadSnapshot(name, "says nothing of jobs, shapes, builds or sizes: make a new snapshot")
+        other = object.__new__(Snapshot)
+        content = dict(vars(self), taken_at_s=_frozen("taken_at_s", "int", taken_at_s))
+        for name in _OF_JOBS:
+            kind = _KINDS[name]
+            given = arrays.get(name, () if kind.startswith("tuple") else _NOTHING[name])
+            content[name] = _frozen(name, kind, given)
+        vars(other).update(content)
+        other._check_values(_OF_JOBS)
+        _check_unique("job_id", other.job_id)
+        other._check_shapes()
+        return other
 
     def to_bytes(self) -> bytes:
         """Return the snapshot as an uncompressed .npz file: the same snapshot gives the same bytes."""
@@ -330,10 +353,38 @@ class Snapshot:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
+_KINDS: Final = {each.name: str(each.type) for each in fields(Snapshot)}
+_OF_JOBS: Final = {
+    name: prefix for name in _KINDS if (prefix := name.split("_", 1)[0]) in ("job", "shape", "build", "size")
+}
+"""The arrays that speak of jobs and not of the world they come to, and what each is counted by."""
+_NOTHING: Final[dict[str, NDArray[np.generic]]] = {
+    name: np.zeros(int(name == "build_start"), dtype=np.bool_ if _KINDS[name] == "Bools" else np.int64)
+    for name in _OF_JOBS
+}
+
+
+def _rows_of(start: Ints, shapes: Ints) -> tuple[Ints, Ints]:
+    """Return the entries of these shapes, and where each begins among them."""
+    count = np.diff(start)[shapes]
+    begin = np.append(0, np.cumsum(count))
+    return np.repeat(start[shapes] - begin[:-1], count) + np.arange(begin[-1]), begin
+
+
 def _filled(name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
     filled = np.full(shape, NEUTRAL.get(name, 0), dtype=dtype)
     filled.flags.writeable = False
     return filled
+
+
+def _check_unique(name: str, values: tuple[str, ...]) -> None:
+    if len(set(values)) == len(values):
+        return
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise BadSnapshot(name, f"{value!r} stands there twice; names must be unique")
+        seen.add(value)
 
 
 def _check_starts(name: str, start: Ints, end: int) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scheduler.choices import Choices
 from scheduler.fields import MILLI_PER_CARD, UNKNOWN
+from scheduler.forms import Kinds
 from scheduler.limits import meters, uses
 from scheduler.snapshot import Bools, Ints, Snapshot
 
@@ -71,19 +72,19 @@ class Free(NamedTuple):
 
 
 class Terrain:
-    """The tables of one instance; never written to."""
+    """The tables of one instance; never written to. `shared` [P]: pools whose cards may be split, if not those that
+    the instance's jobs may take shares in."""
 
-    def __init__(self, choices: Choices) -> None:
+    def __init__(self, choices: Choices, shared: Bools | None = None) -> None:
         snapshot, kinds, limits = choices.snapshot, choices.kinds, choices.limits
         nodes = len(snapshot.node_names)
-        cards = np.where(kinds.share > 0, 0, kinds.cards)
-        unit = [kinds.of_unit(cards), kinds.of_unit(kinds.cpu), kinds.of_unit(kinds.memory), kinds.share, kinds.level]
-        needs, need = np.unique(np.stack(unit, axis=1), axis=0, return_inverse=True)
-        task = [kinds.tasks, cards, kinds.cpu, kinds.memory, kinds.share]
+        of_kinds, needs = kind_tables(kinds)
+        if shared is None:
+            shared = _shared_pools(choices)
         free = np.where(snapshot.node_open, snapshot.node_free_cards, 0)
         split_start = np.searchsorted(snapshot.split_node, np.arange(nodes + 1))
         split = np.diff(split_start)
-        slot_start = np.append(0, np.cumsum(split + np.where(_shared_pools(choices)[snapshot.node_pool], free, 0)))
+        slot_start = np.append(0, np.cumsum(split + np.where(shared[snapshot.node_pool], free, 0)))
         domain_start = _domain_starts(snapshot)
         none = np.zeros((0, 0), dtype=np.int64)
         self.choices = choices
@@ -93,7 +94,7 @@ class Terrain:
             kind=choices.pairs.kind,
             worth=choices.pairs.worth,
             tenant=choices.groups.tenant,
-            kinds=np.stack([*task, kinds.units, need.reshape(-1), kinds.milli_cards], axis=1),
+            kinds=of_kinds,
             needs=needs,
             pools=_pools(snapshot, domain_start),
             domain_start=domain_start,
@@ -119,6 +120,15 @@ class Terrain:
             account=limits.account,
             left=choices.groups.count,
         )
+
+
+def kind_tables(kinds: Kinds) -> tuple[Ints, Ints]:
+    """Return the kinds [K, 8] and what their units need [U, 5], as in `Land`."""
+    cards = np.where(kinds.share > 0, 0, kinds.cards)
+    unit = [kinds.of_unit(cards), kinds.of_unit(kinds.cpu), kinds.of_unit(kinds.memory), kinds.share, kinds.level]
+    needs, need = np.unique(np.stack(unit, axis=1), axis=0, return_inverse=True)
+    task = [kinds.tasks, cards, kinds.cpu, kinds.memory, kinds.share]
+    return np.stack([*task, kinds.units, need.reshape(-1), kinds.milli_cards], axis=1), needs
 
 
 def _shared_pools(choices: Choices) -> Bools:
