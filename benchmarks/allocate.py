@@ -94,8 +94,10 @@ def main(
     one_model_seconds: Annotated[float, typer.Option(min=0, help="For the one-model rival; 0 leaves it out.")] = 30,
     rule_sets: Annotated[bool, typer.Option(help="Plan the same world with fewer rules as well.")] = True,
     growth: Annotated[
-        bool, typer.Option("--sweep", help="Measure how cost grows from 1,000 to --jobs (at least 1,000,000) instead.")
+        bool, typer.Option("--sweep", help="Measure how cost grows with the jobs instead, from 1,000 on.")
     ] = False,
+    sweep_max: Annotated[int, typer.Option(min=sweep.JOBS_MIN, help="Jobs of the largest --sweep.")] = 1_000_000,
+    threads: Annotated[int, typer.Option(min=1, help="Of the planner; they change its time, not its plan.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw pictures there.")] = None,
@@ -111,7 +113,7 @@ def main(
         raise typer.BadParameter("there must be at least one node for each pool", param_hint="--nodes")
     real = _real(data)
     if growth:
-        result = sweep.measured(nodes, pools, max(jobs, sweep.JOBS_MAX), real, effort, seed, plot, console)
+        result = sweep.measured(nodes, pools, sweep_max, real, effort, seed, threads, plot, console)
     else:
         settings = Settings(
             world=lambda: _world(instance, seed, nodes, pools, jobs, real, save_instance, console),
@@ -123,7 +125,7 @@ def main(
             rule_sets=rule_sets,
             plot=plot,
         )
-        with Planner() as planner:
+        with Planner(threads) as planner:
             result = measured(settings, planner, console)
     finish(result, json_file, console)
 
@@ -255,13 +257,18 @@ def _rivals(run: Measured, given: rivals.Instance, settings: Settings, console: 
         "density": lambda: rivals.density(given),
         "one_model": lambda: one_model.one_model(given, settings.one_model_seconds, settings.seed),
     }
+    left_out = ""
     for name, way in ways.items():
         if name == "one_model" and not settings.one_model_seconds:
             continue
         with _stage(name, console):
             rival = way()
         if rival is None:
-            table.add_row(name, f"none: {one_model.choices(given):,} choices, tried up to {one_model.CHOICES_MAX:,}")
+            choices = one_model.choices(given)
+            tried = f"tried up to {one_model.CHOICES_MAX:,}"
+            if choices <= one_model.CHOICES_MAX:
+                tried = f"none found in {settings.one_model_seconds:g} s"
+            left_out = f"{name}: {choices:,} choices, {tried}"
             continue
         run.figures[name] = float(rival.objective)
         with _stage(f"verify {name}", console):
@@ -269,6 +276,8 @@ def _rivals(run: Measured, given: rivals.Instance, settings: Settings, console: 
         add(name, rival.placements, rival.seconds)
     add("xisuan, cold", run.cold.plan.placements, run.cold.seconds)
     console.print(table)
+    if left_out:
+        console.print(left_out)
 
 
 def _rule_sets(run: Measured, settings: Settings, policy: Policy, planner: Plans, console: Console) -> None:

@@ -210,6 +210,15 @@ def _granted(snapshot: Snapshot) -> Ints:
     return granted
 
 
+def amounts(f: Facts, job: Ints, form: Ints, pool: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return thousandths of cards, watts at the meter and quota use of many (job, form, pool), shapes all alike."""
+    shape, model = f.job_shape[job], f.pool_model[pool]
+    granted = f.granted[shape, model]
+    milli = f.form_tasks[form] * np.where(granted > 0, granted, f.shape_cards[shape] * 1000)
+    watts = -(-milli * f.model_watts[model] // 1000)
+    return milli, -(-watts * f.hub_pue[f.pool_hub[pool]] // MILLION), -(-milli * f.model_figure[model] // 1000)
+
+
 @inlined
 def shape_barrier(f: Facts, shape: int, pool: int) -> int:
     """Return the position in REASONS of the first rule that shuts the pool to every job of the shape; 9 for none."""

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from ortools.sat.python import cp_model
 
-from benchmarks.offers import NODE, meter, milli_cards, quota_use
+from benchmarks.offers import NODE, amounts
 from benchmarks.rivals import Instance, Rival, placed
 from scheduler.snapshot import Ints
 
@@ -66,8 +66,7 @@ def _capacities(given: Instance, job: Ints, choice: Ints) -> Iterator[tuple[Ints
     on_one_node = known.form_level[form] == NODE
     whole = known.shape_share[shape] == 0
     units, of_unit = np.where(on_one_node, 1, tasks), np.where(on_one_node, tasks * cards, cards)
-    parts = list(zip(job.tolist(), form.tolist(), pool.tolist(), strict=True))
-    milli = np.array([milli_cards(known, *each) for each in parts], dtype=np.int64)
+    milli, watts, quota = amounts(known, job, form, pool)
     cpu, memory = tasks * known.shape_cpu[shape], tasks * known.shape_memory[shape]
     usable = world.node_open
     for number in range(known.pool_hub.size):
@@ -81,29 +80,32 @@ def _capacities(given: Instance, job: Ints, choice: Ints) -> Iterator[tuple[Ints
         for size in np.unique(of_unit[here][whole[here]]).tolist():
             blocks = np.where(whole, units * (of_unit // size), 0)
             yield here, blocks[here], int((free // size).sum())
-    yield from _limits(given, job, parts)
+    hub = known.pool_hub[pool]
+    yield from _power(given, hub, watts)
+    yield from _quotas(given, known.job_leaf[job, hub], quota)
 
 
-def _limits(given: Instance, job: Ints, parts: list[tuple[int, int, int]]) -> Iterator[tuple[Ints, Ints, int]]:
-    """Yield the rows of hubs' power and of quotas' limits."""
-    known, world = given.facts, given.snapshot
-    hub = known.pool_hub[np.array([pool for _, _, pool in parts], dtype=np.int64)]
-    watts = np.array([meter(known, *each) for each in parts], dtype=np.int64)
+def _power(given: Instance, hub: Ints, watts: Ints) -> Iterator[tuple[Ints, Ints, int]]:
+    world = given.snapshot
+    both = np.column_stack([world.hub_power_cap_watts, world.hub_pace_watts]).tolist()
     for number in range(len(world.hub_names)):
-        limits = [
-            int(limit[number]) for limit in (world.hub_power_cap_watts, world.hub_pace_watts) if limit[number] >= 0
-        ]
+        limits = [limit for limit in both[number] if limit >= 0]
         if limits:
             here = np.flatnonzero(hub == number)
             yield here, watts[here], max(0, min(limits) - int(world.hub_used_watts[number]))
-    use = np.array([quota_use(known, *each) for each in parts], dtype=np.int64)
-    at = known.job_leaf[job, hub]
-    chains = np.full((at.size, 0), -1)
+
+
+def _quotas(given: Instance, leaf: Ints, use: Ints) -> Iterator[tuple[Ints, Ints, int]]:
+    """Yield the rows of quotas' limits; what others keep of theirs is no row, the packing sees to it."""
+    world = given.snapshot
+    levels, at = [], leaf
     while np.any(at >= 0):
-        chains = np.column_stack([chains, at])
+        levels.append(at)
         at = np.where(at >= 0, world.quota_parent[np.maximum(at, 0)], -1)
     for quota in np.flatnonzero(world.quota_borrow_milli_tflops >= 0).tolist():
-        here = np.flatnonzero(np.any(chains == quota, axis=1))
+        below = np.zeros(leaf.size, dtype=np.bool_)
+        for level in levels:
+            below |= level == quota
+        here = np.flatnonzero(below)
         limit = int(world.quota_guaranteed_milli_tflops[quota] + world.quota_borrow_milli_tflops[quota])
-        if here.size:
-            yield here, use[here], max(0, limit - int(world.quota_used_milli_tflops[quota]))
+        yield here, use[here], max(0, limit - int(world.quota_used_milli_tflops[quota]))

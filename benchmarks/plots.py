@@ -59,8 +59,11 @@ def _gap(folder: Path, curve: Sequence[tuple[float, float]]) -> Path:
     figure, axes = _picture("proven gap over the time given to a round, %")
     seconds, gaps = zip(*sorted(curve), strict=True)
     axes.plot(seconds, [100 * gap for gap in gaps], "o-", color=_BLUE)
+    told = ""
     for x, y in zip(seconds, gaps, strict=True):
-        axes.annotate(f"{100 * y:.2f}", (x, 100 * y), textcoords="offset points", xytext=(6, 6), fontsize=8)
+        if told != f"{100 * y:.2f}":  # rounds that ended after the same step are told once
+            told = f"{100 * y:.2f}"
+            axes.annotate(told, (x, 100 * y), textcoords="offset points", xytext=(6, 6), fontsize=8)
     axes.set(xlabel="seconds", ylabel="gap, %")
     axes.set_xlim(0, max(seconds) * 1.1)
     axes.set_ylim(0, 115 * max(gaps) or 1)

@@ -15,6 +15,7 @@ from scheduler.plan import Plan
 from scheduler.planner import plan
 from scheduler.policy import Policy
 from scheduler.snapshot import Snapshot
+from scheduler.workers import Threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Round:
 class Planner:
     """A fresh process that plans; use it as a context. What it raises is raised here."""
 
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
     def __enter__(self) -> Self:
         self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         return self
@@ -45,12 +49,12 @@ class Planner:
         self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
     def compile(self) -> float:
-        """Load or make the compiled code by planning a tiny instance with every rule; return the seconds."""
+        """Load or make the compiled code by planning a small instance with every rule; return the seconds."""
         return self._pool.submit(_compile).result()
 
     def round(self, world: Snapshot, policy: Policy, budget: float) -> Round:
         """Plan the world until the budget (seconds, 0: none) has ended."""
-        return self._pool.submit(_round, world.to_bytes(), policy, budget).result()
+        return self._pool.submit(_round, world.to_bytes(), policy, budget, self._threads).result()
 
 
 def _compile() -> float:
@@ -59,11 +63,11 @@ def _compile() -> float:
     return perf_counter() - began
 
 
-def _round(world: bytes, policy: Policy, budget: float) -> Round:
+def _round(world: bytes, policy: Policy, budget: float, threads: int) -> Round:
     snapshot = Snapshot.from_bytes(world)
     del world  # the input of the planner is the snapshot: its file is not the planner's memory
     began, cpu = perf_counter(), process_time()
-    made = plan(snapshot, policy, _stop_after(budget))
+    made = plan(snapshot, policy, _stop_after(budget), Threads(threads))
     seconds, cpu_seconds = perf_counter() - began, process_time() - cpu
     return Round(made, seconds, cpu_seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

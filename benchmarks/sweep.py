@@ -16,13 +16,20 @@ from scheduler.policy import Policy
 from scheduler.verify import violations
 
 JOBS_MIN: Final = 1_000
-JOBS_MAX: Final = 1_000_000
 STEPS: Final = 4
 """Of every size at most: the same work for each, so that times compare; a budget of seconds would hide the growth."""
 
 
 def measured(
-    nodes: int, pools: int, jobs_max: int, real: RealJobs, effort: int, seed: int, plot: Path | None, console: Console
+    nodes: int,
+    pools: int,
+    jobs_max: int,
+    real: RealJobs,
+    effort: int,
+    seed: int,
+    threads: int,
+    plot: Path | None,
+    console: Console,
 ) -> Result:
     """Plan worlds of 1,000, 10,000, ... jobs with the same number of steps; return the figures of each size."""
     table = Table("jobs", "seconds", "CPU", "MiB", "gap, %", title=f"{min(effort, STEPS)} steps", title_justify="left")
@@ -31,7 +38,7 @@ def measured(
     jobs = JOBS_MIN
     while jobs <= jobs_max:
         world = national(seed, nodes, pools, jobs, real)
-        with Planner() as planner, console.status(f"{jobs:,} jobs ..."):
+        with Planner(threads) as planner, console.status(f"{jobs:,} jobs ..."):
             planner.compile()
             done = planner.round(world, Policy(effort=min(effort, STEPS), seed=seed), 0)
         broken = violations(world, done.plan)

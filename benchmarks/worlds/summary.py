@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.offers import REASONS, Facts, meter, quota_use, shape_barrier, way_barrier
+from benchmarks.offers import REASONS, Facts, amounts, shape_barrier, way_barrier
 from benchmarks.rivals import Instance
 from scheduler.compiled import compiled
 from scheduler.plan import Plan, Prices
@@ -127,12 +127,10 @@ def _paid(given: Instance, jobs: Ints, prices: Prices) -> Mapping[str, Ints]:
     core, gib = prices.cpu_micro_yuan_per_core_hour, prices.memory_micro_yuan_per_gib_hour
     paid["CPU"] = tasks * known.shape_cpu[shape] * np.array(core, dtype=np.int64)[pool] // 1000
     paid["memory"] = tasks * known.shape_memory[shape] * np.array(gib, dtype=np.int64)[pool] // 1024
-    each = list(zip(jobs.tolist(), form.tolist(), pool.tolist(), strict=True))
+    _, watts, use = amounts(known, jobs, form, pool)
     if prices.power_micro_yuan_per_kwh:
-        watts = np.array([meter(known, *one) for one in each], dtype=np.int64)
         paid["power"] = watts * np.array(prices.power_micro_yuan_per_kwh, dtype=np.int64)[hub] // 1000
     if prices.quota_micro_yuan_per_pflops_hour:
-        use = np.array([quota_use(known, *one) for one in each], dtype=np.int64)
         chain = _along(world.quota_parent, np.array(prices.quota_micro_yuan_per_pflops_hour, dtype=np.int64))
         paid["quota"] = use * np.append(chain, 0)[known.job_leaf[jobs, hub]] // 10**6
     return paid

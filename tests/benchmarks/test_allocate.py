@@ -164,3 +164,11 @@ def test_hardness_is_a_share_of_what_could_run() -> None:
 def test_cost_that_doubles_with_the_jobs_has_exponent_one() -> None:
     assert exponent([10, 100, 1000], [1.0, 10.0, 100.0]) == pytest.approx(1)
     assert exponent([10], [1.0]) == 0
+
+
+def test_a_sweep_measures_every_size_up_to_the_largest(tmp_path: Path) -> None:
+    found = allocate("--sweep", "--sweep-max", "1000", "--json", str(tmp_path / "f.json"), "--plot", str(tmp_path))
+
+    assert found.exit_code == 0, (found.output, found.exception)
+    assert {"seconds_1000_jobs", "peak_mib_1000_jobs", "gap_1000_jobs", "exponent"} == set(figures(tmp_path / "f.json"))
+    assert (tmp_path / "allocate-growth.png").is_file()
