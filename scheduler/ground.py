@@ -115,8 +115,9 @@ class Ground:
 
     def place(self, group: Ints, pair: Ints, most: Ints) -> None:
         """Place up to `most` gangs of each pair in this order, as many as fit and are left."""
-        book = self.book()
-        self.keep(*_place(self.terrain.land, self.free, group, pair, most, *book))
+        # one layout: for another the loops would be compiled again
+        group, pair, most = (np.ascontiguousarray(column, dtype=np.int64) for column in (group, pair, most))
+        self.keep(*_place(self.terrain.land, self.free, group, pair, most, *self.book()))
 
     def place_at(self, lines: Ints, entries: Ints) -> None:
         """Place lines on nodes named by the caller, who knows that there is room.
@@ -127,7 +128,8 @@ class Ground:
                 the node that these lines split.
         Raises: DoesNotFit: something is taken that is not free; this ground must not be used any more.
         """
-        added = np.array(entries, dtype=np.int64)  # a copy: cards get the numbers of this ground
+        lines = np.ascontiguousarray(lines, dtype=np.int64)
+        added = np.array(entries, dtype=np.int64, order="C")  # a copy: cards get the numbers of this ground
         short = _take_at(self.terrain.land, self.free, lines, added)
         if short >= 0:
             raise DoesNotFit("lines", f"line {short} takes what is not free; empty the pools first")
