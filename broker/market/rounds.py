@@ -19,6 +19,7 @@ from broker.store import jobs as store_jobs
 from broker.store import leadership, rounds, rules, snapshots
 from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft, RoundRecord, RoundReport
+from scheduler.errors import BadPlan
 from scheduler.plan import Placement, Plan
 
 WAITING_REASONS_BATCH = 20_000
@@ -176,9 +177,15 @@ class RoundsReader:
             return await rounds.record(tx, round_id)
 
     async def refusals(self, round_id: RoundId, limit: int) -> list[tuple[str, str]]:
-        """Return (job id, reason) of jobs that the round left waiting; empty when its record is no longer kept."""
+        """Return (job id, reason) of jobs that the round left waiting.
+
+        Empty when its record is no longer kept, or was kept by a release that wrote plans in another form.
+        """
         record = await self.record(round_id)
         if record is None:
             return []
-        plan = await asyncio.to_thread(Plan.from_bytes, record.plan)  # a plan can name a hundred thousand jobs
+        try:
+            plan = await asyncio.to_thread(Plan.from_bytes, record.plan)  # a plan can name a hundred thousand jobs
+        except BadPlan:
+            return []
         return [(r.job_id, r.reason.value) for r in plan.refusals[:limit]]

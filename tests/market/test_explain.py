@@ -113,3 +113,21 @@ async def test_what_the_later_rules_say_is_told_in_words(table: Table) -> None:
     assert "within one fabric domain" in after[Reason.FABRIC_SHORT].summary
     assert "power cap" in after[Reason.POWER_SHORT].summary
     assert "quota" in after[Reason.QUOTA_SHORT].summary
+
+
+async def test_a_record_of_a_release_before_has_no_prices_and_stops_nothing(table: Table) -> None:
+    """Its plan has another form: explanations do without, and so does the list of what waited."""
+    await table.world.attach()
+    job = await table.submit(tasks=2, cards_per_task=8, cpu_milli_per_task=65_000)
+    done = await table.round()
+    async with table.world.database.hub() as tx:
+        await tx.execute("DELETE FROM round_records")
+        await tx.execute(
+            "INSERT INTO round_records SELECT round_id, '', convert_to('{\"prices\": {}}', 'UTF8'), '{}' FROM rounds"
+        )
+
+    found = await explainer(table)(GANZHOU, job)
+
+    assert found.round == 0
+    assert found.verdicts[0].reason == Reason.GANG_TOO_LARGE
+    assert await table.reader.refusals(done.round, 10) == []

@@ -1,6 +1,7 @@
 """What a city can ask for beyond whole cards, from the stored job to the lease: planned, verified, committed by fit."""
 
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from broker.ids import JobId, LeaseId
 from broker.job import Build, Ending, GangSize, PriorityClass, Within
 from broker.lifecycle import EndReason, JobState
-from broker.store import rules
+from broker.store import orders, rules
 from broker.store.clusters import NodeInventory, PoolInventory
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
@@ -18,6 +19,7 @@ from scheduler.reasons import Reason
 from tests.cluster_world import ClusterWorld, ended, inventory
 from tests.market.test_rounds import RICH, Table
 
+CARD_SUMS = "SELECT sum(milli) AS milli FROM held_cards GROUP BY node_id, card"
 QUARTERS_AND_HALVES = "UPDATE accelerator_models SET slices_milli = '{250,500}', shares_per_card_max = 4"
 
 
@@ -309,3 +311,25 @@ async def test_requirements_of_the_first_release_are_read_as_they_were(table: Ta
     assert (snapshot.shape_share_milli[0], snapshot.shape_within[0], snapshot.shape_input_gib[0]) == (0, 0, 0)
     assert snapshot.shape_owner_allowed.all()
     assert snapshot.shape_transfer_seconds_max[0] == -1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_rounds_of_shares_and_whole_cards_always_commit_what_they_planned(table: Table, seed: int) -> None:
+    """Nothing changes between plan and commit, so nothing is stale, whatever was split, filled and freed before."""
+    luck, world = random.Random(seed), table.world
+    session = await world.attach("east", "one", inventory("n1", "n2", cards=4))
+    live: list[LeaseRef] = []
+    for number in range(1, 7):
+        for _ in range(luck.randrange(1, 8)):
+            asked = {"share_milli": luck.choice((0, 100, 250, 400, 500)), "tasks": luck.randrange(1, 5)}
+            await table.submit(**asked, cpu_milli_per_task=luck.choice((0, 500)))
+        done = await table.round()
+        assert done.stale == 0
+        async with world.database.hub() as tx:
+            live = [lease.ref for lease in await orders.live(tx, "east")]
+        over = [ref for ref in live if luck.random() < 0.5]
+        world.advance(1)
+        await world.report(session, number, *(ended(ref, Ending(EndReason.COMPLETED)) for ref in over))
+        await world.check()
+        most = await world.row(f"SELECT max(milli) AS milli FROM ({CARD_SUMS}) AS cards")
+        assert (most["milli"] or 0) <= 1000
