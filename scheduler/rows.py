@@ -24,7 +24,8 @@ import numpy as np
 from scheduler.choices import Choices
 from scheduler.compiled import compiled
 from scheduler.fields import MILLI_PER_CARD, WITHIN_POOL
-from scheduler.limits import LEFT, NO_LIMIT, meters
+from scheduler.forms import Kinds
+from scheduler.limits import LEFT, NO_LIMIT, Limits, meters
 from scheduler.plan import Prices
 from scheduler.snapshot import Ints, Snapshot
 
@@ -104,34 +105,13 @@ def capacity_rows(choices: Choices) -> Rows:
     snapshot, kinds, limits = choices.snapshot, choices.kinds, choices.limits
     whole, close = kinds.share == 0, kinds.level != WITHIN_POOL
     wanted = _wanted(choices)
-    unit_cards, gang = kinds.of_unit(kinds.cards), kinds.tasks * kinds.cards
-    blocks = _sizes(unit_cards[whole], wanted[whole], BLOCKS_MAX, from_one=True)
+    gang = kinds.tasks * kinds.cards
+    blocks = _sizes(kinds.of_unit(kinds.cards)[whole], wanted[whole], BLOCKS_MAX, from_one=True)
     shared = ~whole & (wanted > 0)
     slices = _sizes(kinds.share[shared], wanted[shared], SLICES_MAX, from_one=True) if shared.any() else blocks[:0]
     near = whole & close & (wanted > 0)
     domains = _sizes(gang[near], wanted[near], DOMAIN_BLOCKS_MAX, from_one=False)
-    use = np.column_stack(
-        [
-            np.where(whole[:, None], kinds.units[:, None] * (unit_cards[:, None] // blocks), 0),
-            np.where(
-                whole[:, None],
-                gang[:, None] * (MILLI_PER_CARD // slices),
-                kinds.tasks[:, None] * (kinds.share[:, None] // slices),
-            ),
-            np.where(
-                whole[:, None],
-                np.where(
-                    close[:, None],
-                    gang[:, None] // domains,
-                    kinds.tasks[:, None] * (kinds.cards[:, None] // domains),
-                ),
-                0,
-            ),
-            kinds.tasks * kinds.cpu,
-            kinds.tasks * kinds.memory,
-        ]
-    )
-    divisor = np.array([1] * (use.shape[1] - 2) + [MILLI_PER_CORE, MIB_PER_GIB], dtype=np.int64)
+    use = uses_of(kinds, blocks, slices, domains)
     best = _best_per_card(choices)
     useful = np.concatenate([blocks * best, -(-slices * best // MILLI_PER_CARD), domains * best, [2**62, 2**62]])
     largest = np.maximum(use.max(axis=0, initial=1), 1)
@@ -142,8 +122,8 @@ def capacity_rows(choices: Choices) -> Rows:
         slices=slices,
         domains=domains,
         capacity=_capacity(snapshot, blocks, slices, domains),
-        use=np.ascontiguousarray(use),
-        divisor=divisor,
+        use=use,
+        divisor=divisors(use.shape[1]),
         price_max=np.minimum(useful, _SAFE // largest),
         meter=meter,
         hub_free_watts=limits.hub_free_watts,
@@ -154,12 +134,43 @@ def capacity_rows(choices: Choices) -> Rows:
     )
 
 
+def uses_of(kinds: Kinds, blocks: Ints, slices: Ints, domains: Ints) -> Ints:
+    """Return [K, R]: what one gang counts in the rows of a pool that have these sizes."""
+    whole, close = (kinds.share == 0)[:, None], (kinds.level != WITHIN_POOL)[:, None]
+    unit_cards, gang = kinds.of_unit(kinds.cards)[:, None], (kinds.tasks * kinds.cards)[:, None]
+    spread = kinds.tasks[:, None] * (kinds.cards[:, None] // domains)
+    use = np.column_stack(
+        [
+            np.where(whole, kinds.units[:, None] * (unit_cards // blocks), 0),
+            np.where(
+                whole,
+                gang * (MILLI_PER_CARD // slices),
+                kinds.tasks[:, None] * (kinds.share[:, None] // slices),
+            ),
+            np.where(whole, np.where(close, gang // domains, spread), 0),
+            kinds.tasks * kinds.cpu,
+            kinds.tasks * kinds.memory,
+        ]
+    )
+    return np.ascontiguousarray(use)
+
+
+def divisors(columns: int) -> Ints:
+    """Return [R]: units of use in one priced unit, for so many rows of a pool."""
+    return np.array([1] * (columns - 2) + [MILLI_PER_CORE, MIB_PER_GIB], dtype=np.int64)
+
+
 def costs_at(choices: Choices, rows: Rows, prices: PriceVector) -> Costs:
     """Return what one gang pays at these prices, rounded down for each resource."""
-    kind_pool = np.zeros((rows.use.shape[0], rows.capacity.shape[0]), dtype=np.int64)
-    per_watt = prices.power[choices.limits.pool_hub] if rows.meter.size else np.zeros(0, dtype=np.int64)
-    _kind_costs(rows.use, rows.divisor, prices.pool, rows.meter, per_watt, kind_pool)
-    return Costs(kind_pool, _tenant_prices(choices, prices))
+    return costs_of(choices.limits, rows.use, rows.meter, prices)
+
+
+def costs_of(limits: Limits, use: Ints, meter: Ints, prices: PriceVector) -> Costs:
+    """Return what gangs pay that use so much of a pool's rows, [K, R], and of power, [K, P] or empty."""
+    kind_pool = np.zeros((use.shape[0], prices.pool.shape[0]), dtype=np.int64)
+    per_watt = prices.power[limits.pool_hub] if meter.size else np.zeros(0, dtype=np.int64)
+    _kind_costs(use, divisors(use.shape[1]), prices.pool, meter, per_watt, kind_pool)
+    return Costs(kind_pool, _tenant_prices(limits, prices))
 
 
 def to_prices(choices: Choices, rows: Rows, prices: PriceVector) -> Prices:
@@ -187,8 +198,7 @@ def _table(prices: Ints) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in prices.tolist())
 
 
-def _tenant_prices(choices: Choices, prices: PriceVector) -> Ints:
-    limits = choices.limits
+def _tenant_prices(limits: Limits, prices: PriceVector) -> Ints:
     chain = prices.quota - prices.guarantee
     for quota, parent in enumerate(limits.parent.tolist()):  # parents come first
         if parent >= 0:
