@@ -1,6 +1,7 @@
 """Limits are judged when something is placed after they came into force, and by what lived then."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from broker.market.energy import HubEnergy, PowerChange
 from broker.market.quotas import Quotas
 from broker.store.database import Database
 from broker.worlds.quotas import QuotaRow
-from tests.audit.test_rules import clean, replace
+from tests.audit.test_rules import clean
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
 

@@ -129,7 +129,7 @@ def test_without_rules_the_arrays_are_neutral() -> None:
         "round_trip_micros": [[-1, -1], [-1, -1]],
     }
     base |= {"taken_at_s": 0, "build_start": [0]}
-    empty = {
+    empty: dict[str, Any] = {
         each.name: () if str(each.type).startswith("tuple") else []
         for each in fields(Snapshot)
         if each.name not in base and each.default is MISSING and each.default_factory is MISSING
