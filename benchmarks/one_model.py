@@ -42,9 +42,14 @@ def one_model(given: Instance, seconds_max: float, seed: int) -> Rival | None:
     for at, use, capacity in _capacities(given, job, choice):
         chosen = [run[each] for each in at.tolist()]
         model.add(cp_model.LinearExpr.weighted_sum(chosen, use.tolist()) <= capacity)
+    hub = known.pool_hub[given.choices.pool[choice]]
+    _, _, use = amounts(known, job, given.choices.form[choice], given.choices.pool[choice])
     worth = given.worths[offer] * TIER_FACTOR ** (given.snapshot.job_tier.max() - given.snapshot.job_tier[job])
-    unit = max(int(worth.astype(np.float64).sum()) >> 50, 1)
-    model.maximize(cp_model.LinearExpr.weighted_sum(run, (worth // unit).tolist()))
+    unit = max(int(worth.astype(np.float64).sum()) >> 45, 1)
+    served = _guaranteed(given, model, run, known.job_leaf[job, hub], use)
+    per_pflops = TIER_FACTOR * int(worth.astype(np.float64).sum() / unit) // max(int(use.sum()) // 10**6, 1)
+    market = cp_model.LinearExpr.weighted_sum(run, (worth // unit).tolist())
+    model.maximize(market + per_pflops * cp_model.LinearExpr.sum(served))
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = seconds_max
     solver.parameters.random_seed = seed
@@ -95,17 +100,34 @@ def _power(given: Instance, hub: Ints, watts: Ints) -> Iterator[tuple[Ints, Ints
             yield here, watts[here], max(0, min(limits) - int(world.hub_used_watts[number]))
 
 
+def _guaranteed(
+    given: Instance, model: cp_model.CpModel, run: list[cp_model.IntVar], leaf: Ints, use: Ints
+) -> list[cp_model.IntVar]:
+    """Add what is served of each guarantee, in whole PFLOPS; return the variables."""
+    world = given.snapshot
+    missing = (world.quota_guaranteed_milli_tflops - world.quota_used_milli_tflops) // 10**6
+    served = []
+    for quota, here in _below(given, leaf, np.flatnonzero(missing > 0)):
+        served.append(model.new_int_var(0, int(missing[quota]), ""))
+        used = cp_model.LinearExpr.weighted_sum([run[each] for each in here.tolist()], use[here].tolist())
+        model.add(used >= 10**6 * served[-1])
+    return served
+
+
 def _quotas(given: Instance, leaf: Ints, use: Ints) -> Iterator[tuple[Ints, Ints, int]]:
     """Yield the rows of quotas' limits; what others keep of theirs is no row, the packing sees to it."""
     world = given.snapshot
+    for quota, here in _below(given, leaf, np.flatnonzero(world.quota_borrow_milli_tflops >= 0)):
+        limit = int(world.quota_guaranteed_milli_tflops[quota] + world.quota_borrow_milli_tflops[quota])
+        yield here, use[here], max(0, limit - int(world.quota_used_milli_tflops[quota]))
+
+
+def _below(given: Instance, leaf: Ints, quotas: Ints) -> Iterator[tuple[int, Ints]]:
+    """Yield each quota with the choices that count to it."""
+    parent = given.snapshot.quota_parent
     levels, at = [], leaf
     while np.any(at >= 0):
         levels.append(at)
-        at = np.where(at >= 0, world.quota_parent[np.maximum(at, 0)], -1)
-    for quota in np.flatnonzero(world.quota_borrow_milli_tflops >= 0).tolist():
-        below = np.zeros(leaf.size, dtype=np.bool_)
-        for level in levels:
-            below |= level == quota
-        here = np.flatnonzero(below)
-        limit = int(world.quota_guaranteed_milli_tflops[quota] + world.quota_borrow_milli_tflops[quota])
-        yield here, use[here], max(0, limit - int(world.quota_used_milli_tflops[quota]))
+        at = np.where(at >= 0, parent[np.maximum(at, 0)], -1)
+    for quota in quotas.tolist():
+        yield quota, np.flatnonzero(np.any([level == quota for level in levels], axis=0))

@@ -13,6 +13,8 @@ from scheduler.compiled import compiled
 from scheduler.snapshot import Ints, Snapshot
 
 NO_MORE: Final = 2**62
+NOWHERE: Final = -2
+"""In place of a form: no nodes of the pool hold it any more."""
 
 
 class Room(NamedTuple):
@@ -32,6 +34,7 @@ class Room(NamedTuple):
     watts: Ints  # [H] -1: no limit
     parent: Ints  # [Q] read only
     limit: Ints  # [Q] -1: none; read only
+    guaranteed: Ints  # [Q] read only
     kept: Ints  # [Q] read only
     used: Ints  # [Q] new work included
     counted: Ints  # [Q] what the children of a quota use and keep, and its own direct use
@@ -111,6 +114,7 @@ def room(snapshot: Snapshot) -> Room:
         watts=np.where(power < 0, -1, np.maximum(power - snapshot.hub_used_watts, 0)),
         parent=parent,
         limit=np.where(borrow >= 0, guaranteed + borrow, -1),
+        guaranteed=guaranteed,
         kept=kept,
         used=used.copy(),
         counted=counted + np.maximum(used - children, 0),
@@ -313,45 +317,71 @@ def offers(f: Facts, c: Choices) -> tuple[Ints, Ints]:
     return start, worths
 
 
+@inlined
+def serves_guarantee(r: Room, leaf: int) -> bool:
+    """Return whether some quota of the chain uses less than is guaranteed to it."""
+    quota, found = leaf, False
+    while quota >= 0:
+        found = found or r.used[quota] < r.guaranteed[quota]
+        quota = r.parent[quota]
+    return found
+
+
 @compiled
 def fill(r: Room, f: Facts, c: Choices, start: Ints, worths: Ints, order: Ints, only: Ints, p: Placed) -> int:
     """Offer jobs in this order to their pools, best worth first: the first that holds a job has it.
+
+    Twice: first only where they use what is guaranteed and unused, then everywhere.
 
     Args: start, worths: as `offers` returns them; the worths are used up. only: [J] the choice that the job must take,
     -1 for any. Returns: rows written.
     """
     row = 0
     shut = np.zeros(c.form.size, np.bool_)
-    for job in order:
-        shape = f.job_shape[job]
-        first = c.start[shape]
-        while True:
-            best, at = 0, -1
-            for place in range(start[job + 1] - start[job]):
-                value = worths[start[job] + place]
-                if value > best and not shut[first + place] and (only[job] < 0 or only[job] == first + place):
-                    best, at = value, first + place
-            if at < 0:
-                break
-            worths[start[job] + at - first] = 0
-            form, pool = c.form[at], c.pool[at]
-            hub = f.pool_hub[pool]
-            leaf, watts = f.job_leaf[job, hub], meter(f, job, form, pool)
-            use = quota_use(f, job, form, pool)
-            if (r.watts[hub] >= 0 and watts > r.watts[hub]) or (leaf >= 0 and not quota_holds(r, leaf, use)):
-                continue
-            begin, end = where(r, f, shape, form, pool)
-            if begin < 0:
-                shut[at] = True  # what is free only shrinks
-                continue
-            if f.granted[shape, f.pool_model[pool]] > 0:
-                row = put_shares(r, f, shape, form, pool, begin, end, row, p, job)
-            else:
-                row = put_whole(r, f, shape, form, begin, end, row, p, job)
-            if r.watts[hub] >= 0:
-                r.watts[hub] -= watts
-            if leaf >= 0:
-                take_quota(r, leaf, use)
-            p.form[job], p.pool[job] = form, pool
-            break
+    tried = np.zeros(worths.size, np.bool_)
+    for guaranteed in (True, False):
+        for job in order:
+            shape = f.job_shape[job]
+            first, offered = c.start[shape], start[job]
+            while p.form[job] < 0:
+                best, at = 0, -1
+                for place in range(start[job + 1] - offered):
+                    value = worths[offered + place]
+                    if value > best and not tried[offered + place] and not shut[first + place]:
+                        best, at = value, first + place
+                if at < 0:
+                    break
+                tried[offered + at - first] = True
+                form, pool = c.form[at], c.pool[at]
+                leaf = f.job_leaf[job, f.pool_hub[pool]]
+                if (only[job] >= 0 and only[job] != at) or (guaranteed and not serves_guarantee(r, leaf)):
+                    continue
+                row = try_one(r, f, job, form, pool, row, p)
+                if p.form[job] == NOWHERE:
+                    shut[at] = True  # what is free only shrinks
+                    p.form[job] = -1
+        tried[:] = False
+    return row
+
+
+@compiled
+def try_one(r: Room, f: Facts, job: int, form: int, pool: int, row: int, p: Placed) -> int:
+    """Place the job there if power, quota and nodes allow; `p.form` tells. Return the next free row."""
+    shape, hub = f.job_shape[job], f.pool_hub[pool]
+    leaf, watts, use = f.job_leaf[job, hub], meter(f, job, form, pool), quota_use(f, job, form, pool)
+    if (r.watts[hub] >= 0 and watts > r.watts[hub]) or (leaf >= 0 and not quota_holds(r, leaf, use)):
+        return row
+    begin, end = where(r, f, shape, form, pool)
+    if begin < 0:
+        p.form[job] = NOWHERE
+        return row
+    if f.granted[shape, f.pool_model[pool]] > 0:
+        row = put_shares(r, f, shape, form, pool, begin, end, row, p, job)
+    else:
+        row = put_whole(r, f, shape, form, begin, end, row, p, job)
+    if r.watts[hub] >= 0:
+        r.watts[hub] -= watts
+    if leaf >= 0:
+        take_quota(r, leaf, use)
+    p.form[job], p.pool[job] = form, pool
     return row

@@ -1,7 +1,7 @@
 """Other ways to allocate the same instance by the same rules: what simple schedulers do, and one big model.
 
-They keep every rule (the verifier checks their placements), put emergencies first as the planner must, and maximise
-worth; guarantees of quotas are a goal, not a rule, and they do not pursue it: `by_tier` shows what that costs others.
+They keep every rule (the verifier checks their placements) and pursue what the planner must, in its order: first what
+is guaranteed, then emergencies, then worth. `by_tier` tells how far each of them comes.
 """
 
 from collections import Counter
