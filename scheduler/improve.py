@@ -50,13 +50,14 @@ class Improver:
         self._steps = 0
         self._gain: _Gain | None = None
 
-    def tighten(self, search: Search) -> bool:
-        """Try the best prices there are, if the program for them is small; return whether it was."""
-        if not 0 < self._pairs <= _LINEAR_PAIRS_MAX:
+    def tighten(self, *searches: Search) -> bool:
+        """Offer each search the best prices there are, if the program for them is small; return whether it was."""
+        if self._pairs > _LINEAR_PAIRS_MAX:
             return False
-        found = linear.duals(self._choices, self._rows, search.aim)
-        if found is not None:
-            search.offer(found)
+        for search in searches:
+            found = linear.duals(self._choices, self._rows, search.aim)
+            if found is not None:
+                search.offer(found)
         return True
 
     def step(self, best: Ground, search: Search) -> Ground | None:
