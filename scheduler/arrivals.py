@@ -1,0 +1,84 @@
+"""What arriving jobs may do in a world that was laid out before they came: the cheap way to judge a few of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scheduler.choices import Groups, weights_percent
+from scheduler.forms import forms_of
+from scheduler.judging import Question, Verdict, judge
+from scheduler.limits import Limits, meters, uses
+from scheduler.policy import Policy
+from scheduler.reasons import REFUSALS, Reason
+from scheduler.snapshot import UNKNOWN, Ints, Snapshot
+from scheduler.spare import Spare
+from scheduler.tariff import Tariff
+from scheduler.terrain import Land
+
+
+@dataclass(frozen=True, eq=False)
+class Offers:
+    """The pairs (pool and kind) of each arriving job, what they gain, and the tables to put them by."""
+
+    jobs: Snapshot
+    verdict: Verdict
+    gain: Ints  # [A] worth less cost at the prices, micro-yuan per hour
+    build: Ints  # [S, M] position in the shape's own list of builds
+    land: Land
+
+    def pairs(self, job: int) -> range:
+        """Return the pairs of a job, whether or not they pay or have room."""
+        return range(int(self.verdict.start[job]), int(self.verdict.start[job + 1]))
+
+    def best_first(self, job: int) -> Ints:
+        """Return the pairs of a job by falling gain, ties in the order of the pools."""
+        pairs = self.pairs(job)
+        order: Ints = np.argsort(-self.gain[pairs.start : pairs.stop], kind="stable") + pairs.start
+        return order
+
+    def best_gain(self, job: int) -> int:
+        """Return the most that the job gains anywhere; a number below any gain if it may run nowhere."""
+        pairs = self.pairs(job)
+        return int(self.gain[pairs.start : pairs.stop].max(initial=-(2**63)))
+
+
+class Judge:
+    """Judges jobs that come to one world; what depends on the world alone is worked out once."""
+
+    def __init__(self, limits: Limits, policy: Policy, spare: Spare) -> None:
+        self._limits, self._policy, self._spare = limits, policy, spare
+        # quotas are asked when a gang is put, as they stand then; here they bar nobody
+        self._no_quotas = replace(limits, tenant_quota=np.full_like(limits.tenant_quota, UNKNOWN))
+
+    def offers(self, jobs: Snapshot, tariff: Tariff) -> Offers:
+        """Judge every job by itself, whatever is free."""
+        count = len(jobs.job_id)
+        groups = Groups(
+            tier=jobs.job_tier,
+            shape=jobs.job_shape,
+            city=jobs.job_city,
+            ceiling=jobs.job_ceiling_micro_yuan_per_pflops_hour,
+            weight_percent=weights_percent(jobs, self._policy),
+            tenant=jobs.job_tenant,
+            walltime_seconds=jobs.job_walltime_seconds,
+            count=np.ones(count, dtype=np.int64),
+            member_start=np.arange(count + 1),
+            members=np.arange(count),
+        )
+        forms = forms_of(jobs)
+        kinds = forms.kinds
+        question = Question.of(jobs, groups, forms, self._no_quotas)
+        fits = np.full((kinds.tasks.size, len(jobs.pool_names)), REFUSALS.index(Reason.OUTBID), dtype=np.int8)
+        verdict = judge(question, fits)
+        none = np.zeros((0, 0), dtype=np.int64)
+        meter = meters(self._limits, kinds) if self._limits.has_power else none
+        quota_use = uses(self._limits, kinds) if self._limits.parent.size else none
+        return Offers(
+            jobs=jobs,
+            verdict=verdict,
+            gain=tariff.gains(verdict, groups, kinds, meter, quota_use),
+            build=question.build,
+            land=self._spare.land(jobs, kinds, verdict, meter, quota_use),
+        )

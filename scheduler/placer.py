@@ -1,0 +1,218 @@
+"""Place one arriving job at once, by the last round's prices and without a solve; or say why not.
+
+    placed     its worth beats what its cards, CPU, memory, power and quota would cost at the prices, or its use is
+               within what is guaranteed to its tenant and not in use; of the ways to run it the one that gains most
+    queued     it may run, but not now: nothing that pays, no room, or the room is set aside; the next round decides
+    refused    it can never run in this world as it asks: no pool is eligible, or even the empty pools are too small
+
+All rules hold after any number of placements, because nodes, split cards, power and quotas are kept as for a plan.
+While a round thinks, the room of the gangs that wait and gain most is set aside (`set_aside`): what it plans for them
+would be gone otherwise before it is committed, in every round again, for a stream of small jobs never ends.
+
+The same calls in the same order decide the same. There is no clock: the time is that of the snapshot of the arrivals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from scheduler.arrivals import Judge, Offers
+from scheduler.errors import BadSnapshot, UnknownJob
+from scheduler.limits import limits_of
+from scheduler.opening import prices_of
+from scheduler.plan import Placement, Plan
+from scheduler.policy import OpeningPrice, Policy
+from scheduler.reasons import REFUSALS, Reason
+from scheduler.snapshot import Ints, Snapshot
+from scheduler.spare import TOO_DEAR, Gangs, Spare, named
+from scheduler.tariff import Tariff
+
+SMALL_GANG_CARDS: Final = 8
+"""Room is set aside for gangs of more cards than this, or on more than one node."""
+
+
+class Waits(StrEnum):
+    """Why a job that may run does not start at once."""
+
+    BELOW_CLEARING_PRICE = "BELOW_CLEARING_PRICE"  # nothing it may have is worth to it what it costs at the prices
+    NO_ROOM = "NO_ROOM"  # what pays has no free cards, CPU, memory, power or quota left
+    SET_ASIDE = "SET_ASIDE"  # there would be room, but it is kept for gangs that the running round may start
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The job starts now."""
+
+    placement: Placement
+    gain_micro_yuan_per_hour: int  # worth less cost at the prices; not above 0 only within a guarantee
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The job waits for the next round."""
+
+    job_id: str
+    reason: Waits
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The job can never run in this world as it asks."""
+
+    job_id: str
+    reason: Reason  # of the pool that came nearest; GANG_TOO_LARGE: too large to be as near together as it must be
+    pool: int  # -1: there is no pool at all
+
+
+Decision = Placed | Queued | Refused
+
+
+class Placer:
+    """What is free in a world, and what the last round's prices ask for it.
+
+    Jobs come as snapshots of the same world, by `world.with_jobs(...)` or `world.of_jobs(...)`. Not for two threads at
+    once.
+    """
+
+    def __init__(self, world: Snapshot, policy: Policy, prices: Iterable[OpeningPrice] = ()) -> None:
+        """`prices`: of one tier, see `last_prices`; the world may be a later one than that of their round."""
+        self._world = world
+        self._limits = limits_of(world)
+        self._tariff = Tariff(world, self._limits, prices)
+        self._spare = Spare(world, self._limits)
+        self._judge = Judge(self._limits, policy, self._spare)
+        self._placed: dict[str, tuple[Snapshot, Placement]] = {}
+        self._aside: Gangs | None = None
+
+    @classmethod
+    def after(cls, snapshot: Snapshot, plan: Plan, policy: Policy) -> Placer:
+        """Return the placer for the world in which this plan of the snapshot has been carried out."""
+        placer = cls(snapshot, policy, last_prices(snapshot, plan))
+        placer.take(snapshot, plan.placements)
+        return placer
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """What `place` has placed and nobody has released, in that order."""
+        return tuple(placement for _, placement in self._placed.values())
+
+    def place(self, arrivals: Snapshot) -> tuple[Decision, ...]:
+        """Decide on jobs that arrive, one after the other, and count what is placed as taken.
+
+        Raises: BadSnapshot: the arrivals are not of this world, or one of them is placed already.
+        """
+        offers = self._offers(arrivals)
+        for job_id in arrivals.job_id:
+            if job_id in self._placed:
+                raise BadSnapshot("job_id", f"{job_id!r} is placed already: release it first")
+        return tuple(self._decide(offers, job) for job in range(len(arrivals.job_id)))
+
+    def take(self, jobs: Snapshot, placements: Sequence[Placement]) -> None:
+        """Count placements of these jobs of this world as taken.
+
+        Raises: DoesNotFit: something is taken that is not free; this placer must not be used any more.
+        """
+        self._spare.take(self._spare.gangs(jobs, placements))
+
+    def release(self, job_id: str) -> None:
+        """Give back what `place` took for a job that did not start after all. Raise UnknownJob: it took nothing."""
+        if job_id not in self._placed:
+            raise UnknownJob("job_id", f"{job_id!r} was not placed here")
+        jobs, placement = self._placed.pop(job_id)
+        self._spare.give_back(self._spare.gangs(jobs, [placement]))
+
+    def set_aside(self, gangs: Snapshot, most: int) -> tuple[str, ...]:
+        """Keep room for those of the waiting gangs that gain most, until `lift` or `settle`; return their ids.
+
+        Only gangs of whole cards count that have more than `SMALL_GANG_CARDS` or are on several nodes, at most so many,
+        and each must fit whole beside those before it. What was set aside before is lifted first.
+        """
+        self.lift()
+        offers = self._offers(gangs)
+        gains = np.array([offers.best_gain(job) for job in range(len(gangs.job_id))], dtype=np.int64)
+        whole = gangs.shape_share_milli[gangs.job_shape] == 0
+        kept: list[Placement] = []
+        for job in np.argsort(-gains, kind="stable").tolist():
+            if len(kept) == most:
+                break
+            if not whole[job] or (found := self._put(offers, job)[1]) is None:
+                continue
+            taken = self._spare.gangs(gangs, [found])
+            if len(found.nodes) > 1 or int(taken.cards.sum()) > SMALL_GANG_CARDS:
+                kept.append(found)
+            else:
+                self._spare.give_back(taken)
+        self._aside = self._spare.gangs(gangs, kept) if kept else None
+        return tuple(each.job_id for each in kept)
+
+    def lift(self) -> None:
+        """Give back what is set aside."""
+        if self._aside is not None:
+            self._spare.give_back(self._aside)
+        self._aside = None
+
+    def held(self) -> Ints:
+        """Return [N]: whole cards set aside on each node."""
+        held = np.zeros(len(self._world.node_names), dtype=np.int64)
+        if self._aside is not None:
+            np.add.at(held, self._aside.entries[:, 0], self._aside.cards)
+        return held
+
+    def settle(self, jobs: Snapshot, plan: Plan, started: Sequence[Placement]) -> None:
+        """Go on after a round that was planned on this world while this placer went on.
+
+        Args:
+            jobs: the snapshot that was planned.
+            plan: of the round; its prices count from now on.
+            started: its placements that were committed; the others went stale beside what was placed here meanwhile.
+        Raises: DoesNotFit: as `take`.
+        """
+        self.lift()
+        self._spare.take(self._spare.gangs(jobs, started), apart=True)
+        self._tariff = Tariff(self._world, self._limits, last_prices(jobs, plan))
+
+    def _offers(self, jobs: Snapshot) -> Offers:
+        if jobs.node_free_cards is not self._world.node_free_cards:
+            raise BadSnapshot("node_free_cards", "is of another world: make the arrivals by `with_jobs` of this one")
+        return self._judge.offers(jobs, self._tariff)
+
+    def _decide(self, offers: Offers, job: int) -> Decision:
+        job_id, pairs = offers.jobs.job_id[job], offers.pairs(job)
+        if not pairs:
+            return Refused(job_id, REFUSALS[offers.verdict.nearest_code[job]], int(offers.verdict.nearest_pool[job]))
+        found, placement = self._put(offers, job)
+        if placement is not None:
+            self._placed[job_id] = offers.jobs, placement
+            return Placed(placement, int(offers.gain[found]))
+        if not self._spare.could_ever(offers.land, pairs):
+            return Refused(job_id, Reason.GANG_TOO_LARGE, int(offers.verdict.pool[pairs.start]))
+        if self._aside is not None and self._fits_without(self._aside, offers, job):
+            return Queued(job_id, Waits.SET_ASIDE)
+        return Queued(job_id, Waits.BELOW_CLEARING_PRICE if found == TOO_DEAR else Waits.NO_ROOM)
+
+    def _put(self, offers: Offers, job: int) -> tuple[int, Placement | None]:
+        """Put the job where it gains most; return the pair or what `Spare.put` says, and where it is."""
+        pair, entries = self._spare.put(offers.land, job, offers.best_first(job), offers.gain)
+        if pair < 0:
+            return pair, None
+        jobs, pool = offers.jobs, int(offers.verdict.pool[pair])
+        build = int(offers.build[jobs.job_shape[job], jobs.pool_model[pool]])
+        nodes, tasks, cards = named(entries)
+        return pair, Placement(jobs.job_id[job], build, pool, nodes, tasks, int(offers.verdict.worth[pair]), cards)
+
+    def _fits_without(self, aside: Gangs, offers: Offers, job: int) -> bool:
+        self._spare.give_back(aside)
+        fits = self._spare.has_room(offers.land, job, offers.best_first(job), offers.gain)
+        self._spare.take(aside)
+        return fits
+
+
+def last_prices(snapshot: Snapshot, plan: Plan) -> tuple[OpeningPrice, ...]:
+    """Return the prices of the last tier of a plan of this snapshot, by name: those that the placer goes by."""
+    last = plan.tiers[-1].name
+    return tuple(price for price in prices_of(snapshot, plan) if price.tier == last)

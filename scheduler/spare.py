@@ -1,0 +1,286 @@
+"""What is free after a round, while single gangs are put on it and taken off again.
+
+It lives longer than any instance: the jobs of today's gangs are not known when it is made. So what they take is told
+each time, by the tables of `terrain.Land`, and nodes, split cards, power and quotas are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from scheduler.choices import choose
+from scheduler.compiled import compiled
+from scheduler.fields import MILLI_PER_CARD
+from scheduler.forms import Kinds, granted_slices
+from scheduler.ground import DoesNotFit, Ground
+from scheduler.judging import Verdict
+from scheduler.limits import NEW, NO_LIMIT, Limits, quota_take
+from scheduler.packing import allowed, open_card, put, quota_of, room_for, take_share, wide
+from scheduler.plan import Placement
+from scheduler.policy import Policy
+from scheduler.snapshot import Bools, Ints, Snapshot
+from scheduler.terrain import (
+    FIRST_SLOT,
+    FIRST_SPLIT,
+    HUB,
+    MILLI_LEFT,
+    NEED,
+    NEW_SLOT,
+    TASKS_LEFT,
+    UNITS,
+    UNKNOWN_FIT,
+    UNSPLIT,
+    Free,
+    Land,
+    Terrain,
+    kind_tables,
+)
+
+TOO_DEAR: Final = -1
+NO_ROOM: Final = -2
+"""What `Spare.put` finds instead of a pair: none that pays, or none of those that pay has room."""
+_POOL, _CARDS, _CPU, _MEMORY, _SHARE, _LEAF, _WATTS, _USE, _FIRST = range(9)
+_PPM: Final = 10**6
+
+
+@dataclass(frozen=True, eq=False)
+class Gangs:
+    """Gangs that are placed: what they take where."""
+
+    table: Ints  # [N, 9] pool; cards, CPU, memory and share of a task; quota or -1; watts; milli-TFLOPS; first entry
+    entries: Ints  # [E, 3] node, tasks, card: -1 for whole cards; shares have one for each task, see `plan.Placement`
+
+    @property
+    def cards(self) -> Ints:
+        """Whole cards that each entry takes, [E]; 0 for shares."""
+        gang = np.searchsorted(self.table[:, _FIRST], np.arange(len(self.entries)), side="right") - 1
+        cards: Ints = self.entries[:, 1] * self.table[gang, _CARDS]
+        return cards
+
+
+class Spare:
+    """Free nodes, split cards, power and quotas of a world."""
+
+    def __init__(self, world: Snapshot, limits: Limits) -> None:
+        empty = choose(world.with_jobs(world.taken_at_s), Policy())
+        terrain = Terrain(empty, shared=np.diff(world.slice_start)[world.pool_model] > 0)
+        whole = np.stack([world.node_cards, world.node_cpu_milli, world.node_memory_mib], axis=1)
+        self._world, self._limits = world, limits
+        self._land = terrain.land
+        self._free = Ground(terrain).free
+        self._nothing_runs = self._free._replace(nodes=whole, widest=np.zeros_like(self._free.widest))
+
+    def land(self, jobs: Snapshot, kinds: Kinds, verdict: Verdict, meter: Ints, quota_use: Ints) -> Land:
+        """Return the tables for these jobs: job j is group j."""
+        of_kinds, needs = kind_tables(kinds)
+        return self._land._replace(
+            start=verdict.start,
+            pool=verdict.pool,
+            kind=verdict.kind,
+            worth=verdict.worth,
+            tenant=jobs.job_tenant.copy(),
+            kinds=of_kinds,
+            needs=needs,
+            meter=meter,
+            quota_use=quota_use,
+        )
+
+    def put(self, land: Land, group: int, order: Ints, gain: Ints) -> tuple[int, Ints]:
+        """Put the group's gang by the first of its pairs, in this order, that pays and has room.
+
+        A pair pays when its gain is above 0, or when the tenant's own quota has guaranteed so much that is not in use.
+        Return the pair and its entries [*, 3]; or TOO_DEAR or NO_ROOM, and no entries.
+        """
+        lines, entries, end = _book()
+        pair, entries = _put_first(land, self._of(land, self._free), group, order, gain, lines, entries, end)
+        return int(pair), entries[: end[1]]
+
+    def has_room(self, land: Land, group: int, order: Ints, gain: Ints) -> bool:
+        """Return whether any of the group's pairs pays and has room now."""
+        return bool(_has_room(land, self._of(land, self._free), group, order, gain))
+
+    def could_ever(self, land: Land, pairs: range) -> bool:
+        """Return whether any of the pairs would have room if nothing ran and every node were open."""
+        return bool(_holds(land, self._of(land, self._nothing_runs), pairs.start, pairs.stop))
+
+    def take(self, gangs: Gangs, *, apart: bool = False) -> None:
+        """Count gangs as placed, on the nodes that they name.
+
+        `apart`: who named their new split cards does not know ours, so each is taken whole and shared with nobody.
+        Raises: DoesNotFit: something is taken that is not free; this ground must not be used any more.
+        """
+        short = int(_move(self._land, self._free, gangs.table, gangs.entries, 1, apart))
+        if short >= 0:
+            raise DoesNotFit("placements", f"the one at {short} takes what is not free; make a new view of the world")
+
+    def give_back(self, gangs: Gangs) -> None:
+        """Undo `take` or `put`."""
+        _move(self._land, self._free, gangs.table, gangs.entries, -1, False)
+
+    def gangs(self, jobs: Snapshot, placements: Sequence[Placement]) -> Gangs:
+        """Return what placements of these jobs take."""
+        position = {job_id: job for job, job_id in enumerate(jobs.job_id)}
+        job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+        pool = np.array([each.pool for each in placements], dtype=np.int64)
+        of, node, tasks, card = _entries(placements)
+        size = np.zeros(job.size, dtype=np.int64)
+        np.add.at(size, of, tasks)
+        shape, hub = jobs.job_shape[job], jobs.pool_hub[pool]
+        share = granted_slices(jobs)[shape, jobs.pool_model[pool]]
+        cards = np.where(share > 0, 0, jobs.shape_cards_per_task[shape])
+        milli = size * np.where(share > 0, share, cards * MILLI_PER_CARD)
+        of_cards = -(-milli * self._limits.pool_watts[pool] // 1000)
+        watts = -(-of_cards * self._limits.pool_pue_ppm[pool] // _PPM)
+        use = -(-milli * self._limits.pool_milli_tflops[pool] // 1000)
+        columns = [
+            pool,
+            cards,
+            jobs.shape_cpu_milli_per_task[shape],
+            jobs.shape_memory_mib_per_task[shape],
+            share,
+            _leaves(jobs, job, hub),
+            watts,
+            use,
+            np.searchsorted(of, np.arange(job.size)),
+        ]
+        return Gangs(np.stack(columns, axis=1), np.stack([node, tasks, card], axis=1))
+
+    def _of(self, land: Land, free: Free) -> Free:
+        """Return what is free for one gang of each job of these tables."""
+        fits = np.full((land.needs.shape[0], land.pools.shape[0] - 1), UNKNOWN_FIT)
+        return free._replace(fits=fits, left=np.ones(land.tenant.size, dtype=np.int64))
+
+
+def named(entries: Ints) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return nodes, tasks and cards of a gang that `Spare.put` put, as in `plan.Placement`."""
+    rows = entries[np.lexsort((-entries[:, 2], entries[:, 0]))]
+    nodes, at = np.unique(rows[:, 0], return_inverse=True)
+    tasks = np.bincount(at.reshape(-1), weights=rows[:, 1]).astype(np.int64)
+    cards = rows[:, 2]
+    if cards[0] == -1:
+        return tuple(nodes.tolist()), tuple(tasks.tolist()), ()
+    # entries name the first new card of a node -2, placements -1
+    return tuple(nodes.tolist()), tuple(tasks.tolist()), tuple(np.where(cards < 0, cards + 1, cards).tolist())
+
+
+def _book() -> tuple[Ints, Ints, Ints]:
+    return np.empty((1, 4), dtype=np.int64), np.empty((16, 3), dtype=np.int64), np.zeros(2, dtype=np.int64)
+
+
+def _entries(placements: Sequence[Placement]) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return the gang, node, tasks and card of each entry."""
+    count = [len(each.nodes) for each in placements]
+    of = np.repeat(np.arange(len(placements)), np.array(count, dtype=np.int64))
+    node = np.array(list(chain.from_iterable(each.nodes for each in placements)), dtype=np.int64)
+    tasks = np.array(list(chain.from_iterable(each.tasks for each in placements)), dtype=np.int64)
+    by_task = np.array([bool(each.cards) for each in placements], dtype=np.bool_)[of]
+    times = np.where(by_task, tasks, 1)
+    of, node, by_task = np.repeat(of, times), np.repeat(node, times), np.repeat(by_task, times)
+    tasks = np.where(by_task, 1, np.repeat(tasks, times))
+    card = np.full(node.size, -1, dtype=np.int64)
+    card[by_task] = np.array(list(chain.from_iterable(each.cards for each in placements)), dtype=np.int64)
+    return of, node, tasks, card
+
+
+def _leaves(jobs: Snapshot, job: Ints, hub: Ints) -> Ints:
+    """Return the quota that each job counts to in the hub; -1: none."""
+    tenant = jobs.job_tenant[job]
+    if not jobs.tenant_names:
+        return np.full(job.size, -1)
+    return np.where(tenant >= 0, jobs.tenant_quota[tenant, hub], -1)
+
+
+@compiled
+def _pays(land: Land, free: Free, group: int, pair: int, gain: Ints) -> bool:
+    if gain[pair] > 0:
+        return True
+    pool, kind = wide(land.pool, pair), wide(land.kind, pair)
+    leaf = quota_of(land, group, pool)
+    if leaf < 0:
+        return False
+    return bool(land.quota_use[kind, pool] <= land.headroom[leaf] - free.account[leaf, NEW])
+
+
+@compiled
+def _put_first(
+    land: Land, free: Free, group: int, order: Ints, gain: Ints, lines: Ints, entries: Ints, end: Ints
+) -> tuple[int, Ints]:
+    found = TOO_DEAR
+    for pair in order:
+        if not _pays(land, free, group, pair, gain):
+            continue
+        found = NO_ROOM
+        lines, entries = put(land, free, group, pair, 1, lines, entries, end)
+        if end[0] > 0:
+            return int(pair), entries
+    return found, entries
+
+
+@compiled
+def _has_room(land: Land, free: Free, group: int, order: Ints, gain: Ints) -> bool:
+    for pair in order:
+        pool, kind = wide(land.pool, pair), wide(land.kind, pair)
+        if _pays(land, free, group, pair, gain) and allowed(land, free.watts, free.account, group, kind, pool, 1):
+            units = land.kinds[kind, UNITS]
+            if room_for(land, free, land.kinds[kind, NEED], pool, units) >= units:
+                return True
+    return False
+
+
+@compiled
+def _holds(land: Land, free: Free, low: int, high: int) -> bool:
+    for pair in range(low, high):
+        pool, kind = wide(land.pool, pair), wide(land.kind, pair)
+        units = land.kinds[kind, UNITS]
+        if room_for(land, free, land.kinds[kind, NEED], pool, units) >= units:
+            return True
+    return False
+
+
+@compiled
+def _move(land: Land, free: Free, table: Ints, entries: Ints, sign: int, apart: bool) -> int:
+    """Take gangs (sign 1) or give them back (-1). Return the first that takes what is not free; -1: there is none."""
+    opened = np.zeros(free.slots.shape[0] if apart else 0, dtype=np.bool_)  # new cards taken whole already
+    for gang in range(table.shape[0]):
+        pool, share = table[gang, _POOL], table[gang, _SHARE]
+        last = table[gang + 1, _FIRST] if gang + 1 < table.shape[0] else entries.shape[0]
+        for at in range(table[gang, _FIRST], last):
+            node, tasks = entries[at, 0], sign * entries[at, 1]
+            for resource in range(3):
+                free.nodes[node, resource] -= tasks * table[gang, _CARDS + resource]
+            free.total[pool] -= tasks * table[gang, _CARDS]
+            if share > 0 and not _move_share(land, free, pool, node, entries[at, 2], share, tasks, opened):
+                return gang
+            if min(free.nodes[node, 0], free.nodes[node, 1], free.nodes[node, 2]) < 0:
+                return gang
+        hub, leaf = land.pools[pool, HUB], table[gang, _LEAF]
+        if free.watts[hub] < NO_LIMIT:
+            free.watts[hub] -= sign * table[gang, _WATTS]
+        if leaf >= 0:
+            quota_take(leaf, sign * table[gang, _USE], land.parent, free.account)
+    return -1
+
+
+@compiled
+def _move_share(land: Land, free: Free, pool: int, node: int, card: int, share: int, tasks: int, opened: Bools) -> bool:
+    """Take so many shares of a card, or give them back. Return False if there is no such card or not so much left."""
+    slot = land.slots[node, FIRST_SLOT] + card - land.slots[node, FIRST_SPLIT]
+    if card < 0:
+        slot = land.slots[node, NEW_SLOT] - 1 - card
+        if slot >= land.slots[node + 1, FIRST_SLOT]:
+            return False
+        if opened.size > 0:
+            if not opened[slot]:
+                opened[slot] = True
+                free.nodes[node, 0] -= 1
+                free.total[pool] -= 1
+            return True
+        if free.slots[slot, MILLI_LEFT] == UNSPLIT:
+            open_card(land, free, pool, node, slot)
+    take_share(land, free, pool, node, slot, share, tasks)
+    return tasks < 0 or min(free.slots[slot, MILLI_LEFT], free.slots[slot, TASKS_LEFT]) >= 0
