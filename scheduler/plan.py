@@ -159,6 +159,6 @@ def _plan(given: dict[str, Any]) -> Plan:
 
 
 def _prices(given: dict[str, Any]) -> Prices:
-    return Prices(
-        **{name: tuple(tuple(v) if isinstance(v, list) else v for v in values) for name, values in given.items()}
-    )
+    plain = {name: tuple(tuple(v) if isinstance(v, list) else v for v in values) for name, values in given.items()}
+    content: dict[str, Any] = plain
+    return Prices(**content)

@@ -24,11 +24,11 @@ from scheduler.improve import Improver
 from scheduler.plan import Placement, Plan, PlanStatus, Refusal, Tier
 from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS
-from scheduler.rows import Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
+from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
 from scheduler.scan import shards_of
 from scheduler.search import Aim, Relaxation, Search
-from scheduler.snapshot import Snapshot, Votes
-from scheduler.tiers import aim_of, standing, tier_name, tiers_of
+from scheduler.snapshot import Ints, Snapshot, Votes
+from scheduler.tiers import Order, aim_of, standing, tier_name, tiers_of
 from scheduler.workers import Inline, Team, Workers
 
 Stop = Callable[[], bool]
@@ -73,6 +73,7 @@ class _Work:
         known = self._known(self._tiers[-1])
         self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes)
         self.reached = standing(choices, self._tiers, self.best)
+        self._order = Order(self.reached, policy.upper_tier_tolerance_ppm)
         self._searches = {tier: self._search(tier) for tier in self._tiers}
 
     def steps(self) -> Iterator[bool]:
@@ -83,7 +84,7 @@ class _Work:
         yield from self._price_steps(last, self._policy.price_steps_max)
         improver = Improver(self._choices, self._rows, self._terrain, self._policy)
         search = self._searches[last]
-        if improver.tighten(search):
+        if improver.tighten(*self._searches.values()):
             self._keep(self._construct(search))
             yield True
         idle = 0
@@ -91,7 +92,10 @@ class _Work:
             better = improver.step(self.best, search)
             if better is None:
                 return
-            idle = 0 if self._keep(better) else idle + 1
+            kept = self._keep(better)
+            if kept:
+                improver.tighten(*self._searches.values())  # the bounds follow the levels that the step has changed
+            idle = 0 if kept else idle + 1
             yield True
 
     def is_best(self) -> bool:
@@ -148,7 +152,7 @@ class _Work:
 
     def _keep(self, answer: Ground) -> bool:
         reached = standing(self._choices, self._tiers, answer)
-        if reached.key <= self.reached.key:
+        if not self._order.prefers(reached):
             return False
         same_above = all(new == old for new, old in zip(reached.served, self.reached.served, strict=True))
         same_above = same_above and reached.key[:-1] == self.reached.key[:-1]
@@ -170,14 +174,16 @@ class _Work:
         zero = self._relaxation.zero(aim)
         known = self._known(tier)
         first = zero if known is None else known
+        if known is None:
+            first = replace(zero, tier_ppm=np.full_like(zero.tier_ppm, PPM))  # worth above counts as much as here
         if known is None and tier == self._tiers[-1]:
-            first = replace(zero, pool=_marginal_prices(self._choices, self._rows, self.best))
+            first = replace(first, pool=_marginal_prices(self._choices, self._rows, self.best))
         search = Search(self._relaxation, aim, first, self._votes, settled=known is not None)
         search.offer(zero)
         return search
 
 
-def _marginal_prices(choices: Choices, rows: Rows, answer: Ground) -> np.ndarray:
+def _marginal_prices(choices: Choices, rows: Rows, answer: Ground) -> Ints:
     """Return prices [P, R] to start from: in a full pool, what the least worthy gang there pays for a card."""
     prices = np.zeros(rows.capacity.shape, dtype=np.int64)
     pair, gangs = answer.lines[:, 1], answer.lines[:, 2]

@@ -17,6 +17,7 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "effort": (0, 100_000),
     "price_steps_max": (0, 10_000),
     "upper_tier_steps_max": (0, 10_000),
+    "upper_tier_tolerance_ppm": (0, 100_000),
     "price_iterations_per_step": (1, 10_000),
     "solver_work_ms_per_step": (1, 600_000),
     "solver_variables_max": (10, 200_000),
@@ -48,6 +49,7 @@ class Policy:
     effort: int = 100  # improvement steps at most, of all kinds; 0 gives the greedy plan
     price_steps_max: int = 16  # the first steps: tighten the prices, then construct a plan by them
     upper_tier_steps_max: int = 4  # price steps for each tier above the last
+    upper_tier_tolerance_ppm: int = 5_000  # this much short of the best seen, a tier above still counts as reached
     price_iterations_per_step: int = 50
     solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
     solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again

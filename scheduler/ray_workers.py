@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 from scheduler.scan import Ask, Part, Shard
@@ -40,15 +40,16 @@ class _Holder:
 
 class _RayTeam:
     def __init__(self, shards: Sequence[Shard], actors: int) -> None:
-        import ray
+        import ray as library
 
+        ray: Any = library  # it has no types
         self._ray = ray
         # an actor beyond the CPUs of the cluster would wait for ever
         actors = min(actors, max(int(ray.cluster_resources().get("CPU", 1)), 1))
         holder: Any = ray.remote(num_cpus=1)(_Holder)
         borders = [len(shards) * at // actors for at in range(actors + 1)]
         # neighbours stay together: the answers come back in the order of the shards
-        self._holders = [holder.remote(shards[low:high]) for low, high in zip(borders, borders[1:], strict=False)]
+        self._holders = [holder.remote(shards[low:high]) for low, high in pairwise(borders)]
 
     def __enter__(self) -> _RayTeam:
         return self

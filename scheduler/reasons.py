@@ -27,9 +27,7 @@ class Reason(StrEnum):
     MEMORY_SHORT = "MEMORY_SHORT"  # cards and CPU would do, but too little memory is free beside them
     FABRIC_SHORT = "FABRIC_SHORT"  # it would fit, but not within one domain or node as it must
     POWER_SHORT = "POWER_SHORT"  # the hub's power cap or energy pace leaves too little for the gang alone
-    QUOTA_SHORT = (
-        "QUOTA_SHORT"  # the tenant's quota, or what others keep of theirs, leaves too little for the gang alone
-    )
+    QUOTA_SHORT = "QUOTA_SHORT"  # the tenant's quota, or what others keep of theirs, leaves too little for it alone
     OUTBID = "OUTBID"  # it fits alone, but other work is worth more
     CHOSEN = "CHOSEN"  # the job is placed here
     BETTER_ELSEWHERE = "BETTER_ELSEWHERE"  # it may run here, and the plan placed it in another pool

@@ -113,7 +113,7 @@ class Relaxation:
         rows, pools = self.rows, prices.pool.shape[0]
         by_column: list[int] = prices.pool.T.reshape(-1).tolist()
         plain = (rows.columns - 2) * pools
-        rent = sum(map(mul, by_column[:plain], self._capacity[:plain]))
+        rent: int = sum(map(mul, by_column[:plain], self._capacity[:plain]))
         for column in (rows.columns - 2, rows.columns - 1):
             part, unit = slice(column * pools, (column + 1) * pools), int(rows.divisor[column])
             for price, units in zip(by_column[part], self._capacity[part], strict=True):

@@ -1,6 +1,7 @@
 """The lexicographic order of plans: guarantees served first, then worth tier by tier.
 
-A level reached above is never given up for worth below. `Standing` is what a plan reached; standings compare as tuples.
+A level reached above is never given up for worth below, but for a tolerance: gangs come whole, and a plan that serves a
+thousandth less of a guarantee may be worth a twentieth more. `Standing` is what a plan reached.
 """
 
 from __future__ import annotations
@@ -56,3 +57,27 @@ def aim_of(tiers: Sequence[int], tier: int, reached: Standing) -> Aim:
     above = tuple(t for t in tiers[: tiers.index(tier)] if t != GUARANTEE)
     served = np.zeros_like(reached.served) if tier == GUARANTEE else reached.served
     return Aim(tier, above, tuple(reached.worth[t] for t in above), served)
+
+
+class Order:
+    """Which of two plans is better. Remembers the best seen of each tier, so that tolerances never add up."""
+
+    def __init__(self, first: Standing, tolerance_ppm: int) -> None:
+        self._best = list(first.key)
+        self._last = first.key[-1]
+        self._tolerance_ppm = tolerance_ppm
+
+    def prefers(self, other: Standing) -> bool:
+        """Return whether the other plan is better than the last one preferred; from then on it is the measure."""
+        for most, value in zip(self._best[:-1], other.key[:-1], strict=True):
+            slack = most * self._tolerance_ppm // 10**6
+            if value < most - slack:
+                return False
+            if value > most + slack:
+                break
+        else:
+            if other.key[-1] <= self._last:
+                return False
+        self._best = [max(most, value) for most, value in zip(self._best, other.key, strict=True)]
+        self._last = other.key[-1]
+        return True

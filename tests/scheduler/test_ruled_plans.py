@@ -13,7 +13,7 @@ from scheduler.policy import Policy
 from scheduler.verify import violations
 from scheduler.workers import Threads
 
-QUICK = Policy(effort=24, price_steps_max=4, solver_work_ms_per_step=20, idle_steps_max=3)
+QUICK = Policy(effort=24, price_steps_max=4, solver_work_ms_per_step=20, idle_steps_max=3, upper_tier_tolerance_ppm=0)
 
 
 def reached(found: Plan) -> tuple[int, ...]:
