@@ -2,7 +2,7 @@
 
 import typer
 
-from benchmarks import allocate, submit
+from benchmarks import allocate, placer, submit
 from benchmarks.openb import command as openb
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ def choose() -> None:
 
 
 app.command(name="allocate")(allocate.main)
+app.command(name="placer")(placer.main)
 app.command(name="submit")(submit.main)
 app.command(name="openb")(openb.main)
 

@@ -112,7 +112,7 @@ def placed(given: Instance, order: Ints, began: float, only: Ints | None = None)
         only = np.full(jobs, -1)
     count = fill(left, known, given.choices, given.start, given.worths.copy(), order, only, out)
     seconds = perf_counter() - began
-    found = tuple(_placements(given, out, count))
+    found = tuple(placements_of(given, out, count))
     return Rival(found, sum(placement.worth_micro_yuan_per_hour for placement in found), seconds)
 
 
@@ -147,7 +147,7 @@ def by_tier(given: Instance, placements: Sequence[Placement], names: Sequence[st
     return [reached[name] for name in names]
 
 
-def _placements(given: Instance, out: Placed, count: int) -> Iterator[Placement]:
+def placements_of(given: Instance, out: Placed, count: int) -> Iterator[Placement]:
     """Yield placements in the order of the snapshot's jobs."""
     known, snapshot = given.facts, given.snapshot
     order = np.lexsort((out.node[:count], out.job[:count]))

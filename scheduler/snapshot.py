@@ -28,7 +28,7 @@ from scheduler.fields import (
     UNKNOWN,
 )
 
-__all__ = ["GANG_CARDS_MAX", "LIMITS", "NAME_LENGTH_MAX", "PRIORITIES", "UNKNOWN", "Snapshot"]
+__all__ = ["ARRAYS_OF_JOBS", "GANG_CARDS_MAX", "LIMITS", "NAME_LENGTH_MAX", "PRIORITIES", "UNKNOWN", "Snapshot"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -306,7 +306,7 @@ class Snapshot:
         sizes, size_start = _rows_of(self.size_start, shapes)
         chosen = {"job": rows, "shape": shapes, "build": builds, "size": sizes}
         arrays: dict[str, Any] = {"job_shape": shape_of, "build_start": build_start, "size_start": size_start}
-        for name, prefix in _OF_JOBS.items():
+        for name, prefix in ARRAYS_OF_JOBS.items():
             if name not in arrays:
                 value = getattr(self, name)
                 texts = isinstance(value, tuple)
@@ -319,16 +319,16 @@ class Snapshot:
         `arrays` are those of jobs, shapes, builds and sizes; of these, what may be left out of a snapshot may be left
         out here, and without any there is no job. Raises: BadSnapshot: naming the array and the way out.
         """
-        for name in arrays.keys() - _OF_JOBS.keys():
+        for name in arrays.keys() - ARRAYS_OF_JOBS.keys():
             raise BadSnapshot(name, "says nothing of jobs, shapes, builds or sizes: make a new snapshot")
         other = object.__new__(Snapshot)
         content = dict(vars(self), taken_at_s=_frozen("taken_at_s", "int", taken_at_s))
-        for name in _OF_JOBS:
+        for name in ARRAYS_OF_JOBS:
             kind = _KINDS[name]
             given = arrays.get(name, () if kind.startswith("tuple") else _NOTHING[name])
             content[name] = _frozen(name, kind, given)
         vars(other).update(content)
-        other._check_values(_OF_JOBS)
+        other._check_values(ARRAYS_OF_JOBS)
         _check_unique("job_id", other.job_id)
         other._check_shapes()
         return other
@@ -354,13 +354,13 @@ class Snapshot:
 
 
 _KINDS: Final = {each.name: str(each.type) for each in fields(Snapshot)}
-_OF_JOBS: Final = {
+ARRAYS_OF_JOBS: Final = {
     name: prefix for name in _KINDS if (prefix := name.split("_", 1)[0]) in ("job", "shape", "build", "size")
 }
 """The arrays that speak of jobs and not of the world they come to, and what each is counted by."""
 _NOTHING: Final[dict[str, NDArray[np.generic]]] = {
     name: np.zeros(int(name == "build_start"), dtype=np.bool_ if _KINDS[name] == "Bools" else np.int64)
-    for name in _OF_JOBS
+    for name in ARRAYS_OF_JOBS
 }
 
 

@@ -99,7 +99,7 @@ def test_room_set_aside_comes_back_whole(seed: int) -> None:
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_nobody_is_placed_at_a_loss(seed: int) -> None:
-    """The gain is worth less the cost that explanations show; without gain only a guarantee of the tenant's own pays."""
+    """The gain is worth less the cost that explanations show; without gain only the tenant's own guarantee pays."""
     world, _, made, placer = after_a_round(seed)
     new = np.zeros(len(world.quota_names), dtype=np.int64)
     for each in made.placements:
@@ -358,7 +358,7 @@ def test_what_does_not_fit_cannot_be_taken() -> None:
 
 
 def test_only_prices_of_the_last_tier_count() -> None:
-    world, early, made, _ = after_a_round(4)
+    _, early, made, _ = after_a_round(4)
 
     assert {price.tier for price in last_prices(early, made)} <= {made.tiers[-1].name}
 
