@@ -39,6 +39,8 @@ class Stream:
         self._bit = {model: 1 << number for number, model in enumerate(models)}
         kinds = sorted({node[1:] for node in nodes})
         self.kinds = [Node("", *kind) for kind in kinds]
+        limits = [(kind.cpu_milli, kind.cards, self._bit[kind.model]) for kind in self.kinds]
+        self._limits = scarcity.Kinds(*np.array(limits, dtype=np.int64).T.copy())
         self.cluster = self._cluster([kinds.index(node[1:]) for node in self.nodes])
         self.asked = self._requests(arrivals.classes)
         self.shapes = self._shapes(mix.typical)
@@ -65,7 +67,7 @@ class Stream:
         """Tell the bias of the kinds of node anew from what is left and what usually comes."""
         arrived = int((self.asked.cards * self.asked.milli)[self.arrivals.order[: self.done]].sum())
         tasks = scarcity.expected_tasks(arrived, self._capacity_milli, self._milli_mean)
-        self.bias[:] = scarcity.bias(self.cluster, self.asked, self.shapes, len(self.kinds), tasks)
+        self.bias[:] = scarcity.bias(self.cluster, self.asked, self.shapes, self._limits, tasks)
 
     def placements(self) -> list[Placement]:
         """Return what became of the arrivals so far, nodes by their index in the list that was given."""

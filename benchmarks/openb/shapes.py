@@ -13,6 +13,9 @@ from benchmarks.openb.trace import CARD_MILLI, Request
 POPULAR = 0.95
 """Share of the tasks that the typical shapes cover."""
 
+SHARE_UNIT = 10**6
+"""Shares of the tasks are counted in millionths."""
+
 Shape = tuple[int, int, int, tuple[str, ...]]
 """CPU milli, cards, milli of each card, allowed models."""
 
@@ -34,10 +37,14 @@ class Mix:
 
 
 def mix_of(requests: Sequence[Request]) -> Mix:
-    """Return the mix of a task list."""
-    shares = Counter(r.milli for r in requests if r.cards == 1 and r.card_milli < CARD_MILLI)
+    """Return the mix of a task list, by its typical shapes alone: what FGD may know, we may."""
+    usual = typical(requests)
+    shares: Counter[int] = Counter()
+    for (_, cards, milli, _), part in usual:
+        if cards == 1 and milli < CARD_MILLI:
+            shares[milli] += round(part * SHARE_UNIT)
     worth, price = card_worth(shares)
-    return Mix(typical(requests), sum(r.milli for r in requests) / len(requests), worth, price)
+    return Mix(usual, sum(part * cards * milli for (_, cards, milli, _), part in usual), worth, price)
 
 
 def typical(requests: Sequence[Request]) -> list[tuple[Shape, float]]:

@@ -109,6 +109,23 @@ def test_xisuan_spares_the_model_that_confined_tasks_will_need() -> None:
     assert all(p.node >= 0 for p in done)
 
 
+def test_xisuan_puts_heavy_tasks_where_cores_are_plenty_and_light_ones_where_they_are_short() -> None:
+    nodes = [Node(f"poor-{n}", 8_000, 500_000, 1, "G2") for n in range(4)]
+    nodes += [Node(f"rich-{n}", 32_000, 500_000, 1, "G2") for n in range(4)]
+    light, heavy = Request(2_000, 4_000, 1, 1000, ()), Request(8_000, 4_000, 1, 1000, ())
+
+    done = placed("xisuan", nodes, *[heavy, light] * 4)
+
+    assert [nodes[p.node].name.split("-")[0] for p in done] == ["rich", "poor"] * 4
+
+
+def test_the_mix_knows_the_typical_shapes_only() -> None:
+    mix = mix_of([share(500)] * 96 + [share(310)] * 4)
+
+    assert (mix.milli_mean, mix.price[500]) == (500, pytest.approx(0.5))
+    assert mix.worth[499] == 0  # 310 is too rare to be counted on
+
+
 def test_a_card_is_worth_what_the_usual_shares_can_still_earn() -> None:
     worth, price = card_worth({600: 10, 300: 5})
 
