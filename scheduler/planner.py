@@ -25,7 +25,7 @@ from scheduler.plan import Placement, Plan, PlanStatus, Refusal, Tier
 from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS
 from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
-from scheduler.scan import shards_of
+from scheduler.scan import coarse_shards_of, shards_of
 from scheduler.search import Aim, Relaxation, Search
 from scheduler.snapshot import Ints, Snapshot, Votes
 from scheduler.tiers import Order, aim_of, standing, tier_name, tiers_of
@@ -79,6 +79,8 @@ class _Work:
     def steps(self) -> Iterator[bool]:
         """Do the work of one step for each item drawn."""
         *upper, last = self._tiers
+        if self._choices.pairs.pool.size >= self._policy.coarse_from_pairs:
+            yield from self._coarse_steps()
         for tier in upper:
             yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
         yield from self._price_steps(last, self._policy.price_steps_max)
@@ -140,6 +142,19 @@ class _Work:
             yield True
             if not more:
                 return
+
+    def _coarse_steps(self) -> Iterator[bool]:
+        """Find the first prices of each tier on a sample of the small jobs, unless an earlier round knows them."""
+        with Inline().team(coarse_shards_of(self._choices, self._rows)) as team:
+            coarse = Relaxation(self._choices, self._rows, team)
+            for tier, search in self._searches.items():
+                if self._is_served(tier) or self._known(tier) is not None:
+                    continue
+                sampled = Search(coarse, search.aim, search.best, None)
+                sampled.descend(self._policy.coarse_iterations)
+                search.settle_at(sampled.best)
+                yield True
+        self._keep(self._construct(self._searches[self._tiers[-1]]))
 
     def _is_served(self, tier: int) -> bool:
         return self.reached.objective(tier) >= self._searches[tier].best_scan.bound

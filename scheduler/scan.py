@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from scheduler.choices import Choices
 from scheduler.compiled import compiled
-from scheduler.fields import TIERS_MAX
+from scheduler.fields import MILLI_PER_CARD, TIERS_MAX
+from scheduler.limits import uses
 from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Ints
 
 Floats = NDArray[np.float64]
 _SHARDS: Final = 16
 _PAIRS_PER_SHARD_MIN: Final = 20_000
+_SMALL_CARDS: Final = 8
+_ONE_IN: Final = 10
 _LOW = 0x7FFFFFFF
 
 
@@ -61,10 +64,9 @@ class Shard:
     tenant: Ints
     first_pair: int  # position of the shard's first pair in the whole instance
     use: Ints  # [K, R]
-    milli_cards: Ints  # [K]
+    quota_use: Ints  # [K, P] milli-TFLOPS; [0, 0] where no tenant has a quota
     meter: Ints  # [K, P] or [0, 0]
     pool_hub: Ints
-    pool_milli_tflops: Ints
     shape: tuple[int, int, int]  # pools, hubs, tenants
 
     def scan(self, ask: Ask) -> Part:
@@ -77,8 +79,7 @@ class Shard:
         power_load, tenant_load, tier_load = np.zeros(hubs), np.zeros((tenants + 1, hubs)), np.zeros(TIERS_MAX)
         _best_pairs(
             self.start, self.pool, self.kind, self.worth, self.count, self.tier, self.tenant, self.use,
-            self.milli_cards, self.meter, self.pool_hub, self.pool_milli_tflops, ask.costs.kind_pool,
-            ask.costs.tenant, ask.factor_ppm, best, surplus, sums, pool_load, power_load, tenant_load, tier_load,
+            self.quota_use, self.meter, self.pool_hub, ask.costs.kind_pool, ask.costs.tenant, ask.factor_ppm, best, surplus, sums, pool_load, power_load, tenant_load, tier_load,
         )  # fmt: skip
         best[best >= 0] += self.first_pair
         total = int(sums[0]) + (int(sums[1]) << 31)
@@ -87,37 +88,73 @@ class Shard:
 
 def shards_of(choices: Choices, rows: Rows) -> tuple[Shard, ...]:
     """Cut the groups into shards of about equally many pairs; small instances are one shard."""
-    pairs, groups, limits = choices.pairs, choices.groups, choices.limits
-    total = int(pairs.start[-1])
+    start = choices.pairs.start
+    total = int(start[-1])
     number = max(1, min(_SHARDS, total // _PAIRS_PER_SHARD_MIN))
-    cuts = np.searchsorted(pairs.start, np.arange(1, number) * total // number)
-    borders = np.unique(np.concatenate([[0], cuts, [groups.count.size]])).tolist()
-    tenants, hubs = limits.tenant_quota.shape
+    cuts = np.searchsorted(start, np.arange(1, number) * total // number)
+    borders = np.unique(np.concatenate([[0], cuts, [choices.groups.count.size]])).tolist()
     if len(borders) == 1:
         borders = [0, 0]  # nobody waits
-    shape = (len(choices.snapshot.pool_names), hubs, tenants)
-    shards = []
-    for low, high in pairwise(borders):
-        first, last = int(pairs.start[low]), int(pairs.start[high])
-        shards.append(
-            Shard(
-                start=pairs.start[low : high + 1] - first,
-                pool=pairs.pool[first:last],
-                kind=pairs.kind[first:last],
-                worth=pairs.worth[first:last],
-                count=groups.count[low:high],
-                tier=groups.tier[low:high],
-                tenant=groups.tenant[low:high],
-                first_pair=first,
-                use=rows.use,
-                milli_cards=choices.kinds.milli_cards,
-                meter=rows.meter,
-                pool_hub=limits.pool_hub,
-                pool_milli_tflops=limits.pool_milli_tflops,
-                shape=shape,
-            )
+    tables = _Tables.of(choices, rows)
+    return tuple(tables.shard(np.arange(low, high), choices.groups.count[low:high]) for low, high in pairwise(borders))
+
+
+def coarse_shards_of(choices: Choices, rows: Rows) -> tuple[Shard, ...]:
+    """Return one shard that stands for all: every large gang, and a sample of the small ones, each counted many times.
+
+    What is found on it is no bound and no plan. It is a tenth of the work, and its best prices are nearly those of
+    the whole.
+    """
+    groups, kinds = choices.groups, choices.kinds
+    able = np.flatnonzero(choices.eligible)
+    first_kind = choices.pairs.kind[choices.pairs.start[able]]
+    small = kinds.milli_cards[first_kind] < _SMALL_CARDS * MILLI_PER_CARD
+    sample = able[small][::_ONE_IN]  # groups are sorted by shape: neighbours are much alike
+    chosen = np.sort(np.concatenate([able[~small], sample]))
+    count = np.where(np.isin(chosen, sample), groups.count[chosen] * _ONE_IN, groups.count[chosen])
+    return (_Tables.of(choices, rows).shard(chosen, count),)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """What all shards of an instance have in common."""
+
+    choices: Choices
+    rows: Rows
+    quota_use: Ints
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, choices: Choices, rows: Rows) -> _Tables:
+        tenants, hubs = choices.limits.tenant_quota.shape
+        use = uses(choices.limits, choices.kinds) if tenants else np.zeros((0, 0), dtype=np.int64)
+        return cls(choices, rows, use, (len(choices.snapshot.pool_names), hubs, tenants))
+
+    def shard(self, chosen: Ints, count: Ints) -> Shard:
+        """Return the shard of some groups, ascending; `count` may differ from theirs."""
+        pairs, groups = self.choices.pairs, self.choices.groups
+        size = np.diff(pairs.start)[chosen]
+        start = np.append(0, np.cumsum(size))
+        first = int(pairs.start[chosen[0]]) if chosen.size else 0
+        if chosen.size and chosen[-1] - chosen[0] + 1 == chosen.size:
+            at: slice | Ints = slice(first, first + int(start[-1]))
+        else:
+            at = np.repeat(pairs.start[chosen] - start[:-1], size) + np.arange(start[-1])
+        return Shard(
+            start=start,
+            pool=pairs.pool[at],
+            kind=pairs.kind[at],
+            worth=pairs.worth[at],
+            count=count,
+            tier=groups.tier[chosen],
+            tenant=groups.tenant[chosen],
+            first_pair=first,
+            use=self.rows.use,
+            quota_use=self.quota_use,
+            meter=self.rows.meter,
+            pool_hub=self.choices.limits.pool_hub,
+            shape=self.shape,
         )
-    return tuple(shards)
 
 
 @compiled
@@ -129,7 +166,7 @@ def scaled_up(worth: int, ppm: int) -> int:
 @compiled
 def _best_pairs(
     start: Ints, pool: NDArray[np.int32], kind: NDArray[np.int32], worth: Ints, count: Ints, tier: Ints, tenant: Ints,
-    use: Ints, milli_cards: Ints, meter: Ints, pool_hub: Ints, pool_milli_tflops: Ints, cost: Ints,
+    use: Ints, quota_use: Ints, meter: Ints, pool_hub: Ints, cost: Ints,
     tenant_price: Ints, factor_ppm: Ints, best: Ints, surplus: Ints, sums: Ints, pool_load: Floats,
     power_load: Floats, tenant_load: Floats, tier_load: Floats,
 ) -> None:  # fmt: skip
@@ -152,8 +189,9 @@ def _best_pairs(
                 gain = worth[at] - cost[k, p]
             else:
                 counted = worth[at] if factor == PPM else scaled_up(worth[at], factor)
-                use_there = -(-milli_cards[k] * pool_milli_tflops[p] // 1000)
-                gain = counted - cost[k, p] - use_there * tenant_price[t, pool_hub[p]] // PPM
+                gain = counted - cost[k, p]
+                if priced[t]:
+                    gain -= quota_use[k, p] * tenant_price[t, pool_hub[p]] // PPM
             if gain > most:
                 most = gain
                 where = np.int64(at)
@@ -164,7 +202,8 @@ def _best_pairs(
             k, p = kind[where], pool[where]
             jobs = np.float64(count[g])
             _add_load(k, p, jobs, use, meter, pool_hub, pool_load, power_load)
-            tenant_load[t, pool_hub[p]] += jobs * -(-milli_cards[k] * pool_milli_tflops[p] // 1000)
+            if t >= 0:
+                tenant_load[t, pool_hub[p]] += jobs * quota_use[k, p]
             tier_load[tier[g]] += jobs * worth[where]
 
 

@@ -165,7 +165,7 @@ class Search:
     _SHARE_OF_TYPICAL: Final = 0.1  # a price of 0 moves as if it were this part of a typical one
 
     def __init__(
-        self, relaxation: Relaxation, aim: Aim, start: PriceVector, votes: Votes, *, settled: bool = False
+        self, relaxation: Relaxation, aim: Aim, start: PriceVector, votes: Votes | None, *, settled: bool = False
     ) -> None:
         self._relaxation = relaxation
         self.aim = aim
@@ -189,7 +189,8 @@ class Search:
         `votes` counts how often each group of this tier chose each pair, earlier calls at half weight: prices jump
         about, but the average of the choices comes close to the fractional optimum, and constructions follow it.
         """
-        self._halve_votes()
+        if self.votes is not None:
+            self._halve_votes(self.votes)
         scale = np.maximum(np.abs(self._capacity), 1)
         for _ in range(iterations):
             self._iterations += 1
@@ -202,8 +203,9 @@ class Search:
             self._at = np.clip(self._at - move, 0, self._price_max)
             prices = self.best.like(np.rint(self._at).astype(np.int64))
             self._here = self._relaxation.scan(self.aim, prices)
-            chosen = self._here.best[self._mine]
-            self.votes[chosen[chosen >= 0]] += 1
+            if self.votes is not None:
+                chosen = self._here.best[self._mine]
+                self.votes[chosen[chosen >= 0]] += 1
             if self._here.bound < self.best_scan.bound:
                 self.best, self.best_scan = prices, self._here
         return self._step() > self._STEP_MIN
@@ -215,17 +217,25 @@ class Search:
         if found.bound < self.best_scan.bound:
             self.best, self.best_scan = prices, found
 
+    def settle_at(self, prices: PriceVector) -> None:
+        """Go on from prices that are nearly the best: with small steps, and the better of these and the best known."""
+        self.offer(prices)
+        self._at = self.best.flat().astype(np.float64)
+        self._here = self.best_scan
+        self._mean, self._square = np.zeros_like(self._at), np.zeros_like(self._at)
+        self._iterations, self._cooled = 0, self._COOL
+
     def aim_at(self, aim: Aim) -> None:
         """Go on with the levels of another plan, at least as good above: the bound is evaluated anew."""
         self.aim = aim
         self._capacity = self._relaxation.capacity(aim)
         self.best_scan = self._relaxation.scan(aim, self.best)
 
-    def _halve_votes(self) -> None:
+    def _halve_votes(self, votes: Votes) -> None:
         start = self._relaxation.choices.pairs.start
         mine = np.flatnonzero(self._mine)
         if mine.size:  # groups are sorted by tier
-            self.votes[start[mine[0]] : start[mine[-1] + 1]] >>= 1
+            votes[start[mine[0]] : start[mine[-1] + 1]] >>= 1
 
     def _step(self) -> float:
         return self._STEP * float(self._DECAY ** (self._cooled + self._iterations))
