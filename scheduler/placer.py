@@ -163,6 +163,17 @@ class Placer:
             np.add.at(held, self._aside.entries[:, 0], self._aside.cards)
         return held
 
+    def within_limits(self, jobs: Snapshot, placements: Sequence[Placement]) -> list[Placement]:
+        """Return those of a round's placements that keep power and quotas beside what was placed here meanwhile.
+
+        Of placements that exceed a limit together, those of the least worth are left out. What is set aside is lifted:
+        the round has decided. Nodes are not looked at: whether cards are free is found out in the commit.
+        """
+        self.lift()
+        order = sorted(range(len(placements)), key=lambda at: -placements[at].worth_micro_yuan_per_hour)
+        kept = self._spare.within_limits(self._spare.gangs(jobs, [placements[at] for at in order]))
+        return [placements[at] for at in sorted(np.array(order, dtype=np.int64)[kept].tolist())]
+
     def settle(self, jobs: Snapshot, plan: Plan, started: Sequence[Placement]) -> None:
         """Go on after a round that was planned on this world while this placer went on.
 
@@ -210,6 +221,19 @@ class Placer:
         fits = self._spare.has_room(offers.land, job, offers.best_first(job), offers.gain)
         self._spare.take(aside)
         return fits
+
+
+def large_gangs(snapshot: Snapshot, most: int) -> Snapshot:
+    """Return the same world with those of its jobs alone that room may be set aside for; the largest offers of many.
+
+    `most`: jobs at most, by what they offer for all their cards, so that judging a long queue does not take long.
+    """
+    shape = snapshot.job_shape
+    cards = (snapshot.shape_tasks * snapshot.shape_cards_per_task)[shape]
+    large = (snapshot.shape_share_milli[shape] == 0) & ((cards > SMALL_GANG_CARDS) | (snapshot.shape_tasks[shape] > 1))
+    jobs = np.flatnonzero(large)
+    offer = snapshot.job_ceiling_micro_yuan_per_pflops_hour[jobs].astype(np.float64) * cards[jobs]
+    return snapshot.of_jobs(np.sort(jobs[np.argsort(-offer, kind="stable")[:most]]).tolist())
 
 
 def last_prices(snapshot: Snapshot, plan: Plan) -> tuple[OpeningPrice, ...]:

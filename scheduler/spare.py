@@ -19,7 +19,7 @@ from scheduler.fields import MILLI_PER_CARD
 from scheduler.forms import Kinds, granted_slices
 from scheduler.ground import DoesNotFit, Ground
 from scheduler.judging import Verdict
-from scheduler.limits import NEW, NO_LIMIT, Limits, quota_take
+from scheduler.limits import NEW, NO_LIMIT, Limits, quota_room, quota_take
 from scheduler.packing import allowed, open_card, put, quota_of, room_for, take_share, wide
 from scheduler.plan import Placement
 from scheduler.policy import Policy
@@ -121,6 +121,13 @@ class Spare:
     def give_back(self, gangs: Gangs) -> None:
         """Undo `take` or `put`."""
         _move(self._land, self._free, gangs.table, gangs.entries, -1, False)
+
+    def within_limits(self, gangs: Gangs) -> Bools:
+        """Return [N]: which of the gangs, one after the other, keep within power and quotas beside all that is taken.
+
+        Nothing is taken, and nodes are not looked at.
+        """
+        return _within_limits(self._land, self._free.watts.copy(), self._free.account.copy(), gangs.table)
 
     def gangs(self, jobs: Snapshot, placements: Sequence[Placement]) -> Gangs:
         """Return what placements of these jobs take."""
@@ -240,6 +247,23 @@ def _holds(land: Land, free: Free, low: int, high: int) -> bool:
         if room_for(land, free, land.kinds[kind, NEED], pool, units) >= units:
             return True
     return False
+
+
+@compiled
+def _within_limits(land: Land, watts: Ints, account: Ints, table: Ints) -> Bools:
+    kept = np.zeros(table.shape[0], dtype=np.bool_)
+    for gang in range(table.shape[0]):
+        hub, leaf = land.pools[table[gang, _POOL], HUB], table[gang, _LEAF]
+        if watts[hub] < NO_LIMIT and table[gang, _WATTS] > watts[hub]:
+            continue
+        if leaf >= 0 and table[gang, _USE] > quota_room(leaf, land.parent, account):
+            continue
+        kept[gang] = True
+        if watts[hub] < NO_LIMIT:
+            watts[hub] -= table[gang, _WATTS]
+        if leaf >= 0:
+            quota_take(leaf, table[gang, _USE], land.parent, account)
+    return kept
 
 
 @compiled

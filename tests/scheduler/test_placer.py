@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from scheduler.choices import Choices, choose
 from scheduler.errors import BadSnapshot, UnknownJob
 from scheduler.ground import DoesNotFit
 from scheduler.limits import limits_of
-from scheduler.placer import Decision, Placed, Placer, Queued, Refused, Waits, last_prices
+from scheduler.placer import Decision, Placed, Placer, Queued, Refused, Waits, large_gangs, last_prices
 from scheduler.plan import Placement, Plan
 from scheduler.planner import plan
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.pricing import cost_split
 from scheduler.reasons import Reason
 from scheduler.snapshot import Snapshot
-from scheduler.verify import violations
+from scheduler.verify import Rule, violations
 
 ROUND = Policy(effort=1)
 
@@ -384,3 +385,46 @@ def test_room_is_set_aside_for_so_many_gangs_at_most() -> None:
     world = gangs((2, 8), (2, 8), nodes_per_pool=4)
 
     assert Placer(world, ROUND).set_aside(world, most=1) == ("job-0",)
+
+
+def test_only_gangs_that_are_large_or_may_spread_are_looked_at_and_the_best_offers_first() -> None:
+    world = gangs((1, 8), (2, 1), (1, 1), (2, 8), (4, 8), nodes_per_pool=4)
+
+    assert large_gangs(world, 10).job_id == ("job-1", "job-3", "job-4")
+    assert large_gangs(world, 1).job_id == ("job-4",)
+
+
+# a round and the placer at the same time
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_power_and_quotas_hold_when_a_round_ends_beside_fast_placements(seed: int) -> None:
+    """Each knew nothing of the other; the cards are the commit's matter, so here every node has plenty of them."""
+    world = roomy(random_ruled_world(seed, jobs=16, nodes_per_pool=3))
+    waiting = world.of_jobs(range(8))
+    placer = Placer(waiting, ROUND)
+    placer.set_aside(large_gangs(waiting, 4), most=2)
+    meanwhile = started(one_by_one(placer, world, range(8, 16)))
+    made = plan(waiting, ROUND)
+
+    kept = placer.within_limits(waiting, made.placements)
+
+    both = sealed(world, ROUND, in_order(world, [*meanwhile, *kept]))
+    assert limits_broken(world, both) == []
+    alone = Placer(waiting, ROUND).within_limits(waiting, made.placements)
+    assert alone == list(made.placements)
+    left_out = [each for each in made.placements if each not in kept]
+    for each in left_out:
+        with_it = sealed(world, ROUND, in_order(world, [*meanwhile, *kept, each]))
+        assert limits_broken(world, with_it)
+
+
+def limits_broken(world: Snapshot, made: Plan) -> list[Rule]:
+    limits = (Rule.POWER_OVER, Rule.QUOTA_OVER, Rule.LENT_OVER)
+    return [each.rule for each in violations(world, made) if each.rule in limits]
+
+
+def roomy(world: Snapshot) -> Snapshot:
+    many = {"node_cards": [64] * 6, "node_free_cards": [48] * 6}
+    return replace(world, **many)
