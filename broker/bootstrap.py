@@ -28,6 +28,7 @@ from broker.loops.census import Census
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
 from broker.loops.numbering import Numbering
+from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
@@ -40,6 +41,7 @@ from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
+from broker.market.placing import Placing
 from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
@@ -75,11 +77,13 @@ class Wakes:
     """Who is woken when something happened, so that nobody has to wait for an interval."""
 
     rounds: asyncio.Event
+    placing: asyncio.Event
     numbering: asyncio.Event
 
     def work(self) -> None:
         """There is new work, or new room for it."""
         self.rounds.set()
+        self.placing.set()
         self.numbering.set()
 
 
@@ -236,7 +240,7 @@ def local_endpoint(listen: ListenAddress, port: int) -> str:
 
 async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
-    wakes = Wakes(asyncio.Event(), asyncio.Event())
+    wakes = Wakes(asyncio.Event(), asyncio.Event(), asyncio.Event())
     signals, links = ClusterSignals(), AgentLinks()
     terms = _terms(settings)
     policy = Policy(effort=settings.round_effort)
@@ -275,11 +279,13 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         tls_private_key=settings.tls_key,
     )
     planner = PlanningProcess()
-    rounds = _round_loop(settings, database, planner, policy, clock, wakes, signals, explain)
+    placing = _placing(settings, database, policy, wakes, signals)
+    rounds = _round_loop(settings, database, planner, policy, clock, placing, explain)
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
         ),
+        Loop(PlacingLoop(placing), 0.5, wakes.placing),
         Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
@@ -302,26 +308,30 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
+def _placing(settings: Settings, database: Database, policy: Policy, wakes: Wakes, signals: ClusterSignals) -> Placing:
+    def placed_on(cluster: str) -> None:
+        signals.wake(cluster)
+        wakes.numbering.set()
+
+    return Placing(database, policy=policy, wake_cluster=placed_on, enabled=settings.place_at_once)
+
+
 def _round_loop(
     settings: Settings,
     database: Database,
     planner: PlanningProcess,
     policy: Policy,
     clock: Clock,
-    wakes: Wakes,
-    signals: ClusterSignals,
+    placing: Placing,
     explain: Explain,
 ) -> RoundLoop:
-    def placed_on(cluster: str) -> None:
-        signals.wake(cluster)
-        wakes.numbering.set()
-
     rounds = Rounds(
         database,
         jobs_max=settings.round_jobs_max,
         records_kept=settings.round_records_kept,
-        wake_cluster=placed_on,
+        wake_cluster=placing.wake_cluster,
         remember=explain.remember,
+        placing=placing,
     )
     return RoundLoop(
         database,

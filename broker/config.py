@@ -75,6 +75,9 @@ class Settings(BaseModel):
     round_effort: Annotated[
         int, Field(ge=0, le=100_000, description="Improvement steps at most in one round; 0 gives the greedy plan.")
     ] = 100
+    place_at_once: Annotated[
+        bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
+    ] = True
     leader_lease_seconds: Annotated[
         float, Field(ge=1, le=60, description="A leader that does not renew for this long is replaced.")
     ] = 5.0

@@ -5,7 +5,7 @@ Closed labels exist from the start, so that "never" reads 0. No ids in labels: t
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from broker.lifecycle import AgentState, JobState
 
@@ -22,6 +22,20 @@ for _outcome in ("committed", "rejected", "failed"):
     ROUND_SECONDS.labels(_outcome)
 ROUND_GAP_RATIO: Final = Gauge(
     "broker_round_gap_ratio", "Proven gap of the last verified round: (bound - objective) / bound.", registry=REGISTRY
+)
+PLACEMENTS: Final = Counter(
+    "broker_placements_total",
+    "Jobs that were leased, by what decided: a round, or the fast lane beside the rounds.",
+    ["path"],
+    registry=REGISTRY,
+)
+for _path in ("round", "fast"):
+    PLACEMENTS.labels(_path)
+FAST_PLACEMENT_SECONDS: Final = Histogram(
+    "broker_fast_placement_seconds",
+    "Time from a job's submission to its committed lease, of jobs leased by the fast lane.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10),
+    registry=REGISTRY,
 )
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
@@ -42,3 +56,14 @@ def round_done(outcome: str, seconds: float, gap_ppm: int) -> None:
     ROUND_SECONDS.labels(outcome).observe(seconds)
     if outcome == "committed":
         ROUND_GAP_RATIO.set(gap_ppm / 1_000_000)
+
+
+def placed_by_round(jobs: int) -> None:
+    """Count jobs that a committed round has leased."""
+    PLACEMENTS.labels("round").inc(jobs)
+
+
+def placed_at_once(seconds: float) -> None:
+    """Count a job that the fast lane has leased so long after its submission."""
+    PLACEMENTS.labels("fast").inc()
+    FAST_PLACEMENT_SECONDS.observe(seconds)

@@ -38,10 +38,12 @@ class Offers:
         order: Ints = np.argsort(-self.gain[pairs.start : pairs.stop], kind="stable") + pairs.start
         return order
 
-    def best_gain(self, job: int) -> int:
-        """Return the most that the job gains anywhere; a number below any gain if it may run nowhere."""
-        pairs = self.pairs(job)
-        return int(self.gain[pairs.start : pairs.stop].max(initial=-(2**63)))
+    @property
+    def best_gains(self) -> Ints:
+        """The most that each job gains anywhere, [J]; below any gain where it may run nowhere."""
+        best = np.full(len(self.jobs.job_id), -(2**62), dtype=np.int64)
+        np.maximum.at(best, np.repeat(np.arange(best.size), np.diff(self.verdict.start)), self.gain)
+        return best
 
 
 class Judge:

@@ -101,6 +101,17 @@ class Placer:
         """What `place` has placed and nobody has released, in that order."""
         return tuple(placement for _, placement in self._placed.values())
 
+    def warm(self) -> None:
+        """Load or make the compiled code, so that no arrival waits for it."""
+        offers = self._offers(self._world.with_jobs(self._world.taken_at_s))
+        order = offers.best_gains.argsort(kind="stable")
+        self._spare.put(offers.land, 0, order, offers.gain)
+        self._spare.has_room(offers.land, 0, order, offers.gain)
+        self._spare.could_ever(offers.land, range(0))
+        nobody = self._spare.gangs(offers.jobs, [])
+        self._spare.take(nobody)
+        self._spare.within_limits(nobody)
+
     def place(self, arrivals: Snapshot) -> tuple[Decision, ...]:
         """Decide on jobs that arrive, one after the other, and count what is placed as taken.
 
@@ -134,10 +145,9 @@ class Placer:
         """
         self.lift()
         offers = self._offers(gangs)
-        gains = np.array([offers.best_gain(job) for job in range(len(gangs.job_id))], dtype=np.int64)
         whole = gangs.shape_share_milli[gangs.job_shape] == 0
         kept: list[Placement] = []
-        for job in np.argsort(-gains, kind="stable").tolist():
+        for job in np.argsort(-offers.best_gains, kind="stable").tolist():
             if len(kept) == most:
                 break
             if not whole[job] or (found := self._put(offers, job)[1]) is None:

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from time import monotonic, perf_counter
 from typing import Final
 
+from scheduler.placer import Placer
 from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
 from scheduler.snapshot import Snapshot
@@ -75,6 +76,8 @@ class PlanningProcess:
     async def warm(self) -> None:
         """Start the process and let it load the solver, so that the first round does not pay for it."""
         await self.plan(empty_snapshot().to_bytes(), Policy(effort=1).to_json(), 1.0)
+        if self._executor is not None:  # the fast lane's code too: made here, it is only loaded where calls are served
+            await asyncio.get_running_loop().run_in_executor(self._executor, _warm_placer)
 
     def pids(self) -> list[int]:
         """Return the process's id; empty while there is none."""
@@ -106,6 +109,10 @@ def plan_and_verify(snapshot: bytes, policy_json: str, budget_seconds: float) ->
         plan_millis=round((planned - started) * 1000),
         verify_millis=round((verified - planned) * 1000),
     )
+
+
+def _warm_placer() -> None:
+    Placer(empty_snapshot(), Policy()).warm()
 
 
 def stop_after(seconds: float) -> Callable[[], bool]:

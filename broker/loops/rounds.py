@@ -13,7 +13,8 @@ import structlog
 from broker import metrics
 from broker.errors import DatabaseUnavailable
 from broker.loops.planning import Planned, PlannerDied, PlanningProcess, versions
-from broker.market.rounds import Lead, NotLeader, Rounds, report_of
+from broker.market.lead import Lead, NotLeader
+from broker.market.rounds import Rounds, report_of
 from broker.market.snapshot import Prepared
 from broker.store import leadership
 from broker.store.database import Database
@@ -53,6 +54,7 @@ class RoundLoop:
         self._recheck = timedelta(seconds=recheck_seconds)
         self._lead_term = lead_term
         self._now = clock_now
+        self._placing = rounds.placing
         self._seen: tuple[str, datetime] | None = None  # digest of the last world whose plan is settled, and when
 
     async def run_once(self, now: datetime) -> int:
@@ -62,10 +64,14 @@ class RoundLoop:
             now = self._now()
         lead = await self._lead(now)
         if lead is None:
+            self._placing.drop()
             return 0
+        await self._placing.place_arrived(now)  # whoever can start now need not be in the round's world
         started = perf_counter()
-        prepared = await self._rounds.read(now)
-        digest = await asyncio.to_thread(_digest, prepared)
+        async with self._placing.paused():
+            prepared = await self._rounds.read(now)
+            digest = await asyncio.to_thread(_digest, prepared)
+            await self._placing.begin(lead, prepared, digest)
         if not prepared.waiting or not self._worth_planning(digest, now):
             return 0
         self._seen = None  # a round that ends in an error has to be planned again at once
@@ -85,6 +91,7 @@ class RoundLoop:
 
     async def resign(self, now: datetime) -> None:
         """Let another broker lead at once."""
+        self._placing.drop()
         async with self._database.hub() as tx:
             await leadership.resign(tx, self._holder, now)
 
@@ -104,15 +111,18 @@ class RoundLoop:
         report = report_of(prepared, plan, at=now, versions=versions(), millis=millis)
         if planned.violations:
             error = "; ".join(planned.violations)
+            self._placing.drop()
             await self._rounds.reject(lead, _but(report, "rejected", error), record)
             metrics.round_done("rejected", perf_counter() - started, plan.gap_ppm)
             log.error("round_rejected", violations=planned.violations)
             return 0, 0
         renewed = await self._lead(self._now())  # planning may have taken most of the term
         if renewed != lead:
+            self._placing.drop()
             raise NotLeader(lead)
         done = await self._rounds.commit(lead, prepared, plan, report, record, self._now())
         self._opening_prices = prices_of(prepared.snapshot, plan)
+        metrics.placed_by_round(done.placed)
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
         log.info(
             "round_committed",
@@ -146,6 +156,7 @@ class RoundLoop:
             refused_by_reason={},
             error=error,
         )
+        self._placing.drop()
         await self._rounds.reject(lead, report, None)
         metrics.round_done("failed", 0.0, 0)
         log.error("round_failed", error=error)

@@ -4,17 +4,47 @@ A plan names cards of shares by the snapshot: a card that was split then, or the
 that it splits. The same name means the same card in all placements of one commit, whatever became of its neighbours.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 
 from broker.market.snapshot import Prepared
+from broker.store import rounds, rules, snapshots
+from broker.store.database import Connection
 from broker.store.rounds import WHOLE_MILLI, LeaseDraft, WaitingJob
 from broker.store.snapshots import NodeRow, SplitCard
 from scheduler.plan import Placement
 
 CardName = tuple[int, int]
 """Node id, and the number by which a plan names a free card that it splits: -1, -2, ..."""
+
+
+async def still_fitting(
+    tx: Connection,
+    prepared: Prepared,
+    placements: Sequence[Placement],
+    now: datetime,
+    named: dict[CardName, int] | None = None,
+) -> list[tuple[Placement, LeaseDraft]]:
+    """Return the placements that still fit, each with its lease and cards; jobs and nodes are locked from now on.
+
+    When operators have changed a limit since the snapshot, none does: the plan may exceed the new one. `named`: as in
+    `Room`.
+    """
+    if not await rules.unchanged(tx, prepared.rules_version):
+        return []
+    node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
+    waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
+    await rounds.lock_nodes(tx, node_ids)
+    room = Room(prepared, await snapshots.read_nodes(tx, node_ids), named)
+    found = []
+    for placement in placements:
+        job = waiting.get(prepared.job(placement.job_id))
+        draft = None if job is None else room.take(placement, job)
+        if draft is not None:
+            found.append((placement, draft))
+    return found
 
 
 class Need(NamedTuple):
@@ -39,11 +69,14 @@ class _Part:
 class Room:
     """The nodes of a commit as they are now, and what the commit has taken of them so far."""
 
-    def __init__(self, prepared: Prepared, nodes: dict[int, NodeRow]) -> None:
-        """`nodes` by id, read after they were locked; a node that is gone is missing."""
+    def __init__(self, prepared: Prepared, nodes: dict[int, NodeRow], named: dict[CardName, int] | None = None) -> None:
+        """`nodes` by id, read after they were locked; a node that is gone is missing.
+
+        `named`: cards that commits before this one split of the same world, if their names stay the same; added to.
+        """
         self._prepared = prepared
         self._nodes = dict(nodes)
-        self._named: dict[CardName, int] = {}
+        self._named = {} if named is None else named
 
     def take(self, placement: Placement, job: WaitingJob) -> LeaseDraft | None:
         """Return the lease with its cards, taken out of the room; None, and nothing taken, if it does not fit whole."""

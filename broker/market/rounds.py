@@ -6,35 +6,26 @@ and the job still waits. Each gang whole, or handed back as stale.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
 
 from broker.ids import RoundId
 from broker.market.explain import LastRound
-from broker.market.fitting import Room
+from broker.market.fitting import still_fitting
+from broker.market.lead import Lead, NotLeader
+from broker.market.placing import Placing
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
-from broker.store import leadership, rounds, rules, snapshots
-from broker.store.database import Connection, Database
-from broker.store.rounds import LeaseDraft, RoundRecord, RoundReport
+from broker.store import leadership, rounds, snapshots
+from broker.store.database import Database
+from broker.store.rounds import RoundRecord, RoundReport
 from scheduler.errors import BadPlan
-from scheduler.plan import Placement, Plan
+from scheduler.plan import Plan
+from scheduler.policy import Policy
 
 WAITING_REASONS_BATCH = 20_000
-
-
-class NotLeader(Exception):
-    """Another broker has taken over the rounds: this one's plan must not be committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """The right to commit rounds, fenced by its epoch."""
-
-    holder: str
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +49,15 @@ class Rounds:
         records_kept: int,
         wake_cluster: Callable[[str], None],
         remember: Callable[[LastRound], None],
+        placing: Placing | None = None,
     ) -> None:
+        """`placing`: the fast lane beside the rounds; without one everything waits for its round."""
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
         self._wake_cluster = wake_cluster
         self._remember = remember
+        self.placing = placing or Placing(database, policy=Policy(), wake_cluster=wake_cluster, enabled=False)
 
     async def read(self, now: datetime) -> Prepared:
         """Return what the next round is planned on."""
@@ -75,18 +69,22 @@ class Rounds:
         self, lead: Lead, prepared: Prepared, plan: Plan, report: RoundReport, record: RoundRecord, now: datetime
     ) -> Committed:
         """Store the round and turn what still fits into leases. Raise NotLeader when another broker leads."""
-        started = perf_counter()
-        async with self._database.hub() as tx:
-            if not await leadership.still_leads(tx, lead.holder, lead.epoch):
-                raise NotLeader(lead)
-            drafts = await self._fitting(tx, prepared, plan.placements, now)
-            round_id = await rounds.insert(tx, lead.epoch, report)
-            await rounds.keep_record(tx, round_id, record, self._records_kept)
-            # Cards are held from when they were found free, which may be long after `now`: what had them ended later.
-            await rounds.offer(tx, round_id, drafts, now + timedelta(seconds=perf_counter() - started))
-            stale = len(plan.placements) - len(drafts)
-            millis = round((perf_counter() - started) * 1000)
-            await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
+        began = perf_counter()
+        async with self.placing.committing(prepared, plan) as fast:
+            async with self._database.hub() as tx:
+                if not await leadership.still_leads(tx, lead.holder, lead.epoch):
+                    raise NotLeader(lead)
+                fitting = await still_fitting(tx, prepared, fast.within_limits, now)
+                drafts = [draft for _, draft in fitting]
+                round_id = await rounds.insert(tx, lead.epoch, report)
+                await rounds.keep_record(tx, round_id, record, self._records_kept)
+                # Cards are held from when they were found free, which may be long after `now`: what had them ended
+                # later.
+                await rounds.offer(tx, round_id, drafts, now + timedelta(seconds=perf_counter() - began))
+                stale = len(plan.placements) - len(drafts)
+                millis = round((perf_counter() - began) * 1000)
+                await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
+            await fast.settle(lead, round_id, [placement for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
             self._wake_cluster(cluster)
         self._remember(LastRound.of(round_id, plan, prepared.snapshot))
@@ -100,27 +98,6 @@ class Rounds:
             if record is not None:
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
         return round_id
-
-    async def _fitting(
-        self, tx: Connection, prepared: Prepared, placements: Sequence[Placement], now: datetime
-    ) -> list[LeaseDraft]:
-        """Return leases for the placements that still fit, each with named cards; the others are stale.
-
-        When operators have changed a limit since the snapshot, all are: the plan may exceed the new one.
-        """
-        if not await rules.unchanged(tx, prepared.rules_version):
-            return []
-        node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
-        waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
-        await rounds.lock_nodes(tx, node_ids)
-        room = Room(prepared, await snapshots.read_nodes(tx, node_ids))
-        drafts = []
-        for placement in placements:
-            job = waiting.get(prepared.job(placement.job_id))
-            draft = None if job is None else room.take(placement, job)
-            if draft is not None:
-                drafts.append(draft)
-        return drafts
 
     async def _tell_reasons(self, prepared: Prepared, plan: Plan) -> None:
         """Write why each job waits; in batches, so that no submission waits long for a row."""

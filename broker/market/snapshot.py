@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,9 @@ from scheduler.snapshot import UNKNOWN, Snapshot
 WITHIN = {Within.POOL: WITHIN_POOL, Within.DOMAIN: WITHIN_DOMAIN, Within.NODE: WITHIN_NODE}
 FULL_SPEED_PPM = 1_000_000
 
+Shapes = Mapping[int, Mapping[str, Any]]
+"""Requirements of jobs by shape_id, see `JobSpec.requirement`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -31,6 +34,7 @@ class Prepared:
     shape_of: dict[str, int]  # position of each job's shape
     splits: tuple[tuple[int, int], ...]  # node_id and card of each split card
     rules_version: int  # of the rules that it was made by
+    view: WorldView
 
     def job(self, job_id: str) -> JobId:
         """Return the id of a job that the snapshot names."""
@@ -44,7 +48,6 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
     domain = view.rules.node_domain
     nodes = tuple(sorted(view.nodes, key=lambda n: (pool_index[n.pool_id], domain.get(n.node_id, 0), n.node)))
     ruled = snapshot_rules.arrays(view)
-    shapes = [view.shapes[shape_id] for shape_id in shape_index]
     owners = tuple(sorted({p.owner for p in view.pools}))
     arrays = {
         **_catalogue(view),
@@ -52,11 +55,7 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         **_nodes(nodes, pool_index),
         "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
         **_splits(nodes),
-        **_shapes(view, shapes),
-        **_forms(shapes),
-        **_places(view, shapes, owners),
-        **_jobs(view, shape_index),
-        "job_tenant": _tenants(view.waiting, ruled["tenant_names"]),
+        **_of_jobs(view, shape_index, owners, ruled["tenant_names"]),
         **ruled,
     }
     return Prepared(
@@ -67,7 +66,39 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
         splits=tuple((n.node_id, card) for n in nodes for card in n.split),
         rules_version=view.rules.version,
+        view=view,
     )
+
+
+def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now: datetime) -> Prepared:
+    """Return the same world with these jobs alone in it; without those of cities that it does not know yet."""
+    cities = {city for city, _ in world.view.cities}
+    view = replace(world.view, waiting=tuple(job for job in waiting if job.city in cities), shapes=shapes)
+    shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
+    snapshot = world.snapshot.with_jobs(
+        math.floor(now.timestamp()),
+        **_of_jobs(view, shape_index, world.snapshot.owner_names, world.snapshot.tenant_names),
+    )
+    return replace(
+        world,
+        snapshot=snapshot,
+        waiting={job_text(j.job): j for j in view.waiting},
+        shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
+        view=view,
+    )
+
+
+def _of_jobs(
+    view: WorldView, shape_index: Mapping[int, int], owners: Sequence[str], tenants: Sequence[str]
+) -> dict[str, Any]:
+    shapes = [view.shapes[shape_id] for shape_id in shape_index]
+    return {
+        **_shapes(view, shapes),
+        **_forms(shapes),
+        **_places(view, shapes, owners),
+        **_jobs(view, shape_index),
+        "job_tenant": _tenants(view.waiting, tenants),
+    }
 
 
 def _catalogue(view: WorldView) -> dict[str, Any]:

@@ -147,6 +147,13 @@ WAITING: Final[LiteralString] = """
      ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
      LIMIT $2
 """
+ARRIVED: Final[LiteralString] = """
+    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
+           enterprise
+      FROM jobs
+     WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
+     ORDER BY job_id LIMIT $3
+"""
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
            enterprise
@@ -178,20 +185,17 @@ async def read_nodes(tx: Connection, node_ids: list[int]) -> dict[int, NodeRow]:
     return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids))}
 
 
+async def arrived(
+    tx: Connection, after: JobId, now: datetime, jobs_max: int
+) -> tuple[tuple[WaitingRow, ...], Mapping[int, Mapping[str, Any]]]:
+    """Return the first waiting jobs with ids above `after`, and the requirements of their shapes by shape_id."""
+    rows = tuple(map(_waiting, await tx.fetch(ARRIVED, after, now, jobs_max)))
+    shape_ids = sorted({row.shape_id for row in rows})
+    return rows, {r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)} if rows else {}
+
+
 async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
-    rows = tuple(
-        WaitingRow(
-            JobId(r["job_id"]),
-            r["city"],
-            r["shape_id"],
-            PriorityClass(r["priority"]),
-            r["ceiling_micro_yuan_per_pflops_hour"],
-            r["submitted_at"],
-            r["walltime_seconds"],
-            r["enterprise"],
-        )
-        for r in sorted(waiting, key=lambda r: int(r["job_id"]))
-    )
+    rows = tuple(map(_waiting, sorted(waiting, key=lambda r: int(r["job_id"]))))
     shape_ids = sorted({row.shape_id for row in rows})
     return WorldView(
         models=tuple(ModelRow(*r.values()) for r in await tx.fetch(MODELS)),
@@ -203,6 +207,19 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
+    )
+
+
+def _waiting(r: Any) -> WaitingRow:
+    return WaitingRow(
+        JobId(r["job_id"]),
+        r["city"],
+        r["shape_id"],
+        PriorityClass(r["priority"]),
+        r["ceiling_micro_yuan_per_pflops_hour"],
+        r["submitted_at"],
+        r["walltime_seconds"],
+        r["enterprise"],
     )
 
 

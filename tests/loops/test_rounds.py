@@ -13,7 +13,8 @@ from broker.ids import RoundId
 from broker.lifecycle import JobState
 from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess, empty_snapshot
 from broker.loops.rounds import RoundLoop
-from broker.market.rounds import NotLeader, Rounds, RoundsReader
+from broker.market.lead import NotLeader
+from broker.market.rounds import Rounds, RoundsReader
 from broker.store.database import Database
 from scheduler.opening import prices_of
 from scheduler.plan import Plan

@@ -12,7 +12,8 @@ from broker.job import Ending
 from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.planning import plan_and_verify
 from broker.market.explain import LastRound
-from broker.market.rounds import Committed, Lead, NotLeader, Rounds, RoundsReader, report_of
+from broker.market.lead import Lead, NotLeader
+from broker.market.rounds import Committed, Rounds, RoundsReader, report_of
 from broker.market.snapshot import Prepared
 from broker.store import leadership
 from broker.store.clusters import NodeCondition
