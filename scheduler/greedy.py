@@ -29,18 +29,27 @@ from scheduler.terrain import HUB, MILLI, NEED, UNITS, Free, Land
 Floats = NDArray[np.float64]
 
 _PAIRS_TRIED_FIRST: Final = 32
+_NOBODY: Final = np.zeros(0, dtype=np.int64)
 _GANG_BITS: Final = 31  # of the thousandths of a card of the largest gang, and one to spare
 
 
-def construct(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, votes: Votes | None = None) -> Ground:
+def construct(
+    choices: Choices,
+    terrain: Terrain,
+    rows: Rows,
+    costs: Costs,
+    votes: Votes | None = None,
+    seated: Ints = _NOBODY,
+) -> Ground:
     """Build a plan by these costs; no costs and no votes give the plain greedy plan.
 
-    Args: votes: [A] how often the descent chose each pair.
+    Args: votes: [A] how often the descent chose each pair. seated: pairs of gangs that have their place already, once
+    for each gang; all rows hold for them.
     """
     if votes is None:
         votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
     ground = Ground(terrain)
-    group, pair, gangs, guaranteed = _admitted(choices, terrain, rows, costs, votes).T
+    group, pair, gangs, guaranteed = _admitted(choices, terrain, rows, costs, votes, seated).T
     kinds, kind = choices.kinds, choices.pairs.kind[pair]
     order = np.lexsort(
         (
@@ -72,8 +81,8 @@ def fill(ground: Ground) -> None:
     ground.keep(*_fill(land, ground.free, order, False, *ground.book()))
 
 
-def _admitted(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, votes: Votes) -> Ints:
-    """Return [n, 4]: group, pair, gangs, and 1 where they are admitted to serve a guarantee."""
+def _admitted(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, votes: Votes, seated: Ints) -> Ints:
+    """Return [n, 4]: group, pair, gangs, and 1 where they are admitted to serve a guarantee, 2 where they are seated."""
     land, groups, kinds = terrain.land, choices.groups, choices.kinds
     width = min(int(np.diff(land.start).max(initial=0)), _PAIRS_TRIED_FIRST)
     top = np.full((groups.count.size, width), -1, dtype=np.int32)
@@ -87,6 +96,8 @@ def _admitted(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, vote
     left, room = groups.count.copy(), rows.capacity.copy()
     watts, account = choices.limits.hub_free_watts.copy(), choices.limits.account.copy()
     admitted, end = np.empty((64, 4), dtype=np.int64), 0
+    pairs, gangs = np.unique(seated, return_counts=True)
+    admitted, end = _take_seats(land, pairs, gangs, rows.use, left, room, watts, account, admitted, end)
     for guarantee in (True, False) if (land.headroom > 0).any() else (False,):
         admitted, end = _admit(land, order, top, rows.use, guarantee, left, room, watts, account, admitted, end)
     return admitted[:end]
@@ -175,6 +186,26 @@ def _admit(
             admitted = grown(admitted, end + 1)
             admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, gangs, int(guarantee)
             end += 1
+    return admitted, end
+
+
+@compiled
+def _take_seats(
+    land: Land, pairs: Ints, gangs: Ints, use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints, admitted: Ints,
+    end: int,
+) -> tuple[Ints, int]:  # fmt: skip
+    """Admit gangs that have a place already. Return the table of what is admitted, and its end."""
+    for index in range(pairs.size):
+        pair, number = pairs[index], gangs[index]
+        group = np.searchsorted(land.start, pair, side="right") - 1
+        kind, pool = wide(land.kind, pair), wide(land.pool, pair)
+        left[group] -= number
+        for row in range(use.shape[1]):
+            room[pool, row] -= use[kind, row] * number
+        charge(land, watts, account, group, kind, pool, number)
+        admitted = grown(admitted, end + 1)
+        admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, number, 2
+        end += 1
     return admitted, end
 
 

@@ -26,6 +26,7 @@ from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS
 from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
 from scheduler.scan import coarse_shards_of, shards_of
+from scheduler.seating import Seating
 from scheduler.search import Aim, Relaxation, Search
 from scheduler.snapshot import Ints, Snapshot, Votes
 from scheduler.tiers import Order, aim_of, standing, tier_name, tiers_of
@@ -33,6 +34,7 @@ from scheduler.workers import Inline, Team, Workers
 
 Stop = Callable[[], bool]
 _INLINE = Inline()
+_SETTLING_STEPS = 2
 
 
 def never() -> bool:
@@ -70,6 +72,7 @@ class _Work:
         self._relaxation = Relaxation(choices, rows, team)
         self._tiers = tiers_of(choices)
         self._votes: Votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
+        self._seated = np.zeros(0, dtype=np.int64)
         known = self._known(self._tiers[-1])
         self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes)
         self.reached = standing(choices, self._tiers, self.best)
@@ -81,6 +84,7 @@ class _Work:
         *upper, last = self._tiers
         if self._choices.pairs.pool.size >= self._policy.coarse_from_pairs:
             yield from self._coarse_steps()
+            yield from self._seat_steps()
         for tier in upper:
             yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
         yield from self._price_steps(last, self._policy.price_steps_max)
@@ -154,13 +158,26 @@ class _Work:
                 sampled.descend(self._policy.coarse_iterations)
                 search.settle_at(sampled.best)
                 yield True
-        self._keep(self._construct(self._searches[self._tiers[-1]]))
+
+    def _seat_steps(self) -> Iterator[bool]:
+        """Settle the prices of the last tier on the whole, seat the large gangs by them, and build plans around them."""
+        search = self._searches[self._tiers[-1]]
+        for _ in range(_SETTLING_STEPS):
+            search.descend(self._policy.price_iterations_per_step)
+            yield True
+        seating = Seating(self._choices, self._rows, search.best, self._costs(search.best))
+        for step in range(self._policy.seat_steps_max):
+            seating.improve(self._policy.seed + step, self._policy.seat_visits_per_step, heated=step > 0)
+            self._seated = seating.seated()
+            self._keep(self._construct(search))
+            yield True
 
     def _is_served(self, tier: int) -> bool:
         return self.reached.objective(tier) >= self._searches[tier].best_scan.bound
 
     def _construct(self, search: Search) -> Ground:
-        return construct(self._choices, self._terrain, self._rows, self._costs(search.best), self._votes)
+        costs = self._costs(search.best)
+        return construct(self._choices, self._terrain, self._rows, costs, self._votes, self._seated)
 
     def _costs(self, prices: PriceVector | None) -> Costs:
         return Costs.none(self._choices) if prices is None else costs_at(self._choices, self._rows, prices)

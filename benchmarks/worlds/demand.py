@@ -87,7 +87,8 @@ def jobs(draw: _Rng, count: int, shape_count: int, real: RealJobs) -> dict[str, 
 def _sizes(draw: _Rng, count: int, real: RealJobs, pool_cards_max: int) -> tuple[Ints, Ints, Ints]:
     """Return tasks, cards of a task, and the share of one card that a task asks for (0: whole cards)."""
     large = np.array([size for size in GANG_CARDS if size * 3 <= pool_cards_max] or [NODE_CARDS])
-    drawn = draw.choice(large, count, p=(1 / large) / (1 / large).sum())
+    weight = 1 / large**1.5
+    drawn = draw.choice(large, count, p=weight / weight.sum())
     total = np.where(draw.random(count) < GANG_SHARE, drawn, draw.choice(real.cards, count))
     share = np.where(draw.random(count) < SHARING_SHARE, draw.choice(real.share_milli, count), 0)
     share[total > NODE_CARDS] = 0
