@@ -16,7 +16,7 @@ group: what is said of one holds for all. A *pair* is a group with a pool and a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -84,6 +84,22 @@ class Choices:
         """Whether each group may run anywhere, [G]."""
         eligible: Bools = np.diff(self.pairs.start) > 0
         return eligible
+
+
+def of_upper_tiers(choices: Choices, lowest: int) -> Choices:
+    """Return the choices of the jobs of this tier and those above it: their groups stand first."""
+    groups, pairs = choices.groups, choices.pairs
+    count = int(np.searchsorted(groups.tier, lowest, side="right"))
+    end = int(pairs.start[count])
+    first = {each.name: getattr(groups, each.name)[:count] for each in fields(Groups)}
+    first |= {"member_start": groups.member_start[: count + 1], "members": groups.members}
+    return replace(
+        choices,
+        groups=Groups(**first),
+        pairs=Pairs(pairs.start[: count + 1], pairs.pool[:end], pairs.kind[:end], pairs.worth[:end]),
+        nearest_code=choices.nearest_code[:count],
+        nearest_pool=choices.nearest_pool[:count],
+    )
 
 
 def choose(snapshot: Snapshot, policy: Policy) -> Choices:

@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 
 _PAIRS_TRIED_FIRST: Final = 32
 _NOBODY: Final = np.zeros(0, dtype=np.int64)
+_WORTH, _DUE, _SEATED = range(3)
 _GANG_BITS: Final = 31  # of the thousandths of a card of the largest gang, and one to spare
 
 
@@ -49,7 +50,7 @@ def construct(
     if votes is None:
         votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
     ground = Ground(terrain)
-    group, pair, gangs, guaranteed = _admitted(choices, terrain, rows, costs, votes, seated).T
+    group, pair, gangs, why = _admitted(choices, terrain, rows, costs, votes, seated).T
     kinds, kind = choices.kinds, choices.pairs.kind[pair]
     order = np.lexsort(
         (
@@ -57,8 +58,9 @@ def construct(
             -kinds.milli_cards[kind],
             -kinds.level[kind],  # among tasks of a size those that must be close together need the emptier nodes
             -_unit_milli(choices)[kind],
-            choices.groups.tier[group],
-            -guaranteed,
+            # seats agree with each other, whatever their tiers; all else goes by tier, guarantees first
+            np.where(why == _SEATED, 0, choices.groups.tier[group]),
+            -why,
         )
     )
     ground.place(group[order], pair[order], gangs[order])
@@ -82,7 +84,7 @@ def fill(ground: Ground) -> None:
 
 
 def _admitted(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, votes: Votes, seated: Ints) -> Ints:
-    """Return [n, 4]: group, pair, gangs, and 1 where they are admitted to serve a guarantee, 2 where they are seated."""
+    """Return [n, 4]: group, pair, gangs, and why: _SEATED, _DUE (to serve a guarantee) or _WORTH."""
     land, groups, kinds = terrain.land, choices.groups, choices.kinds
     width = min(int(np.diff(land.start).max(initial=0)), _PAIRS_TRIED_FIRST)
     top = np.full((groups.count.size, width), -1, dtype=np.int32)
@@ -98,9 +100,27 @@ def _admitted(choices: Choices, terrain: Terrain, rows: Rows, costs: Costs, vote
     admitted, end = np.empty((64, 4), dtype=np.int64), 0
     pairs, gangs = np.unique(seated, return_counts=True)
     admitted, end = _take_seats(land, pairs, gangs, rows.use, left, room, watts, account, admitted, end)
-    for guarantee in (True, False) if (land.headroom > 0).any() else (False,):
-        admitted, end = _admit(land, order, top, rows.use, guarantee, left, room, watts, account, admitted, end)
+    state = left, room, watts, account
+    if (land.headroom > 0).any():
+        admitted, end = _admit_dues(land, *_dues(land, costs, order), rows.use, *state, admitted, end)
+    admitted, end = _admit(land, order, top, rows.use, *state, admitted, end)
     return admitted[:end]
+
+
+def _dues(land: Land, costs: Costs, order: Ints) -> tuple[Ints, Ints]:
+    """Return groups and pairs that can serve a guarantee, those first by which least worth is lost for its FP16.
+
+    A guarantee is to be served somewhere in its hub. To serve it by whoever comes first would send jobs to pools that
+    are far from their best, while others give up nothing.
+    """
+    regret = np.full(land.pool.size, -1.0)
+    group = np.zeros(land.pool.size, dtype=np.int32)
+    _regrets(land, costs.kind_pool, costs.tenant, group, regret)
+    rank = np.zeros(land.start.size - 1, dtype=np.int64)
+    rank[order] = np.arange(order.size)
+    may = np.flatnonzero(regret >= 0)
+    found = may[np.lexsort((rank[group[may]], regret[may]))]
+    return group[found].astype(np.int64), found
 
 
 def _unit_milli(choices: Choices) -> Ints:
@@ -153,40 +173,79 @@ def _cost(land: Land, cost: Ints, tenant_price: Ints, group: int, kind: int, poo
 
 
 @compiled
-def _admit(
-    land: Land, order: Ints, top: NDArray[np.int32], use: Ints, guarantee: bool, left: Ints, room: Ints, watts: Ints,
-    account: Ints, admitted: Ints, end: int,
-) -> tuple[Ints, int]:  # fmt: skip
-    """Admit gangs in this order of groups while all rows hold; for a guarantee, only as many as serve one.
+def _regrets(
+    land: Land, cost: Ints, tenant_price: Ints, of_group: NDArray[np.int32], regret: Floats
+) -> None:  # fmt: skip
+    """Fill, for pairs that count to a quota with a guarantee to serve, what they lose for each milli-TFLOPS of it."""
+    for group in range(land.start.size - 1):
+        best = np.int64(0)
+        for pair in range(land.start[group], land.start[group + 1]):
+            kind, pool = wide(land.kind, pair), wide(land.pool, pair)
+            best = max(best, land.worth[pair] - _cost(land, cost, tenant_price, group, kind, pool))
+        for pair in range(land.start[group], land.start[group + 1]):
+            kind, pool = wide(land.kind, pair), wide(land.pool, pair)
+            of_group[pair] = group
+            quota = quota_of(land, group, pool)
+            while quota >= 0:
+                if land.headroom[quota] > 0 and land.quota_use[kind, pool] > 0:
+                    gain = land.worth[pair] - _cost(land, cost, tenant_price, group, kind, pool)
+                    regret[pair] = np.float64(best - gain) / land.quota_use[kind, pool]
+                quota = land.parent[quota]
 
-    Return the table of what is admitted, and its end.
-    """
+
+@compiled
+def _admit_dues(
+    land: Land, groups: Ints, pairs: Ints, use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints,
+    admitted: Ints, end: int,
+) -> tuple[Ints, int]:  # fmt: skip
+    """Admit, pair by pair, as many gangs as serve a guarantee. Return the table of what is admitted, and its end."""
+    for index in range(pairs.size):
+        group, pair = groups[index], pairs[index]
+        if left[group] == 0:
+            continue
+        most = min(left[group], owed(land, account, group, wide(land.kind, pair), wide(land.pool, pair)))
+        admitted, end = _take(land, group, pair, most, _DUE, use, left, room, watts, account, admitted, end)
+    return admitted, end
+
+
+@compiled
+def _admit(
+    land: Land, order: Ints, top: NDArray[np.int32], use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints,
+    admitted: Ints, end: int,
+) -> tuple[Ints, int]:  # fmt: skip
+    """Admit gangs in this order of groups while all rows hold. Return the table of what is admitted, and its end."""
     for group in order:
         for slot in range(top.shape[1]):
-            pair = top[group, slot]
+            pair = np.int64(top[group, slot])
             if pair < 0 or left[group] == 0:
                 break
-            kind, pool = wide(land.kind, pair), wide(land.pool, pair)
-            gangs = left[group]
-            if guarantee:
-                gangs = min(gangs, owed(land, account, group, kind, pool))
-            row = 0
-            while row < use.shape[1] and gangs > 0:
-                if use[kind, row] * gangs > room[pool, row]:
-                    gangs = room[pool, row] // use[kind, row]
-                row += 1
-            if gangs > 0:
-                gangs = allowed(land, watts, account, group, kind, pool, gangs)
-            if gangs <= 0:
-                continue
-            left[group] -= gangs
-            for row in range(use.shape[1]):
-                room[pool, row] -= use[kind, row] * gangs
-            charge(land, watts, account, group, kind, pool, gangs)
-            admitted = grown(admitted, end + 1)
-            admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, gangs, int(guarantee)
-            end += 1
+            admitted, end = _take(land, group, pair, left[group], _WORTH, use, left, room, watts, account, admitted, end)
     return admitted, end
+
+
+@compiled
+def _take(
+    land: Land, group: int, pair: int, gangs: int, why: int, use: Ints, left: Ints, room: Ints, watts: Ints,
+    account: Ints, admitted: Ints, end: int,
+) -> tuple[Ints, int]:  # fmt: skip
+    """Admit as many of so many gangs as all rows hold."""
+    kind, pool = wide(land.kind, pair), wide(land.pool, pair)
+    row = 0
+    while row < use.shape[1] and gangs > 0:
+        if use[kind, row] * gangs > room[pool, row]:
+            gangs = room[pool, row] // use[kind, row]
+        row += 1
+    if gangs > 0:
+        gangs = allowed(land, watts, account, group, kind, pool, gangs)
+    if gangs <= 0:
+        return admitted, end
+    left[group] -= gangs
+    for row in range(use.shape[1]):
+        room[pool, row] -= use[kind, row] * gangs
+    charge(land, watts, account, group, kind, pool, gangs)
+    admitted = grown(admitted, end + 1)
+    admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, gangs, why
+    return admitted, end + 1
 
 
 @compiled
@@ -204,7 +263,7 @@ def _take_seats(
             room[pool, row] -= use[kind, row] * number
         charge(land, watts, account, group, kind, pool, number)
         admitted = grown(admitted, end + 1)
-        admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, number, 2
+        admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, number, _SEATED
         end += 1
     return admitted, end
 

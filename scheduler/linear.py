@@ -52,13 +52,17 @@ def duals(choices: Choices, rows: Rows, aim: Aim) -> PriceVector | None:
     return program.prices(by_row)
 
 
-def chain_uses(choices: Choices) -> tuple[Ints, Ints, Ints]:
-    """Return pair, quota and milli-TFLOPS of each use that counts: to the tenant's quota and to all above it."""
+def chain_uses(choices: Choices, which: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return position in `which`, quota and milli-TFLOPS of each use of these pairs that counts to a quota.
+
+    A pair counts to the tenant's quota and to all above it.
+    """
     pairs, limits = choices.pairs, choices.limits
-    hub = limits.pool_hub[pairs.pool]
-    tenant = choices.groups.tenant[pairs.group]
-    milli = choices.kinds.milli_cards[pairs.kind]
-    use = -(-milli * limits.pool_milli_tflops[pairs.pool] // 1000)
+    pool = pairs.pool[which]
+    hub = limits.pool_hub[pool]
+    tenant = choices.groups.tenant[pairs.group[which]]
+    milli = choices.kinds.milli_cards[pairs.kind[which]]
+    use = -(-milli * limits.pool_milli_tflops[pool] // 1000)
     if not limits.parent.size:
         tenant = np.full_like(tenant, -1)
     pair = np.flatnonzero(tenant >= 0)
@@ -172,7 +176,7 @@ class _Program:
         if rows.meter.size:
             meter = rows.meter[pairs.kind, pairs.pool] / _WATTS_PER_KILOWATT
             parts.append((first[2] + choices.limits.pool_hub[pairs.pool], every, meter))  # (3)
-        pair, quota, taken = chain_uses(choices)
+        pair, quota, taken = chain_uses(choices, every)
         parts += [(first[3] + quota, pair, taken / PPM), (first[4] + quota, pair, taken / PPM)]  # (4) and (5)
         served = np.arange(self._served().size)
         parts.append((first[4] + served, every.size + served, np.full(served.size, -1.0)))

@@ -6,7 +6,8 @@ quotas may come and go in between. Prices of another world are only a poor start
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,8 @@ from scheduler.rows import PriceVector, Rows
 from scheduler.snapshot import Ints, Snapshot
 
 _LARGEST: Final = 2**62
+_ON_NODE: Final = re.compile(r"(block|slice) ([1-9]\d{0,8})")
+_IN_DOMAIN: Final = re.compile(r"domain ([1-9]\d{0,8}) x ([1-9]\d{0,8})")
 
 
 def prices_of(snapshot: Snapshot, plan: Plan) -> tuple[OpeningPrice, ...]:
@@ -33,7 +36,7 @@ def start(snapshot: Snapshot, policy: Policy, rows: Rows, tier: str, zero: Price
     known = {(owner, row): price for at, owner, row, price in policy.opening_prices if at == tier}
     if not known:
         return None
-    columns = row_names(rows)
+    columns = row_names(rows.blocks, rows.slices, rows.domains)
     pool = np.zeros_like(zero.pool)
     for at, name in enumerate(snapshot.pool_names):
         for column, row in enumerate(columns):
@@ -47,10 +50,23 @@ def start(snapshot: Snapshot, policy: Policy, rows: Rows, tier: str, zero: Price
     )
 
 
-def row_names(rows: Rows) -> list[str]:
-    """Return the names of a pool's rows, in the order of the columns."""
-    sized = (("block", rows.blocks), ("slice", rows.slices), ("domain", rows.domains))
-    return [f"{name} {size}" for name, sizes in sized for size in sizes.tolist()] + ["cpu", "memory"]
+def row_names(blocks: Ints, slices: Ints, domains: Ints) -> list[str]:
+    """Return the names of a pool's rows with these sizes (see `rows.Rows`), in the order of the columns."""
+    sized = [f"block {size}" for size in blocks.tolist()] + [f"slice {size}" for size in slices.tolist()]
+    return [*sized, *(f"domain {_of_domain(size)}" for size in domains.tolist()), "cpu", "memory"]
+
+
+def sizes_named(names: Iterable[str]) -> tuple[Ints, Ints, Ints]:
+    """Return the sizes of blocks, slices and domain blocks that stand in such names, each once and ascending."""
+    sizes: dict[str, set[int]] = {"block": set(), "slice": set()}
+    domains = set()
+    for name in names:
+        if match := _ON_NODE.fullmatch(name):
+            sizes[match[1]].add(int(match[2]))
+        elif match := _IN_DOMAIN.fullmatch(name):
+            domains.add((int(match[2]), int(match[1])))
+    blocks, slices = (np.array(sorted(found), dtype=np.int64) for found in sizes.values())
+    return blocks, slices, np.array(sorted(domains), dtype=np.int64).reshape(-1, 2)
 
 
 def _of_tier(snapshot: Snapshot, tier: Tier) -> Iterator[OpeningPrice]:
@@ -58,7 +74,7 @@ def _of_tier(snapshot: Snapshot, tier: Tier) -> Iterator[OpeningPrice]:
     tables = (
         ("block", prices.block_cards, prices.cards_micro_yuan_per_block_hour),
         ("slice", prices.slice_milli, prices.slices_micro_yuan_per_slice_hour),
-        ("domain", prices.domain_cards, prices.domains_micro_yuan_per_block_hour),
+        ("domain", [_of_domain(size) for size in prices.domain_blocks], prices.domains_micro_yuan_per_hour),
     )
     for name, sizes, table in tables:
         for pool, row in zip(snapshot.pool_names, table, strict=False):
@@ -75,6 +91,11 @@ def _of_tier(snapshot: Snapshot, tier: Tier) -> Iterator[OpeningPrice]:
     for name, owners, column in columns:
         for owner, price in zip(owners, column, strict=False):
             yield OpeningPrice(tier.name, owner, name, price)
+
+
+def _of_domain(size: Sequence[int]) -> str:
+    cards, blocks = size
+    return f"{blocks} x {cards}"
 
 
 def _column(known: dict[tuple[str, str], int], owners: tuple[str, ...], row: str) -> Ints:

@@ -58,8 +58,8 @@ class Prices:
     memory_micro_yuan_per_gib_hour: tuple[int, ...]  # [pool]
     slice_milli: tuple[int, ...] = ()  # slice sizes in thousandths of a card, ascending
     slices_micro_yuan_per_slice_hour: tuple[tuple[int, ...], ...] = ()  # [pool][slice]
-    domain_cards: tuple[int, ...] = ()  # block sizes in cards within one fabric domain, ascending
-    domains_micro_yuan_per_block_hour: tuple[tuple[int, ...], ...] = ()  # [pool][domain block]
+    domain_blocks: tuple[tuple[int, int], ...] = ()  # cards of a block on one node, such blocks in one fabric domain
+    domains_micro_yuan_per_hour: tuple[tuple[int, ...], ...] = ()  # [pool][domain block]
     power_micro_yuan_per_kwh: tuple[int, ...] = ()  # [hub] at the meter
     quota_micro_yuan_per_pflops_hour: tuple[int, ...] = ()  # [quota] what its limit costs
     guarantee_micro_yuan_per_pflops_hour: tuple[int, ...] = ()  # [quota] what its guarantee pays, so a subsidy

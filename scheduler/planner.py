@@ -16,8 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scheduler import opening
-from scheduler.choices import Choices, choose
+from scheduler import linear, opening
+from scheduler.choices import Choices, choose, of_upper_tiers
 from scheduler.greedy import construct
 from scheduler.ground import Ground, Terrain, deal
 from scheduler.improve import Improver
@@ -26,8 +26,8 @@ from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS
 from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
 from scheduler.scan import coarse_shards_of, shards_of
+from scheduler.search import GUARANTEE, Aim, Relaxation, Search
 from scheduler.seating import Seating
-from scheduler.search import Aim, Relaxation, Search
 from scheduler.snapshot import Ints, Snapshot, Votes
 from scheduler.tiers import Order, aim_of, standing, tier_name, tiers_of
 from scheduler.workers import Inline, Team, Workers
@@ -82,9 +82,12 @@ class _Work:
     def steps(self) -> Iterator[bool]:
         """Do the work of one step for each item drawn."""
         *upper, last = self._tiers
-        if self._choices.pairs.pool.size >= self._policy.coarse_from_pairs:
-            yield from self._coarse_steps()
-            yield from self._seat_steps()
+        if self._choices.pairs.pool.size >= self._policy.seats_from_pairs:
+            worths = tuple(tier for tier in self._tiers if tier != GUARANTEE)
+            seating = Seating(self._choices, self._rows, worths, self._policy.upper_tier_tolerance_ppm)
+            yield from self._first_prices(seating)
+            yield from self._seat_steps(seating)
+            upper = []
         for tier in upper:
             yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
         yield from self._price_steps(last, self._policy.price_steps_max)
@@ -147,30 +150,43 @@ class _Work:
             if not more:
                 return
 
-    def _coarse_steps(self) -> Iterator[bool]:
-        """Find the first prices of each tier on a sample of the small jobs, unless an earlier round knows them."""
+    def _first_prices(self, seating: Seating) -> Iterator[bool]:
+        """Find the first prices of each tier: of few jobs by the solver, of many on a sample, or as a round knew them."""
+        levels: dict[int, int] = {}
         with Inline().team(coarse_shards_of(self._choices, self._rows)) as team:
             coarse = Relaxation(self._choices, self._rows, team)
             for tier, search in self._searches.items():
-                if self._is_served(tier) or self._known(tier) is not None:
+                if self._is_served(tier):
                     continue
-                sampled = Search(coarse, search.aim, search.best, None)
-                sampled.descend(self._policy.coarse_iterations)
-                search.settle_at(sampled.best)
+                search.aim_at(search.aim.expecting(levels))
+                if tier not in (GUARANTEE, self._tiers[-1]) and (level := seating.level(tier)) is not None:
+                    levels[tier] = level
+                    self._offer_duals(tier, search)
+                elif self._known(tier) is None:
+                    sampled = Search(coarse, search.aim, search.best, None)
+                    sampled.descend(self._policy.coarse_iterations)
+                    search.settle_at(sampled.best)
                 yield True
 
-    def _seat_steps(self) -> Iterator[bool]:
+    def _offer_duals(self, tier: int, search: Search) -> None:
+        """Offer the best prices of a tier and those above it, as if nobody below were there."""
+        alone = replace(search.aim, served=np.zeros_like(search.aim.served))
+        found = linear.duals(of_upper_tiers(self._choices, tier), self._rows, alone)
+        if found is not None:
+            search.offer(found)
+
+    def _seat_steps(self, seating: Seating) -> Iterator[bool]:
         """Settle the prices of the last tier on the whole, seat the large gangs by them, and build plans around them."""
         search = self._searches[self._tiers[-1]]
         for _ in range(_SETTLING_STEPS):
             search.descend(self._policy.price_iterations_per_step)
             yield True
-        seating = Seating(self._choices, self._rows, search.best, self._costs(search.best))
-        for step in range(self._policy.seat_steps_max):
-            seating.improve(self._policy.seed + step, self._policy.seat_visits_per_step, heated=step > 0)
-            self._seated = seating.seated()
+        seats = seating.seats(search.best)
+        if seats is not None:
+            self._seated = seats.pairs
             self._keep(self._construct(search))
-            yield True
+        self._aim_as_reached()
+        yield True
 
     def _is_served(self, tier: int) -> bool:
         return self.reached.objective(tier) >= self._searches[tier].best_scan.bound
@@ -190,9 +206,13 @@ class _Work:
         same_above = same_above and reached.key[:-1] == self.reached.key[:-1]
         self.best, self.reached = answer, reached
         if not same_above:
-            for tier, search in self._searches.items():
-                search.aim_at(aim_of(self._tiers, tier, reached))
+            self._aim_as_reached()
         return True
+
+    def _aim_as_reached(self) -> None:
+        """Bound every tier among the plans that are as good above as the best one known."""
+        for tier, search in self._searches.items():
+            search.aim_at(aim_of(self._tiers, tier, self.reached))
 
     def _known(self, tier: int) -> PriceVector | None:
         zero = self._relaxation.zero(Aim(tier, self._worth_tiers_above(tier), (), np.zeros(0, dtype=np.int64)))

@@ -18,10 +18,8 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "price_steps_max": (0, 10_000),
     "upper_tier_steps_max": (0, 10_000),
     "upper_tier_tolerance_ppm": (0, 100_000),
-    "coarse_from_pairs": (0, 2**40),
+    "seats_from_pairs": (0, 2**40),
     "coarse_iterations": (1, 10_000),
-    "seat_steps_max": (0, 10_000),
-    "seat_visits_per_step": (1, 1_000_000),
     "price_iterations_per_step": (1, 10_000),
     "solver_work_ms_per_step": (1, 600_000),
     "solver_variables_max": (10, 200_000),
@@ -38,7 +36,7 @@ class OpeningPrice(NamedTuple):
 
     tier: str  # name of the tier, see `plan.Tier`
     owner: str  # name of the pool, hub or quota
-    row: str  # "block 8", "slice 250", "domain 64", "cpu", "memory", "power", "quota", "guarantee" or "tier"
+    row: str  # "block 8", "slice 250", "domain 4 x 8", "cpu", "memory", "power", "quota", "guarantee" or "tier"
     price: int
 
 
@@ -55,10 +53,8 @@ class Policy:
     upper_tier_steps_max: int = 4  # price steps for each tier above the last
     upper_tier_tolerance_ppm: int = 5_000  # this much short of the best seen, a tier above still counts as reached
     price_iterations_per_step: int = 50
-    coarse_from_pairs: int = 300_000  # instances with so many pairs find their first prices on a sample ...
-    coarse_iterations: int = 200  # ... in so many iterations for each tier, and seat their large gangs first ...
-    seat_steps_max: int = 4  # ... in so many steps ...
-    seat_visits_per_step: int = 2_000  # ... of so many visits of pools
+    seats_from_pairs: int = 300_000  # instances with so many pairs seat their large gangs before all else ...
+    coarse_iterations: int = 200  # ... and find their first prices on a sample, in so many iterations for each tier
     solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
     solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again
     idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan

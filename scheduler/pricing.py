@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-from scheduler.fields import MILLI_PER_CARD, WITHIN_POOL
+from scheduler.fields import MILLI_PER_CARD, WITHIN_DOMAIN
 from scheduler.forms import Kinds
 from scheduler.limits import Limits
 from scheduler.plan import Prices
@@ -31,7 +32,7 @@ class CostSplit:
 def cost_split(prices: Prices, kinds: Kinds, limits: Limits, kind: int, pool: int, tenant: int) -> CostSplit:
     """Return what one gang of a kind pays in a pool; `tenant` -1 for none."""
     tasks, cards, share = (int(column[kind]) for column in (kinds.tasks, kinds.cards, kinds.share))
-    close = int(kinds.level[kind]) != WITHIN_POOL
+    close = int(kinds.level[kind]) == WITHIN_DOMAIN
     units, unit_cards = int(kinds.units[kind]), int(kinds.of_unit(kinds.cards)[kind])
     milli, hub = int(kinds.milli_cards[kind]), int(limits.pool_hub[pool])
     cpu = tasks * int(kinds.cpu[kind]) * prices.cpu_micro_yuan_per_core_hour[pool]
@@ -41,7 +42,7 @@ def cost_split(prices: Prices, kinds: Kinds, limits: Limits, kind: int, pool: in
     per_kwh = prices.power_micro_yuan_per_kwh[hub] if prices.power_micro_yuan_per_kwh else 0
     use = -(-milli * int(limits.pool_milli_tflops[pool]) // 1000)
 
-    def sized(sizes: tuple[int, ...], table: tuple[tuple[int, ...], ...], taken: list[int]) -> int:
+    def sized(sizes: Sequence[object], table: tuple[tuple[int, ...], ...], taken: list[int]) -> int:
         return sum(price * amount for price, amount in zip(table[pool], taken, strict=True)) if sizes else 0
 
     return CostSplit(
@@ -60,9 +61,12 @@ def cost_split(prices: Prices, kinds: Kinds, limits: Limits, kind: int, pool: in
         domains=0
         if share
         else sized(
-            prices.domain_cards,
-            prices.domains_micro_yuan_per_block_hour,
-            [tasks * cards // d if close else tasks * (cards // d) for d in prices.domain_cards],
+            prices.domain_blocks,
+            prices.domains_micro_yuan_per_hour,
+            [
+                units * (unit_cards // b) // n if close else units * (unit_cards // b // n)
+                for b, n in prices.domain_blocks
+            ],
         ),
         cpu=cpu // 1000,
         memory=memory // 1024,

@@ -5,11 +5,13 @@ with a share takes g thousandths of one card; sums over new work, and over open 
 
     (s) node blocks     units * (k // s)                                         <=  sum of free // s
     (d) slices          shares * (g // d) + cards * (1000 // d)                  <=  free * (1000 // d) + split // d
-    (D) domain blocks   gang cards // D close together, tasks * (k // D) spread  <=  sum over domains of free // D
+    (D) n blocks of b   tasks * (k // b) // n close, tasks * (k // b // n) spread  <=  sum over domains of blocks // n
+        in one domain   blocks = sum over the domain's nodes of free // b
     (c) (m)             CPU, memory                                              <=  free beside a free or split card
 
 Each holds for every plan, because floor(a/s) + floor(b/s) <= floor((a+b)/s) on a node, on a card, in a domain: a node
-never holds more blocks than its cards make, and two shares of 600 never count as one card. For sizes that divide each
+never holds more blocks than its cards make, two shares of 600 never count as one card, and cards left over on many
+nodes make no whole node for a gang that must stay close together. For sizes that divide each
 other they are also enough to pack; for others they are a relaxation. Rows of hubs: watts at the meter. Rows of quotas:
 milli-TFLOPS at or below the quota, from above by its limit and from below by the guarantee that the plan serves.
 """
@@ -23,7 +25,7 @@ import numpy as np
 
 from scheduler.choices import Choices
 from scheduler.compiled import compiled
-from scheduler.fields import MILLI_PER_CARD, WITHIN_POOL
+from scheduler.fields import MILLI_PER_CARD, WITHIN_DOMAIN
 from scheduler.forms import Kinds
 from scheduler.limits import LEFT, NO_LIMIT, Limits, meters
 from scheduler.plan import Prices
@@ -34,7 +36,7 @@ MIB_PER_GIB: Final = 1024
 PPM: Final = 10**6
 BLOCKS_MAX: Final = 12
 SLICES_MAX: Final = 8
-DOMAIN_BLOCKS_MAX: Final = 4
+DOMAIN_BLOCKS_MAX: Final = 6
 """More distinct sizes than these are priced by the most wanted ones: fewer rows, a looser bound, still a bound."""
 _SAFE: Final = 2**56  # no single product of price and use exceeds this; thirty of them still fit in 64 bits
 
@@ -45,7 +47,7 @@ class Rows:
 
     blocks: Ints  # cards, ascending from 1
     slices: Ints  # thousandths of a card, ascending from 1; empty where nobody shares
-    domains: Ints  # cards, ascending; empty where no gang must be close together
+    domains: Ints  # [D, 2] cards of a block on one node, blocks in one domain; ascending; empty where nobody is close
     capacity: Ints  # [P, R]
     use: Ints  # [K, R] of one gang
     divisor: Ints  # [R] units of use in one priced unit: 1 block, 1000 milli-CPU, 1024 MiB
@@ -103,17 +105,16 @@ class Costs:
 def capacity_rows(choices: Choices) -> Rows:
     """Derive the rows from the snapshot and from the sizes that eligible jobs ask for."""
     snapshot, kinds, limits = choices.snapshot, choices.kinds, choices.limits
-    whole, close = kinds.share == 0, kinds.level != WITHIN_POOL
+    whole = kinds.share == 0
     wanted = _wanted(choices)
-    gang = kinds.tasks * kinds.cards
     blocks = _sizes(kinds.of_unit(kinds.cards)[whole], wanted[whole], BLOCKS_MAX, from_one=True)
     shared = ~whole & (wanted > 0)
     slices = _sizes(kinds.share[shared], wanted[shared], SLICES_MAX, from_one=True) if shared.any() else blocks[:0]
-    near = whole & close & (wanted > 0)
-    domains = _sizes(gang[near], wanted[near], DOMAIN_BLOCKS_MAX, from_one=False)
+    domains = _domain_sizes(kinds, np.where(whole, wanted, 0))
     use = uses_of(kinds, blocks, slices, domains)
     best = _best_per_card(choices)
-    useful = np.concatenate([blocks * best, -(-slices * best // MILLI_PER_CARD), domains * best, [2**62, 2**62]])
+    sizes = (blocks * best, -(-slices * best // MILLI_PER_CARD), domains.prod(axis=1) * best)
+    useful = np.concatenate([*sizes, [2**62, 2**62]])
     largest = np.maximum(use.max(axis=0, initial=1), 1)
     meter = meters(limits, kinds) if limits.has_power else np.zeros((0, 0), dtype=np.int64)
     most_used = int((kinds.milli_cards.max(initial=1) * limits.pool_milli_tflops.max(initial=1)) // 1000 + 1)
@@ -136,9 +137,10 @@ def capacity_rows(choices: Choices) -> Rows:
 
 def uses_of(kinds: Kinds, blocks: Ints, slices: Ints, domains: Ints) -> Ints:
     """Return [K, R]: what one gang counts in the rows of a pool that have these sizes."""
-    whole, close = (kinds.share == 0)[:, None], (kinds.level != WITHIN_POOL)[:, None]
+    whole, close = (kinds.share == 0)[:, None], (kinds.level == WITHIN_DOMAIN)[:, None]
     unit_cards, gang = kinds.of_unit(kinds.cards)[:, None], (kinds.tasks * kinds.cards)[:, None]
-    spread = kinds.tasks[:, None] * (kinds.cards[:, None] // domains)
+    on_node, in_domain = unit_cards // domains[:, 0], domains[:, 1]
+    together, apart = kinds.units[:, None] * on_node // in_domain, kinds.units[:, None] * (on_node // in_domain)
     use = np.column_stack(
         [
             np.where(whole, kinds.units[:, None] * (unit_cards // blocks), 0),
@@ -147,7 +149,7 @@ def uses_of(kinds: Kinds, blocks: Ints, slices: Ints, domains: Ints) -> Ints:
                 gang * (MILLI_PER_CARD // slices),
                 kinds.tasks[:, None] * (kinds.share[:, None] // slices),
             ),
-            np.where(whole, np.where(close, gang // domains, spread), 0),
+            np.where(whole, np.where(close, together, apart), 0),
             kinds.tasks * kinds.cpu,
             kinds.tasks * kinds.memory,
         ]
@@ -175,7 +177,7 @@ def costs_of(limits: Limits, use: Ints, meter: Ints, prices: PriceVector) -> Cos
 
 def to_prices(choices: Choices, rows: Rows, prices: PriceVector) -> Prices:
     """Return the prices as a plan carries them."""
-    sizes = (rows.blocks.size, rows.slices.size, rows.domains.size)
+    sizes = (rows.blocks.size, rows.slices.size, len(rows.domains))
     blocks, slices, domains, cpu, memory = np.split(prices.pool, np.cumsum([*sizes, 1])[:4], axis=1)
     with_quotas = prices.quota.size > 0
     return Prices(
@@ -185,8 +187,8 @@ def to_prices(choices: Choices, rows: Rows, prices: PriceVector) -> Prices:
         memory_micro_yuan_per_gib_hour=tuple(memory.reshape(-1).tolist()),
         slice_milli=tuple(rows.slices.tolist()),
         slices_micro_yuan_per_slice_hour=_table(slices) if rows.slices.size else (),
-        domain_cards=tuple(rows.domains.tolist()),
-        domains_micro_yuan_per_block_hour=_table(domains) if rows.domains.size else (),
+        domain_blocks=tuple((cards, blocks) for cards, blocks in rows.domains.tolist()),
+        domains_micro_yuan_per_hour=_table(domains) if rows.domains.size else (),
         power_micro_yuan_per_kwh=tuple(prices.power.tolist()) if choices.limits.has_power else (),
         quota_micro_yuan_per_pflops_hour=tuple(prices.quota.tolist()) if with_quotas else (),
         guarantee_micro_yuan_per_pflops_hour=tuple(prices.guarantee.tolist()) if with_quotas else (),
@@ -257,6 +259,14 @@ def _sizes(sizes: Ints, wanted: Ints, most: int, *, from_one: bool) -> Ints:
     return np.union1d(kept, [1] if from_one else []).astype(np.int64)
 
 
+def _domain_sizes(kinds: Kinds, wanted: Ints) -> Ints:
+    """Return [D, 2]: cards of a task and tasks, of the most wanted gangs that must stay within a domain."""
+    close = np.flatnonzero((kinds.level == WITHIN_DOMAIN) & (wanted > 0))
+    size, at = np.unique(np.stack([kinds.cards[close], kinds.tasks[close]], axis=1), axis=0, return_inverse=True)
+    demand = np.bincount(at.reshape(-1), weights=wanted[close], minlength=len(size))
+    return size[np.sort(np.argsort(-demand, kind="stable")[:DOMAIN_BLOCKS_MAX])].reshape(-1, 2)
+
+
 def _capacity(snapshot: Snapshot, blocks: Ints, slices: Ints, domains: Ints) -> Ints:
     pools, nodes = len(snapshot.pool_names), len(snapshot.node_names)
     free = np.where(snapshot.node_open, snapshot.node_free_cards, 0)
@@ -265,7 +275,7 @@ def _capacity(snapshot: Snapshot, blocks: Ints, slices: Ints, domains: Ints) -> 
     usable[snapshot.split_node[split_free > 0]] = True
     by_node = np.column_stack([free[:, None] // blocks, free[:, None] * (MILLI_PER_CARD // slices)])
     beside = np.column_stack([snapshot.node_free_cpu_milli, snapshot.node_free_memory_mib]) * usable[:, None]
-    total = np.zeros((pools, blocks.size + slices.size + domains.size + 2), dtype=np.int64)
+    total = np.zeros((pools, blocks.size + slices.size + len(domains) + 2), dtype=np.int64)
     upto_slices = blocks.size + slices.size
     np.add.at(total[:, :upto_slices], snapshot.node_pool, by_node)
     np.add.at(
@@ -276,6 +286,6 @@ def _capacity(snapshot: Snapshot, blocks: Ints, slices: Ints, domains: Ints) -> 
         first = np.ones(nodes, dtype=bool)
         first[1:] = (np.diff(snapshot.node_pool) != 0) | (np.diff(snapshot.node_domain) != 0)
         starts = np.flatnonzero(first)
-        by_domain = np.add.reduceat(free, starts)
-        np.add.at(total[:, upto_slices:-2], snapshot.node_pool[starts], by_domain[:, None] // domains)
+        by_domain = np.add.reduceat(free[:, None] // domains[:, 0], starts, axis=0)
+        np.add.at(total[:, upto_slices:-2], snapshot.node_pool[starts], by_domain // domains[:, 1])
     return total

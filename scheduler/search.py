@@ -12,8 +12,8 @@ evaluated exactly count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import mul
 from typing import Final
 
@@ -40,6 +40,11 @@ class Aim:
     above: tuple[int, ...]  # job tiers above
     worth_above: tuple[int, ...]  # what they reached, micro-yuan per hour
     served: Ints  # [Q] guaranteed milli-TFLOPS in use; zeros while the guarantee itself is the aim
+
+    def expecting(self, worth: Mapping[int, int]) -> Aim:
+        """Return the aim with other levels of some tiers above: what a plan to be made is expected to reach."""
+        levels = zip(self.above, self.worth_above, strict=True)
+        return replace(self, worth_above=tuple(worth.get(tier, reached) for tier, reached in levels))
 
 
 @dataclass(frozen=True, eq=False)

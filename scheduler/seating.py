@@ -1,63 +1,171 @@
-"""Seats for the large gangs of a large instance, before anything else is admitted.
+"""Seats for the large gangs of a large instance, and for all work of the tiers above the last, by the solver.
 
-Most of the worth is in a thousand large gangs: which of them run, and where, decides more than all small jobs
-together, which fill whatever is left. Gangs are seated by counting (rows of pools, power, quotas) at the prices of the
-descent, and exchanged until the visits end; see `exchange.py`. Worth of tiers above counts many times over, and a
-guarantee pays what its price says, so that no tier above is given up.
+Most of the worth is in some thousand large gangs: which of them run, and where, decides more than all small jobs
+together, which fill whatever is left. At good prices most gangs are clear: they run in one pool by a wide margin, or
+nowhere. The solver decides about the others, all pools at once.
+
+Data        pairs i of large gangs and of upper tiers, those that the prices leave in question
+            gain[i]: worth as it counts at the prices, less what everything but key blocks and power costs
+            key blocks of a pool: those of the size whose free capacity is worth most
+Variables   run[i] in {0 .. count of its group}
+            left[r] in [0, what small jobs use at the prices]     of each shared row r: key blocks, power
+            idle[r] >= 0                                          of it, what nobody pays the price for
+            short >= 0                                            of the level of a tier, of the guarantee of a quota
+Maximise    sum of gain * run + sum of price * (_LEFT_PERCENT * left + _IDLE_PERCENT * idle) / 100 - sum of fine * short
+Subject to  (1) sum of run <= count                               for all groups
+            (2) sum of use * run <= capacity                      for all rows of all pools
+            (3) sum of key blocks * run + left + idle <= blocks   for all pools
+            (4) sum of meter * run + left + idle <= free watts    for all hubs with a cap or a pace
+            (5) sum of use * run <= room, and by lending          for all quotas with a limit, less what is guaranteed
+                                                                  to small jobs
+            (6) sum of worth * run + short >= level               for all tiers above
+            (7) sum of use * run + short >= guarantee             for all quotas, less what small jobs will use
+
+A tier above is decided first, for itself: what it can reach is its level. The answer counts, and names no nodes; it
+goes to `greedy.construct`. Limits of the solver are its own work, never time: the same input gives the same seats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from ortools.math_opt import model_pb2
+from ortools.math_opt.python import mathopt
 
 from scheduler.choices import Choices
-from scheduler.exchange import Held, Seats, exchange, keep
-from scheduler.limits import uses
-from scheduler.rows import Costs, PriceVector, Rows
-from scheduler.snapshot import Ints
+from scheduler.limits import KEPT, LEFT, LEND, NO_LIMIT
+from scheduler.linear import Floats, chain_uses
+from scheduler.rows import PPM, PriceVector, Rows, costs_at
+from scheduler.snapshot import Bools, Ints
 
-_SPREAD: Final = 300
-_CANDIDATES: Final = 100
-_HEAT_BANDS: Final = 10
-_LOSS_MAX: Final = 3  # a seat may fall short of its costs by a third of its worth; others have no chance
-_TIER_FACTOR: Final = 4
-_GANGS_PER_GROUP: Final = 64
-_SIZE_MIN: Final = 2  # units of the key row; smaller ones fill what is left like small jobs
+_LARGE_BLOCKS: Final = 2  # gangs of fewer key blocks are small
+_IN_QUESTION: Final = 0.02  # of what a gang pays: pairs that gain less than the best by more are out of the question
+_COLUMNS_MAX: Final = 30_000  # of these, and of those above
+_LEFT_PERCENT: Final = 120  # of the price: what small jobs lose on average when gangs take their part of a row
+_IDLE_PERCENT: Final = 30  # of the price: what others would still pay for what nobody pays the price for
+_CORE_MAX: Final = 7_000
+_ITERATIONS_MAX: Final = 100_000
+_NODES_MAX: Final = 20
+_FINE_ABOVE: Final = 20.0  # of what is missing of a tier above
+_FINE_TIMES: Final = 0.3  # the median of what gangs gain for FP16: serving guarantees comes first
+_ZERO: Final = 1e-6
+_GAP: Final = 1e-3
+_UNIT: Final = 1e9  # micro-yuan: the solver wants figures of moderate size
+_WATTS: Final = 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class Seats:
+    """Who is seated: a pair stands there once for each of its gangs."""
+
+    pairs: Ints
+    worth: dict[int, int]  # by tier
 
 
 class Seating:
-    """Large gangs and their seats; goes on from where it stood when it is asked again."""
+    """Decides about seats of one instance, tier by tier from above."""
 
-    def __init__(self, choices: Choices, rows: Rows, prices: PriceVector, costs: Costs) -> None:
-        self._choices = choices
-        self.key = _key_row(rows, prices)
-        self._pair, self._group_of_gang, seats = _seats(choices, rows, prices, costs, self.key)
-        self._seats = seats
-        self._held = Held(
-            np.full(self._group_of_gang.size, -1, dtype=np.int64),
-            rows.capacity.copy(),
-            choices.limits.hub_free_watts.copy(),
-            choices.limits.account.copy(),
-        )
-        positive = seats.price[seats.price > 0]
-        self._band = int(np.median(positive)) if positive.size else 1
+    def __init__(self, choices: Choices, rows: Rows, tiers: tuple[int, ...], tolerance_ppm: int) -> None:
+        """`tiers`: of worth, the highest first. A tier above may fall short of its best by half the tolerance."""
+        self._choices, self._rows, self._tiers = choices, rows, tiers
+        self._slack = tolerance_ppm / 2 / PPM
+        self._tier = choices.groups.tier[choices.pairs.group]
+        self._levels: dict[int, int] = {}
 
-    def improve(self, seed: int, visits: int, *, heated: bool) -> None:
-        """Exchange seats for so many visits of pools."""
-        if self._pair.size:
-            heat = _HEAT_BANDS * self._band if heated else 0
-            exchange(self._seats, self._held, seed, visits, _SPREAD, heat, _CANDIDATES, self._band)
+    def level(self, tier: int) -> int | None:
+        """Return what a tier above can reach beside those above it; None when the solver does not say."""
+        upper = self._tiers[: self._tiers.index(tier) + 1]
+        worth = np.where(self._tier == tier, self._choices.pairs.worth, 0).astype(np.float64)
+        which = np.flatnonzero(np.isin(self._tier, upper))
+        if which.size > _COLUMNS_MAX:
+            return None
+        seats = self._solve(which, worth[which], None, 0)
+        if seats is None:
+            return None
+        self._levels[tier] = int(seats.worth[tier] * (1 - self._slack))
+        return self._levels[tier]
 
-    def keep(self, pairs: Ints) -> None:
-        """Seat the gangs that an earlier plan had in these pairs, as far as they still fit. Before any exchange."""
-        keep(self._seats, self._held, np.isin(self._pair, pairs))
+    def seats(self, prices: PriceVector) -> Seats | None:
+        """Seat large gangs of all tiers at prices of the last one; None when the solver finds nothing."""
+        pairs, rows, groups = self._choices.pairs, self._rows, self._choices.groups
+        costs = costs_at(self._choices, rows, prices)
+        kind, pool, group = pairs.kind, pairs.pool, pairs.group
+        factor = np.ones(int(groups.tier.max(initial=0)) + 1)
+        factor[list(self._tiers[:-1])] = prices.tier_ppm / PPM
+        worth = pairs.worth * factor[self._tier]
+        paid = costs.kind_pool[kind, pool].astype(np.float64)
+        if self._choices.limits.parent.size:
+            hub = self._choices.limits.pool_hub[pool]
+            milli = self._choices.kinds.milli_cards[kind]
+            use = -(-milli * self._choices.limits.pool_milli_tflops[pool] // 1000)
+            paid += use * costs.tenant[groups.tenant[group], hub] / PPM
+        key = _key_row(rows, prices)
+        which = self._in_question(worth, paid, rows.use[kind, key] >= _LARGE_BLOCKS)
+        if not which.size:
+            return Seats(which, {})
+        small = self._small_at(worth - paid, which)
+        gain = (worth - paid)[which] + prices.pool[pool[which], key] * rows.use[kind[which], key]
+        if rows.meter.size:
+            hub = self._choices.limits.pool_hub[pool[which]]
+            gain += rows.meter[kind[which], pool[which]] * prices.power[hub] / _WATTS
+        return self._solve(which, gain, _Small(small, groups.count[group[small]], prices), key)
 
-    def seated(self) -> Ints:
-        """Return [n]: the pair of each gang that has a seat; a pair stands there once for each of its gangs."""
-        seat = self._held.seat
-        return self._pair[seat[seat >= 0]]
+    def _in_question(self, worth: Floats, paid: Floats, large: Bools) -> Ints:
+        """Return the pairs that the solver decides about, ascending."""
+        choices, start = self._choices, self._choices.pairs.start
+        gain, group = worth - paid, choices.pairs.group
+        able = np.flatnonzero(np.diff(start))
+        best = np.zeros(start.size - 1)
+        best[able] = np.maximum(np.maximum.reduceat(gain, start[able]), 0) if able.size else 0
+        regret = (best[group] - gain) / np.maximum(np.maximum(worth, paid), 1)
+        above = self._tier != self._tiers[-1]
+        levels = np.isin(self._tier, list(self._levels))
+        wanted = np.flatnonzero((large & (regret <= _IN_QUESTION)) | (levels & above))
+        if wanted.size > 2 * _COLUMNS_MAX:
+            wanted = wanted[np.argsort(regret[wanted], kind="stable")[: 2 * _COLUMNS_MAX]]
+        return np.sort(wanted)
+
+    def _small_at(self, gain: Floats, which: Ints) -> Ints:
+        """Return the best pair of each group that is not decided about and gains by it: what small jobs would do."""
+        pairs = self._choices.pairs
+        small = np.ones(pairs.start.size - 1, dtype=bool)
+        small[pairs.group[which]] = False
+        able = np.flatnonzero(np.diff(pairs.start))
+        best = np.zeros(small.size)
+        best[able] = np.maximum.reduceat(gain, pairs.start[able]) if able.size else 0
+        return np.flatnonzero(small[pairs.group] & (gain > 0) & (gain == best[pairs.group]))
+
+    def _solve(self, which: Ints, gain: Floats, small: _Small | None, key: int) -> Seats | None:
+        program = _Program(self._choices, self._rows, which, gain, key)
+        program.add_groups()  # (1)
+        program.add_rows()  # (2)
+        if small is not None:
+            program.add_key_blocks(key, small)  # (3)
+        program.add_power(small)  # (4)
+        program.add_quotas(small)  # (5)
+        for tier, level in self._levels.items():
+            program.add_level(np.flatnonzero(self._tier[which] == tier), level)  # (6)
+        if small is not None:
+            program.add_guarantees(small)  # (7)
+        values = program.solve()
+        if values is None:
+            return None
+        run = np.rint(values[: which.size]).astype(np.int64)
+        worth = self._choices.pairs.worth[which] * run
+        by_tier = {tier: int(worth[self._tier[which] == tier].sum()) for tier in self._tiers}
+        return Seats(np.repeat(which, run), by_tier)
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """What small jobs are expected to do beside the gangs that are decided about."""
+
+    pairs: Ints  # the best of each group that gains by it
+    count: Ints  # jobs of each
+    prices: PriceVector
 
 
 def _key_row(rows: Rows, prices: PriceVector) -> int:
@@ -68,57 +176,227 @@ def _key_row(rows: Rows, prices: PriceVector) -> int:
     return int(np.argmax(rent))
 
 
-def _seats(choices: Choices, rows: Rows, prices: PriceVector, costs: Costs, key: int) -> tuple[Ints, Ints, Seats]:
-    """Return the pair of each seat, the group of each gang, and the seats."""
-    pairs, groups, limits = choices.pairs, choices.groups, choices.limits
-    group = pairs.group
-    large = np.flatnonzero(rows.use[pairs.kind, key] >= _SIZE_MIN)
-    kind, pool, group = pairs.kind[large].astype(np.int64), pairs.pool[large].astype(np.int64), group[large]
-    hub, tenant = limits.pool_hub[pool], groups.tenant[group]
-    quota = np.where(tenant >= 0, limits.tenant_quota[tenant, hub], -1) if limits.tenant_quota.size else -1 + 0 * hub
-    counted = uses(limits, choices.kinds)[kind, pool]
-    price = prices.pool[:, key]
-    worth = _counted_worth(choices, group, pairs.worth[large])
-    paid = costs.kind_pool[kind, pool] + counted * costs.tenant[tenant, hub] // 10**6
-    gain = worth - paid + price[pool] * rows.use[kind, key]
-    unit = max(int(np.abs(gain).max(initial=0)) * (groups.count.size + 1) >> 60, 1)  # sums must stay in 64 bits
-    hopeful = worth - paid > -(worth // _LOSS_MAX)
-    order = np.flatnonzero(hopeful)
-    gangs = np.minimum(groups.count, _GANGS_PER_GROUP)
-    copies = gangs[group[order]]
-    number = np.zeros(groups.count.size + 1, dtype=np.int64)
-    seen = np.unique(group[order])
-    number[seen + 1] = gangs[seen]
-    first_gang = np.cumsum(number)[:-1]
-    at = np.repeat(order, copies)
-    copy = np.arange(at.size) - np.repeat(np.cumsum(copies) - copies, copies)
-    gang = first_gang[group[at]] + copy
-    by_pool = np.lexsort((gang, pool[at]))
-    at, gang = at[by_pool], gang[by_pool]
-    watts = rows.meter[kind[at], pool[at]] if rows.meter.size else np.zeros(at.size, dtype=np.int64)
-    seats = Seats(
-        first=np.searchsorted(pool[at], np.arange(rows.capacity.shape[0] + 1)).astype(np.int64),
-        gang=gang,
-        kind=kind[at],
-        size=rows.use[kind[at], key],
-        gain=gain[at] // unit,
-        pool=pool[at],
-        watts=watts,
-        quota=quota[at],
-        counted=counted[at],
-        use=rows.use,
-        hub=limits.pool_hub,
-        parent=limits.parent,
-        price=price // unit,
-        key=key,
-    )
-    return large[at], np.repeat(seen, gangs[seen]), seats
+class _Program:
+    """The solver's input, as arrays; one method for each numbered row."""
+
+    def __init__(self, choices: Choices, rows: Rows, which: Ints, gain: Floats, key: int) -> None:
+        self._choices, self._rows, self._which = choices, rows, which
+        self._group = choices.pairs.group[which]
+        self._pool = choices.pairs.pool[which].astype(np.int64)
+        self._kind = choices.pairs.kind[which].astype(np.int64)
+        self._size = rows.use[self._kind, key]
+        self._most: list[Floats] = [choices.groups.count[self._group].astype(np.float64)]
+        self._gain: list[Floats] = [gain / _UNIT]
+        self._parts: list[tuple[Ints, Ints, Floats]] = []  # row, column, value
+        self._sides: list[tuple[Floats, Floats]] = []
+        self._rows_total = 0
+        self.columns = which.size
+
+    def add_rows_of(self, owner: Ints, column: Ints, value: Floats, lower: Floats, upper: Floats) -> None:
+        """Add one row for each owner: sum of value * variable. Rows that nothing could break are left out."""
+        most = np.bincount(owner, weights=np.where(value > 0, value * self._largest()[column], 0), minlength=upper.size)
+        kept = (most > upper) | (lower > -np.inf) | (np.bincount(owner[value < 0], minlength=upper.size) > 0)
+        at = np.cumsum(kept) - 1 + self._rows_total
+        mine = kept[owner] & (value != 0)
+        self._parts.append((at[owner[mine]], column[mine], value[mine]))
+        self._sides.append((lower[kept], upper[kept]))
+        self._rows_total += int(kept.sum())
+
+    def add_groups(self) -> None:
+        """(1) No job runs twice."""
+        seen, owner = np.unique(self._group, return_inverse=True)
+        count = self._choices.groups.count[seen].astype(np.float64)
+        every = np.arange(owner.size)
+        self.add_rows_of(owner, every, np.ones(owner.size), np.full(seen.size, -np.inf), count)
+
+    def add_rows(self) -> None:
+        """(2) Every capacity row of every pool holds."""
+        rows = self._rows
+        use = rows.use[self._kind]
+        at, column = np.nonzero(use)
+        owner = self._pool[at] * rows.columns + column
+        value = use[at, column] / rows.divisor[column]
+        capacity = (rows.capacity / rows.divisor).reshape(-1)
+        self.add_rows_of(owner, at, value, np.full(capacity.size, -np.inf), capacity)
+
+    def add_key_blocks(self, key: int, small: _Small) -> None:
+        """(3) Key blocks that no gang takes are left for small jobs, or idle."""
+        rows, pairs = self._rows, self._choices.pairs
+        left = rows.use[pairs.kind[small.pairs], key] * small.count
+        self._add_shared(
+            (self._pool, rows.use[self._kind, key].astype(np.float64)),
+            np.bincount(pairs.pool[small.pairs], weights=left, minlength=rows.capacity.shape[0]),
+            rows.capacity[:, key].astype(np.float64),
+            small.prices.pool[:, key].astype(np.float64),
+        )
+
+    def add_power(self, small: _Small | None) -> None:
+        """(4) No hub draws more than its cap and its pace allow; what gangs do not draw is left for small jobs."""
+        free, meter = self._rows.hub_free_watts, self._rows.meter
+        if not meter.size:
+            return
+        pairs, pool_hub = self._choices.pairs, self._choices.limits.pool_hub
+        watts = meter[self._kind, self._pool] / _WATTS
+        capacity = np.where(free < NO_LIMIT, free / _WATTS, np.inf)
+        hub = pool_hub[self._pool]
+        self.add_rows_of(hub, np.arange(hub.size), watts, np.full(free.size, -np.inf), capacity)
+        if small is not None:
+            kind, pool = pairs.kind[small.pairs], pairs.pool[small.pairs]
+            left = np.bincount(pool_hub[pool], weights=meter[kind, pool] / _WATTS * small.count, minlength=free.size)
+            self._add_shared((hub, watts), left, capacity, small.prices.power.astype(np.float64))
+
+    def _add_shared(self, use: tuple[Ints, Floats], small: Floats, capacity: Floats, price: Floats) -> None:
+        """Let gangs share a row with small jobs: these lose more than the price if all their part is taken."""
+        priced = np.flatnonzero((price > 0) & (capacity < np.inf))
+        at = np.full(price.size, -1)
+        at[priced] = np.arange(priced.size)
+        owner, value = use
+        mine = np.flatnonzero((value > 0) & (at[owner] >= 0))
+        left = self._add_columns(np.minimum(small, capacity)[priced], price[priced] * _LEFT_PERCENT / 100)
+        idle = self._add_columns(capacity[priced], price[priced] * _IDLE_PERCENT / 100)
+        owners = np.concatenate([at[owner[mine]], np.arange(priced.size), np.arange(priced.size)])
+        values = np.concatenate([value[mine], np.ones(2 * priced.size)])
+        columns = np.concatenate([mine, left, idle])
+        self.add_rows_of(owners, columns, values, np.full(priced.size, -np.inf), capacity[priced])
+
+    def add_level(self, mine: Ints, level: int) -> None:
+        """(6) A tier above reaches its level."""
+        short = self._add_columns(np.array([level / _UNIT]), np.array([-_FINE_ABOVE * _UNIT]))
+        value = np.append(self._choices.pairs.worth[self._which[mine]] / _UNIT, 1.0)
+        owner = np.zeros(value.size, dtype=np.int64)
+        self.add_rows_of(owner, np.append(mine, short), value, np.array([level / _UNIT]), np.array([np.inf]))
+
+    def add_guarantees(self, small: _Small) -> None:
+        """(7) What is missing of a guarantee costs more than any worth that it could be given up for."""
+        headroom = self._rows.headroom / PPM
+        if not (headroom > 0).any():
+            return
+        choices = self._choices
+        pair, quota, use = chain_uses(choices, small.pairs)
+        open_ = headroom - np.bincount(quota, weights=use / PPM * small.count[pair], minlength=headroom.size)
+        quotas = np.flatnonzero(open_ > 0)
+        at = np.full(headroom.size, -1)
+        at[quotas] = np.arange(quotas.size)
+        pair, quota, use = chain_uses(choices, self._which)
+        counted = self._gain[0][pair] * _UNIT * PPM / np.maximum(use, 1)
+        fine = _FINE_TIMES * float(np.median(counted[counted > 0])) if (counted > 0).any() else _UNIT
+        short = self._add_columns(open_[quotas], np.full(quotas.size, -fine))
+        mine = np.flatnonzero(at[quota] >= 0)
+        owner = np.concatenate([at[quota[mine]], np.arange(quotas.size)])
+        value = np.concatenate([use[mine] / PPM, np.ones(quotas.size)])
+        self.add_rows_of(
+            owner, np.concatenate([pair[mine], short]), value, open_[quotas], np.full(quotas.size, np.inf)
+        )
+
+    def _add_columns(self, most: Floats, gain: Floats) -> Ints:
+        """Add variables that need not be whole; return their numbers."""
+        self._most.append(most)
+        self._gain.append(gain / _UNIT)
+        self.columns += most.size
+        return np.arange(self.columns - most.size, self.columns)
+
+    def add_quotas(self, small: _Small | None) -> None:
+        """(5) No quota uses more than its limit, nor do its children with what they keep for themselves."""
+        limits = self._choices.limits
+        if not limits.parent.size:
+            return
+        pair, quota, use = chain_uses(self._choices, self._which)
+        limited = limits.account[:, LEFT] < NO_LIMIT
+        reserved = np.zeros(limited.size) if small is None else self._reserved(small)
+        none = np.full(limited.size, -np.inf)
+        room = np.where(limited, np.maximum(limits.account[:, LEFT] / PPM - reserved, 0), np.inf)
+        self.add_rows_of(quota, pair, use / PPM, none, room)
+        # over[c] = what child c uses beyond what it keeps
+        child = np.flatnonzero((limits.parent >= 0) & limited[limits.parent])
+        at = np.full(limited.size, -1)
+        at[child] = np.arange(child.size)
+        over = self._add_columns(np.full(child.size, np.inf), np.zeros(child.size))
+        mine = np.flatnonzero(at[quota] >= 0)
+        kept = np.maximum(limits.account[child, KEPT], 0) / PPM
+        owner = np.concatenate([at[quota[mine]], np.arange(child.size)])
+        value = np.concatenate([use[mine] / PPM, np.full(child.size, -1.0)])
+        column = np.concatenate([pair[mine], over])
+        self.add_rows_of(owner, column, value, np.full(child.size, -np.inf), kept - reserved[child])
+        leaf = limits.tenant_quota[self._choices.groups.tenant[self._group[pair]], limits.pool_hub[self._pool[pair]]]
+        direct = np.flatnonzero((quota == leaf) & limited[quota])
+        owner = np.concatenate([quota[direct], limits.parent[child]])
+        value = np.concatenate([use[direct] / PPM, np.ones(child.size)])
+        lent = np.where(limited, np.maximum(limits.account[:, LEND], 0) / PPM, np.inf)
+        self.add_rows_of(owner, np.concatenate([pair[direct], over]), value, none, lent)
+
+    def _reserved(self, small: _Small) -> Floats:
+        """Return [Q]: what small jobs will use of the guarantees at and below each quota, PFLOPS."""
+        limits = self._choices.limits
+        pair, quota, use = chain_uses(self._choices, small.pairs)
+        used = np.bincount(quota, weights=use / PPM * small.count[pair], minlength=limits.parent.size)
+        own = np.minimum(used, self._rows.headroom / PPM)
+        below = np.zeros_like(own)
+        for each in range(own.size - 1, -1, -1):  # children come after their parents
+            own[each] = max(own[each], below[each])
+            if limits.parent[each] >= 0:
+                below[limits.parent[each]] += own[each]
+        return own
+
+    def solve(self) -> Floats | None:
+        """Return the value of every variable; None when none were found.
+
+        First the linear relaxation; then, in whole numbers, what it leaves in question: variables that it has between
+        two integers, and those that would cost least to change. All others stay as they are there.
+        """
+        relaxed = mathopt.solve(
+            mathopt.Model.from_model_proto(self._proto(None)),
+            mathopt.SolverType.GLOP,
+            params=mathopt.SolveParameters(threads=1, iteration_limit=_ITERATIONS_MAX),
+        )
+        if relaxed.termination.reason is not mathopt.TerminationReason.OPTIMAL:
+            return None
+        values = _by_id(relaxed.variable_values(), self.columns)
+        slope = np.abs(_by_id(relaxed.reduced_costs(), self.columns))[: self._which.size]
+        split = np.abs(values - np.rint(values))[: self._which.size] > _ZERO
+        tier = self._choices.groups.tier[self._group]
+        slope = np.where(tier < tier.max(), -1.0, slope)
+        open_ = np.where(split, -1.0, np.where(self._size >= _LARGE_BLOCKS, slope, np.inf))
+        sure = np.argsort(open_, kind="stable")[max(min(_CORE_MAX, int((open_ < np.inf).sum())), int(split.sum())) :]
+        whole = mathopt.solve(
+            mathopt.Model.from_model_proto(self._proto((sure, np.rint(values[sure])))),
+            mathopt.SolverType.HIGHS,
+            params=mathopt.SolveParameters(node_limit=_NODES_MAX, relative_gap_tolerance=_GAP, random_seed=1),
+        )
+        if not whole.has_primal_feasible_solution():
+            return None
+        return _by_id(whole.variable_values(), self.columns)
+
+    def _proto(self, fixed: tuple[Ints, Floats] | None) -> model_pb2.ModelProto:
+        """Fill the solver's input: the relaxation, or the program in whole numbers with some variables fixed."""
+        row, column, value = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        lower, upper = (np.concatenate(side) for side in zip(*self._sides, strict=True))
+        order = np.lexsort((column, row))
+        gain, whole = np.concatenate(self._gain), self._which.size
+        least, most = np.zeros(self.columns), self._largest()
+        if fixed is not None:
+            least[fixed[0]] = most[fixed[0]] = fixed[1]
+        model = model_pb2.ModelProto()
+        model.variables.ids.extend(range(self.columns))
+        model.variables.lower_bounds.extend(least.tolist())
+        model.variables.upper_bounds.extend(most.tolist())
+        model.variables.integers.extend([fixed is not None] * whole + [False] * (self.columns - whole))
+        model.objective.maximize = True
+        model.objective.linear_coefficients.ids.extend(np.flatnonzero(gain).tolist())
+        model.objective.linear_coefficients.values.extend(gain[gain != 0].tolist())
+        model.linear_constraints.ids.extend(range(self._rows_total))
+        model.linear_constraints.lower_bounds.extend(lower.tolist())
+        model.linear_constraints.upper_bounds.extend(upper.tolist())
+        model.linear_constraint_matrix.row_ids.extend(row[order].tolist())
+        model.linear_constraint_matrix.column_ids.extend(column[order].tolist())
+        model.linear_constraint_matrix.coefficients.extend(value[order].tolist())
+        return model
+
+    def _largest(self) -> Floats:
+        return np.concatenate(self._most)
 
 
-def _counted_worth(choices: Choices, group: Ints, worth: Ints) -> Ints:
-    """Return worths in which a tier counts several times as much as the next."""
-    tiers = np.unique(choices.groups.tier)
-    above = tiers.size - 1 - np.searchsorted(tiers, choices.groups.tier[group])
-    factor = _TIER_FACTOR**above
-    counted: Ints = np.minimum(worth, 2**60 // factor) * factor
-    return counted
+def _by_id(values: Mapping[mathopt.Variable, float], size: int) -> Floats:
+    found = np.zeros(size)
+    for variable, value in values.items():
+        found[variable.id] = value
+    return found

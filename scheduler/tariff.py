@@ -11,12 +11,12 @@ from scheduler.choices import Groups
 from scheduler.forms import Kinds
 from scheduler.judging import Verdict
 from scheduler.limits import Limits
+from scheduler.opening import row_names, sizes_named
 from scheduler.policy import OpeningPrice
 from scheduler.rows import PriceVector, costs_of, uses_of
 from scheduler.snapshot import Ints, Snapshot
 
 _MOST: Final = 2**62
-_SIZED: Final = ("block", "slice", "domain")
 _PPM: Final = 10**6
 
 
@@ -29,9 +29,8 @@ class Tariff:
     def __init__(self, world: Snapshot, limits: Limits, prices: Iterable[OpeningPrice]) -> None:
         known = {(each.owner, each.row): min(each.price, _MOST) for each in prices}
         rows = {row for _, row in known}
-        self._sizes = tuple(_sizes(rows, name) for name in _SIZED)
-        sized = zip(_SIZED, self._sizes, strict=True)
-        names = [f"{name} {size}" for name, sizes in sized for size in sizes.tolist()] + ["cpu", "memory"]
+        self._sizes = sizes_named(rows)
+        names = row_names(*self._sizes)
         pools = [[known.get((pool, row), 0) for row in names] for pool in world.pool_names]
         self._prices = PriceVector(
             pool=np.array(pools, dtype=np.int64).reshape(len(pools), len(names)),
@@ -72,10 +71,6 @@ class Tariff:
             guarantee=np.minimum(prices.guarantee, most // max(8 * int(quota_use.max(initial=1)), 1)),
             tier_ppm=prices.tier_ppm,
         )
-
-
-def _sizes(rows: set[str], name: str) -> Ints:
-    return np.array(sorted(int(row.split(" ")[1]) for row in rows if row.startswith(f"{name} ")), dtype=np.int64)
 
 
 def _column(known: dict[tuple[str, str], int], owners: tuple[str, ...], row: str) -> Ints:

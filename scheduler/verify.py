@@ -96,7 +96,8 @@ def _is_tier(given: object) -> bool:
     nested = (
         "cards_micro_yuan_per_block_hour",
         "slices_micro_yuan_per_slice_hour",
-        "domains_micro_yuan_per_block_hour",
+        "domain_blocks",
+        "domains_micro_yuan_per_hour",
     )
     for name, value in vars(given.prices).items():
         rows = value if name in nested else (value,)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from scheduler import verify_formulas as formulas
-from scheduler.fields import GANG_CARDS_MAX, MILLI_PER_CARD, QUOTA_DEPTH_MAX, WITHIN_NODE, WITHIN_POOL
+from scheduler.fields import GANG_CARDS_MAX, MILLI_PER_CARD, QUOTA_DEPTH_MAX, WITHIN_DOMAIN, WITHIN_NODE
 from scheduler.plan import Prices
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.verify_formulas import PPM, Numbers
@@ -43,12 +43,14 @@ def complaint(market: Market, tier: Wanted) -> str | None:
     snapshot, prices = market.snapshot, tier.prices
     pools = len(snapshot.pool_names)
     sized = (
-        ("block", prices.block_cards, prices.cards_micro_yuan_per_block_hour, True),
-        ("slice", prices.slice_milli, prices.slices_micro_yuan_per_slice_hour, False),
-        ("domain", prices.domain_cards, prices.domains_micro_yuan_per_block_hour, False),
+        ("block", [(size,) for size in prices.block_cards], prices.cards_micro_yuan_per_block_hour, True),
+        ("slice", [(size,) for size in prices.slice_milli], prices.slices_micro_yuan_per_slice_hour, False),
+        ("domain", prices.domain_blocks, prices.domains_micro_yuan_per_hour, False),
     )
     for name, sizes, rows, always in sized:
-        if any(not 1 <= size <= GANG_CARDS_MAX for size in sizes) or any(a >= b for a, b in pairwise(sizes)):
+        parts = 2 if name == "domain" else 1
+        within = all(len(size) == parts and all(1 <= part <= GANG_CARDS_MAX for part in size) for size in sizes)
+        if not within or any(a >= b for a, b in pairwise(sizes)):
             return f"{name} sizes must ascend, from at least 1 to at most {GANG_CARDS_MAX}"
         if len(rows) != (pools if sizes or always else 0) or any(len(row) != len(sizes) for row in rows):
             return f"every one of {pools} pools must have prices for {len(sizes)} {name} sizes"
@@ -184,10 +186,12 @@ def _cost(snapshot: Snapshot, forms: Forms, site: Site, prices: Prices, dtype: A
         if price:
             of_task = np.where(shared, site.granted_milli // size, cards * (MILLI_PER_CARD // size))
             cost += (tasks * of_task).astype(dtype) * price
-    spread = forms.level == WITHIN_POOL
-    for size, price in zip(prices.domain_cards, _row(prices.domains_micro_yuan_per_block_hour, pool), strict=True):
+    close = forms.level == WITHIN_DOMAIN
+    for (block, blocks), price in zip(prices.domain_blocks, _row(prices.domains_micro_yuan_per_hour, pool), strict=True):
         if price:
-            cost += np.where(spread, tasks * (cards // size), tasks * cards // size).astype(dtype) * price
+            # each unit has so many blocks on its node; close together they are counted over the whole gang
+            on_node = unit // block
+            cost += np.where(close, units * on_node // blocks, units * (on_node // blocks)).astype(dtype) * price
     power = prices.power_micro_yuan_per_kwh[int(snapshot.pool_hub[pool])] if prices.power_micro_yuan_per_kwh else 0
     amounts = (
         (tasks * snapshot.shape_cpu_milli_per_task[forms.shape], prices.cpu_micro_yuan_per_core_hour[pool], _CORE),
@@ -251,7 +255,7 @@ class _Most:
             (self.worth, max(PPM, *prices.tier_ppm, 0), PPM),
         )
         blocks = _sum_of_largest(prices.cards_micro_yuan_per_block_hour)
-        blocks += _sum_of_largest(prices.domains_micro_yuan_per_block_hour)
+        blocks += _sum_of_largest(prices.domains_micro_yuan_per_hour)
         blocks += MILLI_PER_CARD * _sum_of_largest(prices.slices_micro_yuan_per_slice_hour)
         return self.cards * blocks + sum((most // divisor + divisor) * price for most, price, divisor in scaled)
 
@@ -278,8 +282,7 @@ class _Capacity:
         first = np.ones(self._pool.size, dtype=bool)
         first[1:] = (np.diff(self._pool) != 0) | (np.diff(snapshot.node_domain) != 0)
         self._domain_pool = self._pool[first]
-        self._domain = np.zeros(int(first.sum()), dtype=np.int64)
-        np.add.at(self._domain, np.cumsum(first) - 1, self._free)
+        self._domain_of_node = np.cumsum(first) - 1
 
     def blocks(self, size: int) -> list[int]:
         return self._by_pool(self._pool, self._free // size)
@@ -289,8 +292,11 @@ class _Capacity:
         split = self._by_pool(self._split_pool, self._split // size)
         return [a + b for a, b in zip(whole, split, strict=True)]
 
-    def domains(self, size: int) -> list[int]:
-        return self._by_pool(self._domain_pool, self._domain // size)
+    def domains(self, size: tuple[int, int]) -> list[int]:
+        cards, blocks = size
+        held = np.zeros(self._domain_pool.size, dtype=np.int64)
+        np.add.at(held, self._domain_of_node, self._free // cards)
+        return self._by_pool(self._domain_pool, held // blocks)
 
     def _by_pool(self, pool: Ints, amounts: Ints) -> list[int]:
         return formulas.exact_sums(pool, amounts, self._pools)
@@ -301,13 +307,13 @@ def _rent(capacity: _Capacity, market: Market, tier: Wanted) -> int:
     prices, quotas = tier.prices, market.quotas
     rent = 0
     sized = (
-        (prices.block_cards, prices.cards_micro_yuan_per_block_hour, capacity.blocks),
-        (prices.slice_milli, prices.slices_micro_yuan_per_slice_hour, capacity.slices),
-        (prices.domain_cards, prices.domains_micro_yuan_per_block_hour, capacity.domains),
+        (map(capacity.blocks, prices.block_cards), prices.cards_micro_yuan_per_block_hour),
+        (map(capacity.slices, prices.slice_milli), prices.slices_micro_yuan_per_slice_hour),
+        (map(capacity.domains, prices.domain_blocks), prices.domains_micro_yuan_per_hour),
     )
-    for sizes, rows, count in sized:
-        for at, size in enumerate(sizes):
-            rent += sum(row[at] * number for row, number in zip(rows, count(size), strict=True))
+    for counts, rows in sized:
+        for at, numbers in enumerate(counts):
+            rent += sum(row[at] * number for row, number in zip(rows, numbers, strict=True))
     for column, amounts, divisor in (
         (prices.cpu_micro_yuan_per_core_hour, capacity.cpu_milli, _CORE),
         (prices.memory_micro_yuan_per_gib_hour, capacity.memory_mib, _GIB),

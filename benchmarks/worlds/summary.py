@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.offers import REASONS, Facts, amounts, shape_barrier, way_barrier
 from benchmarks.rivals import Instance
 from scheduler.compiled import compiled
+from scheduler.fields import WITHIN_DOMAIN
 from scheduler.plan import Plan, Prices
 from scheduler.snapshot import Bools, Ints
 
@@ -120,10 +121,11 @@ def _paid(given: Instance, jobs: Ints, prices: Prices) -> Mapping[str, Ints]:
     for at, size in enumerate(prices.slice_milli):
         price = np.array(prices.slices_micro_yuan_per_slice_hour, dtype=np.int64)[pool, at]
         paid["slice"] += np.where(whole, tasks * cards * (1000 // size), tasks * (granted // size)) * price
-    for at, size in enumerate(prices.domain_cards):
-        price = np.array(prices.domains_micro_yuan_per_block_hour, dtype=np.int64)[pool, at]
-        spread = np.where(level > 0, tasks * cards // size, tasks * (cards // size))
-        paid["domain"] += np.where(whole, spread, 0) * price
+    for at, (block, blocks) in enumerate(prices.domain_blocks):
+        price = np.array(prices.domains_micro_yuan_per_hour, dtype=np.int64)[pool, at]
+        on_node = of_unit // block
+        taken = np.where(level == WITHIN_DOMAIN, units * on_node // blocks, units * (on_node // blocks))
+        paid["domain"] += np.where(whole, taken, 0) * price
     core, gib = prices.cpu_micro_yuan_per_core_hour, prices.memory_micro_yuan_per_gib_hour
     paid["CPU"] = tasks * known.shape_cpu[shape] * np.array(core, dtype=np.int64)[pool] // 1000
     paid["memory"] = tasks * known.shape_memory[shape] * np.array(gib, dtype=np.int64)[pool] // 1024

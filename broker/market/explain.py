@@ -149,8 +149,8 @@ def _prices(world: Snapshot, empty: Prices, last: LastRound | None) -> Prices:
         memory_micro_yuan_per_gib_hour=by_pool(old.memory_micro_yuan_per_gib_hour, 0),
         slice_milli=old.slice_milli,
         slices_micro_yuan_per_slice_hour=by_pool(old.slices_micro_yuan_per_slice_hour, _zeros(old.slice_milli)),
-        domain_cards=old.domain_cards,
-        domains_micro_yuan_per_block_hour=by_pool(old.domains_micro_yuan_per_block_hour, _zeros(old.domain_cards)),
+        domain_blocks=old.domain_blocks,
+        domains_micro_yuan_per_hour=by_pool(old.domains_micro_yuan_per_hour, _zeros(old.domain_blocks)),
         power_micro_yuan_per_kwh=by_hub(old.power_micro_yuan_per_kwh),
         quota_micro_yuan_per_pflops_hour=by_quota(old.quota_micro_yuan_per_pflops_hour),
         guarantee_micro_yuan_per_pflops_hour=by_quota(old.guarantee_micro_yuan_per_pflops_hour),
@@ -164,7 +164,7 @@ def _by_name(names: Sequence[str], were: Sequence[str], values: Sequence[P], not
     return tuple(value_of.get(name, nothing) for name in names)
 
 
-def _zeros(sizes: Sequence[int]) -> tuple[int, ...]:
+def _zeros(sizes: Sequence[object]) -> tuple[int, ...]:
     return (0,) * len(sizes)
 
 

@@ -58,9 +58,7 @@ def test_threads_answer_as_one_thread_does(instance: tuple[Choices, Rows], threa
 
 
 @pytest.mark.parametrize("actors", [1, 2])
-def test_ray_actors_answer_as_one_thread_does(
-    instance: tuple[Choices, Rows], ray_cluster: None, actors: int
-) -> None:
+def test_ray_actors_answer_as_one_thread_does(instance: tuple[Choices, Rows], ray_cluster: None, actors: int) -> None:
     assert _same(_answers(Inline(), instance), _answers(RayWorkers(actors), instance))
 
 
