@@ -6,6 +6,7 @@ nodes, domains or cards, and the bound would stay valid but far too high.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ _SHORT: Final = np.array(
 _FABRIC_SHORT = REFUSALS.index(Reason.FABRIC_SHORT)
 _POWER_SHORT: Final = REFUSALS.index(Reason.POWER_SHORT)
 _FITS: Final = REFUSALS.index(Reason.OUTBID)
+_PARTS: Final = 2  # looked at side by side
 
 
 class Places(NamedTuple):
@@ -54,7 +56,13 @@ def fit_codes(snapshot: Snapshot, kinds: Kinds, limits: Limits) -> Codes:
     needs, need_of = needs_of(kinds)
     order = np.argsort(need_of, kind="stable")
     member_start = np.searchsorted(need_of[order], np.arange(len(needs) + 1))
-    _judge(needs, member_start, order, kinds.tasks, kinds.level, places_of(snapshot), _SHORT, codes)
+    places = places_of(snapshot)
+
+    def judge(part: int) -> None:
+        _judge(needs, part, _PARTS, member_start, order, kinds.tasks, kinds.level, places, _SHORT, codes)
+
+    with ThreadPoolExecutor(_PARTS) as threads:  # every need has codes of its own
+        list(threads.map(judge, range(_PARTS)))
     if limits.has_power:
         short = meters(limits, kinds) > limits.hub_free_watts[limits.pool_hub]
         codes[(codes == _FITS) & short] = _POWER_SHORT
@@ -176,10 +184,14 @@ def _enough(need: Ints, pool: int, tasks: int, places: Places) -> bool:
 
 @compiled
 def _judge(
-    needs: Ints, member_start: Ints, members: Ints, tasks: Ints, level: Ints, places: Places, short: Ints, codes: Codes
-) -> None:
-    """Fill the codes. The kinds of need u are members[member_start[u]] .. ; `short`: a code for each thing asked."""
-    for u in range(needs.shape[0]):
+    needs: Ints, first: int, step: int, member_start: Ints, members: Ints, tasks: Ints, level: Ints, places: Places,
+    short: Ints, codes: Codes,
+) -> None:  # fmt: skip
+    """Fill the codes of every `step`-th need from `first` on.
+
+    The kinds of need u are members[member_start[u]] .. ; `short`: a code for each thing asked.
+    """
+    for u in range(first, needs.shape[0], step):
         kinds = members[member_start[u] : member_start[u + 1]]
         largest = 0
         for kind in kinds:

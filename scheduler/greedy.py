@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from scheduler.choices import Choices
 from scheduler.compiled import compiled
+from scheduler.exchange import exchange
 from scheduler.fields import MILLI_PER_CARD
 from scheduler.ground import Ground, Terrain
 from scheduler.packing import allowed, charge, grown, may_fit, owed, put, quota_of, room_for, wide
 from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Bools, Ints, Votes
-from scheduler.terrain import HUB, MILLI, NEED, UNITS, Free, Land
+from scheduler.terrain import FIRST_NODE, HUB, MILLI, NEED, UNITS, Free, Land
 
 Floats = NDArray[np.float64]
 
@@ -55,17 +56,29 @@ def construct(
     order = np.lexsort(
         (
             pair,
+            -why,
+            -kinds.of_unit(kinds.cpu)[kind],  # who wants much CPU chooses while nodes have it
             -kinds.milli_cards[kind],
             -kinds.level[kind],  # among tasks of a size those that must be close together need the emptier nodes
             -_unit_milli(choices)[kind],
-            # seats agree with each other, whatever their tiers; all else goes by tier, guarantees first
+            # seats agree with each other, whatever their tiers, and so do all others of a tier
             np.where(why == _SEATED, 0, choices.groups.tier[group]),
-            -why,
+            why != _SEATED,
         )
     )
     ground.place(group[order], pair[order], gangs[order])
+    exchange(ground, _waiting(choices, terrain, ground, costs))
     fill(ground)
     return ground
+
+
+def _waiting(choices: Choices, terrain: Terrain, ground: Ground, costs: Costs) -> Ints:
+    """Return the groups that are not placed as a whole, those first that lose most by it."""
+    land = terrain.land
+    gain = np.zeros(choices.groups.count.size, dtype=np.int64)
+    _best_gains(land, costs.kind_pool, costs.tenant, gain)
+    waits = np.flatnonzero((ground.left > 0) & choices.eligible)
+    return waits[np.lexsort((-gain[waits], choices.groups.tier[waits]))]
 
 
 def fill(ground: Ground) -> None:
@@ -163,6 +176,16 @@ def _favourites(
 
 
 @compiled
+def _best_gains(land: Land, cost: Ints, tenant_price: Ints, gain: Ints) -> None:
+    for group in range(gain.size):
+        for pair in range(land.start[group], land.start[group + 1]):
+            kind, pool = wide(land.kind, pair), wide(land.pool, pair)
+            here = land.worth[pair] - _cost(land, cost, tenant_price, group, kind, pool)
+            if pair == land.start[group] or here > gain[group]:
+                gain[group] = here
+
+
+@compiled
 def _cost(land: Land, cost: Ints, tenant_price: Ints, group: int, kind: int, pool: int) -> int:
     """Return what one gang pays; less than nothing where a guarantee pays for it."""
     paid = cost[kind, pool]
@@ -219,7 +242,9 @@ def _admit(
             pair = np.int64(top[group, slot])
             if pair < 0 or left[group] == 0:
                 break
-            admitted, end = _take(land, group, pair, left[group], _WORTH, use, left, room, watts, account, admitted, end)
+            admitted, end = _take(
+                land, group, pair, left[group], _WORTH, use, left, room, watts, account, admitted, end
+            )
     return admitted, end
 
 
@@ -275,6 +300,15 @@ def _hopeful(land: Land, free: Free, enough: Ints, counted: Bools, density: Floa
     What the nodes hold is counted once for each need and pool, up to what is enough for the largest gang; `counted`
     [U, P] is False at first.
     """
+    pools = free.total.size
+    widest = np.zeros(pools, dtype=np.int64)  # cards on the emptiest node
+    for pool in range(pools):
+        for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
+            widest[pool] = max(widest[pool], free.nodes[node, 0])
+    for need in range(enough.size):
+        for pool in range(pools):
+            if land.needs[need, 0] > widest[pool]:
+                free.fits[need, pool] = 0
     for group in range(density.size):
         if free.left[group] == 0:
             continue

@@ -20,11 +20,13 @@ from scheduler.fields import MILLI_PER_CARD, WITHIN_DOMAIN
 from scheduler.limits import NEW, NO_LIMIT, quota_room, quota_take
 from scheduler.snapshot import Ints
 from scheduler.terrain import (
+    CPU_BESIDE,
     FIRST_DOMAIN,
     FIRST_NODE,
     FIRST_SLOT,
     FIRST_SPLIT,
     HUB,
+    MEMORY_BESIDE,
     MILLI_LEFT,
     NEED,
     NEED_LEVEL,
@@ -164,15 +166,31 @@ def _take_units(land: Land, free: Free, need: int, node: int, units: int) -> Non
 
 @compiled
 def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
-    """Put one unit and return its node; -1: none holds it."""
-    found = -1
+    """Put one unit and return its node; -1: none holds it.
+
+    The node with the fewest free cards takes it, among those where enough CPU and memory stay beside its other cards;
+    if there is none, the one where least is missing.
+    """
+    found, found_short = -1, np.int64(0)
     cards, cpu, memory = land.needs[need, 0], land.needs[need, 1], land.needs[need, 2]
+    cpu_beside, memory_beside = max(land.pools[pool, CPU_BESIDE], 1), max(land.pools[pool, MEMORY_BESIDE], 1)
     for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
         here = free.nodes[node, 0]
-        if here < cards or (found >= 0 and here >= free.nodes[found, 0]):
+        if here < cards or (found >= 0 and found_short == 0 and here >= free.nodes[found, 0]):
             continue
-        if free.nodes[node, 1] >= cpu and free.nodes[node, 2] >= memory:
-            found = node
+        cpu_left, memory_left = free.nodes[node, 1] - cpu, free.nodes[node, 2] - memory
+        if cpu_left < 0 or memory_left < 0:
+            continue
+        rest = here - cards
+        short = np.int64(0)  # in thousandths of cards that nobody could use
+        if cpu_left < rest * cpu_beside or memory_left < rest * memory_beside:
+            short = max(
+                rest * MILLI_PER_CARD
+                - min(cpu_left * MILLI_PER_CARD // cpu_beside, memory_left * MILLI_PER_CARD // memory_beside),
+                1,
+            )
+        if found < 0 or short < found_short or (short == found_short and here < free.nodes[found, 0]):
+            found, found_short = node, short
             if here == cards:
                 break
     if found >= 0:

@@ -12,7 +12,9 @@ steps before it alone: the same snapshot, policy and number of steps give the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -34,7 +36,7 @@ from scheduler.workers import Inline, Team, Workers
 
 Stop = Callable[[], bool]
 _INLINE = Inline()
-_SETTLING_STEPS = 2
+_SETTLING_STEPS: Final = 3
 
 
 def never() -> bool:
@@ -87,7 +89,7 @@ class _Work:
             seating = Seating(self._choices, self._rows, worths, self._policy.upper_tier_tolerance_ppm)
             yield from self._first_prices(seating)
             yield from self._seat_steps(seating)
-            upper = []
+            upper = [tier for tier in upper if not self._is_near(tier)]
         for tier in upper:
             yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
         yield from self._price_steps(last, self._policy.price_steps_max)
@@ -156,10 +158,10 @@ class _Work:
         with Inline().team(coarse_shards_of(self._choices, self._rows)) as team:
             coarse = Relaxation(self._choices, self._rows, team)
             for tier, search in self._searches.items():
-                if self._is_served(tier):
+                if tier == GUARANTEE or self._is_served(tier):  # seats serve guarantees by themselves
                     continue
                 search.aim_at(search.aim.expecting(levels))
-                if tier not in (GUARANTEE, self._tiers[-1]) and (level := seating.level(tier)) is not None:
+                if tier != self._tiers[-1] and (level := seating.level(tier)) is not None:
                     levels[tier] = level
                     self._offer_duals(tier, search)
                 elif self._known(tier) is None:
@@ -176,12 +178,15 @@ class _Work:
             search.offer(found)
 
     def _seat_steps(self, seating: Seating) -> Iterator[bool]:
-        """Settle the prices of the last tier on the whole, seat the large gangs by them, and build plans around them."""
+        """Seat the large gangs and build a plan around them; the bound settles while the solver works."""
         search = self._searches[self._tiers[-1]]
-        for _ in range(_SETTLING_STEPS):
-            search.descend(self._policy.price_iterations_per_step)
-            yield True
-        seats = seating.seats(search.best)
+        search.descend(self._policy.price_iterations_per_step)
+        yield True
+        with ThreadPoolExecutor(1) as beside:
+            solving = beside.submit(seating.seats, search.best)
+            for _ in range(_SETTLING_STEPS):
+                search.descend(self._policy.price_iterations_per_step)
+            seats = solving.result()
         if seats is not None:
             self._seated = seats.pairs
             self._keep(self._construct(search))
@@ -190,6 +195,11 @@ class _Work:
 
     def _is_served(self, tier: int) -> bool:
         return self.reached.objective(tier) >= self._searches[tier].best_scan.bound
+
+    def _is_near(self, tier: int) -> bool:
+        """Return whether a tier above is as good as served."""
+        bound = self._searches[tier].best_scan.bound
+        return self.reached.objective(tier) >= bound - bound * self._policy.upper_tier_tolerance_ppm // PPM
 
     def _construct(self, search: Search) -> Ground:
         costs = self._costs(search.best)

@@ -54,7 +54,7 @@ class Policy:
     upper_tier_tolerance_ppm: int = 5_000  # this much short of the best seen, a tier above still counts as reached
     price_iterations_per_step: int = 50
     seats_from_pairs: int = 300_000  # instances with so many pairs seat their large gangs before all else ...
-    coarse_iterations: int = 200  # ... and find their first prices on a sample, in so many iterations for each tier
+    coarse_iterations: int = 150  # ... and find their first prices on a sample, in so many iterations for each tier
     solver_work_ms_per_step: int = 150  # deterministic work of one solver call; about as many ms of one core
     solver_variables_max: int = 1_500  # size of the part of the plan that one step solves again
     idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan

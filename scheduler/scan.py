@@ -103,12 +103,14 @@ def coarse_shards_of(choices: Choices, rows: Rows) -> tuple[Shard, ...]:
     """Return one shard that stands for all: every large gang, and a sample of the small ones, each counted many times.
 
     What is found on it is no bound and no plan. It is a tenth of the work, and its best prices are nearly those of
-    the whole.
+    the whole. Tiers of few jobs are there as a whole: a level that these reach must be within reach here too.
     """
     groups, kinds = choices.groups, choices.kinds
     able = np.flatnonzero(choices.eligible)
     first_kind = choices.pairs.kind[choices.pairs.start[able]]
-    small = kinds.milli_cards[first_kind] < _SMALL_CARDS * MILLI_PER_CARD
+    tier = groups.tier[able]
+    many = np.bincount(tier, minlength=TIERS_MAX) * _ONE_IN > able.size
+    small = (kinds.milli_cards[first_kind] < _SMALL_CARDS * MILLI_PER_CARD) & many[tier]
     sample = able[small][::_ONE_IN]  # groups are sorted by shape: neighbours are much alike
     chosen = np.sort(np.concatenate([able[~small], sample]))
     count = np.where(np.isin(chosen, sample), groups.count[chosen] * _ONE_IN, groups.count[chosen])

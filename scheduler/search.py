@@ -161,7 +161,7 @@ class Search:
     shrinking with every iteration. Rows of unlike units and pools of unlike scarcity then settle equally fast.
     """
 
-    _STEP: Final = 1.6
+    _STEP: Final = 0.5
     _DECAY: Final = 0.98
     _STEP_MIN: Final = 1e-4
     _MOMENTUM: Final = 0.9

@@ -47,6 +47,7 @@ _COLUMNS_MAX: Final = 30_000  # of these, and of those above
 _LEFT_PERCENT: Final = 120  # of the price: what small jobs lose on average when gangs take their part of a row
 _IDLE_PERCENT: Final = 30  # of the price: what others would still pay for what nobody pays the price for
 _CORE_MAX: Final = 7_000
+_ABOVE_MAX = 700
 _ITERATIONS_MAX: Final = 100_000
 _NODES_MAX: Final = 20
 _FINE_ABOVE: Final = 20.0  # of what is missing of a tier above
@@ -55,6 +56,10 @@ _ZERO: Final = 1e-6
 _GAP: Final = 1e-3
 _UNIT: Final = 1e9  # micro-yuan: the solver wants figures of moderate size
 _WATTS: Final = 1e3
+_NOT_ZERO: Final = mathopt.ModelSolveParameters(
+    variable_values_filter=mathopt.VariableFilter(skip_zero_values=True),
+    reduced_costs_filter=mathopt.VariableFilter(skip_zero_values=True),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,9 +289,7 @@ class _Program:
         mine = np.flatnonzero(at[quota] >= 0)
         owner = np.concatenate([at[quota[mine]], np.arange(quotas.size)])
         value = np.concatenate([use[mine] / PPM, np.ones(quotas.size)])
-        self.add_rows_of(
-            owner, np.concatenate([pair[mine], short]), value, open_[quotas], np.full(quotas.size, np.inf)
-        )
+        self.add_rows_of(owner, np.concatenate([pair[mine], short]), value, open_[quotas], np.full(quotas.size, np.inf))
 
     def _add_columns(self, most: Floats, gain: Floats) -> Ints:
         """Add variables that need not be whole; return their numbers."""
@@ -347,20 +350,25 @@ class _Program:
             mathopt.Model.from_model_proto(self._proto(None)),
             mathopt.SolverType.GLOP,
             params=mathopt.SolveParameters(threads=1, iteration_limit=_ITERATIONS_MAX),
+            model_params=_NOT_ZERO,
         )
         if relaxed.termination.reason is not mathopt.TerminationReason.OPTIMAL:
             return None
         values = _by_id(relaxed.variable_values(), self.columns)
         slope = np.abs(_by_id(relaxed.reduced_costs(), self.columns))[: self._which.size]
         split = np.abs(values - np.rint(values))[: self._which.size] > _ZERO
+        large = self._size >= _LARGE_BLOCKS
         tier = self._choices.groups.tier[self._group]
-        slope = np.where(tier < tier.max(), -1.0, slope)
-        open_ = np.where(split, -1.0, np.where(self._size >= _LARGE_BLOCKS, slope, np.inf))
-        sure = np.argsort(open_, kind="stable")[max(min(_CORE_MAX, int((open_ < np.inf).sum())), int(split.sum())) :]
+        open_ = split.copy()
+        for mine, most in ((large & (tier < tier.max()), _ABOVE_MAX), (large & (tier == tier.max()), _CORE_MAX)):
+            at = np.flatnonzero(mine & ~split)
+            open_[at[np.argsort(slope[at], kind="stable")[:most]]] = True
+        sure = np.flatnonzero(~open_)
         whole = mathopt.solve(
             mathopt.Model.from_model_proto(self._proto((sure, np.rint(values[sure])))),
             mathopt.SolverType.HIGHS,
             params=mathopt.SolveParameters(node_limit=_NODES_MAX, relative_gap_tolerance=_GAP, random_seed=1),
+            model_params=_NOT_ZERO,
         )
         if not whole.has_primal_feasible_solution():
             return None

@@ -24,13 +24,15 @@ TASKS, TASK_CARDS, TASK_CPU, TASK_MEMORY, SHARE, UNITS, NEED, MILLI = range(8)
 (a row of `Land.needs`); thousandths of a card held by a gang."""
 NEED_SHARE, NEED_LEVEL = 3, 4
 """Columns of `Land.needs`, after whole cards (0 for shares), CPU and memory of a unit: share, how close together."""
-FIRST_NODE, FIRST_DOMAIN, HUB, SHARES_MAX = range(4)
-"""Columns of `Land.pools`: first node, first domain, hub, most tasks on one card."""
+FIRST_NODE, FIRST_DOMAIN, HUB, SHARES_MAX, CPU_BESIDE, MEMORY_BESIDE = range(6)
+"""Columns of `Land.pools`: first node, first domain, hub, most tasks on one card; CPU and memory that should stay free
+beside each free card, so that there are jobs for it."""
 FIRST_SLOT, NEW_SLOT, FIRST_SPLIT = range(3)
 """Columns of `Land.slots`: the node's first slot, its first slot for a card that this plan splits (those before are
 split already), and its first split card of the snapshot."""
 MILLI_LEFT, TASKS_LEFT = range(2)
 """Columns of `Free.slots`: thousandths left of the card, or UNSPLIT; tasks that it may still take."""
+_BESIDE_PERCENT: Final = 75  # of what the pool has for a free card on average
 UNSPLIT: Final = -1
 """The card of the slot is not split; it is a whole card, free or taken."""
 
@@ -48,7 +50,7 @@ class Land(NamedTuple):
     tenant: Ints  # [G]
     kinds: Ints  # [K, 8]
     needs: Ints  # [U, 5]
-    pools: Ints  # [P + 1, 4]
+    pools: Ints  # [P + 1, 6]
     domain_start: Ints  # [D + 1] first node of each domain
     slots: Ints  # [N + 1, 3]
     meter: Ints  # [K, P] watts of a gang; [0, 0] where no hub has a cap or pace
@@ -148,11 +150,17 @@ def _domain_starts(snapshot: Snapshot) -> Ints:
 
 def _pools(snapshot: Snapshot, domain_start: Ints) -> Ints:
     """Return the table of pools; its last row says where nodes and domains end."""
-    table = np.zeros((len(snapshot.pool_names) + 1, 4), dtype=np.int64)
+    table = np.zeros((len(snapshot.pool_names) + 1, 6), dtype=np.int64)
     table[:, FIRST_NODE] = np.searchsorted(snapshot.node_pool, np.arange(len(table)))
     table[:, FIRST_DOMAIN] = np.searchsorted(domain_start[:-1], table[:, FIRST_NODE])
     table[:-1, HUB] = snapshot.pool_hub
     most = snapshot.model_shares_per_card_max[snapshot.pool_model]
+    cards, cpu, memory = (
+        np.bincount(snapshot.node_pool, weights=np.where(snapshot.node_open, amount, 0), minlength=len(table) - 1)
+        for amount in (snapshot.node_free_cards, snapshot.node_free_cpu_milli, snapshot.node_free_memory_mib)
+    )
+    for column, amount in ((CPU_BESIDE, cpu), (MEMORY_BESIDE, memory)):
+        table[:-1, column] = amount * _BESIDE_PERCENT / 100 / np.maximum(cards, 1)
     table[:-1, SHARES_MAX] = np.where(most == UNKNOWN, MILLI_PER_CARD, most)
     return table
 

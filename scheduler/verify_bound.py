@@ -187,7 +187,9 @@ def _cost(snapshot: Snapshot, forms: Forms, site: Site, prices: Prices, dtype: A
             of_task = np.where(shared, site.granted_milli // size, cards * (MILLI_PER_CARD // size))
             cost += (tasks * of_task).astype(dtype) * price
     close = forms.level == WITHIN_DOMAIN
-    for (block, blocks), price in zip(prices.domain_blocks, _row(prices.domains_micro_yuan_per_hour, pool), strict=True):
+    for (block, blocks), price in zip(
+        prices.domain_blocks, _row(prices.domains_micro_yuan_per_hour, pool), strict=True
+    ):
         if price:
             # each unit has so many blocks on its node; close together they are counted over the whole gang
             on_node = unit // block
