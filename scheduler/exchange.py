@@ -2,8 +2,8 @@
 
 Counting admits more than nodes can hold where CPU or memory decide: what finds no place then is whatever came last,
 not what is worth least. So every job that waits and fits on one node looks for one that runs there with as many cards,
-is worth less, and leaves enough behind. A higher tier takes the place of a lower one whatever the worth, never the other
-way round; guarantees that are served stay served.
+is worth less, and leaves enough behind. A higher tier takes the place of a lower one whatever the worth, never the
+other way round; guarantees that are served stay served.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _exchange(
     for group in order:
         if free.left[group] == 0:
             continue
-        best, best_pair, best_gain = -1, -1, np.int64(0)
+        best, best_pair, best_gain = -1, -1, 0
         for pair in range(land.start[group], land.start[group + 1]):
             kind, pool = wide(land.kind, pair), wide(land.pool, pair)
             need = land.kinds[kind, NEED]

@@ -184,11 +184,8 @@ def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
         rest = here - cards
         short = np.int64(0)  # in thousandths of cards that nobody could use
         if cpu_left < rest * cpu_beside or memory_left < rest * memory_beside:
-            short = max(
-                rest * MILLI_PER_CARD
-                - min(cpu_left * MILLI_PER_CARD // cpu_beside, memory_left * MILLI_PER_CARD // memory_beside),
-                1,
-            )
+            usable = min(cpu_left * MILLI_PER_CARD // cpu_beside, memory_left * MILLI_PER_CARD // memory_beside)
+            short = max(rest * MILLI_PER_CARD - usable, np.int64(1))
         if found < 0 or short < found_short or (short == found_short and here < free.nodes[found, 0]):
             found, found_short = node, short
             if here == cards:

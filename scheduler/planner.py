@@ -1,6 +1,7 @@
 """Plan one round: a greedy answer at once, better ones until the effort ends, and a bound that says how good it is.
 
     greedy      feasible by construction; the answer of last resort
+    seats       of large instances: the solver decides which large gangs run, and where; see `seating.py`
     upper tiers some descent for each tier above the last, until it is known to be served as well as can be
     prices      descent of L for the last tier, then a plan constructed by the new prices; the better plan stays
     improve     the solver plans the part again where prices say most is lost; taken only if the plan gets better
@@ -85,16 +86,17 @@ class _Work:
         """Do the work of one step for each item drawn."""
         *upper, last = self._tiers
         if self._choices.pairs.pool.size >= self._policy.seats_from_pairs:
-            worths = tuple(tier for tier in self._tiers if tier != GUARANTEE)
-            seating = Seating(self._choices, self._rows, worths, self._policy.upper_tier_tolerance_ppm)
-            yield from self._first_prices(seating)
-            yield from self._seat_steps(seating)
-            upper = [tier for tier in upper if not self._is_near(tier)]
+            yield from self._seat_steps()
         for tier in upper:
-            yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
-        yield from self._price_steps(last, self._policy.price_steps_max)
+            if not (self._seated.size and self._is_near(tier)):
+                yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
+        if not self._seated.size:  # else the prices have settled already
+            yield from self._price_steps(last, self._policy.price_steps_max)
+        yield from self._improving_steps(self._searches[last])
+
+    def _improving_steps(self, search: Search) -> Iterator[bool]:
+        """Let the solver plan parts again, until it finds nothing better any more."""
         improver = Improver(self._choices, self._rows, self._terrain, self._policy)
-        search = self._searches[last]
         if improver.tighten(*self._searches.values()):
             self._keep(self._construct(search))
             yield True
@@ -152,37 +154,19 @@ class _Work:
             if not more:
                 return
 
-    def _first_prices(self, seating: Seating) -> Iterator[bool]:
-        """Find the first prices of each tier: of few jobs by the solver, of many on a sample, or as a round knew them."""
-        levels: dict[int, int] = {}
-        with Inline().team(coarse_shards_of(self._choices, self._rows)) as team:
-            coarse = Relaxation(self._choices, self._rows, team)
-            for tier, search in self._searches.items():
-                if tier == GUARANTEE or self._is_served(tier):  # seats serve guarantees by themselves
-                    continue
-                search.aim_at(search.aim.expecting(levels))
-                if tier != self._tiers[-1] and (level := seating.level(tier)) is not None:
-                    levels[tier] = level
-                    self._offer_duals(tier, search)
-                elif self._known(tier) is None:
-                    sampled = Search(coarse, search.aim, search.best, None)
-                    sampled.descend(self._policy.coarse_iterations)
-                    search.settle_at(sampled.best)
-                yield True
+    def _seat_steps(self) -> Iterator[bool]:
+        """Seat the large gangs of a large instance, and build a plan around them.
 
-    def _offer_duals(self, tier: int, search: Search) -> None:
-        """Offer the best prices of a tier and those above it, as if nobody below were there."""
-        alone = replace(search.aim, served=np.zeros_like(search.aim.served))
-        found = linear.duals(of_upper_tiers(self._choices, tier), self._rows, alone)
-        if found is not None:
-            search.offer(found)
-
-    def _seat_steps(self, seating: Seating) -> Iterator[bool]:
-        """Seat the large gangs and build a plan around them; the bound settles while the solver works."""
+        First the prices: of few jobs by the solver, of many on a sample, or as an earlier round knew them.
+        """
         search = self._searches[self._tiers[-1]]
+        worths = tuple(tier for tier in self._tiers if tier != GUARANTEE)
+        seating = Seating(self._choices, self._rows, worths, self._policy.upper_tier_tolerance_ppm)
+        self._first_prices(seating)
+        yield True
         search.descend(self._policy.price_iterations_per_step)
         yield True
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(1) as beside:  # the bound settles while the solver works
             solving = beside.submit(seating.seats, search.best)
             for _ in range(_SETTLING_STEPS):
                 search.descend(self._policy.price_iterations_per_step)
@@ -192,6 +176,30 @@ class _Work:
             self._keep(self._construct(search))
         self._aim_as_reached()
         yield True
+
+    def _first_prices(self, seating: Seating) -> None:
+        """Find the first prices of each tier of worth; seats serve guarantees by themselves."""
+        levels: dict[int, int] = {}
+        with Inline().team(coarse_shards_of(self._choices, self._rows)) as team:
+            coarse = Relaxation(self._choices, self._rows, team)
+            for tier, search in self._searches.items():
+                if tier == GUARANTEE or self._is_served(tier):
+                    continue
+                search.aim_at(search.aim.expecting(levels))
+                if tier != self._tiers[-1] and (level := seating.level(tier)) is not None:
+                    levels[tier] = level
+                    self._offer_duals(tier, search)
+                elif self._known(tier) is None:
+                    sampled = Search(coarse, search.aim, search.best, None)
+                    sampled.descend(self._policy.coarse_iterations)
+                    search.settle_at(sampled.best)
+
+    def _offer_duals(self, tier: int, search: Search) -> None:
+        """Offer the best prices of a tier and those above it, as if nobody below were there."""
+        alone = replace(search.aim, served=np.zeros_like(search.aim.served))
+        found = linear.duals(of_upper_tiers(self._choices, tier), self._rows, alone)
+        if found is not None:
+            search.offer(found)
 
     def _is_served(self, tier: int) -> bool:
         return self.reached.objective(tier) >= self._searches[tier].best_scan.bound

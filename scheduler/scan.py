@@ -79,7 +79,8 @@ class Shard:
         power_load, tenant_load, tier_load = np.zeros(hubs), np.zeros((tenants + 1, hubs)), np.zeros(TIERS_MAX)
         _best_pairs(
             self.start, self.pool, self.kind, self.worth, self.count, self.tier, self.tenant, self.use,
-            self.quota_use, self.meter, self.pool_hub, ask.costs.kind_pool, ask.costs.tenant, ask.factor_ppm, best, surplus, sums, pool_load, power_load, tenant_load, tier_load,
+            self.quota_use, self.meter, self.pool_hub, ask.costs.kind_pool, ask.costs.tenant, ask.factor_ppm,
+            best, surplus, sums, pool_load, power_load, tenant_load, tier_load,
         )  # fmt: skip
         best[best >= 0] += self.first_pair
         total = int(sums[0]) + (int(sums[1]) << 31)

@@ -14,7 +14,8 @@ from benchmarks.worlds import demand, hubs, makes, supply
 from benchmarks.worlds.trace import RealJobs
 from scheduler.snapshot import Snapshot
 
-DEMAND_OVER_FREE: Final = 4.2  # some jobs can run nowhere: what can run must still ask for three times the free cards
+DEMAND_OVER_FREE: Final = 4.0  # some jobs can run nowhere: what can run must still ask for three times the free cards
+DEMAND_FOR_FEW_POOLS: Final = 30  # over the pools, on top: the fewer there are, the more jobs can run nowhere
 FREE_SHARE_MAX: Final = 0.55
 
 
@@ -32,7 +33,8 @@ def national(seed: int, nodes: int, pools: int, jobs: int, real: RealJobs) -> Sn
     task_milli = np.where(shapes["shape_share_milli"] > 0, shapes["shape_share_milli"], 1000)
     milli = shapes["shape_tasks"] * shapes["shape_cards_per_task"] * task_milli
     asked = int(milli[job["job_shape"]].sum()) / 1000
-    free_share = min(FREE_SHARE_MAX, asked / DEMAND_OVER_FREE / (nodes * supply.NODE_CARDS))
+    over_free = DEMAND_OVER_FREE + DEMAND_FOR_FEW_POOLS / pools
+    free_share = min(FREE_SHARE_MAX, asked / over_free / (nodes * supply.NODE_CARDS))
     world: dict[str, Any] = {"taken_at_s": demand.NOW_S, "hub_names": hubs.HUBS}
     world |= makes.models() | shapes | job
     world |= supply.pools(draw, pools, len(hubs.HUBS))

@@ -72,13 +72,14 @@ def test_a_plan_with_fast_placements_breaks_no_rule(seed: int, order: Any) -> No
 def test_what_is_released_can_be_placed_again_and_breaks_no_rule(seed: int) -> None:
     world, _, made, placer = after_a_round(seed)
     first = one_by_one(placer, world, range(4, 16))
-    gone = [each.job_id for each in started(first)][::2]
+    placed = [each for each in first if isinstance(each, Placed)][::2]
 
-    for job_id in gone:
+    for each in placed:
+        job_id = each.placement.job_id
         placer.release(job_id)
-    again = one_by_one(placer, world, [world.job_id.index(job_id) for job_id in gone])
-
-    assert all(isinstance(each, Placed) for each in again)
+        (again,) = one_by_one(placer, world, [world.job_id.index(job_id)])
+        # one that was placed within a guarantee alone may find it used by others who came later
+        assert isinstance(again, Placed) or each.gain_micro_yuan_per_hour <= 0
     whole = sealed(world, ROUND, in_order(world, [*made.placements, *placer.placements]))
     assert violations(world, whole) == []
 

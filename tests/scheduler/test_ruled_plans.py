@@ -23,7 +23,7 @@ def reached(found: Plan) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("block", range(6))
 def test_greedy_plan_optimum_stand_in_this_order(block: int) -> None:
-    """Shares, domains, sizes, data, power, quotas, tiers: no rule broken, none worse than greedy, none above its bound."""
+    """Shares, domains, sizes, data, power, quotas, tiers: no rule broken, none below greedy, none above its bound."""
     best_found = 0
     for seed in range(block * 50, block * 50 + 50):
         world = random_ruled_world(seed)

@@ -64,7 +64,8 @@ def test_cards_cpu_and_memory_by_hand() -> None:
     [
         ({"block_cards": (2,), "cards_micro_yuan_per_block_hour": ((100,),)}, (2 * 2, 4 + 2)),  # within the domain
         ({"block_cards": (3,), "cards_micro_yuan_per_block_hour": ((100,),)}, (2 * 1, 2 + 1)),
-        ({"domain_cards": (4,), "domains_micro_yuan_per_block_hour": ((100,),)}, (10 // 4, 13 // 4)),
+        ({"domain_blocks": ((1, 4),), "domains_micro_yuan_per_hour": ((100,),)}, (10 // 4, 13 // 4)),
+        ({"domain_blocks": ((4, 2),), "domains_micro_yuan_per_hour": ((100,),)}, ((1 + 1) // 2, (2 + 1) // 2)),
         ({"slice_milli": (300,), "slices_micro_yuan_per_slice_hour": ((100,),)}, (10 * 3, 13 * 3 + 650 // 300)),
     ],
 )
@@ -94,7 +95,7 @@ def test_how_close_a_gang_must_be_decides_what_it_pays(within: int, unit: dict[s
     here = snapshot(jobs=1, shape_tasks=[2], shape_cards_per_task=[2], shape_within=[within])
     size = 4 if within == 2 else 2
     blocks = priced(here, block_cards=(size,), cards_micro_yuan_per_block_hour=((100,),))
-    domains = priced(here, domain_cards=(4,), domains_micro_yuan_per_block_hour=((100,),))
+    domains = priced(here, domain_blocks=((1, 4),), domains_micro_yuan_per_hour=((100,),))
 
     assert bound(here, blocks) == 4 * MEANT_FOR_ALL - unit["blocks"] * 100 + 2 * (8 // size) * 100
     assert bound(here, domains) == 4 * MEANT_FOR_ALL - unit["domains"] * 100 + 4 * 100
@@ -119,8 +120,8 @@ def test_shares_pay_for_slices_only() -> None:
         cards_micro_yuan_per_block_hour=((0,),),
         slice_milli=(250, 300),
         slices_micro_yuan_per_slice_hour=((100, 1),),
-        domain_cards=(1,),
-        domains_micro_yuan_per_block_hour=((0,),),
+        domain_blocks=((1, 1),),
+        domains_micro_yuan_per_hour=((0,),),
     )
 
     assert bound(here, prices) == 3 * 960_000 - 3 * 101 + 66 * 100 + (16 * 3 + 2) * 1
@@ -202,8 +203,10 @@ def test_worth_above_is_not_bought_twice(ppm: int, expected: int) -> None:
         {"slice_milli": (250,)},
         {"slice_milli": (250,), "slices_micro_yuan_per_slice_hour": ((1,), (-1,))},
         {"slices_micro_yuan_per_slice_hour": ((), ())},
-        {"domain_cards": (4, 4), "domains_micro_yuan_per_block_hour": ((1, 1), (1, 1))},
-        {"domain_cards": (4,), "domains_micro_yuan_per_block_hour": ((1,), ())},
+        {"domain_blocks": ((1, 4), (1, 4)), "domains_micro_yuan_per_hour": ((1, 1), (1, 1))},
+        {"domain_blocks": ((1, 4),), "domains_micro_yuan_per_hour": ((1,), ())},
+        {"domain_blocks": ((4,),), "domains_micro_yuan_per_hour": ((1,), (1,))},
+        {"domain_blocks": ((0, 4),), "domains_micro_yuan_per_hour": ((1,), (1,))},
         {"power_micro_yuan_per_kwh": ()},
         {"power_micro_yuan_per_kwh": (-1, 0)},
         {"power_micro_yuan_per_kwh": (0, 1)},  # the second hub has neither cap nor pace
@@ -304,8 +307,8 @@ def _random_prices(draw: np.random.Generator, here: Snapshot, above: int) -> Pri
         memory_micro_yuan_per_gib_hour=some(pools),
         slice_milli=(125, 250, 500),
         slices_micro_yuan_per_slice_hour=tuple(some(3) for _ in range(pools)),
-        domain_cards=(2, 4),
-        domains_micro_yuan_per_block_hour=tuple(some(2) for _ in range(pools)),
+        domain_blocks=((1, 4), (2, 2)),
+        domains_micro_yuan_per_hour=tuple(some(2) for _ in range(pools)),
         power_micro_yuan_per_kwh=where(some(hubs), capped) if any(capped) else (),
         quota_micro_yuan_per_pflops_hour=where(some(quotas), [x is not None for x in market.quotas.limit]),
         guarantee_micro_yuan_per_pflops_hour=where(some(quotas, 10**6), market.quotas.headroom),
