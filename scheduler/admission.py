@@ -213,16 +213,9 @@ def _take_seats(
     land: Land, pairs: Ints, gangs: Ints, use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints, admitted: Ints,
     end: int,
 ) -> tuple[Ints, int]:  # fmt: skip
-    """Admit gangs that have a place already. Return the table of what is admitted, and its end."""
+    """Admit gangs that have a place already, as far as it is still theirs. Return the table, and its end."""
     for index in range(pairs.size):
-        pair, number = pairs[index], gangs[index]
-        group = np.searchsorted(land.start, pair, side="right") - 1
-        kind, pool = wide(land.kind, pair), wide(land.pool, pair)
-        left[group] -= number
-        for row in range(use.shape[1]):
-            room[pool, row] -= use[kind, row] * number
-        charge(land, watts, account, group, kind, pool, number)
-        admitted = grown(admitted, end + 1)
-        admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, number, SEATED
-        end += 1
+        group = np.searchsorted(land.start, pairs[index], side="right") - 1
+        most = min(gangs[index], left[group])
+        admitted, end = _take(land, group, pairs[index], most, SEATED, use, left, room, watts, account, admitted, end)
     return admitted, end

@@ -39,7 +39,7 @@ def construct(
     """Build a plan by these costs; no costs and no votes give the plain greedy plan.
 
     Args: votes: [A] how often the descent chose each pair. seated: pairs of gangs that have their place already, once
-    for each gang; all rows hold for them.
+    for each gang; they come before all others, as far as rows hold.
     """
     if votes is None:
         votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)

@@ -12,11 +12,15 @@ from typing import Final
 
 import numpy as np
 
+from scheduler.choices import Choices
+from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
 from scheduler.plan import Plan, Tier
-from scheduler.policy import OpeningPrice, Policy
+from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 from scheduler.rows import PriceVector, Rows
 from scheduler.snapshot import Ints, Snapshot
 
+SEAT_CARDS_MIN: Final = 9
+"""Gangs of fewer cards find a place by the prices alone."""
 _LARGEST: Final = 2**62
 _ON_NODE: Final = re.compile(r"(block|slice) ([1-9]\d{0,8})")
 _IN_DOMAIN: Final = re.compile(r"domain ([1-9]\d{0,8}) x ([1-9]\d{0,8})")
@@ -48,6 +52,42 @@ def start(snapshot: Snapshot, policy: Policy, rows: Rows, tier: str, zero: Price
         _column(known, snapshot.quota_names, "guarantee"),
         _column(known, tuple(f"above-{at}" for at in range(zero.tier_ppm.size)), "tier"),
     )
+
+
+def seats_of(snapshot: Snapshot, plan: Plan) -> tuple[OpeningSeat, ...]:
+    """Return where a plan of this snapshot has its large gangs, for the policy of a later round in which they wait."""
+    cards = dict(zip(snapshot.job_id, snapshot.shape_cards_per_task[snapshot.job_shape].tolist(), strict=True))
+    seats = []
+    for placement in plan.placements:
+        tasks = sum(placement.tasks)
+        if not placement.cards and tasks * cards[placement.job_id] >= SEAT_CARDS_MIN:
+            domains = np.unique(snapshot.node_domain[list(placement.nodes)]).size
+            close = WITHIN_NODE if len(placement.nodes) == 1 else WITHIN_DOMAIN if domains == 1 else WITHIN_POOL
+            seats.append(OpeningSeat(placement.job_id, snapshot.pool_names[placement.pool], tasks, close))
+    return tuple(seats)
+
+
+def known_seats(choices: Choices, policy: Policy) -> Ints:
+    """Return the pairs of the policy's opening seats, once for each gang that still waits and may still run there."""
+    if not policy.opening_seats:
+        return np.zeros(0, dtype=np.int64)
+    snapshot, groups, pairs, kinds = choices.snapshot, choices.groups, choices.pairs, choices.kinds
+    position = {job_id: job for job, job_id in enumerate(snapshot.job_id)}
+    pools = {name: pool for pool, name in enumerate(snapshot.pool_names)}
+    of_job = np.empty(groups.members.size, dtype=np.int64)
+    of_job[groups.members] = np.repeat(np.arange(groups.count.size), groups.count)
+    found, seen = [], set()
+    for seat in policy.opening_seats:
+        job, pool = position.get(seat.job, -1), pools.get(seat.pool, -1)
+        if job < 0 or pool < 0 or job in seen:
+            continue
+        seen.add(job)
+        mine = np.arange(*pairs.start[of_job[job] : of_job[job] + 2])
+        kind = pairs.kind[mine]
+        fits = (pairs.pool[mine] == pool) & (kinds.tasks[kind] == seat.tasks) & (kinds.level[kind] <= seat.within)
+        if fits.any():
+            found.append(int(mine[np.argmax(np.where(fits, pairs.worth[mine], -1))]))
+    return np.array(found, dtype=np.int64)
 
 
 def row_names(blocks: Ints, slices: Ints, domains: Ints) -> list[str]:

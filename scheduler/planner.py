@@ -75,9 +75,9 @@ class _Work:
         self._relaxation = Relaxation(choices, rows, team)
         self._tiers = tiers_of(choices)
         self._votes: Votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
-        self._seated = np.zeros(0, dtype=np.int64)
+        self._seated = opening.known_seats(choices, policy)
         known = self._known(self._tiers[-1])
-        self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes)
+        self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes, self._seated)
         self.reached = standing(choices, self._tiers, self.best)
         self._order = Order(self.reached, policy.upper_tier_tolerance_ppm)
         self._searches = {tier: self._search(tier) for tier in self._tiers}
@@ -85,7 +85,8 @@ class _Work:
     def steps(self) -> Iterator[bool]:
         """Do the work of one step for each item drawn."""
         *upper, last = self._tiers
-        if self._choices.pairs.pool.size >= self._policy.seats_from_pairs:
+        large = self._choices.pairs.pool.size >= self._policy.seats_from_pairs
+        if large and not self._seated.size:  # else an earlier round has decided about them
             yield from self._seat_steps()
         for tier in upper:
             if not (self._seated.size and self._is_near(tier)):
@@ -117,6 +118,7 @@ class _Work:
 
     def plan(self, spent: int) -> Plan:
         """Return the best plan so far, with its bounds."""
+        self._aim_as_reached()  # a step may have been the last that looked for prices with other levels in view
         snapshot, choices = self._choices.snapshot, self._choices
         tiers = tuple(
             Tier(

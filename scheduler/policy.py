@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_type_hints
 
 from scheduler.errors import BadPolicy
 from scheduler.snapshot import PRIORITIES
@@ -40,6 +41,15 @@ class OpeningPrice(NamedTuple):
     price: int
 
 
+class OpeningSeat(NamedTuple):
+    """Where an earlier round wanted a large gang to run that may still be waiting."""
+
+    job: str
+    pool: str  # name of the pool
+    tasks: int  # the size it was to run with
+    within: int  # how close together it was: as `fields.WITHIN_POOL` and its neighbours
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """Settings of one round. Raises: BadPolicy: on construction, naming the setting.
@@ -64,6 +74,7 @@ class Policy:
     ageing_percent_per_step: int = 5  # ... by so much of its first worth ...
     ageing_steps_max: int = 40  # ... and for so many steps
     opening_prices: tuple[OpeningPrice, ...] = ()  # of an earlier round, to start from; rows not named start at 0
+    opening_seats: tuple[OpeningSeat, ...] = ()  # of an earlier round; those that do not fit any more are dropped
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -71,8 +82,10 @@ class Policy:
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise BadPolicy(name, f"is {value!r}, must be an integer between {low} and {high}")
         self._check_weights()
-        if not _are_prices(self.opening_prices):
+        if not _are_rows(self.opening_prices, OpeningPrice):
             raise BadPolicy("opening_prices", "must be what opening.prices_of() returns: names and prices of rows")
+        if not _are_rows(self.opening_seats, OpeningSeat):
+            raise BadPolicy("opening_seats", "must be what opening.seats_of() returns: jobs, pools, tasks, nearness")
 
     def _check_weights(self) -> None:
         percents = self.priority_percent
@@ -110,24 +123,28 @@ class Policy:
                 raise BadPolicy(name[:80], f"is no setting; there are {', '.join(sorted(known))}")
         if isinstance(given.get("priority_percent"), list):
             given["priority_percent"] = tuple(given["priority_percent"])
-        if "opening_prices" in given:
-            given["opening_prices"] = _read_prices(given["opening_prices"])
+        for name, row in (("opening_prices", OpeningPrice), ("opening_seats", OpeningSeat)):
+            if name in given:
+                given[name] = _read_rows(name, given[name], row)
         return cls(**given)
 
 
-def _read_prices(given: Any) -> tuple[OpeningPrice, ...]:
+def _read_rows(name: str, given: Any, row: Callable[..., Any]) -> tuple[Any, ...]:
     try:
-        return tuple(OpeningPrice(*item) for item in list(given))
+        return tuple(row(*item) for item in list(given))
     except TypeError as error:
-        raise BadPolicy("opening_prices", "must be a list of [tier, owner, row, price]") from error
+        raise BadPolicy(name, "must be a list of rows, each with all its fields") from error
 
 
-def _are_prices(given: object) -> bool:
+def _are_rows(given: object, row: type[OpeningPrice] | type[OpeningSeat]) -> bool:
+    """Return whether these are such rows, with texts and with integers of at least 0 where they belong."""
     if not isinstance(given, tuple):
         return False
+    texts = [kind is str for kind in get_type_hints(row).values()]
     for item in given:
-        if not isinstance(item, OpeningPrice) or not all(isinstance(name, str) for name in item[:3]):
+        if not isinstance(item, row):
             return False
-        if isinstance(item.price, bool) or not isinstance(item.price, int) or item.price < 0:
-            return False
+        for value, text in zip(item, texts, strict=True):
+            if text != isinstance(value, str) or (not text and (type(value) is not int or value < 0)):
+                return False
     return True

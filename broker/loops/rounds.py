@@ -71,8 +71,11 @@ class RoundLoop:
         async with self._placing.paused():
             prepared = await self._rounds.read(now)
             digest = await asyncio.to_thread(_digest, prepared)
+            due = bool(prepared.waiting) and self._worth_planning(digest, now)
+            if due:  # a view of an equal world read before has set nothing aside, and does not know this round's plan
+                self._placing.drop()
             await self._placing.begin(lead, prepared, digest)
-        if not prepared.waiting or not self._worth_planning(digest, now):
+        if not due:
             return 0
         self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)

@@ -1,0 +1,399 @@
+"""Jobs that arrive are leased beside the rounds, by the last round's prices and within every limit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+
+from broker.audit import limits
+from broker.audit.main import run
+from broker.caller import Caller, Role
+from broker.ids import JobId
+from broker.job import Ending
+from broker.lifecycle import EndReason, JobEvent, JobState
+from broker.loops.placing import PlacingLoop
+from broker.loops.planning import Planned, PlanningProcess
+from broker.loops.rounds import RoundLoop
+from broker.market.energy import HubEnergy, PowerChange
+from broker.market.identity import Identity
+from broker.market.operations import Operations
+from broker.market.placing import Placing
+from broker.market.quotas import Quotas
+from broker.market.rounds import Rounds, RoundsReader
+from broker.store.database import Database
+from broker.store.leases import LeaseRef
+from broker.worlds.quotas import QuotaRow
+from tests.cluster_world import START, ClusterWorld, ended
+from tests.conftest import Dsns
+from tests.market.test_rounds import POLICY
+
+FAIR = 10**9  # what is offered when nobody is in a hurry
+RICH = 5 * FAIR
+OPERATOR = Caller("key-operator", Role.OPERATOR)
+Change: TypeAlias = Callable[[Database], Awaitable[None]]
+
+
+class Slow(PlanningProcess):
+    """Hands a plan over when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.planning = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
+        planned = await super().plan(snapshot, policy_json, budget_seconds)
+        self.planning.set()
+        await self.may_end.wait()
+        return planned
+
+
+@dataclass
+class Lanes:
+    """Both ways to a lease, over one database."""
+
+    world: ClusterWorld
+    planner: Slow
+    woken: list[str]
+    placing: Placing
+    rounds: RoundLoop
+    fast: PlacingLoop
+    reader: RoundsReader
+
+    async def submit(self, city: str = "ganzhou", **changes: Any) -> JobId:
+        return await self.world.submit(city, **{"ceiling_micro_yuan_per_pflops_hour": RICH} | changes)
+
+    async def submit_to_round(self, **changes: Any) -> JobId:
+        """Submit a job that the fast lane does not see: it has no view until the next round reads the world."""
+        self.placing.drop()
+        return await self.submit(**changes)
+
+    async def round(self) -> int:
+        return await self.rounds.run_once(self.world.now)
+
+    async def place(self) -> int:
+        return await self.fast.run_once(self.world.now)
+
+    async def first_round(self, **changes: Any) -> JobId:
+        """Let a round place one job, so that there are prices; and read the world it leaves."""
+        job = await self.submit(**changes)
+        assert await self.round() == 1
+        await self.round()
+        return job
+
+    async def round_under_way(self) -> "asyncio.Task[int]":
+        """Begin a round that has its plan and does not commit it before `end`."""
+        self.planner.planning.clear()
+        self.planner.may_end.clear()
+        task = asyncio.create_task(self.round())
+        planned = asyncio.create_task(self.planner.planning.wait())
+        await asyncio.wait({task, planned}, return_when=asyncio.FIRST_COMPLETED)
+        planned.cancel()
+        assert not task.done(), "there was nothing to plan"
+        return task
+
+    async def end(self, task: "asyncio.Task[int]") -> int:
+        self.planner.may_end.set()
+        return await task
+
+    async def break_off(self, task: "asyncio.Task[int]") -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def finish(self, *jobs: JobId) -> None:
+        """Let an agent that connects anew report that leased jobs are done."""
+        async with self.world.database.hub() as tx:
+            rows = await tx.fetch("SELECT lease_id, epoch FROM leases WHERE job_id = ANY($1)", jobs)
+        refs = [LeaseRef(row["lease_id"], row["epoch"]) for row in rows]
+        endings = [ended(ref, Ending(EndReason.COMPLETED)) for ref in refs]
+        await self.world.report(await self.world.attach(), 1, *endings)
+
+    async def numbers(self) -> list[int]:
+        return [report.round for report in await self.reader.list_page(10, None, busy_only=False)]
+
+
+def lanes(world: ClusterWorld, planner: Slow, holder: str = "me", *, enabled: bool = True) -> Lanes:
+    planner.may_end.set()  # whatever the test before this one left
+    woken: list[str] = []
+    placing = Placing(world.database, policy=POLICY, wake_cluster=woken.append, enabled=enabled)
+    rounds = Rounds(
+        world.database,
+        jobs_max=100,
+        records_kept=5,
+        wake_cluster=woken.append,
+        remember=lambda _: None,
+        placing=placing,
+    )
+    loop = RoundLoop(
+        world.database,
+        rounds,
+        planner,
+        holder=holder,
+        policy=POLICY,
+        budget_seconds=5,
+        recheck_seconds=30,
+        lead_term=timedelta(seconds=5),
+        clock_now=lambda: world.now,
+    )
+    return Lanes(world, planner, woken, placing, loop, PlacingLoop(placing), RoundsReader(world.database))
+
+
+@pytest.fixture(scope="module")
+async def planner() -> AsyncIterator[Slow]:
+    process = Slow()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+async def world(database: Database) -> ClusterWorld:
+    """Sixteen cards on two nodes, of one PFLOPS and 500 W each."""
+    world = await ClusterWorld(database).lay()
+    async with database.hub() as tx:
+        await tx.execute(
+            "UPDATE accelerator_models SET fp16_programme_milli_tflops = 1000000, watts = 400, host_watts = 100"
+        )
+    await world.attach()
+    return world
+
+
+@pytest.fixture
+async def here(world: ClusterWorld, planner: Slow) -> Lanes:
+    return lanes(world, planner)
+
+
+async def cap_power(database: Database) -> None:
+    """2 kW at the meter are three cards of 500 W at a PUE of 1.25."""
+    change = PowerChange("qingyang", power_kilowatts_max=2, pue_milli=1250)
+    await HubEnergy(database, wake=lambda: None).set(OPERATOR, change, now=START)
+
+
+async def limit_city(database: Database) -> None:
+    """Three cards of the city's quota."""
+    quotas = Quotas(database, wake=lambda: None)
+    await quotas.set(OPERATOR, QuotaRow("qingyang", 3_000, 0, None), now=START)
+    await quotas.set(OPERATOR, QuotaRow("qingyang/ganzhou", 3_000, 0, None), now=START)
+
+
+async def drain_cluster(database: Database) -> None:
+    operations = Operations(database, Identity(database), wake=lambda: None)
+    await operations.drain(OPERATOR, "east", [], "fan", now=START)
+
+
+async def cordon_free_node(database: Database) -> None:
+    """The one node that has eight cards left."""
+    async with database.hub() as tx:
+        node = await tx.fetchval("SELECT node FROM nodes WHERE node_id NOT IN (SELECT node_id FROM held_cards)")
+    operations = Operations(database, Identity(database), wake=lambda: None)
+    await operations.cordon(OPERATOR, "east", [node], "fan", now=START)
+
+
+async def broken_limits(dsns: Dsns) -> set[str]:
+    """Return what the audit finds of limits."""
+    _, findings = await run(dsns.hub, dsns.city, {})
+    return {finding.rule for finding in findings} & {rule.__name__ for rule in limits.RULES}
+
+
+async def test_a_job_that_arrives_after_a_round_is_leased_without_another(here: Lanes) -> None:
+    await here.first_round()
+    before = await here.numbers()
+    here.woken.clear()
+
+    job = await here.submit()
+
+    assert await here.place() == 1
+    assert await here.world.state_of(job) is JobState.LEASED
+    assert await here.world.story(job) == [JobEvent.SUBMITTED, JobEvent.LEASED]
+    assert await here.numbers() == before
+    assert here.woken == ["east"]
+    await here.world.check()
+
+
+async def test_a_job_that_arrives_while_a_round_is_planned_is_leased_meanwhile(here: Lanes) -> None:
+    """The round thinks about a job of its own; both are leased, on unlike cards."""
+    await here.first_round()
+    planned = await here.submit_to_round(cards_per_task=4)
+    task = await here.round_under_way()
+    arrived = await here.submit(cards_per_task=3)
+
+    assert await here.place() == 1
+    assert await here.world.state_of(arrived) is JobState.LEASED
+    assert await here.world.state_of(planned) is JobState.PENDING
+    assert await here.end(task) == 1
+    assert await here.world.state_of(planned) is JobState.LEASED
+    assert await here.world.held() == 1 + 3 + 4
+    await here.world.check()
+
+
+async def test_a_plan_for_cards_that_were_leased_meanwhile_is_handed_back(here: Lanes) -> None:
+    """Each whole or not at all: eight cards are free, the job that arrives has one of them."""
+    await here.first_round(cards_per_task=8)
+    planned = await here.submit_to_round(cards_per_task=8)
+    task = await here.round_under_way()
+    await here.submit()
+
+    assert await here.place() == 1
+    assert await here.end(task) == 0
+    assert await here.world.state_of(planned) is JobState.PENDING
+    assert await here.world.held() == 9
+    await here.world.check()
+
+
+async def test_the_view_goes_on_after_the_round_that_was_planned_beside_it(here: Lanes) -> None:
+    """It knows what the round took: the last eight cards, and not one more, are leased without another round."""
+    await here.first_round()
+    await here.submit_to_round(cards_per_task=4)
+    task = await here.round_under_way()
+    await here.submit(cards_per_task=3)
+    await here.place()
+    await here.end(task)
+    rest = [await here.submit() for _ in range(9)]
+
+    assert await here.place() == 8
+    assert [await here.world.state_of(job) for job in rest].count(JobState.PENDING) == 1
+    assert await here.world.held() == 16
+    await here.world.check()
+
+
+async def test_a_city_that_the_view_does_not_know_waits_for_the_round(here: Lanes) -> None:
+    await here.first_round()
+    async with here.world.database.hub() as tx:
+        await tx.execute("INSERT INTO cities VALUES ('xian', 'Xian', 1, 1000, 1000, 1)")
+    stranger, known = await here.submit("xian"), await here.submit()
+
+    assert await here.place() == 1
+    assert await here.world.state_of(known) is JobState.LEASED
+    assert await here.world.state_of(stranger) is JobState.PENDING
+    assert await here.round() == 1
+
+
+# Who may lease beside the rounds
+
+
+async def test_nothing_is_leased_beside_the_rounds_when_that_is_off(world: ClusterWorld, planner: Slow) -> None:
+    here = lanes(world, planner, enabled=False)
+    await here.first_round()
+    job = await here.submit()
+
+    assert await here.place() == 0
+    assert await world.state_of(job) is JobState.PENDING
+    assert await here.round() == 1
+
+
+async def test_without_a_committed_round_there_are_no_prices_and_nothing_is_leased(here: Lanes) -> None:
+    await here.round()
+    job = await here.submit()
+
+    assert await here.place() == 0
+    assert await here.world.state_of(job) is JobState.PENDING
+    assert await here.numbers() == []
+
+
+async def test_who_does_not_lead_leases_nothing(here: Lanes, planner: Slow) -> None:
+    await here.first_round()
+    second = lanes(here.world, planner, "second")
+    await second.round()
+    job = await here.submit()
+
+    assert await second.place() == 0
+    assert await second.round() == 0
+    assert await here.world.state_of(job) is JobState.PENDING
+
+
+async def test_who_lost_the_lead_leases_nothing_and_drops_its_view(here: Lanes, planner: Slow) -> None:
+    """Another one may have leased since; so the view is gone even if the lead should come back."""
+    world = here.world
+    await here.first_round()
+    old = await world.row("SELECT holder, epoch FROM leadership")
+    world.advance(6)
+    await lanes(world, planner, "newer").round()
+    job = await here.submit()
+
+    assert (await world.row("SELECT holder FROM leadership"))["holder"] == "newer"
+    assert await here.place() == 0
+    async with world.database.hub() as tx:
+        await tx.execute("UPDATE leadership SET holder = $1, epoch = $2", old["holder"], old["epoch"])
+    assert await here.place() == 0
+    assert await world.state_of(job) is JobState.PENDING
+
+
+# What has to wait
+
+
+async def test_room_of_a_large_gang_of_the_running_round_is_not_taken(here: Lanes) -> None:
+    """Twelve of sixteen cards are set aside for it: four small jobs start meanwhile, the fifth waits, and it starts."""
+    before = await here.first_round(tasks=2, cards_per_task=8, ceiling_micro_yuan_per_pflops_hour=FAIR)
+    gang = await here.submit(tasks=3, cards_per_task=4)
+    assert await here.place() == 0
+    await here.finish(before)
+    task = await here.round_under_way()
+    small = [await here.submit() for _ in range(5)]
+
+    assert await here.place() == 4
+    assert await here.end(task) == 1
+    assert await here.world.state_of(gang) is JobState.LEASED
+    assert [await here.world.state_of(job) for job in small].count(JobState.PENDING) == 1
+    assert await here.world.held() == 16
+    await here.world.check()
+
+
+async def test_a_job_whose_ceiling_is_below_the_clearing_price_waits_for_the_round(here: Lanes) -> None:
+    """There is room, but for what it costs since twenty jobs wanted sixteen cards."""
+    world = here.world
+    jobs = [await here.submit(ceiling_micro_yuan_per_pflops_hour=FAIR) for _ in range(20)]
+    assert await here.round() == 16
+    await here.finish(*jobs)
+    for job in jobs:
+        if await world.state_of(job) is JobState.PENDING:
+            await world.cancel(job)
+    await here.round()
+    poor = await here.submit(ceiling_micro_yuan_per_pflops_hour=FAIR // 10)
+    rich = await here.submit()
+
+    assert await here.place() == 1
+    assert await world.state_of(rich) is JobState.LEASED
+    assert await world.state_of(poor) is JobState.PENDING
+    assert await here.round() == 1
+    assert await world.state_of(poor) is JobState.LEASED
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    "change", [cap_power, limit_city, drain_cluster, cordon_free_node], ids=lambda change: change.__name__
+)
+async def test_what_changed_since_the_view_is_respected(here: Lanes, change: Change) -> None:
+    """Neither the fast lane nor the round after it leases the job where it may not run any more."""
+    await here.first_round()
+    await change(here.world.database)
+    job = await here.submit(cards_per_task=8)
+
+    assert await here.place() == 0
+    assert await here.world.state_of(job) is JobState.PENDING
+    assert await here.round() == 0
+    assert await here.world.held() == 1
+
+
+@pytest.mark.parametrize("limit", [cap_power, limit_city], ids=lambda limit: limit.__name__)
+@pytest.mark.parametrize("again", [False, True], ids=["once", "planned-again"])
+async def test_what_was_leased_meanwhile_counts_in_the_commit_of_the_round(
+    here: Lanes, dsns: Dsns, limit: Change, again: bool
+) -> None:
+    """One of three cards is used: the round has plans for both others, and one goes to a job that arrives meanwhile."""
+    await limit(here.world.database)
+    await here.first_round()
+    planned = await here.submit_to_round(cards_per_task=2)
+    if again:
+        await here.break_off(await here.round_under_way())
+    task = await here.round_under_way()
+    arrived = await here.submit()
+
+    assert await here.place() == 1
+    assert await here.end(task) == 0
+    assert await here.world.state_of(arrived) is JobState.LEASED
+    assert await here.world.state_of(planned) is JobState.PENDING
+    assert await broken_limits(dsns) == set()
