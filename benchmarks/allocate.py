@@ -1,7 +1,7 @@
 """One round at any size: worth, proven bound and time of the planner, beside simple rivals on the same instance.
 
 The instance is drawn from a seed (`benchmarks/worlds/national.py`) or read from a file. The cold round knows nothing;
-the warm one has the prices of the cold one, and 1 % of the jobs are others. The same world with fewer rules shows what
+the warm one has the prices and seats of the cold one, and 1 % of the jobs are others. The same world with fewer rules shows what
 each rule costs. Every plan and every rival's placements pass the verifier at the end.
 """
 
@@ -28,7 +28,7 @@ from benchmarks.worlds.rule_sets import RULE_SETS, with_rules
 from benchmarks.worlds.summary import COUNTED, binding, hardness
 from benchmarks.worlds.trace import RealJobs, real_jobs
 from scheduler.errors import SchedulerError
-from scheduler.opening import prices_of
+from scheduler.opening import prices_of, seats_of
 from scheduler.plan import Placement, Plan
 from scheduler.policy import Policy
 from scheduler.snapshot import Snapshot
@@ -58,7 +58,7 @@ class Settings:
     world: Callable[[], Snapshot]
     effort: int = Policy.effort
     budget: float = 8.0
-    warm_effort: int = 2
+    warm_effort: int = 0
     one_model_seconds: float = 30.0
     seed: int = 1
     rule_sets: bool = True
@@ -90,7 +90,7 @@ def main(
     ] = None,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = Policy.effort,
     budget: Annotated[float, typer.Option(min=0, help="Seconds of a round, asked between steps; 0: no limit.")] = 8.0,
-    warm_effort: Annotated[int, typer.Option(min=0, help="Steps of the warm round at most.")] = 2,
+    warm_effort: Annotated[int, typer.Option(min=0, help="Steps of the warm round at most.")] = 0,
     one_model_seconds: Annotated[float, typer.Option(min=0, help="For the one-model rival; 0 leaves it out.")] = 30,
     rule_sets: Annotated[bool, typer.Option(help="Plan the same world with fewer rules as well.")] = True,
     growth: Annotated[
@@ -232,11 +232,14 @@ def _audit(run: Measured, whose: str, world: Snapshot, plan: Plan, console: Cons
 
 def _warm(run: Measured, settings: Settings, policy: Policy, planner: Plans, console: Console) -> None:
     moved = later(run.world, run.cold.plan, settings.seed, CHANGED_SHARE)
-    opening = prices_of(run.world, run.cold.plan)
+    opened = replace(
+        policy,
+        effort=settings.warm_effort,
+        opening_prices=prices_of(run.world, run.cold.plan),
+        opening_seats=seats_of(run.world, run.cold.plan),
+    )
     with _stage("warm round", console):
-        warm = planner.round(
-            moved, replace(policy, effort=settings.warm_effort, opening_prices=opening), settings.budget
-        )
+        warm = planner.round(moved, opened, settings.budget)
     run.figures |= {"warm_seconds": warm.seconds, "warm_cpu_seconds": warm.cpu_seconds, "gap_warm": warm.gap}
     _audit(run, "warm", moved, warm.plan, console)
 

@@ -86,7 +86,8 @@ class _Work:
         """Do the work of one step for each item drawn."""
         *upper, last = self._tiers
         large = self._choices.pairs.pool.size >= self._policy.seats_from_pairs
-        if large and not self._seated.size:  # else an earlier round has decided about them
+        # where most gangs that an earlier round seated still wait, it has decided about them
+        if large and self._seated.size * 2 <= len(self._policy.opening_seats):
             yield from self._seat_steps()
         for tier in upper:
             if not (self._seated.size and self._is_near(tier)):

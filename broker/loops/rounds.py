@@ -19,9 +19,9 @@ from broker.market.snapshot import Prepared
 from broker.store import leadership
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord, RoundReport
-from scheduler.opening import prices_of
+from scheduler.opening import prices_of, seats_of
 from scheduler.plan import Plan
-from scheduler.policy import OpeningPrice, Policy
+from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 
 log = structlog.get_logger("rounds")
 
@@ -49,7 +49,8 @@ class RoundLoop:
         self._planner = planner
         self._holder = holder
         self._policy = policy
-        self._opening_prices: tuple[OpeningPrice, ...] = ()  # of the last round that was committed here
+        self._opening_prices: tuple[OpeningPrice, ...] = ()  # of the last round that was committed here ...
+        self._opening_seats: tuple[OpeningSeat, ...] = ()  # ... in which some gangs were handed back as stale
         self._budget_seconds = budget_seconds
         self._recheck = timedelta(seconds=recheck_seconds)
         self._lead_term = lead_term
@@ -80,7 +81,8 @@ class RoundLoop:
         self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
         snapshot_millis = round((perf_counter() - started) * 1000)
-        policy_json = replace(self._policy, opening_prices=self._opening_prices).to_json()
+        opened = replace(self._policy, opening_prices=self._opening_prices, opening_seats=self._opening_seats)
+        policy_json = opened.to_json()
         try:
             async with self._leading_on(lead):
                 planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
@@ -125,6 +127,7 @@ class RoundLoop:
             raise NotLeader(lead)
         done = await self._rounds.commit(lead, prepared, plan, report, record, self._now())
         self._opening_prices = prices_of(prepared.snapshot, plan)
+        self._opening_seats = seats_of(prepared.snapshot, plan) if done.stale else ()
         metrics.placed_by_round(done.placed)
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
         log.info(
