@@ -1,7 +1,7 @@
 """One round at any size: worth, proven bound and time of the planner, beside simple rivals on the same instance.
 
 The instance is drawn from a seed (`benchmarks/worlds/national.py`) or read from a file. The cold round knows nothing;
-the warm one has the prices and seats of the cold one, and 1 % of the jobs are others. The same world with fewer rules shows what
+the warm one has its prices and seats, and 1 % of the jobs are others. The same world with fewer rules shows what
 each rule costs. Every plan and every rival's placements pass the verifier at the end.
 """
 

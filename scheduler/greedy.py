@@ -17,11 +17,12 @@ from scheduler.admission import SEATED, Gains, admitted, unit_milli
 from scheduler.choices import Choices
 from scheduler.compiled import compiled
 from scheduler.exchange import exchange
+from scheduler.fields import WITHIN_DOMAIN
 from scheduler.ground import Ground, Terrain
-from scheduler.packing import allowed, may_fit, owed, put, room_for, wide
+from scheduler.packing import allowed, held_by, may_fit, owed, put, room_for, wide
 from scheduler.rows import Costs, Rows
 from scheduler.snapshot import Bools, Ints, Votes
-from scheduler.terrain import FIRST_NODE, MILLI, NEED, UNITS, Free, Land
+from scheduler.terrain import FIRST_NODE, MILLI, NEED, NEED_LEVEL, SHARES_MAX, UNITS, Free, Land
 
 Floats = NDArray[np.float64]
 
@@ -83,15 +84,37 @@ def fill(ground: Ground) -> None:
 
 
 @compiled
-def _rule_out(land: Land, free: Free) -> None:
-    """Note in `free.fits` what needs more cards than any node of a pool has left."""
+def _nodes_left(land: Land, free: Free) -> tuple[Ints, Ints]:
+    """Return the nodes that have anything left, pool by pool, and where each pool's begin.
+
+    Note in `free.fits` what needs more cards than any node of a pool has left.
+    """
+    nodes, start, end = np.empty(land.slots.shape[0], dtype=np.int64), np.zeros(free.total.size + 1, dtype=np.int64), 0
     for pool in range(free.total.size):
         most = np.int64(0)
         for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
             most = max(most, free.nodes[node, 0])
+            if free.nodes[node, 0] > 0 or free.widest[node] > 0:
+                nodes[end] = node
+                end += 1
+        start[pool + 1] = end
         for need in range(land.needs.shape[0]):
             if land.needs[need, 0] > most:
                 free.fits[need, pool] = 0
+    return nodes, start
+
+
+@compiled
+def _room_left(land: Land, free: Free, need: int, pool: int, enough: int, nodes: Ints, start: Ints) -> int:
+    """Return what `room_for` returns, looking only at nodes that have anything left."""
+    if land.needs[need, NEED_LEVEL] == WITHIN_DOMAIN:
+        return room_for(land, free, need, pool, enough)
+    held = 0
+    for at in range(start[pool], start[pool + 1]):
+        held += held_by(land, free, need, nodes[at], land.pools[pool, SHARES_MAX])
+        if held >= enough:
+            break
+    return held
 
 
 @compiled
@@ -101,7 +124,7 @@ def _hopeful(land: Land, free: Free, enough: Ints, counted: Bools, density: Floa
     What the nodes hold is counted once for each need and pool, up to what is enough for the largest gang; `counted`
     [U, P] is False at first.
     """
-    _rule_out(land, free)
+    nodes, start = _nodes_left(land, free)
     for group in range(density.size):
         if free.left[group] == 0:
             continue
@@ -114,7 +137,7 @@ def _hopeful(land: Land, free: Free, enough: Ints, counted: Bools, density: Floa
                 continue
             if not counted[need, pool]:
                 counted[need, pool] = True
-                held = room_for(land, free, need, pool, enough[need])
+                held = _room_left(land, free, need, pool, enough[need], nodes, start)
                 if held < enough[need]:
                     free.fits[need, pool] = held
             if may_fit(land, free, kind, pool):
