@@ -49,7 +49,7 @@ class Seating:
         upper = self._tiers[: self._tiers.index(tier) + 1]
         worth = np.where(self._tier == tier, self._choices.pairs.worth, 0).astype(np.float64)
         which = np.flatnonzero(np.isin(self._tier, upper))
-        if which.size > _COLUMNS_MAX:
+        if not which.size or which.size > _COLUMNS_MAX:
             return None
         seats = self._solve(which, worth[which], None, 0)
         if seats is None:
