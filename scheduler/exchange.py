@@ -34,24 +34,28 @@ def exchange(ground: Ground, order: Ints) -> None:
     alone = np.flatnonzero((lines[:, 2] == 1) & (size == 1) & whole[kind] & (land.kinds[kind, UNITS] == 1))
     if not alone.size:
         return
-    pool, cards = land.pool[lines[alone, 1]], land.needs[land.kinds[kind[alone], NEED], 0]
+    pool, cards = land.pool[lines[alone, 1]].astype(np.int64), land.needs[land.kinds[kind[alone], NEED], 0]
     least = np.lexsort((land.worth[lines[alone, 1]], -tier[lines[alone, 0]], cards, pool))
-    slot = pool.astype(np.int64) * (_most_cards(land) + 1) + cards
-    start = np.searchsorted(slot[least], np.arange((len(land.pools) - 1) * (_most_cards(land) + 1) + 1))
-    changed = _exchange(land, ground.free, tier, order, lines, entries, alone[least], start, _most_cards(land) + 1)
-    if changed:
+    sizes = np.unique(cards)  # those that occur: a need may ask for more cards than any node has
+    place = np.full(len(land.needs), -1)
+    at = np.minimum(np.searchsorted(sizes, land.needs[:, 0]), sizes.size - 1)
+    known = sizes[at] == land.needs[:, 0]
+    place[known] = at[known]
+    slot = pool * sizes.size + np.searchsorted(sizes, cards)
+    start = np.searchsorted(slot[least], np.arange((len(land.pools) - 1) * sizes.size + 1))
+    if _exchange(land, ground.free, tier, order, lines, entries, alone[least], start, place, sizes.size):
         ground.free.fits[:] = UNKNOWN_FIT
-
-
-def _most_cards(land: Land) -> int:
-    return int(land.needs[:, 0].max(initial=0))
 
 
 @compiled
 def _exchange(
-    land: Land, free: Free, tier: Ints, order: Ints, lines: Ints, entries: Ints, alone: Ints, start: Ints, width: int
+    land: Land, free: Free, tier: Ints, order: Ints, lines: Ints, entries: Ints, alone: Ints, start: Ints,
+    place: Ints, width: int,
 ) -> int:  # fmt: skip
-    """Exchange in place; lines alone[start[s]] .. of slot s = pool * width + cards stand least worthy first."""
+    """Exchange in place; lines alone[start[s]] .. of slot s = pool * width + place[need] stand least worthy first.
+
+    Return how often. `place` [U]: position among the numbers of cards that run; -1: nobody runs with as many.
+    """
     changed = 0
     for group in order:
         if free.left[group] == 0:
@@ -60,9 +64,9 @@ def _exchange(
         for pair in range(land.start[group], land.start[group + 1]):
             kind, pool = wide(land.kind, pair), wide(land.pool, pair)
             need = land.kinds[kind, NEED]
-            if land.kinds[kind, UNITS] != 1 or land.needs[need, NEED_SHARE] > 0:
+            if land.kinds[kind, UNITS] != 1 or land.needs[need, NEED_SHARE] > 0 or place[need] < 0:
                 continue
-            slot = pool * width + land.needs[need, 0]
+            slot = pool * width + place[need]
             for at in range(start[slot], min(start[slot + 1], start[slot] + _TRIED)):
                 line = alone[at]
                 gain = _gain(land, tier, group, pair, lines[line, 0], lines[line, 1])

@@ -38,13 +38,27 @@ _PRICE_MAX: Final = 2.0**60  # whoever evaluates prices knows a lower end; this 
 Floats = NDArray[np.float64]
 
 
+def solved(
+    model: model_pb2.ModelProto,
+    solver: mathopt.SolverType,
+    params: mathopt.SolveParameters,
+    wanted: mathopt.ModelSolveParameters | None = None,
+) -> mathopt.SolveResult | None:
+    """Return what the solver says; None where it refuses the model, for numbers beyond its range for example."""
+    try:
+        return mathopt.solve(mathopt.Model.from_model_proto(model), solver, params=params, model_params=wanted)
+    except (ValueError, RuntimeError, AttributeError):  # the last: OR-Tools 9.15 trips over its own error status
+        return None
+
+
 def duals(choices: Choices, rows: Rows, aim: Aim) -> PriceVector | None:
     """Return the best prices for this tier, or None when the solver has none to offer."""
     program = _Program(choices, rows, aim)
     limits = mathopt.SolveParameters(iteration_limit=_ITERATIONS_MAX, threads=1)
-    model = mathopt.Model.from_model_proto(program.proto())
-    result = mathopt.solve(model, mathopt.SolverType.GLOP, params=limits)
-    if result.termination.reason is not mathopt.TerminationReason.OPTIMAL or not result.has_dual_feasible_solution():
+    result = solved(program.proto(), mathopt.SolverType.GLOP, limits)
+    if result is None or result.termination.reason is not mathopt.TerminationReason.OPTIMAL:
+        return None
+    if not result.has_dual_feasible_solution():
         return None
     by_row = np.zeros(program.rows_total)
     for constraint, value in result.dual_values().items():

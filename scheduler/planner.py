@@ -77,6 +77,8 @@ class _Work:
         self._votes: Votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
         self._seated = opening.known_seats(choices, policy)
         known = self._known(self._tiers[-1])
+        # where prices are known, and most gangs that an earlier round seated still wait, it has decided about both
+        self._settled = known is not None and self._seated.size * 2 > len(policy.opening_seats)
         self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes, self._seated)
         self.reached = standing(choices, self._tiers, self.best)
         self._order = Order(self.reached, policy.upper_tier_tolerance_ppm)
@@ -86,13 +88,12 @@ class _Work:
         """Do the work of one step for each item drawn."""
         *upper, last = self._tiers
         large = self._choices.pairs.pool.size >= self._policy.seats_from_pairs
-        # where most gangs that an earlier round seated still wait, it has decided about them
-        if large and self._seated.size * 2 <= len(self._policy.opening_seats):
+        if large and not self._settled:
             yield from self._seat_steps()
         for tier in upper:
-            if not (self._seated.size and self._is_near(tier)):
+            if not (self._settled and self._is_near(tier)):
                 yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
-        if not self._seated.size:  # else the prices have settled already
+        if not self._settled:
             yield from self._price_steps(last, self._policy.price_steps_max)
         yield from self._improving_steps(self._searches[last])
 
@@ -175,8 +176,10 @@ class _Work:
                 search.descend(self._policy.price_iterations_per_step)
             seats = solving.result()
         if seats is not None:
-            self._seated = seats.pairs
-            self._keep(self._construct(search))
+            before, self._seated = self._seated, seats.pairs
+            self._settled = self._keep(self._construct(search))
+            if not self._settled:
+                self._seated = before
         self._aim_as_reached()
         yield True
 
@@ -236,8 +239,10 @@ class _Work:
             search.aim_at(aim_of(self._tiers, tier, self.reached))
 
     def _known(self, tier: int) -> PriceVector | None:
-        zero = self._relaxation.zero(Aim(tier, self._worth_tiers_above(tier), (), np.zeros(0, dtype=np.int64)))
-        return opening.start(self._choices.snapshot, self._policy, self._rows, tier_name(tier), zero)
+        aim = Aim(tier, self._worth_tiers_above(tier), (), np.zeros(0, dtype=np.int64))
+        zero = self._relaxation.zero(aim)
+        known = opening.start(self._choices.snapshot, self._policy, self._rows, tier_name(tier), zero)
+        return None if known is None else known.like(np.minimum(known.flat(), self._relaxation.largest(aim)))
 
     def _worth_tiers_above(self, tier: int) -> tuple[int, ...]:
         return tuple(t for t in self._tiers[: self._tiers.index(tier)] if t >= 0)

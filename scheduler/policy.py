@@ -131,7 +131,9 @@ class Policy:
 
 def _read_rows(name: str, given: Any, row: Callable[..., Any]) -> tuple[Any, ...]:
     try:
-        return tuple(row(*item) for item in list(given))
+        if not isinstance(given, list):
+            raise TypeError("no list")
+        return tuple(row(*item) for item in given)
     except TypeError as error:
         raise BadPolicy(name, "must be a list of rows, each with all its fields") from error
 

@@ -89,14 +89,14 @@ class Relaxation:
     def capacity(self, aim: Aim) -> Floats:
         """Return the right sides of all rows, flat; those of >= rows negative."""
         rows = self.rows
-        flat = PriceVector(
-            rows.capacity,
+        sides = (
+            rows.capacity.reshape(-1),
             np.where(rows.hub_free_watts < NO_LIMIT, rows.hub_free_watts, 0),
             np.where(rows.quota_room < NO_LIMIT, rows.quota_room, 0),
             -(rows.headroom if aim.tier == GUARANTEE else aim.served),
-            np.array([-worth for worth in aim.worth_above], dtype=np.int64),
-        ).flat()
-        return flat.astype(np.float64)
+            np.array([-float(worth) for worth in aim.worth_above], dtype=np.float64),
+        )
+        return np.concatenate([side.astype(np.float64) for side in sides])
 
     def scan(self, aim: Aim, prices: PriceVector) -> Scan:
         """Evaluate L exactly."""
@@ -178,6 +178,7 @@ class Search:
         self._price_max = relaxation.largest(aim)
         self.best = start.like(np.minimum(start.flat(), self._price_max))
         self.best_scan = relaxation.scan(aim, self.best)
+        self._before = self.best
         self._at = self.best.flat().astype(np.float64)
         self._here = self.best_scan
         self._mean = np.zeros_like(self._at)
@@ -231,10 +232,12 @@ class Search:
         self._iterations, self._cooled = 0, self._COOL
 
     def aim_at(self, aim: Aim) -> None:
-        """Go on with the levels of another plan, at least as good above: the bound is evaluated anew."""
+        """Go on with the levels of another plan: the bound is evaluated anew, at these prices and the best before."""
         self.aim = aim
         self._capacity = self._relaxation.capacity(aim)
+        before, self._before = self._before, self.best
         self.best_scan = self._relaxation.scan(aim, self.best)
+        self.offer(before)  # of the aim before the last one, which may be this one again
 
     def _halve_votes(self, votes: Votes) -> None:
         start = self._relaxation.choices.pairs.start

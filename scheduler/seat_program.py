@@ -32,7 +32,7 @@ from ortools.math_opt.python import mathopt
 
 from scheduler.choices import Choices
 from scheduler.limits import KEPT, LEFT, LEND, NO_LIMIT
-from scheduler.linear import Floats, chain_uses
+from scheduler.linear import Floats, chain_uses, solved
 from scheduler.rows import PPM, PriceVector, Rows
 from scheduler.snapshot import Ints
 
@@ -41,6 +41,7 @@ LARGE_BLOCKS: Final = 2
 _LEFT_PERCENT: Final = 120  # of the price: what small jobs lose on average when gangs take their part of a row
 _IDLE_PERCENT: Final = 30  # of the price: what others would still pay for what nobody pays the price for
 _FINE_ABOVE: Final = 20.0  # for each micro-yuan that is missing of a tier above
+_FINE_UNITS_MAX: Final = 1e6  # a fine beyond the solver's range would hide everything else
 _FINE_FOR_GUARANTEE: Final = 0.3  # of the median of what gangs gain for FP16; what is missing then small jobs can serve
 _CORE_MAX: Final = 7_000  # large gangs of the last tier that are decided in whole numbers ...
 _ABOVE_MAX: Final = 300  # ... and of tiers above it: more take longer and hardly change anything
@@ -152,10 +153,15 @@ class SeatProgram:
 
     def add_level(self, mine: Ints, level: int) -> None:
         """(6) A tier above reaches its level."""
-        short = self._add_columns(np.array([level / self._unit]), np.array([-_FINE_ABOVE * self._unit]))
-        value = np.append(self._choices.pairs.worth[self._which[mine]] / self._unit, 1.0)
+        worth = self._choices.pairs.worth[self._which[mine]].astype(np.float64)
+        unit = max(
+            float(worth.max(initial=0)) / _LARGEST_GAIN, 1.0
+        )  # its own: the tier may dwarf what is decided about
+        fine = _FINE_ABOVE * min(unit, _FINE_UNITS_MAX * self._unit)
+        short = self._add_columns(np.array([level / unit]), np.array([-fine]))
+        value = np.append(worth / unit, 1.0)
         owner = np.zeros(value.size, dtype=np.int64)
-        self.add_rows_of(owner, np.append(mine, short), value, np.array([level / self._unit]), np.array([np.inf]))
+        self.add_rows_of(owner, np.append(mine, short), value, np.array([level / unit]), np.array([np.inf]))
 
     def add_guarantees(self, small: Small) -> None:
         """(7) What is missing of a guarantee costs more than any worth that it could be given up for."""
@@ -232,13 +238,9 @@ class SeatProgram:
         First the linear relaxation; then, in whole numbers, what it leaves in question: variables that it has between
         two integers, and those that would cost least to change. All others stay as they are there.
         """
-        relaxed = mathopt.solve(
-            mathopt.Model.from_model_proto(self._proto(None)),
-            mathopt.SolverType.GLOP,
-            params=mathopt.SolveParameters(threads=1, iteration_limit=_ITERATIONS_MAX),
-            model_params=_NOT_ZERO,
-        )
-        if relaxed.termination.reason is not mathopt.TerminationReason.OPTIMAL:
+        work = mathopt.SolveParameters(threads=1, iteration_limit=_ITERATIONS_MAX)
+        relaxed = solved(self._proto(None), mathopt.SolverType.GLOP, work, _NOT_ZERO)
+        if relaxed is None or relaxed.termination.reason is not mathopt.TerminationReason.OPTIMAL:
             return None
         values = _by_id(relaxed.variable_values(), self.columns)
         slope = np.abs(_by_id(relaxed.reduced_costs(), self.columns))[: self._which.size]
@@ -250,13 +252,9 @@ class SeatProgram:
             at = np.flatnonzero(mine & ~split)
             open_[at[np.argsort(slope[at], kind="stable")[:most]]] = True
         sure = np.flatnonzero(~open_)
-        whole = mathopt.solve(
-            mathopt.Model.from_model_proto(self._proto((sure, np.rint(values[sure])))),
-            mathopt.SolverType.HIGHS,
-            params=mathopt.SolveParameters(node_limit=_NODES_MAX, relative_gap_tolerance=_GAP, random_seed=1),
-            model_params=_NOT_ZERO,
-        )
-        if not whole.has_primal_feasible_solution():
+        work = mathopt.SolveParameters(node_limit=_NODES_MAX, relative_gap_tolerance=_GAP, random_seed=1)
+        whole = solved(self._proto((sure, np.rint(values[sure]))), mathopt.SolverType.HIGHS, work, _NOT_ZERO)
+        if whole is None or not whole.has_primal_feasible_solution():
             return None
         return _by_id(whole.variable_values(), self.columns)
 

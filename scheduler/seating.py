@@ -123,8 +123,12 @@ class Seating:
         if values is None:
             return None
         run = np.rint(values[: which.size]).astype(np.int64)
-        worth = self._choices.pairs.worth[which] * run
-        by_tier = {tier: int(worth[self._tier[which] == tier].sum()) for tier in self._tiers}
+        by_tier = dict.fromkeys(self._tiers, 0)
+        seated, gangs_of = which[run > 0], run[run > 0]  # summed as Python's integers: a gang may be worth 2^60
+        worths = self._choices.pairs.worth[seated].tolist()
+        rows = zip(self._tier[seated].tolist(), worths, gangs_of.tolist(), strict=True)
+        for tier, worth, gangs in rows:
+            by_tier[tier] += worth * gangs
         return Seats(np.repeat(which, run), by_tier)
 
 
