@@ -22,6 +22,7 @@ from broker.cli.output import (
     word,
     yuan,
 )
+from broker.cli.policies import compared, show_compared
 from broker.cli.settings import admin_client
 
 if TYPE_CHECKING:
@@ -107,11 +108,26 @@ def show_round(ctx: typer.Context, number: Number = 0, as_json: AsJson = False) 
         show(f"(the first {REFUSALS_SHOWN} of {len(found.refusals):,}; --json shows all)")
 
 
-@app.command(epilog=examples("xisuan rounds replay 17", "xisuan rounds replay --json"))
-def replay(ctx: typer.Context, number: Number = 0, as_json: AsJson = False) -> None:
+@app.command(
+    epilog=examples(
+        "xisuan rounds replay 17", "xisuan rounds replay --json", "xisuan rounds replay 17 --set fair_share_percent=0"
+    )
+)
+def replay(
+    ctx: typer.Context,
+    number: Number = 0,
+    changed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change a setting of the policy, and compare; may be repeated."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Plan a stored round again on this machine: same input and effort must give the same plan, bit for bit.
 
     The plan is also checked by the verifier, which shares no code with the planner. Ends with 1 if anything differs.
+    With --set the same world is planned by another policy instead: what would have started, and what not.
     """
 
     async def fetched() -> "tuple[Report, RoundRecord]":
@@ -120,6 +136,9 @@ def replay(ctx: typer.Context, number: Number = 0, as_json: AsJson = False) -> N
             return report, await xisuan.round_record(report.round)
 
     report, record = run(fetched(), as_json=as_json)
+    if changed:
+        _compare(report.round, record, changed, as_json=as_json)
+        return
     result = replayed(record)
     result["round"], result["versions_then"] = report.round, list(report.versions)
     if as_json:
@@ -127,6 +146,16 @@ def replay(ctx: typer.Context, number: Number = 0, as_json: AsJson = False) -> N
     else:
         _show_replay(report, result)
     if not result["same"] or result["violations"]:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _compare(number: int, record: "RoundRecord", changed: list[str], *, as_json: bool) -> None:
+    other = compared(record, changed)
+    if as_json:
+        print_json(other | {"round": number})
+    else:
+        show_compared(number, other)
+    if other["violations"]:
         raise typer.Exit(ExitCode.REFUSED)
 
 

@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+import typer
 
+from broker.cli.policies import compared, show_compared
 from broker.cli.rounds import replayed
 from broker.client import RoundRecord
 from scheduler.plan import Plan
@@ -48,3 +50,24 @@ def test_a_record_that_cannot_be_read_is_told(record: RoundRecord, part: str) ->
 
     assert not result["same"]
     assert "the record cannot be read" in result["violations"][0]
+
+
+def test_a_round_under_another_policy_is_compared_job_by_job(
+    record: RoundRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same, other = compared(record, ["seed=1"]), compared(record, ["fair_share_percent=0", "effort=0"])
+
+    assert same["starts_only_stored"] == same["starts_only_other"] == same["moves"] == []
+    assert same["stored"] == same["other"]
+    assert other["violations"] == []
+    started = {each.job_id for each in Plan.from_bytes(record.plan).placements}
+    assert set(other["starts_only_stored"]) <= started
+    assert not set(other["starts_only_other"]) & started
+    show_compared(3, other)
+    assert "fair_share_percent=0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("setting", ["seed", "seed=", "seed=-1", "nothing=1", 'seed="x"', "seed=1e9"])
+def test_settings_that_cannot_be_are_refused_by_name(record: RoundRecord, setting: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        compared(record, [setting])
