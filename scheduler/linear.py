@@ -51,6 +51,42 @@ def solved(
         return None
 
 
+def filled(
+    *,
+    least: Floats,
+    most: Floats,
+    gain: Floats,
+    sides: tuple[Floats, Floats],
+    coefficients: tuple[Ints, Ints, Floats],
+    whole: int = 0,
+) -> model_pb2.ModelProto:
+    """Return a program to be maximised, from arrays: adding terms one by one takes longer than solving.
+
+    Args:
+        least, most, gain: [V] of each variable.
+        sides: [C] what each row must at least and at most come to.
+        coefficients: row, column and value of each; in any order.
+        whole: so many variables, the first ones, are integers.
+    """
+    row, column, value = coefficients
+    order = np.lexsort((column, row))
+    model = model_pb2.ModelProto()
+    model.variables.ids.extend(range(least.size))
+    model.variables.lower_bounds.extend(least.tolist())
+    model.variables.upper_bounds.extend(most.tolist())
+    model.variables.integers.extend([True] * whole + [False] * (least.size - whole))
+    model.objective.maximize = True
+    model.objective.linear_coefficients.ids.extend(np.flatnonzero(gain).tolist())
+    model.objective.linear_coefficients.values.extend(gain[gain != 0].tolist())
+    model.linear_constraints.ids.extend(range(sides[0].size))
+    model.linear_constraints.lower_bounds.extend(sides[0].tolist())
+    model.linear_constraints.upper_bounds.extend(sides[1].tolist())
+    model.linear_constraint_matrix.row_ids.extend(row[order].tolist())
+    model.linear_constraint_matrix.column_ids.extend(column[order].tolist())
+    model.linear_constraint_matrix.coefficients.extend(value[order].tolist())
+    return model
+
+
 def duals(choices: Choices, rows: Rows, aim: Aim) -> PriceVector | None:
     """Return the best prices for this tier, or None when the solver has none to offer."""
     program = _Program(choices, rows, aim)
@@ -117,26 +153,15 @@ class _Program:
         row, column, value = self._coefficients()
         lower, upper = self._sides()
         largest = np.concatenate([self._choices.groups.count[self._choices.pairs.group], served / PPM])
-        order = np.lexsort((column, row))
-
-        model = model_pb2.ModelProto()
         variables = count + served.size
-        model.variables.ids.extend(range(variables))
-        model.variables.lower_bounds.extend([0.0] * variables)
-        model.variables.upper_bounds.extend(largest.astype(float).tolist())
-        model.variables.integers.extend([False] * variables)
-        model.objective.maximize = True
         wanted = np.where(self._tier == self._aim.tier, self._choices.pairs.worth / self._unit, 0.0)
-        gain = np.concatenate([wanted, np.ones(served.size)])
-        model.objective.linear_coefficients.ids.extend(np.flatnonzero(gain).tolist())
-        model.objective.linear_coefficients.values.extend(gain[gain != 0].tolist())
-        model.linear_constraints.ids.extend(range(self.rows_total))
-        model.linear_constraints.lower_bounds.extend(lower.tolist())
-        model.linear_constraints.upper_bounds.extend(upper.tolist())
-        model.linear_constraint_matrix.row_ids.extend(row[order].tolist())
-        model.linear_constraint_matrix.column_ids.extend(column[order].tolist())
-        model.linear_constraint_matrix.coefficients.extend(value[order].tolist())
-        return model
+        return filled(
+            most=largest.astype(np.float64),
+            gain=np.concatenate([wanted, np.ones(served.size)]),
+            sides=(lower, upper),
+            coefficients=(row, column, value),
+            least=np.zeros(variables),
+        )
 
     def prices(self, by_row: Floats) -> PriceVector:
         """Return the duals of all rows as prices."""

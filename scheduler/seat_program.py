@@ -32,7 +32,7 @@ from ortools.math_opt.python import mathopt
 
 from scheduler.choices import Choices
 from scheduler.limits import KEPT, LEFT, LEND, NO_LIMIT
-from scheduler.linear import Floats, chain_uses, solved
+from scheduler.linear import Floats, chain_uses, filled, solved
 from scheduler.rows import PPM, PriceVector, Rows
 from scheduler.snapshot import Ints
 
@@ -154,9 +154,8 @@ class SeatProgram:
     def add_level(self, mine: Ints, level: int) -> None:
         """(6) A tier above reaches its level."""
         worth = self._choices.pairs.worth[self._which[mine]].astype(np.float64)
-        unit = max(
-            float(worth.max(initial=0)) / _LARGEST_GAIN, 1.0
-        )  # its own: the tier may dwarf what is decided about
+        # a unit of its own: the tier may dwarf what is decided about
+        unit = max(float(worth.max(initial=0)) / _LARGEST_GAIN, 1.0)
         fine = _FINE_ABOVE * min(unit, _FINE_UNITS_MAX * self._unit)
         short = self._add_columns(np.array([level / unit]), np.array([-fine]))
         value = np.append(worth / unit, 1.0)
@@ -164,7 +163,10 @@ class SeatProgram:
         self.add_rows_of(owner, np.append(mine, short), value, np.array([level / unit]), np.array([np.inf]))
 
     def add_guarantees(self, small: Small) -> None:
-        """(7) What is missing of a guarantee costs more than any worth that it could be given up for."""
+        """(7) What is missing of a guarantee is fined, moderately: small jobs may still serve it after the seats.
+
+        So a plan with seats may serve less of the guarantees than one without; the planner then drops the seats.
+        """
         headroom = self._rows.headroom / PPM
         if not (headroom > 0).any():
             return
@@ -260,28 +262,19 @@ class SeatProgram:
 
     def _proto(self, fixed: tuple[Ints, Floats] | None) -> model_pb2.ModelProto:
         """Fill the solver's input: the relaxation, or the program in whole numbers with some variables fixed."""
-        row, column, value = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        lower, upper = (np.concatenate(side) for side in zip(*self._sides, strict=True))
-        order = np.lexsort((column, row))
-        gain, whole = np.concatenate(self._gain), self._which.size
         least, most = np.zeros(self.columns), self._largest()
         if fixed is not None:
             least[fixed[0]] = most[fixed[0]] = fixed[1]
-        model = model_pb2.ModelProto()
-        model.variables.ids.extend(range(self.columns))
-        model.variables.lower_bounds.extend(least.tolist())
-        model.variables.upper_bounds.extend(most.tolist())
-        model.variables.integers.extend([fixed is not None] * whole + [False] * (self.columns - whole))
-        model.objective.maximize = True
-        model.objective.linear_coefficients.ids.extend(np.flatnonzero(gain).tolist())
-        model.objective.linear_coefficients.values.extend(gain[gain != 0].tolist())
-        model.linear_constraints.ids.extend(range(self._rows_total))
-        model.linear_constraints.lower_bounds.extend(lower.tolist())
-        model.linear_constraints.upper_bounds.extend(upper.tolist())
-        model.linear_constraint_matrix.row_ids.extend(row[order].tolist())
-        model.linear_constraint_matrix.column_ids.extend(column[order].tolist())
-        model.linear_constraint_matrix.coefficients.extend(value[order].tolist())
-        return model
+        row, column, value = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        lower, upper = (np.concatenate(side) for side in zip(*self._sides, strict=True))
+        return filled(
+            least=least,
+            most=most,
+            gain=np.concatenate(self._gain),
+            sides=(lower, upper),
+            coefficients=(row, column, value),
+            whole=0 if fixed is None else self._which.size,
+        )
 
     def _largest(self) -> Floats:
         return np.concatenate(self._most)

@@ -49,6 +49,10 @@ def compared(record: "RoundRecord", settings: list[str]) -> dict[str, Any]:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
+    if name.strip() == "effort":
+        raise typer.BadParameter(
+            "effort: is that of the stored round, or the two could not be compared", param_hint="--set"
+        )
     try:
         if not sign:
             raise ValueError("no =")

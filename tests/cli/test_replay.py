@@ -55,7 +55,7 @@ def test_a_record_that_cannot_be_read_is_told(record: RoundRecord, part: str) ->
 def test_a_round_under_another_policy_is_compared_job_by_job(
     record: RoundRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    same, other = compared(record, ["seed=1"]), compared(record, ["fair_share_percent=0", "effort=0"])
+    same, other = compared(record, ["seed=1"]), compared(record, ["fair_share_percent=0", "ageing_percent_per_step=0"])
 
     assert same["starts_only_stored"] == same["starts_only_other"] == same["moves"] == []
     assert same["stored"] == same["other"]
@@ -67,7 +67,7 @@ def test_a_round_under_another_policy_is_compared_job_by_job(
     assert "fair_share_percent=0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("setting", ["seed", "seed=", "seed=-1", "nothing=1", 'seed="x"', "seed=1e9"])
+@pytest.mark.parametrize("setting", ["seed", "seed=", "seed=-1", "nothing=1", 'seed="x"', "seed=1e9", "effort=0"])
 def test_settings_that_cannot_be_are_refused_by_name(record: RoundRecord, setting: str) -> None:
     with pytest.raises(typer.BadParameter):
         compared(record, [setting])
