@@ -119,3 +119,47 @@ def test_seats_without_prices_do_not_stand_for_a_settled_round() -> None:
     warm = checked(world, Policy(effort=8, opening_seats=known))
 
     assert warm.gap_ppm < 1.2 * cold.gap_ppm
+
+
+def test_more_sizes_within_a_domain_than_have_a_price() -> None:
+    """Sixteen sizes, none dividing all others: rows for the most wanted ones, and the bound still holds."""
+    sizes = [(tasks, cards) for tasks in (2, 3, 5, 7) for cards in (1, 3, 5, 7)]
+    world = gangs(
+        *sizes,
+        ceilings=[9_000_000 + 1_000 * job for job in range(len(sizes))],
+        pools=2,
+        nodes_per_pool=12,
+        node_domain=[node // 3 for node in range(12)] * 2,
+        shape_within=[1] * len(sizes),
+    )
+
+    for policy in (SEATED, Policy()):
+        made = checked(world, policy)
+        assert 0 < len(made.prices.domain_blocks) < len(sizes)
+
+
+def test_seats_of_gangs_that_shrank_open_a_world_of_half_the_nodes() -> None:
+    world = gangs(
+        (4, 8),
+        (4, 8),
+        (2, 8),
+        nodes_per_pool=6,
+        size_start=[0, 1, 2, 2],
+        size_tasks=[2, 2],
+        size_speed_ppm=[600_000] * 2,
+    )
+    first = checked(world, Policy(effort=10))
+    half = replace(world, node_open=np.array([True, False] * 3))
+    opened = replace(SEATED, opening_seats=seats_of(world, first), opening_prices=prices_of(world, first))
+
+    for effort in (0, 5):
+        assert len(checked(half, replace(opened, effort=effort)).placements) == 1
+
+
+def test_one_core_too_few_is_too_few() -> None:
+    """Thirty jobs that want one card and four cores; one node has them, another lacks a thousandth, two have none."""
+    many = gangs(*[(1, 1)] * 30, nodes_per_pool=4, ceilings=[9_000_000 + job for job in range(30)])
+    world = replace(many, shape_cpu_milli_per_task=np.full(30, 4000), node_free_cpu_milli=np.array([0, 4000, 3999, 0]))
+
+    for policy in (SEATED, Policy()):
+        assert [each.job_id for each in checked(world, policy).placements] == ["job-29"]
