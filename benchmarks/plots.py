@@ -41,7 +41,7 @@ def growth(folder: Path, jobs: Sequence[int], seconds: Sequence[float], exponent
         axes.annotate(f"{y:.1f} s", (x, y), textcoords="offset points", xytext=(6, -12), fontsize=8)
     axes.set(xlabel="pending jobs", ylabel="seconds", ylim=(min(seconds) / 2, max(seconds) * 2))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:,g}")
+        axis.set_major_formatter("{x:,.10g}")
         axis.set_minor_formatter("")
     axes.grid(alpha=0.3)
     return _saved(figure, folder / "allocate-growth.png")
