@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scheduler import judging
 from scheduler.fits import fit_codes
 from scheduler.forms import Forms, Kinds, forms_of
+from scheduler.judging import FOREVER, seconds_free
 from scheduler.limits import Limits, limits_of
 from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS, Reason
@@ -43,7 +44,8 @@ class Groups:
     ceiling: Ints  # micro-yuan per PFLOPS-hour
     weight_percent: Ints
     tenant: Ints  # -1: none
-    walltime_seconds: Ints  # 0 where it does not matter, for want of data to move
+    walltime_seconds: Ints  # without data to move: rounded up to the next time that any pool is free for
+    slack_seconds: Ints  # how long its data may take on their way and it still ends in time; FOREVER: no such time
     count: Ints  # jobs in the group
     member_start: Ints  # [G + 1]
     members: Ints  # [J] jobs of group g: members[member_start[g] : member_start[g + 1]], longest waiting first
@@ -124,6 +126,7 @@ def choose(snapshot: Snapshot, policy: Policy) -> Choices:
 def group_jobs(snapshot: Snapshot, policy: Policy) -> Groups:
     """Gather jobs that are equal to the planner. Groups are in the order of tier, shape, city, ..."""
     has_data = (snapshot.shape_input_gib + snapshot.shape_output_gib > 0)[snapshot.job_shape]
+    slack = slack_seconds(snapshot)
     key = np.stack(
         [
             snapshot.job_tier,
@@ -132,7 +135,8 @@ def group_jobs(snapshot: Snapshot, policy: Policy) -> Groups:
             snapshot.job_ceiling_micro_yuan_per_pflops_hour,
             weights_percent(snapshot, policy),
             snapshot.job_tenant,
-            np.where(has_data, snapshot.job_walltime_seconds, 0),
+            np.where(has_data, snapshot.job_walltime_seconds, _rounded_walltimes(snapshot)),
+            np.where(has_data, slack, np.where(slack < 0, -1, FOREVER)),
         ]
     )
     order = np.lexsort((snapshot.job_submitted_at_s, *key[::-1]))
@@ -140,8 +144,29 @@ def group_jobs(snapshot: Snapshot, policy: Policy) -> Groups:
     first = np.ones(order.size, dtype=bool)
     first[1:] = np.any(key[:, 1:] != key[:, :-1], axis=0)
     start = np.append(np.flatnonzero(first), order.size)
-    tier, shape, city, ceiling, weight, tenant, walltime = (np.ascontiguousarray(column) for column in key[:, first])
-    return Groups(tier, shape, city, ceiling, weight, tenant, walltime, np.diff(start), start, order)
+    columns = (np.ascontiguousarray(column) for column in key[:, first])
+    return Groups(*columns, count=np.diff(start), member_start=start, members=order)
+
+
+def slack_seconds(snapshot: Snapshot) -> Ints:
+    """Return [J]: how much later than now each job may start and still end by its `finish_by`; FOREVER without one."""
+    finish = snapshot.job_finish_by_s
+    slack: Ints = np.where(finish < 0, FOREVER, finish - snapshot.taken_at_s - snapshot.job_walltime_seconds)
+    return slack
+
+
+def _rounded_walltimes(snapshot: Snapshot) -> Ints:
+    """Return [J]: walltimes rounded up to the next time that any pool is free for; beyond the longest, one more.
+
+    Who may end in time does not change by it, and jobs that differ in nothing else stay one group.
+    """
+    limits = np.unique(seconds_free(snapshot))
+    limits = limits[limits < FOREVER]
+    if not limits.size:
+        return np.zeros(len(snapshot.job_id), dtype=np.int64)
+    steps = np.append(np.maximum(limits, 0), max(int(limits[-1]), 0) + 1)
+    rounded: Ints = steps[np.searchsorted(limits, snapshot.job_walltime_seconds)]
+    return rounded
 
 
 def weights_percent(snapshot: Snapshot, policy: Policy) -> Ints:

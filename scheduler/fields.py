@@ -38,6 +38,7 @@ LIMITS: Final[dict[str, tuple[int, int]]] = {
     "transfer_micro_yuan_per_gib": (0, 10**9),
     "transfer_mib_per_second": (UNKNOWN, 10**9),
     "pool_ask_micro_yuan_per_card_hour": (0, 10**10),
+    "pool_until_s": (UNKNOWN, 2**40),
     "node_domain": (0, 2**31),
     "node_cards": (0, 2**16),
     "node_cpu_milli": (0, 2**31),
@@ -70,6 +71,7 @@ LIMITS: Final[dict[str, tuple[int, int]]] = {
     "job_ceiling_micro_yuan_per_pflops_hour": (0, 10**12),
     "job_submitted_at_s": (0, 2**40),
     "job_walltime_seconds": (1, 2**40),
+    "job_finish_by_s": (UNKNOWN, 2**40),
 }
 """Smallest and largest value allowed in each array of quantities."""
 
@@ -104,6 +106,7 @@ NEUTRAL: Final[dict[str, int]] = {
     "transfer_micro_yuan_per_gib": 0,
     "transfer_mib_per_second": UNKNOWN,
     "pool_owner": 0,
+    "pool_until_s": UNKNOWN,
     "node_domain": 0,
     "shape_share_milli": 0,
     "shape_within": WITHIN_POOL,
@@ -118,5 +121,6 @@ NEUTRAL: Final[dict[str, int]] = {
     "tenant_quota": UNKNOWN,
     "job_tenant": UNKNOWN,
     "job_tier": 0,
+    "job_finish_by_s": UNKNOWN,
 }
 """What an array is filled with when it is left out."""

@@ -20,9 +20,25 @@ if TYPE_CHECKING:
 
 VALUE_MAX: Final = 10**10
 """A card-hour is never valued above this (10,000 yuan): an absurd ceiling wins the card but cannot overflow a sum."""
+FOREVER: Final = 2**60
+"""Seconds that never pass."""
 _PPM = 10**6
 _CODE = {reason: REFUSALS.index(reason) for reason in REFUSALS}
-_NO_MODEL, _NO_FIGURE, _DOMESTIC, _OWNER, _NOT_SHARED, _HUB, _FAR, _TRANSFER, _BELOW_ASK, _QUOTA, _FITS = (
+(
+    _NO_MODEL,
+    _NO_FIGURE,
+    _DOMESTIC,
+    _OWNER,
+    _NOT_SHARED,
+    _HUB,
+    _FAR,
+    _TRANSFER,
+    _TOO_LATE,
+    _RESERVED,
+    _BELOW_ASK,
+    _QUOTA,
+    _FITS,
+) = (
     _CODE[reason]
     for reason in (
         Reason.NO_MATCHING_MODEL,
@@ -33,6 +49,8 @@ _NO_MODEL, _NO_FIGURE, _DOMESTIC, _OWNER, _NOT_SHARED, _HUB, _FAR, _TRANSFER, _B
         Reason.HUB_NOT_ALLOWED,
         Reason.ROUND_TRIP_TOO_LONG,
         Reason.TRANSFER_TOO_LONG,
+        Reason.TOO_LATE,
+        Reason.RESERVED,
         Reason.PRICE_BELOW_ASK,
         Reason.QUOTA_SHORT,
         Reason.OUTBID,
@@ -40,9 +58,9 @@ _NO_MODEL, _NO_FIGURE, _DOMESTIC, _OWNER, _NOT_SHARED, _HUB, _FAR, _TRANSFER, _B
 )
 _GROUPS_PER_PART: Final = 20_000
 # columns of the tables that the kernel reads
-_SHAPE, _CITY, _CEILING, _WEIGHT, _TENANT, _WALLTIME = range(6)
+_SHAPE, _CITY, _CEILING, _WEIGHT, _TENANT, _WALLTIME, _SLACK = range(7)
 _TASKS, _CARDS, _SHARE, _TRIP_MAX, _INPUT, _OUTPUT, _TRANSFER_MAX, _DOMESTIC_ONLY = range(8)
-_POOL_HUB, _POOL_MODEL, _POOL_OWNER, _ASK, _PROGRAMME, _WATTS, _PUE, _KWH, _FOREIGN = range(9)
+_POOL_HUB, _POOL_MODEL, _POOL_OWNER, _ASK, _PROGRAMME, _WATTS, _PUE, _KWH, _FOREIGN, _SECONDS = range(10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +68,9 @@ class Question:
     """All that the kernel reads, as plain tables."""
 
     forms: Forms
-    group: Ints  # [G, 6]
+    group: Ints  # [G, 7]
     shape: Ints  # [S, 8]
-    pool: Ints  # [P, 9]
+    pool: Ints  # [P, 10]
     card: Ints  # [S, M] milli-TFLOPS of one card under the fastest build; -1 no build, -2 no figure
     build: Ints  # [S, M]
     owner_allowed: Bools
@@ -72,7 +90,7 @@ class Question:
             forms=forms,
             group=np.stack(
                 [groups.shape, groups.city, groups.ceiling, groups.weight_percent, groups.tenant,
-                 groups.walltime_seconds], axis=1,
+                 groups.walltime_seconds, groups.slack_seconds], axis=1,
             ),
             shape=np.stack(
                 [s.shape_tasks, s.shape_cards_per_task, s.shape_share_milli, s.shape_round_trip_micros_max,
@@ -82,7 +100,8 @@ class Question:
             pool=np.stack(
                 [hub, model, s.pool_owner, s.pool_ask_micro_yuan_per_card_hour, limits.pool_milli_tflops,
                  limits.pool_watts, limits.pool_pue_ppm, s.hub_micro_yuan_per_kwh[hub],
-                 np.array([origin != "domestic" for origin in s.model_origin], dtype=np.int64)[model]], axis=1,
+                 np.array([origin != "domestic" for origin in s.model_origin], dtype=np.int64)[model],
+                 seconds_free(s)], axis=1,
             ),
             card=card,
             build=build,
@@ -172,6 +191,13 @@ def _tables(question: Question, fit: Codes) -> _Tables:
     )  # fmt: skip
 
 
+def seconds_free(snapshot: Snapshot) -> Ints:
+    """Return [P]: how long what starts now may keep nodes of each pool; FOREVER where there is no limit."""
+    until = snapshot.pool_until_s
+    seconds: Ints = np.where(until < 0, FOREVER, until - snapshot.taken_at_s)
+    return seconds
+
+
 def fastest_builds(snapshot: Snapshot) -> tuple[Ints, Ints]:
     """Return, for shape x model, the milli-TFLOPS of one card under the fastest build, and that build's position.
 
@@ -234,6 +260,20 @@ def _bar_of_city(s: int, city: int, hub: int, t: _Tables) -> int:
 
 
 @compiled
+def _bar_of_time(g: int, p: int, t: _Tables) -> int:
+    """Return the code of what bars the group from the pool because of when it would end, or OUTBID."""
+    s, hub = t.group[g, _SHAPE], t.pool[p, _POOL_HUB]
+    before = 0
+    if t.shape[s, _INPUT] > 0 and not t.staged[s, hub]:
+        before = -(-t.shape[s, _INPUT] * 1024 // max(t.mib_per_second[t.group[g, _CITY], hub], 1))
+    if before > t.group[g, _SLACK]:
+        return _TOO_LATE
+    if before + t.group[g, _WALLTIME] > t.pool[p, _SECONDS]:
+        return _RESERVED
+    return _FITS
+
+
+@compiled
 def _worth(g: int, p: int, kind: int, speed: int, t: _Tables) -> int:
     """Return the worth of one job in the pool in a form of this kind and speed; 0: the price is below the ask."""
     s = t.group[g, _SHAPE]
@@ -283,6 +323,8 @@ def _best_code(g: int, p: int, t: _Tables) -> int:
     bar = _bar_of_shape(s, p, t)
     if bar == _FITS:
         bar = _bar_of_city(s, t.group[g, _CITY], t.pool[p, _POOL_HUB], t)
+    if bar == _FITS:
+        bar = _bar_of_time(g, p, t)
     if bar != _FITS:
         return bar
     best = 0
@@ -322,6 +364,8 @@ def _judge_part(
         for index in range(open_start[s], open_start[s + 1]):
             p = open_pool[index]
             best = _bar_of_city(s, t.group[g, _CITY], t.pool[p, _POOL_HUB], t)
+            if best == _FITS:
+                best = _bar_of_time(g, p, t)
             if best == _FITS:
                 best = 0
                 for form in range(t.form_start[s], t.form_start[s + 1]):

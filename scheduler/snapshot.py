@@ -135,6 +135,10 @@ class Snapshot:
     transfer_micro_yuan_per_gib: Ints = _unused()  # [C, H]
     transfer_mib_per_second: Ints = _unused()  # [C, H] -1: nobody measured it
 
+    # time: what starts now must have ended by then
+    pool_until_s: Ints = _unused()  # [P] epoch seconds from which its nodes are promised or closed; -1: no such time
+    job_finish_by_s: Ints = _unused()  # [J] epoch seconds after which the job is of no use; -1: no such time
+
     # power: watts at the meter of the hub, cooling (PUE) included
     model_card_watts: Ints = _unused()  # [M] of one busy card with its share of the host
     hub_pue_ppm: Ints = _unused()  # [H]

@@ -93,6 +93,12 @@ def arrives_in_time(limit: Ints, input_gib: Ints, staged: Any, mib_per_second: I
     return fine
 
 
+def transfer_seconds(input_gib: Ints, staged: Any, mib_per_second: Ints) -> Ints:
+    """Return how long the input is on its way; by a way that nobody measured it crawls at 1 MiB/s."""
+    seconds: Ints = np.where(staged, 0, up(input_gib * 1024, np.maximum(mib_per_second, 1)))
+    return seconds
+
+
 def weighted(net: Ints, weight_percent: Ints) -> Ints:
     """Return the worth of a net rate: at least 1 where it is positive, 0 where it is not."""
     whole = net // 100 * weight_percent + net % 100 * weight_percent // 100

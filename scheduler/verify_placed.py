@@ -135,6 +135,11 @@ def _allowed(market: Market, all_of: Placed) -> Iterator[Violation]:
         snapshot.shape_staged[shape, hub],
         snapshot.transfer_mib_per_second[city, hub],
     )
+    moves = formulas.transfer_seconds(
+        snapshot.shape_input_gib[shape], snapshot.shape_staged[shape, hub], snapshot.transfer_mib_per_second[city, hub]
+    )
+    ends = snapshot.taken_at_s + moves + snapshot.job_walltime_seconds[all_of.job]
+    finish_by, until = snapshot.job_finish_by_s[all_of.job], snapshot.pool_until_s[pool]
     rules: tuple[tuple[Rule, Bools], ...] = (
         (Rule.WRONG_BUILD, ~market.runs[all_of.build, model]),
         (Rule.FOREIGN_MODEL, snapshot.shape_domestic_only[shape] & foreign[model]),
@@ -143,6 +148,8 @@ def _allowed(market: Market, all_of: Placed) -> Iterator[Violation]:
         (Rule.HUB_FORBIDDEN, ~snapshot.shape_hub_allowed[shape, hub]),
         (Rule.TOO_FAR, (limit >= 0) & ((trip < 0) | (trip > limit))),
         (Rule.TRANSFER_TOO_LONG, ~in_time),
+        (Rule.TOO_LATE, (finish_by >= 0) & (ends > finish_by)),
+        (Rule.STILL_THERE, (until >= 0) & (ends > until)),
     )
     for rule, broken in rules:
         for at in np.flatnonzero(broken).tolist():

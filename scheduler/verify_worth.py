@@ -41,7 +41,8 @@ class Groups:
     weight_percent: Ints  # [G]
     tenant: Ints  # [G] -1: none
     tier: Ints  # [G]
-    walltime_seconds: Ints  # [G] 1 where there is nothing to move
+    walltime_seconds: Ints  # [G] 1 where it says nothing
+    finish_by_s: Ints  # [G] -1: no such time
     count: Ints  # [G]
     of_job: Ints  # [J]
 
@@ -164,10 +165,12 @@ class Market:
         rooms = np.append(np.array(self.quotas.rooms(), dtype=np.int64), NO_LIMIT)
         needs: dict[int, Needs] = {}
         for hub in np.unique(snapshot.pool_hub).tolist():
-            near, transfer = self._way(hub)
+            near, transfer, ends = self._way(hub)
             leaf = np.append(snapshot.tenant_quota[:, hub], UNKNOWN)[groups.tenant]
             room = rooms[leaf]
             for pool in np.flatnonzero(snapshot.pool_hub == hub).tolist():
+                until = int(snapshot.pool_until_s[pool])
+                there = near if until < 0 else near & (ends <= until)
                 model = int(snapshot.pool_model[pool])
                 if model not in needs:
                     needs[model] = needs_of(
@@ -177,7 +180,7 @@ class Market:
                         self.granted[self.forms.shape, model],
                         snapshot,
                     )
-                yield from self._offers_of(self.site(pool), needs[model], near, transfer, room)
+                yield from self._offers_of(self.site(pool), needs[model], there, transfer, room)
 
     def _offers_of(self, site: Site, needs: Needs, near: Bools, transfer: Ints, room: Ints) -> Iterator[Offer]:
         snapshot, forms, groups, pool = self.snapshot, self.forms, self.groups, site.pool
@@ -222,8 +225,8 @@ class Market:
             np.maximum.at(best, owner[runs], (figure * snapshot.build_speed_ppm // PPM)[runs])
         return best
 
-    def _way(self, hub: int) -> tuple[Bools, Ints]:
-        """Return which groups may send their work to the hub, and what moving the data costs them per hour."""
+    def _way(self, hub: int) -> tuple[Bools, Ints, Ints]:
+        """Return which groups may send their work to the hub, what moving costs them per hour, and when they end."""
         snapshot, groups = self.snapshot, self.groups
         shape, city = groups.shape, groups.city
         trip, limit = snapshot.round_trip_micros[city, hub], snapshot.shape_round_trip_micros_max[shape]
@@ -232,13 +235,18 @@ class Market:
         near &= formulas.arrives_in_time(
             snapshot.shape_transfer_seconds_max[shape], gib_in, staged, snapshot.transfer_mib_per_second[city, hub]
         )
+        moves = formulas.transfer_seconds(gib_in, staged, snapshot.transfer_mib_per_second[city, hub])
+        ends = snapshot.taken_at_s + moves + groups.walltime_seconds
+        near &= (groups.finish_by_s < 0) | (ends <= groups.finish_by_s)
         gib = np.where(staged, 0, gib_in) + snapshot.shape_output_gib[shape]
-        return near, formulas.transfer(gib, snapshot.transfer_micro_yuan_per_gib[city, hub], groups.walltime_seconds)
+        cost = formulas.transfer(gib, snapshot.transfer_micro_yuan_per_gib[city, hub], groups.walltime_seconds)
+        return near, cost, ends
 
     def _groups(self) -> Groups:
         snapshot = self.snapshot
         shape = snapshot.job_shape
-        moves = (snapshot.shape_input_gib + snapshot.shape_output_gib)[shape] > 0
+        timed = (snapshot.shape_input_gib + snapshot.shape_output_gib)[shape] > 0
+        timed |= (snapshot.job_finish_by_s >= 0) | bool((snapshot.pool_until_s >= 0).any())
         table = np.stack(
             [
                 shape,
@@ -247,7 +255,8 @@ class Market:
                 self.weight,
                 snapshot.job_tenant,
                 snapshot.job_tier,
-                np.where(moves, snapshot.job_walltime_seconds, 1),
+                np.where(timed, snapshot.job_walltime_seconds, 1),
+                snapshot.job_finish_by_s,
             ]
         )
         order = np.lexsort(table[::-1])  # by shape first: what belongs to a shape is then read in order
@@ -256,8 +265,7 @@ class Market:
         of_job = np.empty(order.size, dtype=np.int64)
         of_job[order] = np.cumsum(differs) - 1
         count = np.bincount(of_job, minlength=int(differs.sum())).astype(np.int64)
-        shape, city, ceiling, weight, tenant, tier, walltime = table[:, order[differs]]
-        return Groups(shape, city, ceiling, weight, tenant, tier, walltime, count, of_job)
+        return Groups(*table[:, order[differs]], count=count, of_job=of_job)
 
 
 def _runs(snapshot: Snapshot) -> Bools:

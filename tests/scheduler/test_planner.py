@@ -136,6 +136,8 @@ def test_without_pools_every_job_is_refused() -> None:
         ({"shape_hub_allowed": [[False]]}, Reason.HUB_NOT_ALLOWED),
         ({"shape_round_trip_micros_max": [19_999]}, Reason.ROUND_TRIP_TOO_LONG),
         ({"shape_round_trip_micros_max": [19_999], "round_trip_micros": [[-1]]}, Reason.ROUND_TRIP_TOO_LONG),
+        ({"job_finish_by_s": [1_003_599]}, Reason.TOO_LATE),
+        ({"pool_until_s": [1_003_599]}, Reason.RESERVED),
         ({"job_ceiling_micro_yuan_per_pflops_hour": [6_250_000]}, Reason.PRICE_BELOW_ASK),
         ({"shape_cards_per_task": [9]}, Reason.GANG_TOO_LARGE),
         ({"shape_tasks": [17]}, Reason.GANG_TOO_LARGE),

@@ -240,6 +240,8 @@ KINDER_WORLDS: list[tuple[Rule, dict[str, Any]]] = [
     (Rule.TRANSFER_TOO_LONG, {"shape_transfer_seconds_max": [1_023, -1, -1, -1, -1]}),
     (Rule.TRANSFER_TOO_LONG, {"transfer_mib_per_second": [[-1, 100]]}),
     (Rule.TRANSFER_TOO_LONG, {"transfer_mib_per_second": [[0, 100]]}),
+    (Rule.TOO_LATE, {"job_finish_by_s": [1_003_599, -1, -1, -1, -1]}),
+    (Rule.STILL_THERE, {"pool_until_s": [1_003_599, -1]}),
     (Rule.NOT_WORTH_IT, {"pool_ask_micro_yuan_per_card_hour": [10**10, 2_000_000]}),
     (Rule.NOT_WORTH_IT, {"hub_micro_yuan_per_kwh": [2_100_000, 300_000]}),
     (Rule.NOT_WORTH_IT, {"model_fp16_programme_milli_tflops": [-1, 312_000]}),
