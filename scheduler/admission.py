@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.choices import Choices
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled
 from scheduler.fields import MILLI_PER_CARD
 from scheduler.packing import allowed, charge, grown, owed, quota_of, wide
 from scheduler.rows import PPM, Costs, Rows
@@ -124,7 +124,7 @@ def _favourites(land: Land, gain_of: Ints, votes: Votes, top: NDArray[np.int32],
             score[group] = np.float64(worth) / max(paid, 1.0)
 
 
-@compiled
+@borrowing
 def _gains(land: Land, cost: Ints, tenant_price: Ints, of_pair: Ints, best: Ints) -> None:
     for group in range(best.size):
         for pair in range(land.start[group], land.start[group + 1]):
@@ -137,7 +137,7 @@ def _gains(land: Land, cost: Ints, tenant_price: Ints, of_pair: Ints, best: Ints
             best[group] = max(best[group], of_pair[pair])
 
 
-@compiled
+@borrowing
 def _regrets(land: Land, of_pair: Ints, best: Ints, regret: Floats) -> None:
     """Fill, for pairs that count to a quota with a guarantee to serve, what they lose for each milli-TFLOPS of it."""
     for group in range(best.size):

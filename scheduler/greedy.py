@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scheduler.admission import SEATED, Gains, admitted, unit_milli
 from scheduler.choices import Choices
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.exchange import exchange
 from scheduler.fields import WITHIN_DOMAIN
 from scheduler.ground import Ground, Terrain
@@ -104,7 +104,7 @@ def _nodes_left(land: Land, free: Free) -> tuple[Ints, Ints]:
     return nodes, start
 
 
-@compiled
+@borrowing
 def _room_left(land: Land, free: Free, need: int, pool: int, enough: int, nodes: Ints, start: Ints) -> int:
     """Return what `room_for` returns, looking only at nodes that have anything left."""
     if land.needs[need, NEED_LEVEL] == WITHIN_DOMAIN:
@@ -146,7 +146,7 @@ def _hopeful(land: Land, free: Free, enough: Ints, counted: Bools, density: Floa
                     guaranteed[group] = True
 
 
-@compiled
+@inlined
 def _density(land: Land, pair: int) -> float:
     return float(land.worth[pair]) / float(land.kinds[land.kind[pair], MILLI])
 

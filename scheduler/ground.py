@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from scheduler.choices import Choices
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled
 from scheduler.errors import SchedulerError
 from scheduler.fields import TIERS_MAX
 from scheduler.limits import NEW
@@ -255,7 +255,7 @@ def _place(
     return lines, entries
 
 
-@compiled
+@borrowing
 def _slot_at(land: Land, free: Free, pool: int, node: int, card: int, opened: Ints) -> int:
     """Return the slot of a card as entries name it; a new card is split first. -1: there is no such card."""
     if card >= 0:
@@ -307,7 +307,7 @@ def _take_at(land: Land, free: Free, lines: Ints, entries: Ints) -> int:
     return -1
 
 
-@compiled
+@borrowing
 def _release(land: Land, free: Free, pool: int, kind: int, node: int, tasks: int, card: int) -> None:
     """Give back what one entry took."""
     for resource in range(3):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, inlined
 from scheduler.fields import UNKNOWN
 from scheduler.forms import Forms
 from scheduler.limits import Limits, alone_rooms
@@ -195,13 +195,13 @@ def fastest_builds(snapshot: Snapshot) -> tuple[Ints, Ints]:
     return best, position
 
 
-@compiled
+@inlined
 def _times(value: int, factor: int, unit: int) -> int:
     """Return value * factor // unit without overflow; value up to 2^62, factor up to 10^7, unit at least 100."""
     return (value // unit) * factor + (value % unit) * factor // unit
 
 
-@compiled
+@borrowing
 def _bar_of_shape(s: int, p: int, t: _Tables) -> int:
     """Return the code of what bars the shape from the pool, whatever the city and the form, or OUTBID."""
     model = t.pool[p, _POOL_MODEL]
@@ -220,7 +220,7 @@ def _bar_of_shape(s: int, p: int, t: _Tables) -> int:
     return _FITS
 
 
-@compiled
+@inlined
 def _bar_of_city(s: int, city: int, hub: int, t: _Tables) -> int:
     """Return the code of what bars the shape from the hub when it comes from this city, or OUTBID."""
     there = t.trip[city, hub]
@@ -233,7 +233,7 @@ def _bar_of_city(s: int, city: int, hub: int, t: _Tables) -> int:
     return _FITS
 
 
-@compiled
+@inlined
 def _worth(g: int, p: int, kind: int, speed: int, t: _Tables) -> int:
     """Return the worth of one job in the pool in a form of this kind and speed; 0: the price is below the ask."""
     s = t.group[g, _SHAPE]
@@ -264,7 +264,7 @@ def _worth(g: int, p: int, kind: int, speed: int, t: _Tables) -> int:
     return max(1, _times(net, t.group[g, _WEIGHT], 100))
 
 
-@compiled
+@inlined
 def _code(g: int, p: int, kind: int, worth: int, t: _Tables) -> int:
     """Return the code of one form in a pool that is not barred."""
     if worth <= 0:
@@ -276,7 +276,7 @@ def _code(g: int, p: int, kind: int, worth: int, t: _Tables) -> int:
     return int(t.fit[kind, p])
 
 
-@compiled
+@borrowing
 def _best_code(g: int, p: int, t: _Tables) -> int:
     """Return the code of the group in the pool, of the form that comes nearest."""
     s = t.group[g, _SHAPE]
@@ -293,7 +293,7 @@ def _best_code(g: int, p: int, t: _Tables) -> int:
     return best
 
 
-@compiled
+@borrowing
 def _open_pools(t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], code: Codes, near: Ints) -> None:
     """List the pools that are not barred to each shape; of those that are, the code and pool that come nearest."""
     at = 0
@@ -309,7 +309,7 @@ def _open_pools(t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], code
         open_start[s + 1] = at
 
 
-@compiled
+@borrowing
 def _judge_part(
     t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], low: int, high: int, nearest: Codes, near: Ints,
     number: Ints, pair_pool: NDArray[np.int32], pair_kind: NDArray[np.int32], pair_worth: Ints,
