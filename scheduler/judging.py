@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -38,7 +39,8 @@ _NO_MODEL, _NO_FIGURE, _DOMESTIC, _OWNER, _NOT_SHARED, _HUB, _FAR, _TRANSFER, _B
         Reason.OUTBID,
     )
 )
-_GROUPS_PER_PART: Final = 20_000
+_GROUPS_PER_PART: Final = 10_000
+_PARTS_AT_ONCE: Final = 2
 # columns of the tables that the kernel reads
 _SHAPE, _CITY, _CEILING, _WEIGHT, _TENANT, _WALLTIME = range(6)
 _TASKS, _CARDS, _SHARE, _TRIP_MAX, _INPUT, _OUTPUT, _TRANSFER_MAX, _DOMESTIC_ONLY = range(8)
@@ -118,8 +120,9 @@ def judge(question: Question, fit: Codes) -> Verdict:
     shape = question.group[:, _SHAPE]
     code, near = code_of_shape[shape], near_of_shape[shape]
     most = (np.diff(open_start) * np.diff(question.forms.start))[shape]  # pairs that the group has at most
-    found, number = [], np.zeros(groups + 1, dtype=np.int64)
-    for low in range(0, groups, _GROUPS_PER_PART):
+    number = np.zeros(groups + 1, dtype=np.int64)
+
+    def part(low: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Ints]:
         high = min(low + _GROUPS_PER_PART, groups)
         room = int(most[low:high].sum())
         pair_pool, pair_kind = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
@@ -127,7 +130,10 @@ def judge(question: Question, fit: Codes) -> Verdict:
         end = _judge_part(
             tables, open_start, open_pool, low, high, code, near, number, pair_pool, pair_kind, pair_worth
         )
-        found.append((pair_pool[:end].copy(), pair_kind[:end].copy(), pair_worth[:end].copy()))
+        return pair_pool[:end].copy(), pair_kind[:end].copy(), pair_worth[:end].copy()
+
+    with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:  # every group has entries of its own
+        found = list(threads.map(part, range(0, groups, _GROUPS_PER_PART)))
     empty = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64))
     pool, kind, worth = (np.concatenate(column) for column in zip(empty, *found, strict=True))
     return Verdict(np.cumsum(number), pool, kind, worth, code, near)

@@ -31,7 +31,7 @@ from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_a
 from scheduler.scan import coarse_shards_of, shards_of
 from scheduler.search import GUARANTEE, Aim, Relaxation, Search
 from scheduler.seating import Seating
-from scheduler.snapshot import Ints, Snapshot, Votes
+from scheduler.snapshot import Bools, Ints, Snapshot, Votes
 from scheduler.tiers import Order, aim_of, standing, tier_name, tiers_of
 from scheduler.workers import Inline, Team, Workers
 
@@ -131,13 +131,13 @@ class _Work:
             )
             for tier, search in self._searches.items()
         )
-        placed = _placements(choices, self.best)
+        placements, placed = _placements(choices, self.best)
         worth = [tier for tier in tiers if tier.name != "guarantee"]
         best = all(tier.objective == tier.bound for tier in tiers)
         return Plan(
             snapshot_hash=snapshot.input_hash(),
             policy=replace(self._policy, effort=spent),
-            placements=tuple(placed[job] for job in sorted(placed)),
+            placements=placements,
             refusals=_refusals(choices, placed),
             tiers=tiers,
             objective_micro_yuan_per_hour=sum(tier.objective for tier in worth),
@@ -277,25 +277,29 @@ def _marginal_prices(choices: Choices, rows: Rows, answer: Ground) -> Ints:
     return prices
 
 
-def _placements(choices: Choices, answer: Ground) -> dict[int, Placement]:
-    """Return the placements by position of the job."""
+def _placements(choices: Choices, answer: Ground) -> tuple[tuple[Placement, ...], Bools]:
+    """Return the placements in the order of the jobs, and [J] which jobs they place."""
     snapshot, pairs = choices.snapshot, choices.pairs
-    placed: dict[int, Placement] = {}
-    for job, pair, nodes, tasks, cards in deal(choices, answer):
-        pool = int(pairs.pool[pair])
-        build = choices.build.item(snapshot.job_shape.item(job), snapshot.pool_model.item(pool))
-        placed[job] = Placement(snapshot.job_id[job], build, pool, nodes, tasks, pairs.worth.item(pair), cards)
-    return placed
+    dealt = sorted(deal(choices, answer))  # by job: each stands there once
+    placed = np.zeros(len(snapshot.job_id), dtype=bool)
+    if not dealt:
+        return (), placed
+    jobs, of_jobs, nodes, tasks, cards = zip(*dealt, strict=True)
+    job, pair = np.array(jobs), np.array(of_jobs)
+    placed[job] = True
+    pool = pairs.pool[pair]
+    build = choices.build[snapshot.job_shape[job], snapshot.pool_model[pool]]
+    names = [snapshot.job_id[at] for at in jobs]
+    columns = (names, build.tolist(), pool.tolist(), nodes, tasks, pairs.worth[pair].tolist(), cards)
+    return tuple(map(Placement._make, zip(*columns, strict=True))), placed
 
 
-def _refusals(choices: Choices, placed: dict[int, Placement]) -> tuple[Refusal, ...]:
+def _refusals(choices: Choices, placed: Bools) -> tuple[Refusal, ...]:
     groups = choices.groups
     job_group = np.empty(groups.members.size, dtype=np.int64)
     job_group[groups.members] = np.repeat(np.arange(groups.count.size), groups.count)
-    reasons = [REFUSALS[code] for code in choices.nearest_code.tolist()]
-    pools = choices.nearest_pool.tolist()
-    return tuple(
-        Refusal(job_id, reasons[group], pools[group])
-        for job, (job_id, group) in enumerate(zip(choices.snapshot.job_id, job_group.tolist(), strict=True))
-        if job not in placed
-    )
+    waits = np.flatnonzero(~placed)
+    group = job_group[waits]
+    names = [choices.snapshot.job_id[at] for at in waits.tolist()]
+    reasons = [REFUSALS[code] for code in choices.nearest_code[group].tolist()]
+    return tuple(map(Refusal._make, zip(names, reasons, choices.nearest_pool[group].tolist(), strict=True)))

@@ -46,6 +46,11 @@ class Aim:
         levels = zip(self.above, self.worth_above, strict=True)
         return replace(self, worth_above=tuple(worth.get(tier, reached) for tier, reached in levels))
 
+    def same_as(self, other: Aim) -> bool:
+        """Return whether both bound the same among the same plans."""
+        levels = (self.tier, self.above, self.worth_above) == (other.tier, other.above, other.worth_above)
+        return levels and np.array_equal(self.served, other.served)
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -233,6 +238,9 @@ class Search:
 
     def aim_at(self, aim: Aim) -> None:
         """Go on with the levels of another plan: the bound is evaluated anew, at these prices and the best before."""
+        if self.aim.same_as(aim):
+            self._before = self.best
+            return
         self.aim = aim
         self._capacity = self._relaxation.capacity(aim)
         before, self._before = self._before, self.best
@@ -258,7 +266,8 @@ class Search:
         kind, pool = pairs.kind[first], pairs.pool[first]
         use = choices.limits.pool_milli_tflops[pool] * (kinds.milli_cards[kind] / 1000.0)
         worth = float(np.dot(use if self.aim.tier == GUARANTEE else pairs.worth[first], counted))
-        demand = counted @ rows.use[kind] / rows.divisor
+        of_kind = np.bincount(kind, weights=counted, minlength=rows.use.shape[0])
+        demand = of_kind @ rows.use / rows.divisor
         watts = float(np.dot(rows.meter[kind, pool], counted)) / 1000 if rows.meter.size else 0.0
         tflops = float(np.dot(use, counted)) / PPM
         quotas = rows.headroom.size
