@@ -49,9 +49,21 @@ class Gains:
         return gains
 
 
-def admitted(choices: Choices, terrain: Terrain, rows: Rows, gains: Gains, votes: Votes, seated: Ints) -> Ints:
-    """Return [n, 4]: group, pair, gangs, and why: SEATED, DUE or WORTH."""
+@dataclass(frozen=True, eq=False)
+class Wishes:
+    """What groups would have at some prices and votes, and who is asked first: the same whoever has a seat already."""
+
+    gains: Gains
+    top: NDArray[np.int32]  # [G, pairs to try]; -1: no more
+    order: Ints  # groups that may run anywhere, in the order in which they are asked
+    due_groups: Ints
+    due_pairs: Ints  # those that can serve a guarantee, in the order in which they are asked
+
+
+def wishes_at(choices: Choices, terrain: Terrain, costs: Costs, votes: Votes) -> Wishes:
+    """Work them out. Args: votes: [A] how often the descent chose each pair."""
     land, groups, kinds = terrain.land, choices.groups, choices.kinds
+    gains = Gains.at(terrain, costs)
     width = min(int(np.diff(land.start).max(initial=0)), _PAIRS_TRIED_FIRST)
     top = np.full((groups.count.size, width), -1, dtype=np.int32)
     score, voted = np.zeros(groups.count.size), np.zeros(groups.count.size, dtype=np.int64)
@@ -61,16 +73,34 @@ def admitted(choices: Choices, terrain: Terrain, rows: Rows, gains: Gains, votes
     # among equals large gangs first, while their blocks are free; then position, so that ties never depend on luck
     size = (unit_milli(choices)[kind] << _GANG_BITS) + kinds.milli_cards[kind]
     order = able[np.lexsort((-size, -score[able], -voted[able], groups.tier[able]))]
-    left, room = groups.count.copy(), rows.capacity.copy()
+    due = _dues(choices, land, gains, order) if (land.headroom > 0).any() else (order[:0], order[:0])
+    return Wishes(gains, top, order, *due)
+
+
+def admitted(choices: Choices, terrain: Terrain, rows: Rows, wishes: Wishes, seated: Ints) -> Ints:
+    """Return [n, 4]: group, pair, gangs, and why: SEATED, DUE or WORTH."""
+    land = terrain.land
+    left, room = choices.groups.count.copy(), rows.capacity.copy()
     watts, account = choices.limits.hub_free_watts.copy(), choices.limits.account.copy()
     state = rows.use, left, room, watts, account
     table = np.empty((int(left.sum()), 4), dtype=np.int64)  # every line admits a job at least
     pairs, gangs = np.unique(seated, return_counts=True)
+    first = np.argsort(
+        -_scores(land, wishes.gains, pairs), kind="stable"
+    )  # where one seat too many is given, the least loses
+    pairs, gangs = pairs[first], gangs[first]
     end = _take_seats(land, pairs, gangs, *state, table, 0)
-    if (land.headroom > 0).any():
-        end = _admit_dues(land, *_dues(choices, land, gains, order), *state, table, end)
-    end = _admit(land, order, top, *state, table, end)
+    end = _admit_dues(land, wishes.due_groups, wishes.due_pairs, *state, table, end)
+    end = _admit(land, wishes.order, wishes.top, *state, table, end)
     return table[:end]
+
+
+def _scores(land: Land, gains: Gains, pairs: Ints) -> Floats:
+    """Return the score of some pairs."""
+    worth, cards = land.worth[pairs], land.kinds[land.kind[pairs], MILLI]
+    paid = (worth - gains.of_pair[pairs]).astype(np.float64) * MILLI_PER_CARD + cards
+    scores: Floats = worth / np.maximum(paid, 1.0)
+    return scores
 
 
 def _dues(choices: Choices, land: Land, gains: Gains, order: Ints) -> tuple[Ints, Ints]:

@@ -171,7 +171,8 @@ class Search:
     _STEP_MIN: Final = 1e-4
     _MOMENTUM: Final = 0.9
     _MEMORY: Final = 0.9
-    _COOL: Final = 150  # where the steps begin that start from prices of an earlier round: small ones
+    _COOL: Final = 150  # where the steps begin that start from prices found on a sample: small ones
+    _COOL_SETTLED: Final = 180  # those of an earlier round are nearer to the best
     _SHARE_OF_TYPICAL: Final = 0.1  # a price of 0 moves as if it were this part of a typical one
 
     def __init__(
@@ -189,7 +190,7 @@ class Search:
         self._mean = np.zeros_like(self._at)
         self._square = np.zeros_like(self._at)
         self._iterations = 0
-        self._cooled = self._COOL if settled else 0
+        self._cooled = self._COOL_SETTLED if settled else 0
         self.votes = votes
         self._mine = relaxation.choices.groups.tier == aim.tier
         self._least_move = self._typical_prices() * self._SHARE_OF_TYPICAL
