@@ -58,7 +58,7 @@ class Settings:
     world: Callable[[], Snapshot]
     effort: int = Policy.effort
     budget: float = 7.5
-    warm_effort: int = 0
+    warm_effort: int = 2
     one_model_seconds: float = 30.0
     seed: int = 1
     rule_sets: bool = True
@@ -90,7 +90,7 @@ def main(
     ] = None,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = Policy.effort,
     budget: Annotated[float, typer.Option(min=0, help="Seconds of a round, asked between steps; 0: no limit.")] = 7.5,
-    warm_effort: Annotated[int, typer.Option(min=0, help="Steps of the warm round at most.")] = 0,
+    warm_effort: Annotated[int, typer.Option(min=0, help="Steps of the warm round at most.")] = 2,
     one_model_seconds: Annotated[float, typer.Option(min=0, help="For the one-model rival; 0 leaves it out.")] = 30,
     rule_sets: Annotated[bool, typer.Option(help="Plan the same world with fewer rules as well.")] = True,
     growth: Annotated[

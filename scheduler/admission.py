@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.choices import Choices
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.fields import MILLI_PER_CARD
-from scheduler.packing import allowed, charge, grown, owed, quota_of, wide
+from scheduler.packing import allowed, charge, owed, quota_of, wide
 from scheduler.rows import PPM, Costs, Rows
 from scheduler.snapshot import Ints, Votes
 from scheduler.terrain import HUB, MILLI, Land, Terrain
@@ -49,9 +49,21 @@ class Gains:
         return gains
 
 
-def admitted(choices: Choices, terrain: Terrain, rows: Rows, gains: Gains, votes: Votes, seated: Ints) -> Ints:
-    """Return [n, 4]: group, pair, gangs, and why: SEATED, DUE or WORTH."""
+@dataclass(frozen=True, eq=False)
+class Wishes:
+    """What groups would have at some prices and votes, and who is asked first: the same whoever has a seat already."""
+
+    gains: Gains
+    top: NDArray[np.int32]  # [G, pairs to try]; -1: no more
+    order: Ints  # groups that may run anywhere, in the order in which they are asked
+    due_groups: Ints
+    due_pairs: Ints  # those that can serve a guarantee, in the order in which they are asked
+
+
+def wishes_at(choices: Choices, terrain: Terrain, costs: Costs, votes: Votes) -> Wishes:
+    """Work them out. Args: votes: [A] how often the descent chose each pair."""
     land, groups, kinds = terrain.land, choices.groups, choices.kinds
+    gains = Gains.at(terrain, costs)
     width = min(int(np.diff(land.start).max(initial=0)), _PAIRS_TRIED_FIRST)
     top = np.full((groups.count.size, width), -1, dtype=np.int32)
     score, voted = np.zeros(groups.count.size), np.zeros(groups.count.size, dtype=np.int64)
@@ -61,16 +73,34 @@ def admitted(choices: Choices, terrain: Terrain, rows: Rows, gains: Gains, votes
     # among equals large gangs first, while their blocks are free; then position, so that ties never depend on luck
     size = (unit_milli(choices)[kind] << _GANG_BITS) + kinds.milli_cards[kind]
     order = able[np.lexsort((-size, -score[able], -voted[able], groups.tier[able]))]
-    left, room = groups.count.copy(), rows.capacity.copy()
+    due = _dues(choices, land, gains, order) if (land.headroom > 0).any() else (order[:0], order[:0])
+    return Wishes(gains, top, order, *due)
+
+
+def admitted(choices: Choices, terrain: Terrain, rows: Rows, wishes: Wishes, seated: Ints) -> Ints:
+    """Return [n, 4]: group, pair, gangs, and why: SEATED, DUE or WORTH."""
+    land = terrain.land
+    left, room = choices.groups.count.copy(), rows.capacity.copy()
     watts, account = choices.limits.hub_free_watts.copy(), choices.limits.account.copy()
     state = rows.use, left, room, watts, account
-    table, end = np.empty((64, 4), dtype=np.int64), 0
+    table = np.empty((int(left.sum()), 4), dtype=np.int64)  # every line admits a job at least
     pairs, gangs = np.unique(seated, return_counts=True)
-    table, end = _take_seats(land, pairs, gangs, *state, table, end)
-    if (land.headroom > 0).any():
-        table, end = _admit_dues(land, *_dues(choices, land, gains, order), *state, table, end)
-    table, end = _admit(land, order, top, *state, table, end)
+    first = np.argsort(
+        -_scores(land, wishes.gains, pairs), kind="stable"
+    )  # where one seat too many is given, the least loses
+    pairs, gangs = pairs[first], gangs[first]
+    end = _take_seats(land, pairs, gangs, *state, table, 0)
+    end = _admit_dues(land, wishes.due_groups, wishes.due_pairs, *state, table, end)
+    end = _admit(land, wishes.order, wishes.top, *state, table, end)
     return table[:end]
+
+
+def _scores(land: Land, gains: Gains, pairs: Ints) -> Floats:
+    """Return the score of some pairs."""
+    worth, cards = land.worth[pairs], land.kinds[land.kind[pairs], MILLI]
+    paid = (worth - gains.of_pair[pairs]).astype(np.float64) * MILLI_PER_CARD + cards
+    scores: Floats = worth / np.maximum(paid, 1.0)
+    return scores
 
 
 def _dues(choices: Choices, land: Land, gains: Gains, order: Ints) -> tuple[Ints, Ints]:
@@ -124,7 +154,7 @@ def _favourites(land: Land, gain_of: Ints, votes: Votes, top: NDArray[np.int32],
             score[group] = np.float64(worth) / max(paid, 1.0)
 
 
-@compiled
+@borrowing
 def _gains(land: Land, cost: Ints, tenant_price: Ints, of_pair: Ints, best: Ints) -> None:
     for group in range(best.size):
         for pair in range(land.start[group], land.start[group + 1]):
@@ -137,7 +167,7 @@ def _gains(land: Land, cost: Ints, tenant_price: Ints, of_pair: Ints, best: Ints
             best[group] = max(best[group], of_pair[pair])
 
 
-@compiled
+@borrowing
 def _regrets(land: Land, of_pair: Ints, best: Ints, regret: Floats) -> None:
     """Fill, for pairs that count to a quota with a guarantee to serve, what they lose for each milli-TFLOPS of it."""
     for group in range(best.size):
@@ -153,42 +183,42 @@ def _regrets(land: Land, of_pair: Ints, best: Ints, regret: Floats) -> None:
                 quota = land.parent[quota]
 
 
-@compiled
+@borrowing
 def _admit_dues(
     land: Land, groups: Ints, pairs: Ints, use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints,
     admitted: Ints, end: int,
-) -> tuple[Ints, int]:  # fmt: skip
-    """Admit, pair by pair, as many gangs as serve a guarantee. Return the table of what is admitted, and its end."""
+) -> int:  # fmt: skip
+    """Admit, pair by pair, as many gangs as serve a guarantee. Return the end of the table of what is admitted."""
     for index in range(pairs.size):
         group, pair = groups[index], pairs[index]
         if left[group] == 0:
             continue
         most = min(left[group], owed(land, account, group, wide(land.kind, pair), wide(land.pool, pair)))
-        admitted, end = _take(land, group, pair, most, DUE, use, left, room, watts, account, admitted, end)
-    return admitted, end
+        end = _take(land, group, pair, most, DUE, use, left, room, watts, account, admitted, end)
+    return end
 
 
-@compiled
+@borrowing
 def _admit(
     land: Land, order: Ints, top: NDArray[np.int32], use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints,
     admitted: Ints, end: int,
-) -> tuple[Ints, int]:  # fmt: skip
-    """Admit gangs in this order of groups while all rows hold. Return the table of what is admitted, and its end."""
+) -> int:  # fmt: skip
+    """Admit gangs in this order of groups while all rows hold. Return the end of the table of what is admitted."""
     for group in order:
         for slot in range(top.shape[1]):
             pair = wide(top[group], slot)
             if pair < 0 or left[group] == 0:
                 break
-            admitted, end = _take(land, group, pair, left[group], WORTH, use, left, room, watts, account, admitted, end)
-    return admitted, end
+            end = _take(land, group, pair, left[group], WORTH, use, left, room, watts, account, admitted, end)
+    return end
 
 
-@compiled
+@inlined
 def _take(
     land: Land, group: int, pair: int, gangs: int, why: int, use: Ints, left: Ints, room: Ints, watts: Ints,
     account: Ints, admitted: Ints, end: int,
-) -> tuple[Ints, int]:  # fmt: skip
-    """Admit as many of so many gangs as all rows hold."""
+) -> int:  # fmt: skip
+    """Admit as many of so many gangs as all rows hold. Return the end of the table."""
     kind, pool = wide(land.kind, pair), wide(land.pool, pair)
     row = 0
     while row < use.shape[1] and gangs > 0:
@@ -198,24 +228,23 @@ def _take(
     if gangs > 0:
         gangs = allowed(land, watts, account, group, kind, pool, gangs)
     if gangs <= 0:
-        return admitted, end
+        return end
     left[group] -= gangs
     for row in range(use.shape[1]):
         room[pool, row] -= use[kind, row] * gangs
     charge(land, watts, account, group, kind, pool, gangs)
-    admitted = grown(admitted, end + 1)
     admitted[end, 0], admitted[end, 1], admitted[end, 2], admitted[end, 3] = group, pair, gangs, why
-    return admitted, end + 1
+    return end + 1
 
 
-@compiled
+@borrowing
 def _take_seats(
     land: Land, pairs: Ints, gangs: Ints, use: Ints, left: Ints, room: Ints, watts: Ints, account: Ints, admitted: Ints,
     end: int,
-) -> tuple[Ints, int]:  # fmt: skip
-    """Admit gangs that have a place already, as far as it is still theirs. Return the table, and its end."""
+) -> int:  # fmt: skip
+    """Admit gangs that have a place already, as far as it is still theirs. Return the end of the table."""
     for index in range(pairs.size):
         group = np.searchsorted(land.start, pairs[index], side="right") - 1
         most = min(gangs[index], left[group])
-        admitted, end = _take(land, group, pairs[index], most, SEATED, use, left, room, watts, account, admitted, end)
-    return admitted, end
+        end = _take(land, group, pairs[index], most, SEATED, use, left, room, watts, account, admitted, end)
+    return end

@@ -139,7 +139,11 @@ def group_jobs(snapshot: Snapshot, policy: Policy) -> Groups:
             np.where(has_data, slack, np.where(slack < 0, -1, FOREVER)),
         ]
     )
-    order = np.lexsort((snapshot.job_submitted_at_s, *key[::-1]))
+    tier, shape, city, ceiling, weight, tenant, walltime, slack = key
+    # small numbers go together into one: each number to sort by is one more pass over all jobs
+    what = (tier * len(snapshot.shape_tasks) + shape) * len(snapshot.city_names) + city
+    whose = weight * (len(snapshot.tenant_names) + 1) + tenant
+    order = np.lexsort((snapshot.job_submitted_at_s, slack, walltime, whose, ceiling, what))
     key = key[:, order]
     first = np.ones(order.size, dtype=bool)
     first[1:] = np.any(key[:, 1:] != key[:, :-1], axis=0)

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, inlined
 from scheduler.ground import Ground
 from scheduler.limits import NEW
 from scheduler.packing import allowed, charge, quota_of, wide
@@ -47,7 +47,7 @@ def exchange(ground: Ground, order: Ints) -> None:
         ground.free.fits[:] = UNKNOWN_FIT
 
 
-@compiled
+@borrowing
 def _exchange(
     land: Land, free: Free, tier: Ints, order: Ints, lines: Ints, entries: Ints, alone: Ints, start: Ints,
     place: Ints, width: int,
@@ -80,7 +80,7 @@ def _exchange(
     return changed
 
 
-@compiled
+@inlined
 def _gain(land: Land, tier: Ints, group: int, pair: int, other: int, other_pair: int) -> int:
     """Return what the exchange is worth; not above 0: nothing."""
     if tier[group] > tier[other]:
@@ -90,7 +90,7 @@ def _gain(land: Land, tier: Ints, group: int, pair: int, other: int, other_pair:
     return int(land.worth[pair] - land.worth[other_pair])
 
 
-@compiled
+@inlined
 def _fits(land: Land, free: Free, need: int, node: int, other_kind: int) -> bool:
     """Return whether the node holds the need once the other has left."""
     other = land.kinds[other_kind, NEED]
@@ -100,7 +100,7 @@ def _fits(land: Land, free: Free, need: int, node: int, other_kind: int) -> bool
     return True
 
 
-@compiled
+@borrowing
 def _swap(land: Land, free: Free, group: int, pair: int, line: int, lines: Ints, entries: Ints) -> bool:
     """Exchange if power, quotas and guarantees agree."""
     other, other_pair = lines[line, 0], lines[line, 1]
@@ -127,7 +127,7 @@ def _swap(land: Land, free: Free, group: int, pair: int, line: int, lines: Ints,
     return True
 
 
-@compiled
+@borrowing
 def _served(land: Land, account: Ints, group: int, pool: int) -> int:
     """Return what is served of the guarantees on the group's chain of quotas."""
     quota, served = quota_of(land, group, pool), np.int64(0)

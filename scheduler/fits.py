@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.fields import MILLI_PER_CARD, UNKNOWN, WITHIN_NODE, WITHIN_POOL
 from scheduler.forms import Kinds
 from scheduler.limits import Limits, meters
@@ -103,7 +103,7 @@ def places_of(snapshot: Snapshot) -> Places:
     )
 
 
-@compiled
+@inlined
 def _by_cards(need: Ints, node: int, cards: int, most: int, with_splits: bool, places: Places) -> int:
     """Return how many tasks so many whole cards, and the node's split ones if so asked, can hold."""
     share = need[3]
@@ -116,7 +116,7 @@ def _by_cards(need: Ints, node: int, cards: int, most: int, with_splits: bool, p
     return int(held)
 
 
-@compiled
+@inlined
 def _beside(held: int, need: Ints, resource: int, have: int) -> int:
     """Return how many of these tasks the CPU or the memory of a node allows; a division only where it binds."""
     if held * need[resource] <= have:
@@ -124,7 +124,7 @@ def _beside(held: int, need: Ints, resource: int, have: int) -> int:
     return int(have // need[resource])
 
 
-@compiled
+@inlined
 def _held_by_node(need: Ints, node: int, most: int, places: Places) -> int:
     """Return how many tasks the free part of an open node holds."""
     if not places.opened[node]:
@@ -156,7 +156,7 @@ def _held_by_pool(need: Ints, pool: int, places: Places) -> Ints:
     return held
 
 
-@compiled
+@borrowing
 def _held_close(need: Ints, pool: int, level: int, enough: int, places: Places) -> int:
     """Return how many tasks the best domain or node of the pool holds; the search ends when one holds enough."""
     best, held = 0, 0
@@ -171,7 +171,7 @@ def _held_close(need: Ints, pool: int, level: int, enough: int, places: Places) 
     return best
 
 
-@compiled
+@borrowing
 def _enough(need: Ints, pool: int, tasks: int, places: Places) -> bool:
     """Return whether the free part of the pool holds so many tasks."""
     held, most = 0, places.shares_max[pool]

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.admission import SEATED, Gains, admitted, unit_milli
+from scheduler.admission import SEATED, Wishes, admitted, unit_milli, wishes_at
 from scheduler.choices import Choices
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.exchange import exchange
 from scheduler.fields import WITHIN_DOMAIN
 from scheduler.ground import Ground, Terrain
@@ -44,9 +44,13 @@ def construct(
     """
     if votes is None:
         votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
+    return built(choices, terrain, rows, wishes_at(choices, terrain, costs, votes), seated)
+
+
+def built(choices: Choices, terrain: Terrain, rows: Rows, wishes: Wishes, seated: Ints) -> Ground:
+    """Build a plan by what groups wish; `seated` as in `construct`."""
     ground = Ground(terrain)
-    gains = Gains.at(terrain, costs)
-    group, pair, gangs, why = admitted(choices, terrain, rows, gains, votes, seated).T
+    group, pair, gangs, why = admitted(choices, terrain, rows, wishes, seated).T
     kinds, kind = choices.kinds, choices.pairs.kind[pair]
     order = np.lexsort(
         (
@@ -63,7 +67,7 @@ def construct(
     )
     ground.place(group[order], pair[order], gangs[order])
     waits = np.flatnonzero((ground.left > 0) & choices.eligible)
-    exchange(ground, waits[np.lexsort((-gains.best[waits], choices.groups.tier[waits]))])
+    exchange(ground, waits[np.lexsort((-wishes.gains.best[waits], choices.groups.tier[waits]))])
     fill(ground)
     return ground
 
@@ -104,7 +108,7 @@ def _nodes_left(land: Land, free: Free) -> tuple[Ints, Ints]:
     return nodes, start
 
 
-@compiled
+@borrowing
 def _room_left(land: Land, free: Free, need: int, pool: int, enough: int, nodes: Ints, start: Ints) -> int:
     """Return what `room_for` returns, looking only at nodes that have anything left."""
     if land.needs[need, NEED_LEVEL] == WITHIN_DOMAIN:
@@ -146,7 +150,7 @@ def _hopeful(land: Land, free: Free, enough: Ints, counted: Bools, density: Floa
                     guaranteed[group] = True
 
 
-@compiled
+@inlined
 def _density(land: Land, pair: int) -> float:
     return float(land.worth[pair]) / float(land.kinds[land.kind[pair], MILLI])
 

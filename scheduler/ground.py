@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from scheduler.choices import Choices
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled
 from scheduler.errors import SchedulerError
 from scheduler.fields import TIERS_MAX
 from scheduler.limits import NEW
@@ -177,12 +178,7 @@ def deal(choices: Choices, ground: Ground) -> list[Dealt]:
     shared, size = choices.kinds.share > 0, choices.kinds.tasks
     kind = pairs.kind[lines[:, 1]]
     next_member, members = groups.member_start[:-1].tolist(), groups.members.tolist()
-    rows: list[tuple[int, int, int]] = list(
-        zip(
-            *(column.tolist() for column in (ground.entries[:, 0], ground.entries[:, 1], _numbered(ground))),
-            strict=True,
-        )
-    )
+    node, count, card = (column.tolist() for column in (ground.entries[:, 0], ground.entries[:, 1], _numbered(ground)))
     found = []
     for group, pair, low, high, tasks, of_cards in zip(
         lines[order, 0].tolist(),
@@ -193,39 +189,48 @@ def deal(choices: Choices, ground: Ground) -> list[Dealt]:
         shared[kind[order]].tolist(),
         strict=True,
     ):
-        for gang in (_shares if of_cards else _cut)(rows[low:high], tasks):
+        gangs: Iterable[Gang]
+        if of_cards:
+            gangs = _shares(node[low:high], card[low:high], tasks)
+        elif high - low == 1 and count[low] == tasks:  # most lines: one gang, on one node
+            gangs = (((node[low],), (tasks,), ()),)
+        else:
+            gangs = _cut(node[low:high], count[low:high], tasks)
+        for gang in gangs:
             found.append(Dealt(members[next_member[group]], pair, *gang))
             next_member[group] += 1
     return found
 
 
 Gang = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-Rows = list[tuple[int, int, int]]
 
 
-def _cut(rows: Rows, size: int) -> Iterator[Gang]:
+def _cut(nodes: list[int], counts: list[int], size: int) -> Iterator[Gang]:
     """Cut the tasks of a line into gangs of `size` tasks, each as its nodes and the tasks on each."""
     hand: dict[int, int] = {}
     missing = size
-    for node, count, _ in rows:
+    for node, count in zip(nodes, counts, strict=True):
         rest = count
         while rest >= missing:
             rest -= missing
             hand[node] = hand.get(node, 0) + missing
-            nodes = tuple(sorted(hand))
-            yield nodes, tuple(hand[node] for node in nodes), ()
+            held = tuple(sorted(hand))
+            yield held, tuple(hand[each] for each in held), ()
             hand, missing = {}, size
         if rest:
             hand[node] = rest
             missing -= rest
 
 
-def _shares(rows: Rows, size: int) -> Iterator[Gang]:
+def _shares(nodes: list[int], cards: list[int], size: int) -> Iterator[Gang]:
     """Cut a line of shares, which has an entry for each task."""
-    for low in range(0, len(rows), size):
-        gang = sorted(rows[low : low + size], key=lambda row: row[0])
-        nodes = Counter(node for node, _, _ in gang)
-        yield tuple(nodes), tuple(nodes.values()), tuple(card for _, _, card in gang)
+    for low in range(0, len(nodes), size):
+        if size == 1:
+            yield (nodes[low],), (1,), (cards[low],)
+            continue
+        gang = sorted(zip(nodes[low : low + size], cards[low : low + size], strict=True), key=itemgetter(0))
+        tasks = Counter(node for node, _ in gang)
+        yield tuple(tasks), tuple(tasks.values()), tuple(card for _, card in gang)
 
 
 def _numbered(ground: Ground) -> Ints:
@@ -255,7 +260,7 @@ def _place(
     return lines, entries
 
 
-@compiled
+@borrowing
 def _slot_at(land: Land, free: Free, pool: int, node: int, card: int, opened: Ints) -> int:
     """Return the slot of a card as entries name it; a new card is split first. -1: there is no such card."""
     if card >= 0:
@@ -307,7 +312,7 @@ def _take_at(land: Land, free: Free, lines: Ints, entries: Ints) -> int:
     return -1
 
 
-@compiled
+@borrowing
 def _release(land: Land, free: Free, pool: int, kind: int, node: int, tasks: int, card: int) -> None:
     """Give back what one entry took."""
     for resource in range(3):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, inlined
 from scheduler.fields import UNKNOWN
 from scheduler.forms import Forms
 from scheduler.limits import Limits, alone_rooms
@@ -56,7 +57,8 @@ _CODE = {reason: REFUSALS.index(reason) for reason in REFUSALS}
         Reason.OUTBID,
     )
 )
-_GROUPS_PER_PART: Final = 20_000
+_GROUPS_PER_PART: Final = 10_000
+_PARTS_AT_ONCE: Final = 2
 # columns of the tables that the kernel reads
 _SHAPE, _CITY, _CEILING, _WEIGHT, _TENANT, _WALLTIME, _SLACK = range(7)
 _TASKS, _CARDS, _SHARE, _TRIP_MAX, _INPUT, _OUTPUT, _TRANSFER_MAX, _DOMESTIC_ONLY = range(8)
@@ -137,8 +139,9 @@ def judge(question: Question, fit: Codes) -> Verdict:
     shape = question.group[:, _SHAPE]
     code, near = code_of_shape[shape], near_of_shape[shape]
     most = (np.diff(open_start) * np.diff(question.forms.start))[shape]  # pairs that the group has at most
-    found, number = [], np.zeros(groups + 1, dtype=np.int64)
-    for low in range(0, groups, _GROUPS_PER_PART):
+    number = np.zeros(groups + 1, dtype=np.int64)
+
+    def part(low: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Ints]:
         high = min(low + _GROUPS_PER_PART, groups)
         room = int(most[low:high].sum())
         pair_pool, pair_kind = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
@@ -146,7 +149,10 @@ def judge(question: Question, fit: Codes) -> Verdict:
         end = _judge_part(
             tables, open_start, open_pool, low, high, code, near, number, pair_pool, pair_kind, pair_worth
         )
-        found.append((pair_pool[:end].copy(), pair_kind[:end].copy(), pair_worth[:end].copy()))
+        return pair_pool[:end].copy(), pair_kind[:end].copy(), pair_worth[:end].copy()
+
+    with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:  # every group has entries of its own
+        found = list(threads.map(part, range(0, groups, _GROUPS_PER_PART)))
     empty = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64))
     pool, kind, worth = (np.concatenate(column) for column in zip(empty, *found, strict=True))
     return Verdict(np.cumsum(number), pool, kind, worth, code, near)
@@ -221,13 +227,13 @@ def fastest_builds(snapshot: Snapshot) -> tuple[Ints, Ints]:
     return best, position
 
 
-@compiled
+@inlined
 def _times(value: int, factor: int, unit: int) -> int:
     """Return value * factor // unit without overflow; value up to 2^62, factor up to 10^7, unit at least 100."""
     return (value // unit) * factor + (value % unit) * factor // unit
 
 
-@compiled
+@borrowing
 def _bar_of_shape(s: int, p: int, t: _Tables) -> int:
     """Return the code of what bars the shape from the pool, whatever the city and the form, or OUTBID."""
     model = t.pool[p, _POOL_MODEL]
@@ -246,7 +252,7 @@ def _bar_of_shape(s: int, p: int, t: _Tables) -> int:
     return _FITS
 
 
-@compiled
+@inlined
 def _bar_of_city(s: int, city: int, hub: int, t: _Tables) -> int:
     """Return the code of what bars the shape from the hub when it comes from this city, or OUTBID."""
     there = t.trip[city, hub]
@@ -259,7 +265,7 @@ def _bar_of_city(s: int, city: int, hub: int, t: _Tables) -> int:
     return _FITS
 
 
-@compiled
+@borrowing
 def _bar_of_time(g: int, p: int, t: _Tables) -> int:
     """Return the code of what bars the group from the pool because of when it would end, or OUTBID."""
     s, hub = t.group[g, _SHAPE], t.pool[p, _POOL_HUB]
@@ -273,7 +279,7 @@ def _bar_of_time(g: int, p: int, t: _Tables) -> int:
     return _FITS
 
 
-@compiled
+@inlined
 def _worth(g: int, p: int, kind: int, speed: int, t: _Tables) -> int:
     """Return the worth of one job in the pool in a form of this kind and speed; 0: the price is below the ask."""
     s = t.group[g, _SHAPE]
@@ -304,7 +310,7 @@ def _worth(g: int, p: int, kind: int, speed: int, t: _Tables) -> int:
     return max(1, _times(net, t.group[g, _WEIGHT], 100))
 
 
-@compiled
+@inlined
 def _code(g: int, p: int, kind: int, worth: int, t: _Tables) -> int:
     """Return the code of one form in a pool that is not barred."""
     if worth <= 0:
@@ -316,7 +322,7 @@ def _code(g: int, p: int, kind: int, worth: int, t: _Tables) -> int:
     return int(t.fit[kind, p])
 
 
-@compiled
+@borrowing
 def _best_code(g: int, p: int, t: _Tables) -> int:
     """Return the code of the group in the pool, of the form that comes nearest."""
     s = t.group[g, _SHAPE]
@@ -335,7 +341,7 @@ def _best_code(g: int, p: int, t: _Tables) -> int:
     return best
 
 
-@compiled
+@borrowing
 def _open_pools(t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], code: Codes, near: Ints) -> None:
     """List the pools that are not barred to each shape; of those that are, the code and pool that come nearest."""
     at = 0
@@ -351,7 +357,7 @@ def _open_pools(t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], code
         open_start[s + 1] = at
 
 
-@compiled
+@borrowing
 def _judge_part(
     t: _Tables, open_start: Ints, open_pool: NDArray[np.int32], low: int, high: int, nearest: Codes, near: Ints,
     number: Ints, pair_pool: NDArray[np.int32], pair_kind: NDArray[np.int32], pair_worth: Ints,

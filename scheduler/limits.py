@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, inlined
 from scheduler.fields import UNKNOWN
 from scheduler.forms import Kinds
 from scheduler.snapshot import Ints, Snapshot
@@ -90,7 +90,7 @@ def alone_rooms(limits: Limits) -> Ints:
     return rooms
 
 
-@compiled
+@inlined
 def quota_room(leaf: int, parent: Ints, account: Ints) -> int:
     """Return how much more may count to the quota `leaf`; NO_LIMIT if nothing limits it."""
     room = NO_LIMIT
@@ -108,7 +108,7 @@ def quota_room(leaf: int, parent: Ints, account: Ints) -> int:
     return room
 
 
-@compiled
+@borrowing
 def quota_take(leaf: int, amount: int, parent: Ints, account: Ints) -> None:
     """Count so much more to the quota `leaf` and those above; a negative amount gives back."""
     grown = amount  # what the quota counts more by (2)

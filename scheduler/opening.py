@@ -19,7 +19,7 @@ from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 from scheduler.rows import PriceVector, Rows
 from scheduler.snapshot import Ints, Snapshot
 
-SEAT_CARDS_MIN: Final = 9
+SEAT_CARDS_MIN: Final = 4
 """Gangs of fewer cards find a place by the prices alone."""
 _LARGEST: Final = 2**62
 _ON_NODE: Final = re.compile(r"(block|slice) ([1-9]\d{0,8})")
@@ -76,18 +76,23 @@ def known_seats(choices: Choices, policy: Policy) -> Ints:
     pools = {name: pool for pool, name in enumerate(snapshot.pool_names)}
     of_job = np.empty(groups.members.size, dtype=np.int64)
     of_job[groups.members] = np.repeat(np.arange(groups.count.size), groups.count)
-    found, seen = [], set()
+    wanted: dict[int, tuple[int, int, int]] = {}  # of a job that is named twice the first seat
     for seat in policy.opening_seats:
         job, pool = position.get(seat.job, -1), pools.get(seat.pool, -1)
-        if job < 0 or pool < 0 or job in seen:
-            continue
-        seen.add(job)
-        mine = np.arange(*pairs.start[of_job[job] : of_job[job] + 2])
-        kind = pairs.kind[mine]
-        fits = (pairs.pool[mine] == pool) & (kinds.tasks[kind] == seat.tasks) & (kinds.level[kind] <= seat.within)
-        if fits.any():
-            found.append(int(mine[np.argmax(np.where(fits, pairs.worth[mine], -1))]))
-    return np.array(found, dtype=np.int64)
+        if job >= 0 and pool >= 0:
+            wanted.setdefault(job, (pool, min(seat.tasks, _LARGEST), min(seat.within, _LARGEST)))
+    group = of_job[list(wanted)]
+    first, size = pairs.start[group], pairs.start[group + 1] - pairs.start[group]
+    of_seat = np.repeat(np.arange(group.size), size)  # every pair of every seat's group
+    pair = np.repeat(first - np.append(0, np.cumsum(size))[:-1], size) + np.arange(of_seat.size)
+    pool_of, tasks, within = np.array(list(wanted.values()), dtype=np.int64).reshape(-1, 3)[of_seat].T
+    kind = pairs.kind[pair]
+    fits = (pairs.pool[pair] == pool_of) & (kinds.tasks[kind] == tasks) & (kinds.level[kind] <= within)
+    of_seat, pair = of_seat[fits], pair[fits]
+    best_first = np.lexsort((-pairs.worth[pair], of_seat))
+    _, best = np.unique(of_seat[best_first], return_index=True)
+    found: Ints = pair[best_first[best]]
+    return found
 
 
 def row_names(blocks: Ints, slices: Ints, domains: Ints) -> list[str]:

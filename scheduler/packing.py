@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.fields import MILLI_PER_CARD, WITHIN_DOMAIN
 from scheduler.limits import NEW, NO_LIMIT, quota_room, quota_take
 from scheduler.snapshot import Ints
@@ -56,13 +56,13 @@ def grown(table: Ints, rows: int) -> Ints:
     return larger
 
 
-@compiled
+@inlined
 def wide(values: NDArray[np.int32], at: int) -> int:
     """Return one entry as an index of full width: loops compiled for two widths of index would cost twice the time."""
     return int(np.int64(values[at]))
 
 
-@compiled
+@inlined
 def quota_of(land: Land, group: int, pool: int) -> int:
     """Return the quota that a job of the group counts to in the pool; -1: none."""
     if land.quota_use.size == 0 or land.tenant[group] < 0:
@@ -70,7 +70,7 @@ def quota_of(land: Land, group: int, pool: int) -> int:
     return int(land.tenant_quota[land.tenant[group], land.pools[pool, HUB]])
 
 
-@compiled
+@inlined
 def allowed(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: int, gangs: int) -> int:
     """Return how many of so many gangs power and quotas allow."""
     if land.meter.size > 0:
@@ -83,7 +83,7 @@ def allowed(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool:
     return gangs
 
 
-@compiled
+@inlined
 def owed(land: Land, account: Ints, group: int, kind: int, pool: int) -> int:
     """Return how many gangs it takes until no quota on the chain has guaranteed FP16 that is not in use."""
     quota = quota_of(land, group, pool)
@@ -96,7 +96,7 @@ def owed(land: Land, account: Ints, group: int, kind: int, pool: int) -> int:
     return int(-(-most // land.quota_use[kind, pool]))
 
 
-@compiled
+@borrowing
 def charge(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: int, gangs: int) -> None:
     """Count so many gangs to the hub's power and to the quotas; a negative number gives back."""
     if land.meter.size > 0 and watts[land.pools[pool, HUB]] < NO_LIMIT:
@@ -106,7 +106,7 @@ def charge(land: Land, watts: Ints, account: Ints, group: int, kind: int, pool: 
         quota_take(leaf, gangs * land.quota_use[kind, pool], land.parent, account)
 
 
-@compiled
+@inlined
 def held_by(land: Land, free: Free, need: int, node: int, shares_max: int) -> int:
     """Return how many units the node could take."""
     cards, share = land.needs[need, 0], land.needs[need, NEED_SHARE]
@@ -129,7 +129,7 @@ def held_by(land: Land, free: Free, need: int, node: int, shares_max: int) -> in
     return int(held)
 
 
-@compiled
+@borrowing
 def room_for(land: Land, free: Free, need: int, pool: int, enough: int) -> int:
     """Return how many units the pool (or its best domain) could take; counting ends when there are enough."""
     most = land.pools[pool, SHARES_MAX]
@@ -151,20 +151,20 @@ def room_for(land: Land, free: Free, need: int, pool: int, enough: int) -> int:
     return best
 
 
-@compiled
+@inlined
 def may_fit(land: Land, free: Free, kind: int, pool: int) -> bool:
     """Return False when a gang surely does not fit any more; True promises nothing."""
     need, units = land.kinds[kind, NEED], land.kinds[kind, UNITS]
     return bool(free.fits[need, pool] >= units and free.total[pool] >= units * land.needs[need, 0])
 
 
-@compiled
+@inlined
 def _take_units(land: Land, free: Free, need: int, node: int, units: int) -> None:
     for resource in range(3):
         free.nodes[node, resource] -= units * land.needs[need, resource]
 
 
-@compiled
+@borrowing
 def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
     """Put one unit and return its node; -1: none holds it.
 
@@ -195,7 +195,7 @@ def _put_one(land: Land, free: Free, need: int, pool: int) -> int:
     return found
 
 
-@compiled
+@borrowing
 def _put_on(
     land: Land, free: Free, need: int, in_unit: int, low: int, high: int, held: Ints, units: int, entries: Ints, at: int
 ) -> int:  # fmt: skip
@@ -292,7 +292,7 @@ def _put_close(
     return gangs, lines, entries
 
 
-@compiled
+@borrowing
 def _look(land: Land, free: Free, need: int, pool: int, domain: int, held: Ints, room: Ints) -> None:
     """Count what the domain holds: `held` by node of the pool, and `room` [2] in units and in whole cards."""
     low = land.pools[pool, FIRST_NODE]
@@ -341,7 +341,7 @@ def _put_shares(
     return gangs, lines, entries
 
 
-@compiled
+@borrowing
 def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]:
     """Return node and slot of the split card with the least left that takes one task; slot -1: there is none."""
     share = land.needs[need, NEED_SHARE]
@@ -359,7 +359,7 @@ def _tightest_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, i
     return where, found
 
 
-@compiled
+@borrowing
 def _split_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]:
     """Split a free card on the node with the fewest that has CPU and memory; slot -1: there is none."""
     where = -1
@@ -380,7 +380,7 @@ def _split_card(land: Land, free: Free, need: int, pool: int) -> tuple[int, int]
     return where, int(slot)
 
 
-@compiled
+@borrowing
 def open_card(land: Land, free: Free, pool: int, node: int, slot: int) -> None:
     """Make a whole free card of the node the split card of this slot."""
     free.nodes[node, 0] -= 1
@@ -389,7 +389,7 @@ def open_card(land: Land, free: Free, pool: int, node: int, slot: int) -> None:
     free.slots[slot, TASKS_LEFT] = land.pools[pool, SHARES_MAX]
 
 
-@compiled
+@inlined
 def card_of(land: Land, node: int, slot: int) -> int:
     """Return the card as entries name it: a split card of the snapshot, or -2 - i for slot i of the node's new ones."""
     if slot >= land.slots[node, NEW_SLOT]:
@@ -397,7 +397,7 @@ def card_of(land: Land, node: int, slot: int) -> int:
     return int(land.slots[node, FIRST_SPLIT] + slot - land.slots[node, FIRST_SLOT])
 
 
-@compiled
+@borrowing
 def take_share(land: Land, free: Free, pool: int, node: int, slot: int, share: int, tasks: int) -> None:
     """Take so many shares of the card; a negative number gives back, and a new card without tasks is whole again."""
     free.slots[slot, MILLI_LEFT] -= share * tasks

@@ -4,6 +4,8 @@
     seats       of large instances: the solver decides which large gangs run, and where; see `seating.py`
     upper tiers some descent for each tier above the last, until it is known to be served as well as can be
     prices      descent of L for the last tier, then a plan constructed by the new prices; the better plan stays
+    newcomers   instead of these, where an earlier round knew prices and seats: large gangs that wait take the place of
+                what is worth less there
     improve     the solver plans the part again where prices say most is lost; taken only if the plan gets better
 
 A step is one unit of effort. `stop` is asked between steps and never inside one, and what a step does depends on the
@@ -20,8 +22,10 @@ from typing import Final
 import numpy as np
 
 from scheduler import linear, opening
+from scheduler.admission import wishes_at
 from scheduler.choices import Choices, choose, of_upper_tiers
-from scheduler.greedy import construct
+from scheduler.fields import MILLI_PER_CARD
+from scheduler.greedy import built, construct
 from scheduler.ground import Ground, Terrain, deal
 from scheduler.improve import Improver
 from scheduler.plan import Placement, Plan, PlanStatus, Refusal, Tier
@@ -31,13 +35,17 @@ from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_a
 from scheduler.scan import coarse_shards_of, shards_of
 from scheduler.search import GUARANTEE, Aim, Relaxation, Search
 from scheduler.seating import Seating
-from scheduler.snapshot import Ints, Snapshot, Votes
+from scheduler.snapshot import Bools, Ints, Snapshot, Votes
 from scheduler.tiers import Order, aim_of, standing, tier_name, tiers_of
 from scheduler.workers import Inline, Team, Workers
 
 Stop = Callable[[], bool]
 _INLINE = Inline()
 _SETTLING_STEPS: Final = 3
+_NEWCOMER_STEPS: Final = 4
+_NEWCOMER_CARDS_MIN: Final = 9
+"""Smaller gangs that wait are many and gain little; admission and exchange find their places."""
+_NEWCOMER_ITERATIONS: Final = 20  # of the descent beside each of these steps: about as long as the construction
 
 
 def never() -> bool:
@@ -79,7 +87,8 @@ class _Work:
         known = self._known(self._tiers[-1])
         # where prices are known, and most gangs that an earlier round seated still wait, it has decided about both
         self._settled = known is not None and self._seated.size * 2 > len(policy.opening_seats)
-        self.best = construct(choices, self._terrain, rows, self._costs(known), self._votes, self._seated)
+        self._wishes = wishes_at(choices, self._terrain, self._costs(known), self._votes)
+        self.best = built(choices, self._terrain, rows, self._wishes, self._seated)
         self.reached = standing(choices, self._tiers, self.best)
         self._order = Order(self.reached, policy.upper_tier_tolerance_ppm)
         self._searches = {tier: self._search(tier) for tier in self._tiers}
@@ -93,7 +102,9 @@ class _Work:
         for tier in upper:
             if not (self._settled and self._is_near(tier)):
                 yield from self._price_steps(tier, self._policy.upper_tier_steps_max)
-        if not self._settled:
+        if self._settled:
+            yield from self._newcomer_steps(self._searches[last])
+        else:
             yield from self._price_steps(last, self._policy.price_steps_max)
         yield from self._improving_steps(self._searches[last])
 
@@ -131,13 +142,13 @@ class _Work:
             )
             for tier, search in self._searches.items()
         )
-        placed = _placements(choices, self.best)
+        placements, placed = _placements(choices, self.best)
         worth = [tier for tier in tiers if tier.name != "guarantee"]
         best = all(tier.objective == tier.bound for tier in tiers)
         return Plan(
             snapshot_hash=snapshot.input_hash(),
             policy=replace(self._policy, effort=spent),
-            placements=tuple(placed[job] for job in sorted(placed)),
+            placements=placements,
             refusals=_refusals(choices, placed),
             tiers=tiers,
             objective_micro_yuan_per_hour=sum(tier.objective for tier in worth),
@@ -182,6 +193,42 @@ class _Work:
                 self._seated = before
         self._aim_as_reached()
         yield True
+
+    def _newcomer_steps(self, search: Search) -> Iterator[bool]:
+        """Let large gangs that wait, most of them new since the seats were given, take the place of what is worth less.
+
+        First all of them that gain anything at the opening prices, then one at a time: a gang that displaces a larger
+        one may leave cards behind that nobody can use. The bound settles meanwhile.
+        """
+        newcomers = self._newcomers()
+        tries = [newcomers, *newcomers[:, None]] if len(newcomers) > 1 else [newcomers]
+        for pairs in tries[:_NEWCOMER_STEPS]:
+            if not pairs.size:
+                return
+            seated = np.concatenate([self._seated, pairs])
+            with ThreadPoolExecutor(1) as beside:
+                building = beside.submit(built, self._choices, self._terrain, self._rows, self._wishes, seated)
+                search.descend(_NEWCOMER_ITERATIONS)
+                kept = self._keep(building.result())
+            if kept:
+                self._seated = seated
+            yield True
+            if kept and pairs is newcomers:
+                return
+
+    def _newcomers(self) -> Ints:
+        """Return the best pair of each group of large gangs that waits and gains by it, most gain first."""
+        gains = self._wishes.gains
+        pairs, kinds = self._choices.pairs, self._choices.kinds
+        large = kinds.milli_cards[pairs.kind] >= _NEWCOMER_CARDS_MIN * MILLI_PER_CARD
+        may = np.flatnonzero(large & (gains.of_pair > 0) & (np.repeat(self.best.left, np.diff(pairs.start)) > 0))
+        group = np.searchsorted(pairs.start, may, side="right") - 1
+        best = may[gains.of_pair[may] == gains.best[group]]
+        group = np.searchsorted(pairs.start, best, side="right") - 1
+        _, first = np.unique(group, return_index=True)
+        best = best[first]
+        most_first: Ints = best[np.argsort(-gains.of_pair[best], kind="stable")]
+        return most_first
 
     def _first_prices(self, seating: Seating) -> None:
         """Find the first prices of each tier of worth; seats serve guarantees by themselves."""
@@ -277,25 +324,29 @@ def _marginal_prices(choices: Choices, rows: Rows, answer: Ground) -> Ints:
     return prices
 
 
-def _placements(choices: Choices, answer: Ground) -> dict[int, Placement]:
-    """Return the placements by position of the job."""
+def _placements(choices: Choices, answer: Ground) -> tuple[tuple[Placement, ...], Bools]:
+    """Return the placements in the order of the jobs, and [J] which jobs they place."""
     snapshot, pairs = choices.snapshot, choices.pairs
-    placed: dict[int, Placement] = {}
-    for job, pair, nodes, tasks, cards in deal(choices, answer):
-        pool = int(pairs.pool[pair])
-        build = choices.build.item(snapshot.job_shape.item(job), snapshot.pool_model.item(pool))
-        placed[job] = Placement(snapshot.job_id[job], build, pool, nodes, tasks, pairs.worth.item(pair), cards)
-    return placed
+    dealt = sorted(deal(choices, answer))  # by job: each stands there once
+    placed = np.zeros(len(snapshot.job_id), dtype=bool)
+    if not dealt:
+        return (), placed
+    jobs, of_jobs, nodes, tasks, cards = zip(*dealt, strict=True)
+    job, pair = np.array(jobs), np.array(of_jobs)
+    placed[job] = True
+    pool = pairs.pool[pair]
+    build = choices.build[snapshot.job_shape[job], snapshot.pool_model[pool]]
+    names = [snapshot.job_id[at] for at in jobs]
+    columns = (names, build.tolist(), pool.tolist(), nodes, tasks, pairs.worth[pair].tolist(), cards)
+    return tuple(map(Placement._make, zip(*columns, strict=True))), placed
 
 
-def _refusals(choices: Choices, placed: dict[int, Placement]) -> tuple[Refusal, ...]:
+def _refusals(choices: Choices, placed: Bools) -> tuple[Refusal, ...]:
     groups = choices.groups
     job_group = np.empty(groups.members.size, dtype=np.int64)
     job_group[groups.members] = np.repeat(np.arange(groups.count.size), groups.count)
-    reasons = [REFUSALS[code] for code in choices.nearest_code.tolist()]
-    pools = choices.nearest_pool.tolist()
-    return tuple(
-        Refusal(job_id, reasons[group], pools[group])
-        for job, (job_id, group) in enumerate(zip(choices.snapshot.job_id, job_group.tolist(), strict=True))
-        if job not in placed
-    )
+    waits = np.flatnonzero(~placed)
+    group = job_group[waits]
+    names = [choices.snapshot.job_id[at] for at in waits.tolist()]
+    reasons = [REFUSALS[code] for code in choices.nearest_code[group].tolist()]
+    return tuple(map(Refusal._make, zip(names, reasons, choices.nearest_pool[group].tolist(), strict=True)))

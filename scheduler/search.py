@@ -46,6 +46,11 @@ class Aim:
         levels = zip(self.above, self.worth_above, strict=True)
         return replace(self, worth_above=tuple(worth.get(tier, reached) for tier, reached in levels))
 
+    def same_as(self, other: Aim) -> bool:
+        """Return whether both bound the same among the same plans."""
+        levels = (self.tier, self.above, self.worth_above) == (other.tier, other.above, other.worth_above)
+        return levels and np.array_equal(self.served, other.served)
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -166,7 +171,8 @@ class Search:
     _STEP_MIN: Final = 1e-4
     _MOMENTUM: Final = 0.9
     _MEMORY: Final = 0.9
-    _COOL: Final = 150  # where the steps begin that start from prices of an earlier round: small ones
+    _COOL: Final = 150  # where the steps begin that start from prices found on a sample: small ones
+    _COOL_SETTLED: Final = 180  # those of an earlier round are nearer to the best
     _SHARE_OF_TYPICAL: Final = 0.1  # a price of 0 moves as if it were this part of a typical one
 
     def __init__(
@@ -184,7 +190,7 @@ class Search:
         self._mean = np.zeros_like(self._at)
         self._square = np.zeros_like(self._at)
         self._iterations = 0
-        self._cooled = self._COOL if settled else 0
+        self._cooled = self._COOL_SETTLED if settled else 0
         self.votes = votes
         self._mine = relaxation.choices.groups.tier == aim.tier
         self._least_move = self._typical_prices() * self._SHARE_OF_TYPICAL
@@ -233,6 +239,9 @@ class Search:
 
     def aim_at(self, aim: Aim) -> None:
         """Go on with the levels of another plan: the bound is evaluated anew, at these prices and the best before."""
+        if self.aim.same_as(aim):
+            self._before = self.best
+            return
         self.aim = aim
         self._capacity = self._relaxation.capacity(aim)
         before, self._before = self._before, self.best
@@ -258,7 +267,8 @@ class Search:
         kind, pool = pairs.kind[first], pairs.pool[first]
         use = choices.limits.pool_milli_tflops[pool] * (kinds.milli_cards[kind] / 1000.0)
         worth = float(np.dot(use if self.aim.tier == GUARANTEE else pairs.worth[first], counted))
-        demand = counted @ rows.use[kind] / rows.divisor
+        of_kind = np.bincount(kind, weights=counted, minlength=rows.use.shape[0])
+        demand = of_kind @ rows.use / rows.divisor
         watts = float(np.dot(rows.meter[kind, pool], counted)) / 1000 if rows.meter.size else 0.0
         tflops = float(np.dot(use, counted)) / PPM
         quotas = rows.headroom.size

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import signal
@@ -113,6 +114,7 @@ def plan_and_verify(snapshot: bytes, policy_json: str, budget_seconds: float) ->
 
 def _warm_placer() -> None:
     Placer(empty_snapshot(), Policy()).warm()
+    gc.freeze()  # the compiler leaves some hundred thousand objects that every garbage collection would walk through
 
 
 def stop_after(seconds: float) -> Callable[[], bool]:

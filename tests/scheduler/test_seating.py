@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from planning_worlds import gangs, random_ruled_world, snapshot
 
-from scheduler.admission import DUE, Gains, admitted
+from scheduler.admission import DUE, admitted, wishes_at
 from scheduler.choices import Choices, choose, of_upper_tiers
 from scheduler.ground import Terrain
 from scheduler.limits import LEFT, NO_LIMIT
 from scheduler.linear import chain_uses
-from scheduler.opening import known_seats, seats_of
+from scheduler.opening import known_seats, prices_of, seats_of
 from scheduler.planner import plan
 from scheduler.policy import OpeningSeat, Policy
 from scheduler.rows import Costs, PriceVector, Rows, capacity_rows
@@ -131,9 +131,9 @@ def test_a_guarantee_is_served_by_who_loses_least_by_it() -> None:
     choices = choose(world, PLAIN)
     rows, terrain = capacity_rows(choices), Terrain(choices)
     votes = np.zeros(choices.pairs.pool.size, dtype=np.int16)
-    gains = Gains.at(terrain, Costs.none(choices))
+    wishes = wishes_at(choices, terrain, Costs.none(choices), votes)
 
-    group, _, gang, why = admitted(choices, terrain, rows, gains, votes, np.zeros(0, dtype=np.int64)).T
+    group, _, gang, why = admitted(choices, terrain, rows, wishes, np.zeros(0, dtype=np.int64)).T
 
     due = group[why == DUE]
     assert gang[why == DUE].tolist() == [1]
@@ -141,15 +141,31 @@ def test_a_guarantee_is_served_by_who_loses_least_by_it() -> None:
     assert choices.groups.ceiling[group].tolist()[1:] == [20_000_000]
 
 
+def test_a_gang_that_came_later_takes_the_seat_of_one_that_is_worth_less() -> None:
+    """What is seated comes first; the first step asks whether those who wait are worth more."""
+    before = gangs((2, 8), (1, 8), ceilings=[8_000_000, 9_000_000], pools=1, nodes_per_pool=3)
+    made = plan(before, Policy(effort=8))
+    seated = Policy(opening_prices=prices_of(before, made), opening_seats=seats_of(before, made))
+    after = gangs((2, 8), (1, 8), (2, 8), ceilings=[8_000_000, 9_000_000, 10_000_000], pools=1, nodes_per_pool=3)
+
+    first, found = (plan(after, replace(seated, effort=effort)) for effort in (0, 1))
+
+    assert [each.job_id for each in first.placements] == ["job-0", "job-1"]
+    assert [each.job_id for each in found.placements] == ["job-1", "job-2"]
+    assert violations(after, found) == []
+    assert plan(after, found.policy).to_bytes() == found.to_bytes()
+
+
 def test_seats_of_a_round_are_found_again_by_name_and_what_is_gone_is_dropped() -> None:
     world = gangs((2, 8), (1, 8), (2, 8), nodes_per_pool=4)
     made = plan(world, Policy(effort=5))
     seats = seats_of(world, made)
     odd = (OpeningSeat("nobody", "cluster/pool-0", 2, 0), OpeningSeat("job-0", "nowhere", 2, 0), *seats, *seats)
+    odd = (*odd, OpeningSeat("job-1", "cluster/pool-0", 2**70, 2**70))
 
     found = known_seats(choose(world, PLAIN), replace(PLAIN, opening_seats=odd))
 
-    assert {seat.job for seat in seats} == {each.job_id for each in made.placements if sum(each.tasks) == 2}
+    assert {seat.job for seat in seats} == {each.job_id for each in made.placements}
     assert found.size == np.unique(found).size == len(seats)
     warm = plan(world, Policy(effort=0, opening_seats=odd))
     assert violations(world, warm) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,7 +126,7 @@ def with_job(number: int, **changes: Any) -> Plan:
     """Return the sound plan with one placement changed."""
     base = sound()
     kept = list(base.placements)
-    kept[number] = replace(kept[number], **changes)
+    kept[number] = kept[number]._replace(**changes)
     return replace(base, placements=tuple(kept))
 
 
@@ -302,7 +302,7 @@ def test_a_violation_alone_is_the_only_one_told() -> None:
 )
 def test_the_worth_may_be_that_of_any_form_that_is_satisfied(changes: dict[str, Any]) -> None:
     """job-2 is faster within a fabric domain: (15.36 * 0.9 - 8 - 1.2) * 4 = 18.496 yuan when it spreads."""
-    placements = (*PLACEMENTS[:2], replace(PLACEMENTS[2], **changes), PLACEMENTS[3])
+    placements = (*PLACEMENTS[:2], PLACEMENTS[2]._replace(**changes), PLACEMENTS[3])
 
     assert violations(world(), sealed(world(), POLICY, placements)) == []
 
@@ -339,13 +339,15 @@ JUNK: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def _spoilt(value: object) -> list[Any]:
-    """Return copies of a dataclass, each with one field that holds junk."""
+def _spoilt(value: Any) -> list[Any]:
+    """Return copies of a dataclass or named tuple, each with one field that holds junk."""
+    named = isinstance(value, tuple)
+    content: dict[str, Any] = value._asdict() if named else vars(value)
     return [
-        replace(value, **{each.name: junk})  # type: ignore[type-var]
-        for each in fields(value)  # type: ignore[arg-type]
+        value._replace(**{name: junk}) if named else replace(value, **{name: junk})
+        for name, held in content.items()
         for junk in JUNK
-        if getattr(value, each.name) != junk or type(getattr(value, each.name)) is not type(junk)
+        if held != junk or type(held) is not type(junk)
     ]
 
 
