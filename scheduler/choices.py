@@ -148,8 +148,10 @@ def group_jobs(snapshot: Snapshot, policy: Policy) -> Groups:
     first = np.ones(order.size, dtype=bool)
     first[1:] = np.any(key[:, 1:] != key[:, :-1], axis=0)
     start = np.append(np.flatnonzero(first), order.size)
-    columns = (np.ascontiguousarray(column) for column in key[:, first])
-    return Groups(*columns, count=np.diff(start), member_start=start, members=order)
+    tier, shape, city, ceiling, weight, tenant, walltime, slack = (np.ascontiguousarray(row) for row in key[:, first])
+    return Groups(
+        tier, shape, city, ceiling, weight, tenant, walltime, slack, np.diff(start), member_start=start, members=order
+    )
 
 
 def slack_seconds(snapshot: Snapshot) -> Ints:

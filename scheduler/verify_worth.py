@@ -265,7 +265,8 @@ class Market:
         of_job = np.empty(order.size, dtype=np.int64)
         of_job[order] = np.cumsum(differs) - 1
         count = np.bincount(of_job, minlength=int(differs.sum())).astype(np.int64)
-        return Groups(*table[:, order[differs]], count=count, of_job=of_job)
+        shape, city, ceiling, weight, tenant, tier, walltime, finish_by = table[:, order[differs]]
+        return Groups(shape, city, ceiling, weight, tenant, tier, walltime, finish_by, count, of_job)
 
 
 def _runs(snapshot: Snapshot) -> Bools:
