@@ -7,6 +7,7 @@ ends with, so that worths, prices and the bound are exact. Values outside `field
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final
@@ -384,11 +385,8 @@ def _filled(name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> N
 def _check_unique(name: str, values: tuple[str, ...]) -> None:
     if len(set(values)) == len(values):
         return
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            raise BadSnapshot(name, f"{value!r} stands there twice; names must be unique")
-        seen.add(value)
+    twice = next(value for value, times in Counter(values).items() if times > 1)
+    raise BadSnapshot(name, f"{twice!r} stands there twice; names must be unique")
 
 
 def _check_starts(name: str, start: Ints, end: int) -> None:

@@ -54,7 +54,7 @@ def _builds(*stacks: str) -> tuple[Build, ...]:
 
 def shares(plan: Plan, *cards: tuple[int, ...]) -> Plan:
     """Return the plan with other names for the cards of its placements."""
-    named = [replace(p, cards=names) for p, names in zip(plan.placements, cards, strict=True)]
+    named = [p._replace(cards=names) for p, names in zip(plan.placements, cards, strict=True)]
     return replace(plan, placements=tuple(named))
 
 
@@ -173,7 +173,7 @@ async def test_a_gang_of_shares_that_does_not_fit_whole_takes_nothing(table: Tab
     late = Placement(prepared.snapshot.job_id[1], placed.build, placed.pool, placed.nodes, (1,), 1, (-1,))
 
     done = await table.commit(
-        lead, prepared, replace(plan, placements=(replace(placed, cards=(-1, -2)), late), refusals=())
+        lead, prepared, replace(plan, placements=(placed._replace(cards=(-1, -2)), late), refusals=())
     )
 
     assert (done.placed, done.stale) == (1, 1)
