@@ -17,7 +17,7 @@ from benchmarks.replay.audit import findings
 from benchmarks.replay.demand import gangs
 from benchmarks.replay.engine import Log
 from benchmarks.replay.exchange import Exchange, round_seconds
-from benchmarks.replay.metrics import Outcome, figures, outcome
+from benchmarks.replay.metrics import Outcome, figures, outcome, worth_bound
 from benchmarks.replay.public import read_trace, scaled
 from benchmarks.replay.trace import BadTrace, Trace
 from benchmarks.replay.workload import Workload, in_world
@@ -104,7 +104,7 @@ def main(
         logs, waits = {name: r.log for name, r in runs.items()}, {name: r.known.wait_s for name, r in runs.items()}
         for file in draw(plot, there.name, work, logs, waits):
             console.print(f"plot: {file}")
-    _end(runs, seed, json_file, console)
+    _end(runs, worth_bound(work), seed, json_file, console)
 
 
 def _policies(text: str) -> list[str]:
@@ -175,9 +175,13 @@ def _told(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:,.3f}"
 
 
-def _end(runs: Mapping[str, Replayed], seed: int, json_file: Path | None, console: Console) -> None:
+def _end(runs: Mapping[str, Replayed], bound: float, seed: int, json_file: Path | None, console: Console) -> None:
+    """Show and write what is left to say; end with 1 when the audit found anything."""
     violations = sum(len(run.findings) for run in runs.values())
     found = {f"{name}.{figure}": value for name, run in runs.items() for figure, value in run.figures.items()}
+    shares = ", ".join(f"{name} {100 * run.figures['worth'] / bound:.1f}" for name, run in runs.items())
+    console.print(f"worth in % of what even knowing all durations could not exceed ({_told(bound)}): {shares}")
+    found["bound.worth"] = bound
     if json_file is not None:
         Result("replay", seed, found, violations).write(json_file)
     for name, run in runs.items():
