@@ -4,6 +4,7 @@ import typer
 
 from benchmarks import allocate, placer, submit
 from benchmarks.openb import command as openb
+from benchmarks.replay import command as replay
 
 app = typer.Typer(
     name="benchmarks",
@@ -23,6 +24,7 @@ app.command(name="allocate")(allocate.main)
 app.command(name="placer")(placer.main)
 app.command(name="submit")(submit.main)
 app.command(name="openb")(openb.main)
+app.command(name="replay")(replay.main)
 
 if __name__ == "__main__":
     app()
