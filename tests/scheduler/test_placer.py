@@ -82,7 +82,7 @@ def test_what_is_released_can_be_placed_again_and_breaks_no_rule(seed: int) -> N
         # one that was placed within a guarantee alone may find it used by others who came later
         assert isinstance(again, Placed) or each.gain_micro_yuan_per_hour <= 0
     whole = sealed(world, ROUND, in_order(world, [*made.placements, *placer.placements]))
-    # a card that was split and is whole again leaves a gap in the numbers of a node's split cards; no card is lost by it
+    # a card that was split and is whole again leaves a gap in the numbers of new split cards; none is lost
     assert [found for found in violations(world, whole) if found.rule is not Rule.SPLIT_NUMBERS] == []
 
 
