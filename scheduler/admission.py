@@ -85,9 +85,8 @@ def admitted(choices: Choices, terrain: Terrain, rows: Rows, wishes: Wishes, sea
     state = rows.use, left, room, watts, account
     table = np.empty((int(left.sum()), 4), dtype=np.int64)  # every line admits a job at least
     pairs, gangs = np.unique(seated, return_counts=True)
-    first = np.argsort(
-        -_scores(land, wishes.gains, pairs), kind="stable"
-    )  # where one seat too many is given, the least loses
+    # where one seat too many is given, the least worthy loses it
+    first = np.argsort(-_scores(land, wishes.gains, pairs), kind="stable")
     pairs, gangs = pairs[first], gangs[first]
     end = _take_seats(land, pairs, gangs, *state, table, 0)
     end = _admit_dues(land, wishes.due_groups, wishes.due_pairs, *state, table, end)
@@ -96,7 +95,7 @@ def admitted(choices: Choices, terrain: Terrain, rows: Rows, wishes: Wishes, sea
 
 
 def _scores(land: Land, gains: Gains, pairs: Ints) -> Floats:
-    """Return the score of some pairs."""
+    """Return the score of some pairs: worth for what their cards cost."""
     worth, cards = land.worth[pairs], land.kinds[land.kind[pairs], MILLI]
     paid = (worth - gains.of_pair[pairs]).astype(np.float64) * MILLI_PER_CARD + cards
     scores: Floats = worth / np.maximum(paid, 1.0)

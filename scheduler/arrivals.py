@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scheduler.judging import Verdict
-from scheduler.limits import Limits
-from scheduler.offers import judged
+from scheduler.choices import Groups, slack_seconds, weights_percent
+from scheduler.forms import forms_of
+from scheduler.judging import Question, Verdict, judge
+from scheduler.limits import Limits, meters, uses
 from scheduler.policy import Policy
-from scheduler.snapshot import Ints, Snapshot
+from scheduler.reasons import REFUSALS, Reason
+from scheduler.snapshot import UNKNOWN, Ints, Snapshot
 from scheduler.spare import Spare
 from scheduler.tariff import Tariff
 from scheduler.terrain import Land
@@ -49,14 +51,37 @@ class Judge:
 
     def __init__(self, limits: Limits, policy: Policy, spare: Spare) -> None:
         self._limits, self._policy, self._spare = limits, policy, spare
+        # quotas are asked when a gang is put, as they stand then; here they bar nobody
+        self._no_quotas = replace(limits, tenant_quota=np.full_like(limits.tenant_quota, UNKNOWN))
 
     def offers(self, jobs: Snapshot, tariff: Tariff) -> Offers:
         """Judge every job by itself, whatever is free."""
-        found = judged(jobs, self._limits, self._policy)
+        count = len(jobs.job_id)
+        groups = Groups(
+            tier=jobs.job_tier,
+            shape=jobs.job_shape,
+            city=jobs.job_city,
+            ceiling=jobs.job_ceiling_micro_yuan_per_pflops_hour,
+            weight_percent=weights_percent(jobs, self._policy),
+            tenant=jobs.job_tenant,
+            walltime_seconds=jobs.job_walltime_seconds,
+            slack_seconds=slack_seconds(jobs),
+            count=np.ones(count, dtype=np.int64),
+            member_start=np.arange(count + 1),
+            members=np.arange(count),
+        )
+        forms = forms_of(jobs)
+        kinds = forms.kinds
+        question = Question.of(jobs, groups, forms, self._no_quotas)
+        fits = np.full((kinds.tasks.size, len(jobs.pool_names)), REFUSALS.index(Reason.OUTBID), dtype=np.int8)
+        verdict = judge(question, fits)
+        none = np.zeros((0, 0), dtype=np.int64)
+        meter = meters(self._limits, kinds) if self._limits.has_power else none
+        quota_use = uses(self._limits, kinds) if self._limits.parent.size else none
         return Offers(
             jobs=jobs,
-            verdict=found.verdict,
-            gain=found.gains(tariff),
-            build=found.build,
-            land=self._spare.land(jobs, found.kinds, found.verdict, found.meter, found.quota_use),
+            verdict=verdict,
+            gain=tariff.gains(verdict, groups, kinds, meter, quota_use),
+            build=question.build,
+            land=self._spare.land(jobs, kinds, verdict, meter, quota_use),
         )

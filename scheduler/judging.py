@@ -23,6 +23,8 @@ VALUE_MAX: Final = 10**10
 """A card-hour is never valued above this (10,000 yuan): an absurd ceiling wins the card but cannot overflow a sum."""
 FOREVER: Final = 2**60
 """Seconds that never pass."""
+UNMEASURED: Final = 2**59
+"""Seconds that data take by a way that nobody has measured: longer than any time to keep to, and less than none."""
 _PPM = 10**6
 _CODE = {reason: REFUSALS.index(reason) for reason in REFUSALS}
 (
@@ -271,7 +273,8 @@ def _bar_of_time(g: int, p: int, t: _Tables) -> int:
     s, hub = t.group[g, _SHAPE], t.pool[p, _POOL_HUB]
     before = 0
     if t.shape[s, _INPUT] > 0 and not t.staged[s, hub]:
-        before = -(-t.shape[s, _INPUT] * 1024 // max(t.mib_per_second[t.group[g, _CITY], hub], 1))
+        speed = t.mib_per_second[t.group[g, _CITY], hub]
+        before = -(-t.shape[s, _INPUT] * 1024 // speed) if speed > 0 else UNMEASURED
     if before > t.group[g, _SLACK]:
         return _TOO_LATE
     if before + t.group[g, _WALLTIME] > t.pool[p, _SECONDS]:

@@ -19,7 +19,7 @@ class Reason(StrEnum):
     HUB_NOT_ALLOWED = "HUB_NOT_ALLOWED"  # the job does not allow the pool's hub
     ROUND_TRIP_TOO_LONG = "ROUND_TRIP_TOO_LONG"  # city to hub is over the job's limit, or nobody measured it
     TRANSFER_TOO_LONG = "TRANSFER_TOO_LONG"  # the input would arrive too late, or nobody measured the way
-    TOO_LATE = "TOO_LATE"  # it would end after its `finish_by`
+    TOO_LATE = "TOO_LATE"  # it would end after the time by which it must be done
     RESERVED = "RESERVED"  # it would still run when these nodes are promised to another job, or closed for maintenance
     PRICE_BELOW_ASK = "PRICE_BELOW_ASK"  # the ceiling does not exceed ask, energy and transfer
     GANG_TOO_LARGE = "GANG_TOO_LARGE"  # even the whole empty pool cannot hold the gang

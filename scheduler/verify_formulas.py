@@ -94,8 +94,9 @@ def arrives_in_time(limit: Ints, input_gib: Ints, staged: Any, mib_per_second: I
 
 
 def transfer_seconds(input_gib: Ints, staged: Any, mib_per_second: Ints) -> Ints:
-    """Return how long the input is on its way; by a way that nobody measured it crawls at 1 MiB/s."""
-    seconds: Ints = np.where(staged, 0, up(input_gib * 1024, np.maximum(mib_per_second, 1)))
+    """Return how long the input is on its way; by a way that nobody measured longer than any time to keep to."""
+    known = up(input_gib * 1024, np.maximum(mib_per_second, 1))
+    seconds: Ints = np.where(staged | (input_gib == 0), 0, np.where(mib_per_second > 0, known, 2**59))
     return seconds
 
 

@@ -34,7 +34,7 @@ class Rule(StrEnum):
     HUB_FORBIDDEN = "HUB_FORBIDDEN"  # the job does not allow the hub
     TOO_FAR = "TOO_FAR"  # the round trip is unknown or over the job's limit
     TRANSFER_TOO_LONG = "TRANSFER_TOO_LONG"  # the input would arrive too late, or nobody knows when
-    TOO_LATE = "TOO_LATE"  # it would end after its `finish_by`
+    TOO_LATE = "TOO_LATE"  # it would end after the time by which it must be done
     STILL_THERE = "STILL_THERE"  # it would still run when the pool's nodes are promised or closed
     NOT_WORTH_IT = "NOT_WORTH_IT"  # the ceiling does not exceed ask, energy and transfer
     WRONG_WORTH = "WRONG_WORTH"  # a placement claims another worth than it has

@@ -179,8 +179,9 @@ def _end(runs: Mapping[str, Replayed], bound: float, seed: int, json_file: Path 
     """Show and write what is left to say; end with 1 when the audit found anything."""
     violations = sum(len(run.findings) for run in runs.values())
     found = {f"{name}.{figure}": value for name, run in runs.items() for figure, value in run.figures.items()}
-    shares = ", ".join(f"{name} {100 * run.figures['worth'] / bound:.1f}" for name, run in runs.items())
-    console.print(f"worth in % of what even knowing all durations could not exceed ({_told(bound)}): {shares}")
+    if bound > 0:  # nothing can be earned until the last arrival where everybody comes at once
+        shares = ", ".join(f"{name} {100 * run.figures['worth'] / bound:.1f}" for name, run in runs.items())
+        console.print(f"worth in % of what even knowing all durations could not exceed ({_told(bound)}): {shares}")
     found["bound.worth"] = bound
     if json_file is not None:
         Result("replay", seed, found, violations).write(json_file)

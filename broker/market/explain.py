@@ -204,7 +204,7 @@ def _detail(reason: str, found: PoolVerdict, *, cheapest: bool) -> str:
         Reason.POOL_CLOSED: "it would fit if cordoned or silent nodes were open",
         Reason.GANG_TOO_LARGE: "even the empty pool could not hold the gang",
         Reason.ROUND_TRIP_TOO_LONG: "the round trip to the hub is over the job's limit, or not known",
-        Reason.TOO_LATE: "it would end after its finish_by",
+        Reason.TOO_LATE: "it would end after the time by which it must be done",
         Reason.RESERVED: "it would still run when the nodes are promised or closed",
         Reason.TRANSFER_TOO_LONG: "the input would arrive too late, or nobody measured the way to the hub",
         Reason.HUB_NOT_ALLOWED: "the job does not allow this hub",

@@ -19,8 +19,8 @@ HELP: Final[Mapping[Reason, str]] = {
     Reason.ROUND_TRIP_TOO_LONG: "Raise `round_trip_micros_max`; for an unknown one an operator enters it in the world.",
     Reason.TRANSFER_TOO_LONG: "Raise `transfer_seconds_max`, or stage the input there and say so in `staged_hubs`; "
     "for an unknown way an operator enters its speed in the world.",
-    Reason.TOO_LATE: "Move `finish_by`, or ask for a shorter walltime.",
-    Reason.RESERVED: "Ask for a shorter walltime, or wait: the nodes are free only until then.",
+    Reason.TOO_LATE: "Ask for a shorter walltime. No job that the broker takes has such a time yet.",
+    Reason.RESERVED: "Ask for a shorter walltime, or wait. The broker sets no such time yet.",
     Reason.PRICE_BELOW_ASK: "Raise the ceiling by what the explanation says.",
     Reason.GANG_TOO_LARGE: "Fewer or smaller tasks, or another pool.",
     Reason.POOL_CLOSED: "Wait for the agent, or an operator uncordons nodes.",

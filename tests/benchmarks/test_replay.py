@@ -252,12 +252,23 @@ def test_easy_keeps_every_promise_on_real_jobs(tmp_path: Path) -> None:
         ("0,10,0,1\n", "cards"),
         ("nan,10,1,1\n", "submit_s"),
         ("0,10,1,-5\n", "walltime_s"),
+        ("0,1000000000000,1,5\n", "duration_s"),  # 30,000 years
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, rows: str, words: str) -> None:
     """File, line and column."""
     with pytest.raises(BadTrace, match=rf"jobs\.csv.*2.*{words}"):
         workload(tmp_path, rows)
+
+
+def test_jobs_that_all_come_at_once_are_replayed(tmp_path: Path) -> None:
+    """The time until the last arrival is none, so nothing is earned in it, and nobody divides by it."""
+    (tmp_path / "jobs.csv").write_text("submit_s,duration_s,cards\n0,10,7\n0,10,13\n0,0,1\n")
+    command = [sys.executable, "-m", "benchmarks", "replay", "--jobs", str(tmp_path / "jobs.csv")]
+    done = subprocess.run([*command, "--policy", "fifo,easy"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "audit: clean" in done.stdout
 
 
 def test_the_command_replays_the_bundled_day(tmp_path: Path) -> None:

@@ -88,6 +88,20 @@ def test_what_is_released_can_be_placed_again_and_breaks_no_rule(seed: int) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6))
+def test_arrivals_keep_to_times(seed: int) -> None:
+    """Whatever is placed ends before its pool is needed and before it is of no use."""
+    world = random_ruled_world(seed)
+    ends = world.taken_at_s + world.job_walltime_seconds
+    world = replace(world, pool_until_s=np.resize(ends, len(world.pool_names)), job_finish_by_s=ends + seed % 90)
+    placer = Placer(world, ROUND)
+
+    fast = started(one_by_one(placer, world, range(len(world.job_id))))
+
+    assert violations(world, sealed(world, ROUND, in_order(world, fast))) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
 def test_room_set_aside_comes_back_whole(seed: int) -> None:
     world, early, made, placer = after_a_round(seed)
     plain = one_by_one(placer, world, range(4, 16))

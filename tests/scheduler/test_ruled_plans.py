@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from exhaustive import optimum, reachable
 from planning_worlds import random_ruled_world
@@ -12,6 +13,7 @@ from scheduler.opening import prices_of, seats_of
 from scheduler.plan import Plan
 from scheduler.planner import plan
 from scheduler.policy import Policy
+from scheduler.snapshot import Snapshot
 from scheduler.verify import violations
 from scheduler.workers import Threads
 
@@ -43,6 +45,37 @@ def test_greedy_plan_optimum_stand_in_this_order(block: int, policy: Policy) -> 
             assert tier.objective <= at_most <= tier.bound, (seed, tier.name)
         best_found += reached(found) == best
     assert best_found >= 40  # of 50: the solver is allowed little, and a guarantee is served by counting first
+
+
+def timed(world: Snapshot, seed: int) -> Snapshot:
+    """Return the world with times until which pools are free, and by which jobs must be done, about as long as jobs."""
+    draw = np.random.default_rng((seed, 11))
+    walltimes, now = world.job_walltime_seconds, world.taken_at_s
+    until = now + draw.choice(walltimes, len(world.pool_names)) + draw.integers(-1, 2, len(world.pool_names))
+    by = now + walltimes + draw.choice([-1, 0, 1, 40, 4_000], walltimes.size)
+    return replace(
+        world,
+        pool_until_s=np.where(draw.random(until.size) < 0.5, until, -1),
+        job_finish_by_s=np.where(draw.random(by.size) < 0.5, by, -1),
+    )
+
+
+@pytest.mark.parametrize("policy", [QUICK, SEATED], ids=["quick", "seated"])
+def test_times_are_kept_among_all_other_rules(policy: Policy) -> None:
+    """Cold, and from its own prices and seats; a second more or less decides, and data on their way count."""
+    for seed in range(100):
+        world = timed(random_ruled_world(seed), seed)
+
+        best = optimum(world, policy)
+        greedy, found = plan(world, Policy(effort=0)), plan(world, policy)
+        opened = replace(policy, opening_prices=prices_of(world, found), opening_seats=seats_of(world, found))
+        warm = plan(world, opened)
+
+        assert violations(world, greedy) == violations(world, found) == violations(world, warm) == [], seed
+        assert reached(greedy) <= reached(found) <= best, seed
+        assert reached(warm) <= best, seed
+        for tier, at_most in zip(found.tiers, reachable(world, policy, found), strict=True):
+            assert at_most <= tier.bound, (seed, tier.name)
 
 
 @pytest.mark.parametrize("policy", [QUICK, SEATED], ids=["quick", "seated"])
