@@ -19,7 +19,7 @@ from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 from scheduler.rows import PriceVector, Rows
 from scheduler.snapshot import Ints, Snapshot
 
-SEAT_CARDS_MIN: Final = 4
+SEAT_CARDS_MIN: Final = 9
 """Gangs of fewer cards find a place by the prices alone."""
 _LARGEST: Final = 2**62
 _ON_NODE: Final = re.compile(r"(block|slice) ([1-9]\d{0,8})")
