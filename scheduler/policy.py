@@ -29,6 +29,12 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "ageing_step_seconds": (1, 2**31),
     "ageing_percent_per_step": (0, 1_000),
     "ageing_steps_max": (0, 1_000),
+    "ageing_step_walltime_percent": (0, 10_000),
+    "promises_max": (0, 10_000),
+    "promises_overdue": (0, 10_000),
+    "patience_seconds": (0, 2**31),
+    "patience_walltime_percent": (0, 100_000),
+    "lease_end_margin_seconds": (0, 86_400),
 }
 
 
@@ -73,6 +79,12 @@ class Policy:
     ageing_step_seconds: int = 600  # a waiting job's worth grows by one step for each so many seconds ...
     ageing_percent_per_step: int = 5  # ... by so much of its first worth ...
     ageing_steps_max: int = 40  # ... and for so many steps
+    ageing_step_walltime_percent: int = 0  # a step lasts at least so much of the walltime: short jobs age faster
+    promises_max: int = 8  # waiting gangs that are promised a start at a time ...
+    promises_overdue: int = 2  # ... so many of them because they are overdue, the others because they gain most
+    patience_seconds: int = 86_400  # a job is overdue when it has waited so long ...
+    patience_walltime_percent: int = 400  # ... and so much of its walltime on top of it
+    lease_end_margin_seconds: int = 60  # how long after its end a lease may still hold its cards
     opening_prices: tuple[OpeningPrice, ...] = ()  # of an earlier round, to start from; rows not named start at 0
     opening_seats: tuple[OpeningSeat, ...] = ()  # of an earlier round; those that do not fit any more are dropped
 

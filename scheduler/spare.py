@@ -44,7 +44,8 @@ from scheduler.terrain import (
 TOO_DEAR: Final = -1
 NO_ROOM: Final = -2
 """What `Spare.put` finds instead of a pair: none that pays, or none of those that pay has room."""
-_POOL, _CARDS, _CPU, _MEMORY, _SHARE, _LEAF, _WATTS, _USE, _FIRST = range(9)
+POOL, CARDS, CPU, MEMORY, SHARE_OF_CARD, LEAF, WATTS, USE, FIRST = range(9)
+"""Columns of `Gangs.table`."""
 _PPM: Final = 10**6
 
 
@@ -58,8 +59,8 @@ class Gangs:
     @property
     def cards(self) -> Ints:
         """Whole cards that each entry takes, [E]; 0 for shares."""
-        gang = np.searchsorted(self.table[:, _FIRST], np.arange(len(self.entries)), side="right") - 1
-        cards: Ints = self.entries[:, 1] * self.table[gang, _CARDS]
+        gang = np.searchsorted(self.table[:, FIRST], np.arange(len(self.entries)), side="right") - 1
+        cards: Ints = self.entries[:, 1] * self.table[gang, CARDS]
         return cards
 
 
@@ -131,36 +132,41 @@ class Spare:
 
     def gangs(self, jobs: Snapshot, placements: Sequence[Placement]) -> Gangs:
         """Return what placements of these jobs take."""
-        position = {job_id: job for job, job_id in enumerate(jobs.job_id)}
-        job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
-        pool = np.array([each.pool for each in placements], dtype=np.int64)
-        of, node, tasks, card = _entries(placements)
-        size = np.zeros(job.size, dtype=np.int64)
-        np.add.at(size, of, tasks)
-        shape, hub = jobs.job_shape[job], jobs.pool_hub[pool]
-        share = granted_slices(jobs)[shape, jobs.pool_model[pool]]
-        cards = np.where(share > 0, 0, jobs.shape_cards_per_task[shape])
-        milli = size * np.where(share > 0, share, cards * MILLI_PER_CARD)
-        of_cards = -(-milli * self._limits.pool_watts[pool] // 1000)
-        watts = -(-of_cards * self._limits.pool_pue_ppm[pool] // _PPM)
-        use = -(-milli * self._limits.pool_milli_tflops[pool] // 1000)
-        columns = [
-            pool,
-            cards,
-            jobs.shape_cpu_milli_per_task[shape],
-            jobs.shape_memory_mib_per_task[shape],
-            share,
-            _leaves(jobs, job, hub),
-            watts,
-            use,
-            np.searchsorted(of, np.arange(job.size)),
-        ]
-        return Gangs(np.stack(columns, axis=1), np.stack([node, tasks, card], axis=1))
+        return taken(self._limits, jobs, placements)
 
     def _of(self, land: Land, free: Free) -> Free:
         """Return what is free for one gang of each job of these tables."""
         fits = np.full((land.needs.shape[0], land.pools.shape[0] - 1), UNKNOWN_FIT)
         return free._replace(fits=fits, left=np.ones(land.tenant.size, dtype=np.int64))
+
+
+def taken(limits: Limits, jobs: Snapshot, placements: Sequence[Placement]) -> Gangs:
+    """Return what placements of these jobs take."""
+    position = {job_id: job for job, job_id in enumerate(jobs.job_id)}
+    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+    pool = np.array([each.pool for each in placements], dtype=np.int64)
+    of, node, tasks, card = _entries(placements)
+    size = np.zeros(job.size, dtype=np.int64)
+    np.add.at(size, of, tasks)
+    shape, hub = jobs.job_shape[job], jobs.pool_hub[pool]
+    share = granted_slices(jobs)[shape, jobs.pool_model[pool]]
+    cards = np.where(share > 0, 0, jobs.shape_cards_per_task[shape])
+    milli = size * np.where(share > 0, share, cards * MILLI_PER_CARD)
+    of_cards = -(-milli * limits.pool_watts[pool] // 1000)
+    watts = -(-of_cards * limits.pool_pue_ppm[pool] // _PPM)
+    use = -(-milli * limits.pool_milli_tflops[pool] // 1000)
+    columns = [
+        pool,
+        cards,
+        jobs.shape_cpu_milli_per_task[shape],
+        jobs.shape_memory_mib_per_task[shape],
+        share,
+        _leaves(jobs, job, hub),
+        watts,
+        use,
+        np.searchsorted(of, np.arange(job.size)),
+    ]
+    return Gangs(np.stack(columns, axis=1), np.stack([node, tasks, card], axis=1))
 
 
 def named(entries: Ints) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -253,16 +259,16 @@ def _holds(land: Land, free: Free, low: int, high: int) -> bool:
 def _within_limits(land: Land, watts: Ints, account: Ints, table: Ints) -> Bools:
     kept = np.zeros(table.shape[0], dtype=np.bool_)
     for gang in range(table.shape[0]):
-        hub, leaf = land.pools[table[gang, _POOL], HUB], table[gang, _LEAF]
-        if watts[hub] < NO_LIMIT and table[gang, _WATTS] > watts[hub]:
+        hub, leaf = land.pools[table[gang, POOL], HUB], table[gang, LEAF]
+        if watts[hub] < NO_LIMIT and table[gang, WATTS] > watts[hub]:
             continue
-        if leaf >= 0 and table[gang, _USE] > quota_room(leaf, land.parent, account):
+        if leaf >= 0 and table[gang, USE] > quota_room(leaf, land.parent, account):
             continue
         kept[gang] = True
         if watts[hub] < NO_LIMIT:
-            watts[hub] -= table[gang, _WATTS]
+            watts[hub] -= table[gang, WATTS]
         if leaf >= 0:
-            quota_take(leaf, table[gang, _USE], land.parent, account)
+            quota_take(leaf, table[gang, USE], land.parent, account)
     return kept
 
 
@@ -271,22 +277,22 @@ def _move(land: Land, free: Free, table: Ints, entries: Ints, sign: int, apart: 
     """Take gangs (sign 1) or give them back (-1). Return the first that takes what is not free; -1: there is none."""
     opened = np.zeros(free.slots.shape[0] if apart else 0, dtype=np.bool_)  # new cards taken whole already
     for gang in range(table.shape[0]):
-        pool, share = table[gang, _POOL], table[gang, _SHARE]
-        last = table[gang + 1, _FIRST] if gang + 1 < table.shape[0] else entries.shape[0]
-        for at in range(table[gang, _FIRST], last):
+        pool, share = table[gang, POOL], table[gang, SHARE_OF_CARD]
+        last = table[gang + 1, FIRST] if gang + 1 < table.shape[0] else entries.shape[0]
+        for at in range(table[gang, FIRST], last):
             node, tasks = entries[at, 0], sign * entries[at, 1]
             for resource in range(3):
-                free.nodes[node, resource] -= tasks * table[gang, _CARDS + resource]
-            free.total[pool] -= tasks * table[gang, _CARDS]
+                free.nodes[node, resource] -= tasks * table[gang, CARDS + resource]
+            free.total[pool] -= tasks * table[gang, CARDS]
             if share > 0 and not _move_share(land, free, pool, node, entries[at, 2], share, tasks, opened):
                 return gang
             if min(free.nodes[node, 0], free.nodes[node, 1], free.nodes[node, 2]) < 0:
                 return gang
-        hub, leaf = land.pools[pool, HUB], table[gang, _LEAF]
+        hub, leaf = land.pools[pool, HUB], table[gang, LEAF]
         if free.watts[hub] < NO_LIMIT:
-            free.watts[hub] -= sign * table[gang, _WATTS]
+            free.watts[hub] -= sign * table[gang, WATTS]
         if leaf >= 0:
-            quota_take(leaf, sign * table[gang, _USE], land.parent, free.account)
+            quota_take(leaf, sign * table[gang, USE], land.parent, free.account)
     return -1
 
 

@@ -1,11 +1,13 @@
-"""Our own policy: the production placer at every arrival, the production planner in rounds; as they are.
+"""Our own policy: the production placer at every arrival, the production rounds with their promises; as they are.
 
-Rounds are at least `every_s` virtual seconds apart and happen only when something ended or arrived since the last one
-and somebody waits who could fit. Between rounds the placer goes by the prices of the last round and by what was free
-after it; when nobody waits it is made anew from what is free, so that freed cards do not stand idle.
+Rounds are at least `every_s` virtual seconds apart, but for promised starts that are due, and happen only when
+something ended or arrived since the last one and somebody waits who could fit. Between rounds the placer goes by the
+prices of the last round and by what was free after it, promised nodes being free only until then; when nobody waits it
+is made anew from what is free, so that freed cards do not stand idle.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
@@ -13,11 +15,14 @@ import numpy as np
 
 from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
 from benchmarks.replay.workload import Workload
+from scheduler.decide import decide
+from scheduler.horizon import Horizon, Promise
 from scheduler.placer import Placed, Placer, last_prices
 from scheduler.plan import Placement
-from scheduler.planner import plan
 from scheduler.policy import OpeningPrice, Policy
+from scheduler.profile import Profile
 from scheduler.snapshot import Ints, Snapshot
+from scheduler.zones import Zoned, zoned
 
 ROUNDS_AIMED_AT: Final = 20_000
 """Of a replay without `--round`: the time between rounds is the span over this, rounded up to ten seconds."""
@@ -68,82 +73,124 @@ class Demand:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Running:
+    """What a job that runs holds, and until when at the latest."""
+
+    nodes: Sequence[int]
+    cards: Sequence[int]
+    ends_s: int
+    milli_tflops: int
+
+
 class Exchange:
-    """The planner and the placer over a replay."""
+    """The rounds and the placer over a replay."""
 
     def __init__(self, load: Workload, policy: Policy, every_s: int) -> None:
         self._load, self._demand, self._policy, self._every_s = load, Demand(load), policy, every_s
         self._waiting = np.zeros(0, dtype=np.int64)
+        self._running: dict[int, _Running] = {}
+        self._promises: tuple[Promise, ...] = ()
         self._prices: tuple[OpeningPrice, ...] = ()
         self._placer: Placer | None = None
-        self._view: Snapshot | None = None
+        self._view: Zoned | None = None
         self._changed, self._stale, self._next_s = False, True, 0
         self._used = np.zeros(len(load.trace.vc_names), dtype=np.int64)  # milli-TFLOPS by virtual cluster
-        self._takes: dict[int, int] = {}
         self.rounds, self.round_seconds, self.place_seconds = 0, 0.0, 0.0
 
     def decide(self, now_s: int, arrived: Sequence[int], ended: Sequence[int], state: State) -> Moves:
         """Place who arrives, and hold a round when it is time."""
         for job in ended:
-            self._used[self._load.trace.vc[job]] -= self._takes.pop(job)
+            self._used[self._load.trace.vc[job]] -= self._running.pop(job).milli_tflops
         self._stale |= bool(ended)
         self._changed |= bool(ended) or bool(arrived)
         starts: list[Start] = []
         free = state.free.copy()
         if arrived:
             starts = self._place(now_s, np.array(arrived, dtype=np.int64), free)
-        if self._changed and now_s >= self._next_s and self._could_start(free):
-            starts += self._round(now_s, free)
-        return Moves(starts) if starts else NOTHING
+        due = any(promise.start_s <= now_s for promise in self._promises)
+        if not due and not (self._changed and now_s >= self._next_s and self._could_start(free)):
+            return Moves(starts) if starts else NOTHING
+        more, promised = self._round(now_s, free)
+        return Moves(starts + more, promises=promised)
 
     def wake_s(self, now_s: int) -> int:
         """Return when the next round is due, if there is anything to decide."""
-        return self._next_s if self._changed and self._waiting.size and self._next_s > now_s else NEVER
+        due = [promise.start_s for promise in self._promises]
+        if self._changed and self._waiting.size and self._next_s > now_s:
+            due.append(self._next_s)
+        return min(due, default=NEVER)
 
     def _could_start(self, free: Ints) -> bool:
         if not self._waiting.size:
             return False
         return bool(self._load.per_task[self._waiting].min() <= free.max())
 
-    def _snapshot(self, now_s: int, free: Ints) -> Snapshot:
+    def _world(self, now_s: int, free: Ints) -> Snapshot:
         return self._load.world.snapshot(now_s, free, self._load.trace.vc_names, np.maximum(self._used, 0))
+
+    def _horizon(self) -> Horizon:
+        """Return what is known of the time to come: requested walltimes, and what is promised."""
+        running = list(self._running.values())
+        held = [
+            (at, node, cards)
+            for at, each in enumerate(running)
+            for node, cards in zip(each.nodes, each.cards, strict=True)
+        ]
+        entries = np.array(held, dtype=np.int64).reshape(-1, 3)
+        node, cards = entries[:, 1], entries[:, 2]
+        return Horizon(
+            lease_id=tuple(str(job) for job in self._running),
+            lease_ends_at_s=np.array([each.ends_s for each in running], dtype=np.int64),
+            held_lease=entries[:, 0],
+            held_node=node,
+            held_cards=cards,
+            held_cpu_milli=self._load.world.cpu_milli(node, cards),
+            held_memory_mib=self._load.world.memory_mib(node, cards),
+            promises=self._promises,
+        )
 
     def _place(self, now_s: int, arrived: Ints, free: Ints) -> list[Start]:
         began = perf_counter()
         if self._placer is None or self._view is None or (self._stale and not self._waiting.size):
-            self._view = self._snapshot(now_s, free)
-            self._placer = Placer(self._view, self._policy, self._prices)
+            world, horizon = self._world(now_s, free), self._horizon()
+            profile = Profile(world, horizon, self._policy.lease_end_margin_seconds)
+            for promise in self._promises:
+                profile.take(promise)
+            self._view = zoned(world, profile)
+            self._placer = Placer(self._view.world, self._policy, self._prices)
             self._stale = False
-        found = self._placer.place(self._demand.snapshot(self._view, now_s, arrived))
-        starts = self._starts([each.placement for each in found if isinstance(each, Placed)], free)
-        placed = {one.job for one in starts}
-        self._waiting = np.append(self._waiting, [job for job in arrived.tolist() if job not in placed]).astype(
-            np.int64
-        )
+        found = self._placer.place(self._demand.snapshot(self._view.world, now_s, arrived))
+        placed = [self._view.unzoned(each.placement) for each in found if isinstance(each, Placed)]
+        starts = self._starts(now_s, placed, free)
+        gone = {one.job for one in starts}
+        self._waiting = np.append(self._waiting, [job for job in arrived.tolist() if job not in gone]).astype(np.int64)
         self.place_seconds += perf_counter() - began
         return starts
 
-    def _round(self, now_s: int, free: Ints) -> list[Start]:
+    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], list[tuple[int, int]]]:
         began = perf_counter()
-        world = self._demand.snapshot(self._snapshot(now_s, free), now_s, self._waiting)
-        made = plan(world, self._policy)
-        self._prices = last_prices(world, made)
-        starts = self._starts(made.placements, free)
+        world = self._demand.snapshot(self._world(now_s, free), now_s, self._waiting)
+        made = decide(world, self._horizon(), self._policy)
+        self._prices = last_prices(made.zoned.world, made.plan)
+        self._promises = made.promises
+        starts = self._starts(now_s, made.placements, free)
         self._waiting = self._waiting[~np.isin(self._waiting, [one.job for one in starts])]
         self._placer, self._view = None, None
         self._changed, self._next_s = False, now_s + self._every_s
         self.rounds += 1
         self.round_seconds += perf_counter() - began
-        return starts
+        return starts, [(int(promise.job_id), promise.start_s) for promise in made.promises]
 
-    def _starts(self, placements: Sequence[Placement], free: Ints) -> list[Start]:
+    def _starts(self, now_s: int, placements: Sequence[Placement], free: Ints) -> list[Start]:
         """Return the starts, and count their cards as taken."""
         load, starts = self._load, []
         for each in placements:
             job = int(each.job_id)
             cards = [int(tasks * load.per_task[job]) for tasks in each.tasks]
             free[list(each.nodes)] -= cards
-            self._takes[job] = sum(cards) * int(load.world.milli_tflops[load.world.pool_model[each.pool]])
-            self._used[load.trace.vc[job]] += self._takes[job]
+            takes = sum(cards) * int(load.world.milli_tflops[load.world.pool_model[each.pool]])
+            self._running[job] = _Running(each.nodes, cards, now_s + int(load.walltime_s[job]), takes)
+            self._used[load.trace.vc[job]] += takes
             starts.append(Start(job, each.pool, each.nodes, cards))
         return starts

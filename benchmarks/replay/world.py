@@ -58,6 +58,16 @@ class World:
         """All of them."""
         return int(self.node_cards.sum())
 
+    def cpu_milli(self, node: Ints, cards: Ints) -> Ints:
+        """Return what goes with so many cards of these nodes: traces say nothing of CPU and memory."""
+        of: Ints = self.pool_cpu_milli[self.node_pool[node]] * cards // self.node_cards[node]
+        return of
+
+    def memory_mib(self, node: Ints, cards: Ints) -> Ints:
+        """Return what goes with so many cards of these nodes."""
+        of: Ints = self.pool_memory_mib[self.node_pool[node]] * cards // self.node_cards[node]
+        return of
+
     def snapshot(self, now_s: int, free: Ints, cities: tuple[str, ...], used_milli_tflops: Ints) -> Snapshot:
         """Return the planner's view, without jobs. CPU and memory are free where cards are: traces say nothing of them.
 
@@ -93,8 +103,8 @@ class World:
             node_free_cards=free,
             node_cpu_milli=self.pool_cpu_milli[pool],
             node_memory_mib=self.pool_memory_mib[pool],
-            node_free_cpu_milli=self.pool_cpu_milli[pool] * free // self.node_cards,
-            node_free_memory_mib=self.pool_memory_mib[pool] * free // self.node_cards,
+            node_free_cpu_milli=self.cpu_milli(np.arange(pool.size), free),
+            node_free_memory_mib=self.memory_mib(np.arange(pool.size), free),
             **_no_jobs(),
         )
 

@@ -1,0 +1,139 @@
+"""One round with time: promises are looked at, the rest is planned around them, and new ones are made.
+
+    stand     promised gangs start when they can, or stand, or are moved where they must be
+    zoned     nodes that are promised or will close become pools that are free until then
+    plan      the round itself: everything that waits and is promised nothing
+    promise   the longest overdue, and the best of the gangs that found no room, are promised a start
+
+Data in, data out: equal world, horizon, policy and number of steps give the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from scheduler.choices import choose
+from scheduler.fields import WITHIN_POOL
+from scheduler.horizon import Horizon, News, Promise
+from scheduler.placer import last_prices
+from scheduler.plan import Placement, Plan, Refusal
+from scheduler.planner import Stop, never, plan
+from scheduler.policy import Policy
+from scheduler.profile import Gang, Profile
+from scheduler.promiser import Promiser, input_seconds
+from scheduler.promises import Standing, carried_out, stand
+from scheduler.reasons import REFUSALS, Reason
+from scheduler.snapshot import Snapshot
+from scheduler.workers import Inline, Workers
+from scheduler.zones import Zoned, zoned
+
+_INLINE = Inline()
+_OF_ZONES: Final = frozenset({Reason.GANG_TOO_LARGE, Reason.POOL_CLOSED})
+"""Reasons that may be true of a zone and not of its pool."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What a round decided. Nodes and pools are those of the world it was given."""
+
+    zoned: Zoned  # the world that was planned: its pools are the zones
+    plan: Plan  # of that world
+    starts: tuple[Placement, ...]  # promised gangs that start
+    placements: tuple[Placement, ...]  # everything that starts now, those first
+    refusals: tuple[Refusal, ...]  # what waits on and is promised nothing yet
+    promises: tuple[Promise, ...]  # that stand after the round, new ones included
+    made: tuple[Promise, ...]  # the new ones
+    news: tuple[News, ...]  # of those that stood before
+    profile: Profile  # after the round
+
+
+def decide(
+    world: Snapshot, horizon: Horizon, policy: Policy, stop: Stop = never, workers: Workers = _INLINE
+) -> Decision:
+    """Decide a round. Raises: BadSnapshot: the horizon is not one of this world."""
+    profile = Profile(world, horizon, policy.lease_end_margin_seconds)
+    standing = stand(world, profile, horizon.promises)
+    around, planned = _planned(world, profile, standing, policy, stop, workers)
+    placements = tuple(around.unzoned(each) for each in planned.placements)
+    start(profile, world, placements)
+    refusals = _refusals(world, around, planned, policy)
+    made: list[Promise] = []
+    if policy.promises_max > len(standing.promises) and refusals:
+        promiser = Promiser(world, profile, policy, last_prices(around.world, planned))
+        made = promiser.promise(refusals, len(standing.promises))
+    promised = {each.job_id for each in made}
+    return Decision(
+        zoned=around,
+        plan=planned,
+        starts=tuple(standing.starts),
+        placements=(*standing.starts, *placements),
+        refusals=tuple(each for each in refusals if each.job_id not in promised),
+        promises=(*standing.promises, *made),
+        made=tuple(made),
+        news=tuple(standing.news),
+        profile=profile,
+    )
+
+
+def _planned(
+    world: Snapshot, profile: Profile, standing: Standing, policy: Policy, stop: Stop, workers: Workers
+) -> tuple[Zoned, Plan]:
+    """Plan what waits and is promised nothing, on what is left beside what is."""
+    promised = {each.job_id for each in standing.starts} | {each.job_id for each in standing.promises}
+    left = carried_out(world, standing.starts)
+    if promised:
+        left = left.of_jobs([job for job, job_id in enumerate(world.job_id) if job_id not in promised])
+    around = zoned(left, profile)
+    return around, plan(around.world, policy, stop, workers)
+
+
+def start(profile: Profile, world: Snapshot, placements: Iterable[Placement]) -> None:
+    """Count jobs of the world as running in the profile. A card that shares split is gone until the last of them ends.
+
+    Others may join them, but not for longer than a promise allows: its nodes are a zone by then.
+    """
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    split: dict[tuple[int, int], int] = {}
+    for placement in placements:
+        job = position[placement.job_id]
+        shape = int(world.job_shape[job])
+        share = int(world.shape_share_milli[shape]) > 0
+        gang = Gang(
+            tasks=sum(placement.tasks),
+            cards=0 if share else int(world.shape_cards_per_task[shape]),
+            cpu_milli=int(world.shape_cpu_milli_per_task[shape]),
+            memory_mib=int(world.shape_memory_mib_per_task[shape]),
+            level=WITHIN_POOL,
+            seconds=input_seconds(world, job, placement.pool) + int(world.job_walltime_seconds[job]),
+        )
+        profile.start(placement.nodes, placement.tasks, gang)
+        at = np.repeat(np.array(placement.nodes), placement.tasks).tolist()
+        for key in zip(at, placement.cards, strict=False):
+            split[key] = max(gang.seconds, split.get(key, 0))
+    for (node, card), seconds in split.items():
+        if card < 0:  # the others were split before
+            profile.start((node,), (1,), Gang(1, 1, 0, 0, WITHIN_POOL, seconds))
+
+
+def _refusals(world: Snapshot, around: Zoned, planned: Plan, policy: Policy) -> tuple[Refusal, ...]:
+    """Return the refusals as they are in the world: what is too large for a zone may be so for no pool."""
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    of_zones = [each for each in planned.refusals if each.reason in _OF_ZONES] if around.has_zones else []
+    known = {}
+    if of_zones:
+        alone = choose(world.of_jobs([position[each.job_id] for each in of_zones]), policy)
+        groups = alone.groups
+        group = np.repeat(np.arange(groups.count.size), groups.count)
+        for at, job in zip(group.tolist(), groups.members.tolist(), strict=True):
+            reason = REFUSALS[alone.nearest_code[at]]
+            fits = bool(alone.eligible[at]) or reason not in _OF_ZONES
+            known[of_zones[job].job_id] = Reason.RESERVED if fits else reason
+    refusals = []
+    for each in planned.refusals:
+        pool = int(around.pool_of[each.pool]) if each.pool >= 0 else each.pool
+        refusals.append(Refusal(each.job_id, known.get(each.job_id, each.reason), pool))
+    return tuple(refusals)

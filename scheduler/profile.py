@@ -1,0 +1,328 @@
+"""Free cards, CPU and memory of every node over time, and the earliest time at which a gang fits whole.
+
+What is free on a node at a time is what is free now, more what leases that end by then hold, less every *span*: a
+promise or a closed time that covers it. A gang that starts at t needs its room at t and whenever a span begins
+before it ends; between those times room only grows.
+
+The sweep over a pool goes from release to release and looks again only at nodes where something has changed, and at
+the few that have spans: its cost grows with the leases of the pool, not with leases times nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from scheduler.compiled import compiled
+from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE
+from scheduler.horizon import NEVER, TIME_MAX, Horizon, Promise
+from scheduler.snapshot import Bools, Ints, Snapshot
+
+CARDS, CPU, MEMORY = range(3)
+_NOBODY: Final = -1
+
+
+class Table(NamedTuple):
+    """What the loops read. N nodes, E releases, Y spans."""
+
+    now: Ints  # [1]
+    free: Ints  # [N, 3] cards, CPU, memory that are free now
+    usable: Bools  # [N] takes new work, now or when a closed time has ended
+    domain: Ints  # [N]
+    release_start: Ints  # [N + 1] releases of node n: release_start[n] .. release_start[n + 1] - 1, by time
+    release_at: Ints  # [E]
+    release_node: Ints  # [E]
+    by_time: Ints  # [E] releases of each pool, whose nodes follow one another, in the order of time
+    released: Ints  # [E, 3]
+    head: Ints  # [N] first span of the node, -1: none
+    following: Ints  # [Y] next span of the same node
+    span: Ints  # [Y, 5] from, until, cards, CPU, memory
+
+
+@dataclass(frozen=True)
+class Gang:
+    """What a gang asks of the nodes of a pool."""
+
+    tasks: int
+    cards: int  # of a task
+    cpu_milli: int
+    memory_mib: int
+    level: int  # WITHIN_POOL, WITHIN_DOMAIN or WITHIN_NODE
+    seconds: int  # how long it holds them
+
+    @classmethod
+    def of(cls, promise: Promise) -> Gang:
+        """Return what was promised."""
+        return cls(
+            tasks=sum(promise.tasks),
+            cards=promise.cards_per_task,
+            cpu_milli=promise.cpu_milli_per_task,
+            memory_mib=promise.memory_mib_per_task,
+            level=promise.level,
+            seconds=promise.end_s - promise.start_s,
+        )
+
+    @property
+    def need(self) -> Ints:
+        """Cards, CPU and memory of a task."""
+        return np.array([self.cards, self.cpu_milli, self.memory_mib])
+
+
+class Profile:
+    """The profile of a world. Spans may be added and taken away."""
+
+    def __init__(self, world: Snapshot, horizon: Horizon, margin_seconds: int) -> None:
+        """Lay out releases and closed times; promises are not taken yet.
+
+        `margin_seconds`: how long after its end a lease may still hold its cards, until it is killed and reported, and
+        until a round has seen it; one that should have ended by now ends so much later than now.
+        """
+        horizon.check_against(world)
+        nodes = len(world.node_names)
+        now = world.taken_at_s
+        ends = (np.maximum(horizon.lease_ends_at_s, now) + margin_seconds)[horizon.held_lease]
+        order = np.lexsort((ends, horizon.held_node))
+        node, at = horizon.held_node[order], ends[order]
+        held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
+        closed_now = (horizon.closed_from_s <= now) & (now < horizon.closed_until_s)
+        usable = world.node_open.copy()
+        usable[horizon.closed_node[closed_now]] = True  # closed for a time: it opens again
+        self._pool_start = np.searchsorted(world.node_pool, np.arange(len(world.pool_names) + 1))
+        self._now = now
+        self._spans = 0
+        self.table = Table(
+            now=np.array([now]),
+            free=np.stack([world.node_free_cards, world.node_free_cpu_milli, world.node_free_memory_mib], axis=1),
+            usable=usable,
+            domain=np.ascontiguousarray(world.node_domain),
+            release_start=np.searchsorted(node, np.arange(nodes + 1)),
+            release_at=at,
+            release_node=node,
+            by_time=np.lexsort((at, world.node_pool[node])),
+            released=np.ascontiguousarray(held[order]),
+            head=np.full(nodes, _NOBODY, dtype=np.int64),
+            following=np.full(16, _NOBODY, dtype=np.int64),
+            span=np.zeros((16, 5), dtype=np.int64),
+        )
+        whole = np.stack([world.node_cards, world.node_cpu_milli, world.node_memory_mib], axis=1)
+        for closed, begin, end in zip(
+            horizon.closed_node.tolist(), horizon.closed_from_s.tolist(), horizon.closed_until_s.tolist(), strict=True
+        ):
+            if end > now:
+                self._add(closed, begin, end, whole[closed])
+
+    def take(self, promise: Promise) -> None:
+        """Keep the promise's nodes for it from its start to its end."""
+        for node, tasks in zip(promise.nodes, promise.tasks, strict=True):
+            self._add(node, promise.start_s, promise.end_s, tasks * Gang.of(promise).need)
+
+    def give_back(self, promise: Promise) -> None:
+        """Undo `take`."""
+        for node, tasks in zip(promise.nodes, promise.tasks, strict=True):
+            self._remove(node, promise.start_s, promise.end_s, tasks * Gang.of(promise).need)
+
+    def start(self, nodes: tuple[int, ...], tasks: tuple[int, ...], gang: Gang) -> None:
+        """Count a gang as running from now on: its room is gone until it ends."""
+        for node, count in zip(nodes, tasks, strict=True):
+            self._add(node, self._now, self._now + gang.seconds, count * gang.need)
+
+    def earliest(self, pool: int, gang: Gang, not_before_s: int = 0, by_s: int = NEVER) -> int:
+        """Return the first time, at `not_before_s` or later, at which the gang fits into the pool; NEVER if none is.
+
+        Only times up to `by_s` are looked at.
+        """
+        low, high = int(self._pool_start[pool]), int(self._pool_start[pool + 1])
+        begin = max(self._now, not_before_s)
+        at = self._times(low, high, begin, by_s)
+        return int(_sweep(self.table, low, high, at, gang.need, gang.tasks, gang.level, gang.seconds))
+
+    def fits_at(self, promise: Promise) -> bool:
+        """Return whether the promise could be taken where and when it says."""
+        gang = Gang.of(promise)
+        return all(
+            _room(self.table, node, promise.start_s, gang.seconds, gang.need) >= tasks
+            for node, tasks in zip(promise.nodes, promise.tasks, strict=True)
+        )
+
+    def nodes_at(self, pool: int, gang: Gang, start_s: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return nodes and tasks for a gang that fits at this time: on few nodes, those that it fills best.
+
+        Both are empty if it does not fit.
+        """
+        low, high = int(self._pool_start[pool]), int(self._pool_start[pool + 1])
+        room = _rooms(self.table, low, high, start_s, gang.seconds, gang.need)
+        if gang.level == WITHIN_NODE:
+            fitting = np.flatnonzero(room >= gang.tasks)
+            if not fitting.size:
+                return (), ()
+            best = int(fitting[np.argmin(room[fitting])])
+            return (low + best,), (gang.tasks,)
+        if gang.level == WITHIN_DOMAIN:
+            domain = self.table.domain[low:high]
+            names, of = np.unique(domain, return_inverse=True)
+            total = np.bincount(of, weights=room, minlength=names.size)
+            enough = np.flatnonzero(total >= gang.tasks)
+            if not enough.size:
+                return (), ()
+            room = np.where(of == enough[np.argmin(total[enough])], room, 0)
+        return _filled(room, gang.tasks, low)
+
+    def kept_until(self) -> tuple[Ints, Ints]:
+        """Return what may be begun now without touching a span: until when, [N], and what is free for longer, [N, 3].
+
+        Until is NEVER where all cards that are free now are free for good; CPU and memory may still be fewer then.
+        """
+        return _kept_until(self.table)
+
+    def _times(self, low: int, high: int, begin: int, by_s: int) -> Ints:
+        table = self.table
+        releases = table.release_at[table.release_start[low] : table.release_start[high]]
+        spans = [table.span[: self._spans, 1]] if self._spans else []
+        at = np.unique(np.concatenate([[begin], releases, *spans]))
+        times: Ints = at[(at >= begin) & (at <= min(by_s, TIME_MAX))]
+        return times
+
+    def _add(self, node: int, begin: int, end: int, amount: Ints) -> None:
+        if self._spans == self.table.span.shape[0]:
+            more = self.table.span.shape[0]
+            self.table = self.table._replace(
+                following=np.append(self.table.following, np.full(more, _NOBODY)),
+                span=np.append(self.table.span, np.zeros((more, 5), dtype=np.int64), axis=0),
+            )
+        at, self._spans = self._spans, self._spans + 1
+        self.table.span[at] = (begin, end, *amount)
+        self.table.following[at] = self.table.head[node]
+        self.table.head[node] = at
+
+    def _remove(self, node: int, begin: int, end: int, amount: Ints) -> None:
+        wanted, before, at = (begin, end, *amount.tolist()), _NOBODY, int(self.table.head[node])
+        while tuple(self.table.span[at].tolist()) != wanted:
+            before, at = at, int(self.table.following[at])
+        after = self.table.following[at]
+        if before == _NOBODY:
+            self.table.head[node] = after
+        else:
+            self.table.following[before] = after
+        self.table.span[at] = 0  # its place is not used again: a round has few promises
+
+
+def _filled(room: Ints, tasks: int, low: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the fewest nodes that hold the tasks, the last one the smallest that does; empty if they do not fit."""
+    order = np.argsort(-room, kind="stable")
+    held = np.cumsum(room[order])
+    if not held.size or held[-1] < tasks:
+        return (), ()
+    count = int(np.searchsorted(held, tasks)) + 1
+    chosen = order[:count]
+    rest = tasks - (int(held[count - 2]) if count > 1 else 0)
+    others = order[count - 1 :]
+    enough = others[room[others] >= rest]
+    chosen[-1] = enough[np.argmin(room[enough])]
+    take = {low + int(node): int(room[node]) for node in chosen[:-1]} | {low + int(chosen[-1]): rest}
+    return tuple(sorted(take)), tuple(take[node] for node in sorted(take))
+
+
+@compiled
+def _free_at(table: Table, node: int, at: int, resource: int) -> int:
+    """Return what is free on the node at a time, of one resource; may be below 0 under a closed time."""
+    free = table.free[node, resource]
+    for release in range(table.release_start[node], table.release_start[node + 1]):
+        if table.release_at[release] > at:
+            break
+        free += table.released[release, resource]
+    span = table.head[node]
+    while span >= 0:
+        if table.span[span, 0] <= at < table.span[span, 1]:
+            free -= table.span[span, 2 + resource]
+        span = table.following[span]
+    return int(free)
+
+
+@compiled
+def _tasks_at(table: Table, node: int, at: int, need: Ints) -> int:
+    fit = 2**62
+    for resource in range(3):
+        if need[resource] > 0:
+            fit = min(fit, max(_free_at(table, node, at, resource), 0) // need[resource])
+    return fit
+
+
+@compiled
+def _room(table: Table, node: int, at: int, seconds: int, need: Ints) -> int:
+    """Return how many tasks fit on the node from `at` on for so long."""
+    if not table.usable[node]:
+        return 0
+    fit = _tasks_at(table, node, at, need)
+    span = table.head[node]
+    while span >= 0 and fit > 0:
+        if at < table.span[span, 0] < at + seconds:
+            fit = min(fit, _tasks_at(table, node, table.span[span, 0], need))
+        span = table.following[span]
+    return fit
+
+
+@compiled
+def _rooms(table: Table, low: int, high: int, at: int, seconds: int, need: Ints) -> Ints:
+    room = np.zeros(high - low, dtype=np.int64)
+    for node in range(low, high):
+        room[node - low] = _room(table, node, at, seconds, need)
+    return room
+
+
+@compiled
+def _sweep(table: Table, low: int, high: int, times: Ints, need: Ints, tasks: int, level: int, seconds: int) -> int:
+    """Return the first of the times (ascending) at which the gang fits; NEVER if at none."""
+    room = np.zeros(high - low, dtype=np.int64)
+    place = np.zeros(high - low, dtype=np.int64)  # position of the node's domain
+    for node in range(low + 1, high):
+        place[node - low] = place[node - 1 - low] + (table.domain[node] != table.domain[node - 1])
+    total = np.zeros(high - low + 1, dtype=np.int64)  # by domain; the last one for the whole pool
+    spanned = np.flatnonzero(table.head[low:high] >= 0)
+    changed = np.arange(high - low)  # at the first time every node is looked at, later those that have changed
+    release, end = table.release_start[low], table.release_start[high]
+    while release < end and table.release_at[table.by_time[release]] <= times[0]:
+        release += 1
+    for at in times:
+        first = release
+        while release < end and table.release_at[table.by_time[release]] <= at:
+            release += 1
+        if release > first or at > times[0]:
+            changed = np.append(table.release_node[table.by_time[first:release]] - low, spanned)
+        for here in changed:
+            now = _room(table, int(low + here), at, seconds, need)
+            total[place[here]] += now - room[here]
+            total[-1] += now - room[here]
+            room[here] = now
+        if total[-1] < tasks:
+            continue
+        if level != WITHIN_NODE and level != WITHIN_DOMAIN:
+            return int(at)
+        for here in changed:
+            if (room[here] if level == WITHIN_NODE else total[place[here]]) >= tasks:
+                return int(at)
+    return NEVER
+
+
+@compiled
+def _kept_until(table: Table) -> tuple[Ints, Ints]:
+    nodes = table.free.shape[0]
+    until = np.full(nodes, NEVER, dtype=np.int64)
+    kept = table.free.copy()
+    now = table.now[0]
+    for node in range(nodes):
+        span = table.head[node]
+        first = NEVER  # when anything that is free now is needed
+        while span >= 0:
+            begin, end = max(table.span[span, 0], now), table.span[span, 1]
+            if end > now:
+                for resource in range(3):
+                    left = max(_free_at(table, node, begin, resource), 0)
+                    kept[node, resource] = min(kept[node, resource], left)
+                    if left < table.free[node, resource]:
+                        first = min(first, begin)
+            span = table.following[span]
+        if kept[node, CARDS] < table.free[node, CARDS]:
+            until[node] = first
+    return until, kept

@@ -1,0 +1,160 @@
+"""Who is promised a start next: the best of the gangs that found no room, and those that have waited longest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from scheduler.arrivals import Judge, Offers
+from scheduler.horizon import NEVER, TIME_MAX, Promise
+from scheduler.judging import UNMEASURED
+from scheduler.limits import limits_of
+from scheduler.plan import Refusal
+from scheduler.policy import OpeningPrice, Policy
+from scheduler.profile import Gang, Profile
+from scheduler.reasons import Reason
+from scheduler.snapshot import Ints, Snapshot
+from scheduler.spare import Spare
+from scheduler.tariff import Tariff
+from scheduler.terrain import NEED, NEED_LEVEL, TASK_CARDS, TASK_CPU, TASK_MEMORY, TASKS
+
+_PAIRS_MAX: Final = 64
+"""Of a job, by gain: further pools are not asked for the earliest start."""
+_LOOKED_AT_MAX: Final = 256
+"""Waiting jobs whose offers are looked at in one round, for each of the two kinds of promise."""
+_MIB_PER_GIB: Final = 1024
+BLOCKED: Final = frozenset(
+    {Reason.CARDS_SHORT, Reason.CPU_SHORT, Reason.MEMORY_SHORT, Reason.FABRIC_SHORT, Reason.RESERVED}
+)
+"""Reasons for which a gang that pays may be promised a start."""
+BLOCKED_OR_OUTBID: Final = BLOCKED | {Reason.OUTBID}
+
+
+class Promiser:
+    """Finds the earliest starts of waiting jobs beside all that runs and is promised."""
+
+    def __init__(self, world: Snapshot, profile: Profile, policy: Policy, prices: Iterable[OpeningPrice]) -> None:
+        """`world`: with the jobs that wait; `prices`: of the round's last tier."""
+        self._world, self._profile, self._policy = world, profile, policy
+        limits = limits_of(world)
+        self._judge = Judge(limits, policy, Spare(world, limits))
+        self._tariff = Tariff(world, limits, prices)
+
+    def promise(self, refusals: Sequence[Refusal], taken: int) -> list[Promise]:
+        """Promise starts to some of the jobs that a round refused, `taken` of the places being taken.
+
+        The longest overdue comes first, for each of the places kept for such jobs; then those blocked gangs that gain
+        most by the prices. Nobody is promised a start while there is no place.
+        """
+        places = self._policy.promises_max - taken
+        if places <= 0:
+            return []
+        position = {job_id: job for job, job_id in enumerate(self._world.job_id)}
+        jobs = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED_OR_OUTBID], np.int64)
+        overdue = self._overdue(jobs)
+        made = self._first(overdue, min(places, self._policy.promises_overdue), by_gain=False)
+        blocked = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED], np.int64)
+        blocked = self._large(blocked[~np.isin(blocked, overdue)])
+        return made + self._first(blocked, places - len(made), by_gain=True)
+
+    def _overdue(self, jobs: Ints) -> Ints:
+        """Return those that have waited longer than anybody should, the longest overdue first."""
+        due = overdue_from_s(self._world, self._policy)[jobs]
+        late = jobs[due <= self._world.taken_at_s]
+        order: Ints = late[np.argsort(due[due <= self._world.taken_at_s], kind="stable")]
+        return order[:_LOOKED_AT_MAX]
+
+    def _large(self, jobs: Ints) -> Ints:
+        """Return the gangs that offer most in all."""
+        world, shape = self._world, self._world.job_shape[jobs]
+        cards = (world.shape_tasks * world.shape_cards_per_task)[shape]
+        offer = world.job_ceiling_micro_yuan_per_pflops_hour[jobs].astype(np.float64) * cards
+        chosen: Ints = jobs[np.argsort(-offer, kind="stable")[:_LOOKED_AT_MAX]]
+        return chosen
+
+    def _first(self, jobs: Ints, places: int, *, by_gain: bool) -> list[Promise]:
+        if places <= 0 or not jobs.size:
+            return []
+        offers = self._judge.offers(self._world.of_jobs(jobs.tolist()), self._tariff)
+        order: Iterable[int] = range(jobs.size)
+        if by_gain:
+            gains = offers.best_gains
+            order = [job for job in np.argsort(-gains, kind="stable").tolist() if gains[job] > 0]
+        made: list[Promise] = []
+        for job in order:
+            if len(made) == places:
+                break
+            if (found := self.earliest(offers, job)) is not None:
+                self._profile.take(found)
+                made.append(found)
+        return made
+
+    def earliest(self, offers: Offers, job: int) -> Promise | None:
+        """Return the earliest start after now of a job of these offers that delays no promise.
+
+        None: it is no gang of whole cards, or never has room, or not in time.
+        """
+        jobs, best = offers.jobs, None
+        for pair in offers.best_first(job)[:_PAIRS_MAX].tolist():
+            gang = gang_of(offers, job, pair)
+            if gang.cards == 0 or gang.seconds >= TIME_MAX:
+                continue
+            latest = NEVER if best is None else best[0] - 1
+            if (finish_by := int(jobs.job_finish_by_s[job])) >= 0:
+                latest = min(latest, finish_by - gang.seconds)
+            at = self._profile.earliest(int(offers.verdict.pool[pair]), gang, self._world.taken_at_s + 1, latest)
+            if at < NEVER and at + gang.seconds <= TIME_MAX:
+                best = at, pair, gang
+        return None if best is None else self._promise(offers, job, *best)
+
+    def _promise(self, offers: Offers, job: int, at: int, pair: int, gang: Gang) -> Promise:
+        jobs, pool = offers.jobs, int(offers.verdict.pool[pair])
+        nodes, tasks = self._profile.nodes_at(pool, gang, at)
+        return Promise(
+            job_id=jobs.job_id[job],
+            start_s=at,
+            end_s=at + gang.seconds,
+            pool=pool,
+            build=int(offers.build[jobs.job_shape[job], jobs.pool_model[pool]]),
+            nodes=nodes,
+            tasks=tasks,
+            worth_micro_yuan_per_hour=int(offers.verdict.worth[pair]),
+            cards_per_task=gang.cards,
+            cpu_milli_per_task=gang.cpu_milli,
+            memory_mib_per_task=gang.memory_mib,
+            level=gang.level,
+            promised_s=at,
+        )
+
+
+def overdue_from_s(world: Snapshot, policy: Policy) -> Ints:
+    """Return [J]: when each job has waited so long that it is promised a start whatever others offer."""
+    walltime = world.job_walltime_seconds * policy.patience_walltime_percent // 100
+    since: Ints = world.job_submitted_at_s + policy.patience_seconds + walltime
+    return since
+
+
+def gang_of(offers: Offers, job: int, pair: int) -> Gang:
+    """Return what a job takes by one of its pairs, and for how long; its `cards` are 0 for shares."""
+    jobs, land = offers.jobs, offers.land
+    kind = land.kinds[int(offers.verdict.kind[pair])]
+    before = input_seconds(jobs, job, int(offers.verdict.pool[pair]))
+    return Gang(
+        tasks=int(kind[TASKS]),
+        cards=int(kind[TASK_CARDS]),
+        cpu_milli=int(kind[TASK_CPU]),
+        memory_mib=int(kind[TASK_MEMORY]),
+        level=int(land.needs[kind[NEED], NEED_LEVEL]),
+        seconds=before + int(jobs.job_walltime_seconds[job]),
+    )
+
+
+def input_seconds(jobs: Snapshot, job: int, pool: int) -> int:
+    """Return how long the job's input is on its way to the pool; UNMEASURED, longer than anything, if nobody knows."""
+    shape, hub = int(jobs.job_shape[job]), int(jobs.pool_hub[pool])
+    gib, speed = int(jobs.shape_input_gib[shape]), int(jobs.transfer_mib_per_second[jobs.job_city[job], hub])
+    if gib == 0 or jobs.shape_staged[shape, hub]:
+        return 0
+    return -(-gib * _MIB_PER_GIB // speed) if speed > 0 else UNMEASURED

@@ -1,0 +1,144 @@
+"""Promised starts: what becomes of those that stand, and who is promised one next.
+
+A promise holds its nodes as a span of the profile from its start to its end. In every round those that stand are looked
+at first: they start when they can, are brought forward where that is possible, and are moved to a later time only when
+what they were promised is gone: a node that failed or was closed, a lease that does not end, power or quota that others
+use. Nobody is promised anything that delays a promise made before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scheduler.horizon import NEVER, Cause, Fate, News, Promise
+from scheduler.limits import NO_LIMIT, limits_of, quota_room, quota_take
+from scheduler.plan import Placement
+from scheduler.profile import Gang, Profile
+from scheduler.snapshot import Snapshot
+from scheduler.spare import CARDS, FIRST, LEAF, POOL, USE, WATTS, taken
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The promises of earlier rounds as they stand now."""
+
+    starts: list[Placement]
+    promises: list[Promise]
+    news: list[News]
+
+
+def stand(world: Snapshot, profile: Profile, promises: Iterable[Promise]) -> Standing:
+    """Look at all promises; the profile then holds those that stand, and what starts now as running."""
+    waiting = set(world.job_id)
+    by_start = sorted(promises, key=lambda each: (each.start_s, each.job_id))
+    found = Standing([], [], [])
+    kept, lost = [], []
+    for promise in by_start:
+        if promise.job_id not in waiting:
+            found.news.append(News(promise.job_id, Fate.GONE, promise.start_s, NEVER))
+        elif promise.start_s >= world.taken_at_s and profile.fits_at(promise):
+            profile.take(promise)
+            kept.append(promise)
+        else:
+            lost.append(promise)
+    left = _Left(world)
+    for before in kept:
+        profile.give_back(before)
+        _look(world, profile, left, before, before, found)
+    for before in lost:
+        _look(world, profile, left, before, None, found)
+    return found
+
+
+def _look(
+    world: Snapshot, profile: Profile, left: _Left, before: Promise, stands: Promise | None, found: Standing
+) -> None:
+    """Start a promise, bring it forward or move it. `stands`: as it is, if it could be kept so."""
+    now = world.taken_at_s
+    after, cause = _anew(profile, before, now, max(before.start_s, now)), Cause.NODES_GONE
+    if after is None:
+        after = _anew(profile, before, now, NEVER)
+    if after is not None and after.start_s == now:
+        short = left.take(_placement(after))
+        if short is None:
+            profile.take(after)
+            found.starts.append(_placement(after))
+            found.news.append(News(before.job_id, Fate.STARTED, before.start_s, now))
+            return
+        cause = short
+        after = stands if before.start_s > now else _anew(profile, before, now + 1, NEVER)
+    if after is None:
+        found.news.append(News(before.job_id, Fate.BROKEN, before.start_s, NEVER, cause))
+        return
+    profile.take(after)
+    found.promises.append(after)
+    late = after.start_s > before.start_s
+    fate = Fate.MOVED if late else Fate.KEPT
+    found.news.append(News(before.job_id, fate, before.start_s, after.start_s, cause if late else None))
+
+
+def _anew(profile: Profile, before: Promise, not_before_s: int, by_s: int) -> Promise | None:
+    """Return the promise at the earliest time that its pool has room."""
+    gang = Gang.of(before)
+    at = profile.earliest(before.pool, gang, max(before.not_before_s, not_before_s), by_s)
+    if at == NEVER:
+        return None
+    nodes, tasks = profile.nodes_at(before.pool, gang, at)
+    return replace(before, start_s=at, end_s=at + gang.seconds, nodes=nodes, tasks=tasks)
+
+
+def _placement(promise: Promise) -> Placement:
+    return Placement(
+        promise.job_id, promise.build, promise.pool, promise.nodes, promise.tasks, promise.worth_micro_yuan_per_hour
+    )
+
+
+class _Left:
+    """Power and quotas that are left for promises that start now."""
+
+    def __init__(self, world: Snapshot) -> None:
+        self._world, self._limits = world, limits_of(world)
+        self._watts, self._account = self._limits.hub_free_watts.copy(), self._limits.account.copy()
+
+    def take(self, placement: Placement) -> Cause | None:
+        """Count a gang that starts, or return what is short for it."""
+        (row,) = taken(self._limits, self._world, [placement]).table.tolist()
+        hub, leaf = int(self._limits.pool_hub[row[POOL]]), row[LEAF]
+        limited = self._watts[hub] < NO_LIMIT
+        if limited and row[WATTS] > self._watts[hub]:
+            return Cause.POWER_SHORT
+        if leaf >= 0 and row[USE] > quota_room(leaf, self._limits.parent, self._account):
+            return Cause.QUOTA_SHORT
+        if limited:
+            self._watts[hub] -= row[WATTS]
+        if leaf >= 0:
+            quota_take(leaf, row[USE], self._limits.parent, self._account)
+        return None
+
+
+def carried_out(world: Snapshot, placements: Sequence[Placement]) -> Snapshot:
+    """Return the world in which these gangs of whole cards run, without their jobs: what they take is not free."""
+    if not placements:
+        return world
+    gangs = taken(limits_of(world), world, placements)
+    gang = np.searchsorted(gangs.table[:, FIRST], np.arange(len(gangs.entries)), side="right") - 1
+    free = {}
+    for column, name in enumerate(("cards", "cpu_milli", "memory_mib"), CARDS):
+        left = getattr(world, f"node_free_{name}").copy()
+        np.subtract.at(left, gangs.entries[:, 0], gangs.entries[:, 1] * gangs.table[gang, column])
+        free[f"node_free_{name}"] = left
+    watts, quotas = world.hub_used_watts.copy(), world.quota_used_milli_tflops.copy()
+    np.add.at(watts, world.pool_hub[gangs.table[:, POOL]], gangs.table[:, WATTS])
+    for leaf, use in gangs.table[:, [LEAF, USE]].tolist():
+        quota = leaf
+        while quota >= 0:
+            quotas[quota] += use
+            quota = int(world.quota_parent[quota])
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    cities = world.city_used_milli_tflops.copy()
+    city = world.job_city[[position[each.job_id] for each in placements]]
+    np.add.at(cities, city, gangs.table[:, USE])
+    return replace(world, hub_used_watts=watts, quota_used_milli_tflops=quotas, city_used_milli_tflops=cities, **free)

@@ -1,0 +1,247 @@
+"""Rounds with time: no promise moves without cause, nothing runs into a closed time, nobody waits for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planning_worlds import gangs
+from timed_worlds import QUICK, Days, ruled
+
+from scheduler.decide import Decision, decide
+from scheduler.horizon import Cause, Fate, Horizon, Promise
+from scheduler.policy import Policy
+from scheduler.profile import Profile
+from scheduler.snapshot import Snapshot
+from scheduler.verify import violations
+from scheduler.verify_time import TimeRule, time_violations
+
+NOW = 1_000_000
+EXACT = replace(QUICK, lease_end_margin_seconds=0)
+
+
+def broken(world: Snapshot, horizon: Horizon, made: Decision, policy: Policy = QUICK) -> list[object]:
+    """Return what a decision breaks: rules of time in its world, all others in the world of its zones."""
+    margin = policy.lease_end_margin_seconds
+    of_time = time_violations(world, horizon, margin, made.placements, made.promises, made.news)
+    return [*of_time, *violations(made.zoned.world, made.plan)]
+
+
+def lease(node: int, cards: int, ends_s: int, **more: object) -> Horizon:
+    return Horizon(
+        lease_id=("running",),
+        lease_ends_at_s=np.array([ends_s]),
+        held_lease=np.array([0]),
+        held_node=np.array([node]),
+        held_cards=np.array([cards]),
+        held_cpu_milli=np.array([0]),
+        held_memory_mib=np.array([0]),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+# whatever comes
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_decisions_among_all_rules_break_none(seed: int) -> None:
+    world, horizon = ruled(seed)
+
+    first = decide(world, horizon, QUICK)
+    assert broken(world, horizon, first) == []
+    later = replace(horizon, promises=first.promises)
+    second = decide(world, later, QUICK)  # as if nothing had been carried out
+    assert broken(world, later, second) == []
+    assert decide(world, later, QUICK).promises == second.promises
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_promises_are_kept_and_everybody_starts(seed: int) -> None:
+    days = Days(seed, EXACT)
+    promised: dict[str, int] = {}
+    made_any = False
+    for world, horizon, made in days.rounds():
+        assert broken(world, horizon, made, EXACT) == []
+        assert all(each.fate in (Fate.STARTED, Fate.KEPT) for each in made.news)
+        for promise in made.promises:
+            promised[promise.job_id] = min(promise.start_s, promised.get(promise.job_id, promise.start_s))
+        made_any |= bool(made.made)
+        never = {each.job_id for each in made.refusals}
+    assert {days.all.job_id[job] for job in range(len(days.arrives)) if job not in days.started} == never
+    for job, start_s in days.started.items():
+        assert start_s <= promised.get(days.all.job_id[job], start_s)
+    assert made_any  # the test must be about something
+
+
+# one thing at a time
+
+
+def blocked(*, ends_s: int = NOW + 7_200, **changes: object) -> tuple[Snapshot, Horizon]:
+    """One node of 8 cards, 4 of them taken until `ends_s`; job-0 wants all 8 for an hour, job-1 one card, also."""
+    world = gangs((1, 8), (1, 1), nodes_per_pool=1, node_free_cards=[4], **changes)
+    return world, lease(0, 4, ends_s)
+
+
+def test_a_blocked_gang_is_promised_the_end_of_what_runs_and_short_work_fills_the_time_before() -> None:
+    world, horizon = blocked()
+
+    made = decide(world, horizon, EXACT)
+
+    assert [(each.job_id, each.start_s) for each in made.made] == [("job-0", NOW + 7_200)]
+    assert [each.job_id for each in made.placements] == ["job-1"]
+    later = replace(horizon, promises=made.promises)
+    again = decide(world, later, EXACT)
+    assert [each.job_id for each in again.placements] == ["job-1"]  # ends before
+    long = replace(world, job_walltime_seconds=np.array([3_600, 7_201]))
+    assert decide(long, later, EXACT).placements == ()  # would not
+    fits = replace(world, job_walltime_seconds=np.array([3_600, 7_160]))  # zones are cut on full minutes
+    assert [each.job_id for each in decide(fits, later, EXACT).placements] == ["job-1"]
+
+
+def test_a_promise_starts_as_soon_as_it_can_and_moves_only_for_a_cause() -> None:
+    world, horizon = blocked()
+    (promise,) = decide(world, horizon, EXACT).made
+
+    free = replace(world, node_free_cards=np.array([8]))
+    early = decide(free, Horizon(promises=(promise,)), EXACT)
+    assert [each.job_id for each in early.starts] == ["job-0"]
+    assert early.news[0].fate is Fate.STARTED
+
+    sooner = decide(world, lease(0, 4, NOW + 600, promises=(promise,)), EXACT)
+    assert (sooner.news[0].fate, sooner.promises[0].start_s) == (Fate.KEPT, NOW + 600)
+    assert sooner.promises[0].promised_s == NOW + 7_200
+
+    late = decide(world, lease(0, 4, NOW + 9_000, promises=(promise,)), EXACT)
+    (news,) = late.news
+    assert (news.fate, news.start_s, news.cause) == (Fate.MOVED, NOW + 9_000, Cause.NODES_GONE)
+
+    gone = decide(replace(world, node_open=np.array([False])), replace(horizon, promises=(promise,)), EXACT)
+    assert [each.fate for each in gone.news] == [Fate.BROKEN]
+    assert decide(world.of_jobs([1]), replace(horizon, promises=(promise,)), EXACT).news[0].fate is Fate.GONE
+
+
+def test_a_booked_window_does_not_start_before_its_time() -> None:
+    world, horizon = blocked(ends_s=NOW + 60)
+    (promise,) = decide(world, horizon, EXACT).made
+    booked = replace(promise, not_before_s=NOW + 40_000, start_s=NOW + 40_000, end_s=NOW + 43_600)
+
+    free = replace(world, node_free_cards=np.array([8]), job_walltime_seconds=np.array([3_600, 39_000]))
+    made = decide(free, Horizon(promises=(booked,)), EXACT)
+
+    assert made.promises == (booked,)
+    assert [each.job_id for each in made.placements] == ["job-1"]  # the hole before it is filled
+
+
+def test_power_that_others_use_moves_a_promise_and_says_so() -> None:
+    limits = {"model_card_watts": [100], "hub_power_cap_watts": [1_000], "hub_used_watts": [0]}
+    world, horizon = blocked(**limits)
+    (promise,) = decide(world, horizon, EXACT).made
+    due = replace(promise, start_s=NOW, end_s=NOW + 3_600)
+    free = replace(world, node_free_cards=np.array([8]), hub_used_watts=np.array([300]))
+
+    made = decide(free, Horizon(promises=(due,)), EXACT)
+
+    assert [(each.fate, each.cause) for each in made.news] == [(Fate.MOVED, Cause.POWER_SHORT)]
+    assert broken(free, Horizon(promises=(due,)), made, EXACT) == []
+
+
+def test_nothing_runs_into_a_closed_time_and_a_closed_node_can_be_promised_for_afterwards() -> None:
+    world = gangs((1, 8), (1, 8), nodes_per_pool=1, job_walltime_seconds=[4_000, 3_600])
+    window = {"closed_node": np.array([0]), "closed_from_s": np.array([NOW + 3_680])}  # a full minute
+    window |= {"closed_until_s": np.array([NOW + 10_000])}
+
+    made = decide(world, Horizon(**window), EXACT)
+
+    assert [each.job_id for each in made.placements] == ["job-1"]
+    waits = decide(world.of_jobs([0]), Horizon(**window), replace(EXACT, patience_seconds=0))
+    assert [each.start_s for each in waits.made] == [NOW + 10_000]
+
+
+def test_an_overdue_job_that_is_always_outbid_is_promised_a_start() -> None:
+    world = gangs((1, 8), (1, 8), ceilings=[8_000_000, 40_000_000], nodes_per_pool=1)
+    young = decide(world, Horizon(), EXACT)
+    assert [each.job_id for each in young.placements] == ["job-1"]
+    assert young.made == ()
+
+    old = replace(world, job_submitted_at_s=np.array([NOW - 3_600, NOW]))
+    made = decide(old, Horizon(), EXACT)
+
+    assert [(each.job_id, each.start_s) for each in made.made] == [("job-0", NOW + 3_600)]
+
+
+def test_a_deadline_that_only_a_later_start_would_miss_gets_no_promise() -> None:
+    world, horizon = blocked(job_finish_by_s=[NOW + 10_000, -1])
+    assert decide(world, horizon, EXACT).made == ()
+    world, horizon = blocked(job_finish_by_s=[NOW + 10_800, -1])
+    assert [each.start_s for each in decide(world, horizon, EXACT).made] == [NOW + 7_200]
+
+
+# the audit catches what is planted
+
+
+def planted(change: str, promise: Promise, made: Decision) -> tuple[object, ...]:
+    placements, promises, news = made.placements, made.promises, made.news
+    if change == "silence":
+        return placements, (), ()
+    if change == "delay":
+        late = replace(promise, start_s=promise.start_s + 1, end_s=promise.end_s + 1)
+        return placements, (late,), (replace(news[0], start_s=late.start_s),)
+    if change == "twice":
+        return placements, promises * 2, news
+    if change == "early":
+        return placements, (replace(promise, start_s=NOW - 1),), news
+    if change == "elsewhere":
+        return placements, (replace(promise, pool=1),), news
+    return (placements[0]._replace(job_id="job-2"),), promises, news
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("silence", TimeRule.PROMISE_LOST),
+        ("delay", TimeRule.PROMISE_DELAYED),
+        ("twice", TimeRule.PROMISED_TWICE),
+        ("early", TimeRule.TOO_EARLY),
+        ("elsewhere", TimeRule.OUTSIDE_POOL),
+        ("long", TimeRule.OVERBOOKED),
+    ],
+)
+def test_the_audit_catches_planted(change: str, rule: TimeRule) -> None:
+    world = gangs((1, 8), (1, 1), (1, 1), nodes_per_pool=1, node_free_cards=[4])
+    world = replace(world, job_walltime_seconds=np.array([3_600, 3_600, 9_000]))
+    horizon = lease(0, 4, NOW + 7_200)
+    (promise,) = decide(world, horizon, EXACT).made
+    horizon = replace(horizon, promises=(promise,))
+    made = decide(world, horizon, EXACT)
+    assert broken(world, horizon, made, EXACT) == []
+
+    found = time_violations(world, horizon, 0, *planted(change, promise, made))  # type: ignore[arg-type]
+
+    assert rule in {each.rule for each in found}
+
+
+def test_the_audit_catches_work_that_runs_into_a_closed_time() -> None:
+    world = gangs((1, 8), nodes_per_pool=1)
+    made = decide(world, Horizon(), EXACT)
+    closed = Horizon(closed_node=[0], closed_from_s=[NOW + 3_599], closed_until_s=[NOW + 4_000])  # type: ignore[arg-type]
+
+    found = time_violations(world, closed, 0, made.placements, (), ())
+
+    assert [each.rule for each in found] == [TimeRule.INTO_CLOSED]
+
+
+def test_a_horizon_is_stored_and_read_again() -> None:
+    world, horizon = ruled(7)
+    made = decide(world, horizon, QUICK)
+    whole = replace(horizon, promises=made.promises)
+
+    again = Horizon.from_bytes(whole.to_bytes())
+
+    assert again.to_bytes() == whole.to_bytes()
+    assert again.promises == whole.promises
+    assert decide(world, again, QUICK).placements == decide(world, whole, QUICK).placements
+    Profile(world, again, 0)
