@@ -20,7 +20,7 @@ from scheduler.snapshot import Ints
 
 WATCH_SECONDS: Final = 0.05
 GRACE_SECONDS: Final = 60.0
-"""Beside the solver's own limit, for start, building and a solver that is slow to stop; then it is killed."""
+"""Beside the solver's own limit: for start and building, then for a solver that is slow to stop; then it is killed."""
 INT64: Final = np.iinfo(np.int64)
 
 
@@ -46,6 +46,7 @@ class End(StrEnum):
     PROVEN = "found and proved best"
     FOUND = "found"
     NOTHING = "found nothing in the time"
+    LATE = "found nothing in the time, killed as it did not stop"
     MEMORY = "killed at the memory limit"
     DIED = "its process died"
 
@@ -75,7 +76,14 @@ class _Answer:
     bound: float
 
 
-def solve(model: Linear, seconds_max: float, memory_mib_max: float, seed: int, workers: int) -> Solved:
+def solve(
+    model: Linear,
+    seconds_max: float,
+    memory_mib_max: float,
+    seed: int,
+    workers: int,
+    grace_seconds: float = GRACE_SECONDS,
+) -> Solved:
     """Let CP-SAT search this long in a process that may have this much memory (resident, libraries included)."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -85,7 +93,7 @@ def solve(model: Linear, seconds_max: float, memory_mib_max: float, seed: int, w
     try:
         with suppress(OSError):  # it died while it started: the watch finds out
             here.send(model)
-        return _watched(here, _resident(psutil.Process(child.pid)), seconds_max, memory_mib_max)
+        return _watched(here, _resident(psutil.Process(child.pid)), seconds_max + grace_seconds, memory_mib_max)
     finally:
         child.kill()
         child.join()
@@ -93,7 +101,7 @@ def solve(model: Linear, seconds_max: float, memory_mib_max: float, seed: int, w
 
 
 def _watched(pipe: Connection, resident_mib: Callable[[], float], seconds_max: float, memory_mib_max: float) -> Solved:
-    end, built, peak = perf_counter() + seconds_max + GRACE_SECONDS, _Built(0.0, 0.0), 0.0
+    end, built, peak = perf_counter() + seconds_max, _Built(0.0, 0.0), 0.0
 
     def solved(answer: _Answer) -> Solved:
         return Solved(answer.end, answer.values, answer.bound, built.seconds, built.mib, peak)
@@ -111,8 +119,8 @@ def _watched(pipe: Connection, resident_mib: Callable[[], float], seconds_max: f
             return solved(_Answer(End.DIED, nothing, np.inf))
         if isinstance(told, _Answer):
             return solved(told)
-        built = told
-    return solved(_Answer(End.NOTHING, nothing, np.inf))
+        built, end = told, perf_counter() + seconds_max
+    return solved(_Answer(End.LATE, nothing, np.inf))
 
 
 def _resident(process: psutil.Process) -> Callable[[], float]:

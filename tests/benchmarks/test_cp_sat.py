@@ -53,6 +53,11 @@ def test_no_time_finds_nothing() -> None:
     assert found.bound == np.inf
 
 
+def test_a_solver_that_does_not_stop_is_killed() -> None:
+    """Without any grace it is late before it has started."""
+    assert solve(SMALL, 0, 4_096, seed=1, workers=1, grace_seconds=0).end is End.LATE
+
+
 def test_too_much_memory_kills_it() -> None:
     """Its own libraries alone are more than this limit; whoever asked lives on."""
     found = solved(memory_mib_max=1)
