@@ -59,7 +59,9 @@ class Settings:
     effort: int = Policy.effort
     budget: float = 7.5
     warm_effort: int = 2
-    one_model_seconds: float = 30.0
+    one_model_seconds: float = 60.0
+    one_model_memory_mib: float = 8_192.0
+    one_model_hint: bool = False
     seed: int = 1
     rule_sets: bool = True
     plot: Path | None = None
@@ -91,7 +93,15 @@ def main(
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = Policy.effort,
     budget: Annotated[float, typer.Option(min=0, help="Seconds of a round, asked between steps; 0: no limit.")] = 7.5,
     warm_effort: Annotated[int, typer.Option(min=0, help="Steps of the warm round at most.")] = 2,
-    one_model_seconds: Annotated[float, typer.Option(min=0, help="For the one-model rival; 0 leaves it out.")] = 30,
+    one_model_seconds: Annotated[
+        float, typer.Option(min=0, help="Of the solver, for the one-model rival; 0 leaves it out.")
+    ] = 60,
+    one_model_memory_mib: Annotated[
+        float, typer.Option(min=1, help="Memory at which the one-model rival is killed; it has a process of its own.")
+    ] = 8_192,
+    one_model_hint: Annotated[
+        bool, typer.Option(help="Run it a second time, beginning with the plan of worth density.")
+    ] = False,
     rule_sets: Annotated[bool, typer.Option(help="Plan the same world with fewer rules as well.")] = True,
     growth: Annotated[
         bool, typer.Option("--sweep", help="Measure how cost grows with the jobs instead, from 1,000 on.")
@@ -121,6 +131,8 @@ def main(
             budget=budget,
             warm_effort=warm_effort,
             one_model_seconds=one_model_seconds,
+            one_model_memory_mib=one_model_memory_mib,
+            one_model_hint=one_model_hint,
             seed=seed,
             rule_sets=rule_sets,
             plot=plot,
@@ -245,7 +257,7 @@ def _warm(run: Measured, settings: Settings, policy: Policy, planner: Plans, con
 
 
 def _rivals(run: Measured, given: rivals.Instance, settings: Settings, console: Console) -> None:
-    """Add the rivals' objectives; what was not run has no figure."""
+    """Add the rivals' objectives; what was not run has no figure, what found nothing has 0."""
     tiers = run.cold.plan.tiers
     columns = [f"{tier.name}, % of bound" for tier in tiers]
     table = Table("way", "jobs", *columns, "seconds", title_justify="left", title="the same instance")
@@ -255,32 +267,33 @@ def _rivals(run: Measured, given: rivals.Instance, settings: Settings, console: 
         shares = [f"{100 * part / max(tier.bound, 1):.2f}" for part, tier in zip(reached, tiers, strict=True)]
         table.add_row(name, f"{len(placements):,}", *shares, f"{seconds:.2f}")
 
-    ways: dict[str, Callable[[], rivals.Rival | None]] = {
-        "first_come": lambda: rivals.first_come(given),
-        "density": lambda: rivals.density(given),
-        "one_model": lambda: one_model.one_model(given, settings.one_model_seconds, settings.seed),
-    }
-    left_out = ""
-    for name, way in ways.items():
-        if name == "one_model" and not settings.one_model_seconds:
-            continue
-        with _stage(name, console):
-            rival = way()
-        if rival is None:
-            choices = one_model.choices(given)
-            tried = f"tried up to {one_model.CHOICES_MAX:,}"
-            if choices <= one_model.CHOICES_MAX:
-                tried = f"none found in {settings.one_model_seconds:g} s"
-            left_out = f"{name}: {choices:,} choices, {tried}"
-            continue
+    def beside(name: str, rival: rivals.Rival) -> None:
         run.figures[name] = float(rival.objective)
         with _stage(f"verify {name}", console):
-            run.found += [(name, violation) for violation in rivals.broken(rival, run.world, run.cold.plan)]
+            run.found += [(name, violation) for violation in rivals.broken(rival.placements, run.world, run.cold.plan)]
         add(name, rival.placements, rival.seconds)
+
+    with _stage("first_come", console):
+        come = rivals.first_come(given)
+    beside("first_come", come)
+    with _stage("density", console):
+        dense = rivals.density(given)
+    beside("density", dense)
+    told = []
+    hints = {"one_model": None} | ({"one_model_hinted": dense} if settings.one_model_hint else {})
+    for name, hint in hints.items() if settings.one_model_seconds else ():
+        with _stage(name, console):
+            tried = one_model.one_model(
+                given, settings.one_model_seconds, settings.one_model_memory_mib, settings.seed, hint
+            )
+        if tried.rival is not None:
+            beside(name, tried.rival)
+        run.figures |= one_model.figures(name, tried)
+        told.append(one_model.told(name, tried, settings.one_model_seconds, settings.one_model_memory_mib))
     add("xisuan, cold", run.cold.plan.placements, run.cold.seconds)
     console.print(table)
-    if left_out:
-        console.print(left_out)
+    for line in told:
+        console.print(line, highlight=False)
 
 
 def _rule_sets(run: Measured, settings: Settings, policy: Policy, planner: Plans, console: Console) -> None:

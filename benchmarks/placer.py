@@ -183,8 +183,7 @@ def _tell(decisions: Sequence[placer.Decision], ours: Run, first_fit: Run, conso
 
 
 def _audit(name: str, run: Run, world: Snapshot, template: Plan, console: Console) -> int:
-    given = rivals.Rival(run.placements, 0, 0.0)
-    found = rivals.broken(given, world, template)
+    found = rivals.broken(run.placements, world, template)
     for violation in found[:FINDINGS_SHOWN]:
         console.print(f"{name}: [red]{violation.rule.value}[/] {escape(violation.detail)}", highlight=False)
     return len(found)

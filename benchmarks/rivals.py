@@ -37,13 +37,15 @@ PROOF: Final = frozenset(
 """What a rival cannot break, as it claims no proof and gives no reasons."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rival:
     """What a rival reached: placements, their worth in micro-yuan per hour, and how long it took."""
 
     placements: tuple[Placement, ...]
     objective: int
     seconds: float
+    form: Ints  # [J] of the job's shape; negative: refused
+    pool: Ints  # [J]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,14 +115,14 @@ def placed(given: Instance, order: Ints, began: float, only: Ints | None = None)
     count = fill(left, known, given.choices, given.start, given.worths.copy(), order, only, out)
     seconds = perf_counter() - began
     found = tuple(placements_of(given, out, count))
-    return Rival(found, sum(placement.worth_micro_yuan_per_hour for placement in found), seconds)
+    return Rival(found, sum(placement.worth_micro_yuan_per_hour for placement in found), seconds, out.form, out.pool)
 
 
-def broken(rival: Rival, snapshot: Snapshot, ours: Plan) -> list[Violation]:
-    """Return the rules that the rival's placements break; prices and bounds of our plan stand in for its own."""
-    running = {placement.job_id for placement in rival.placements}
+def broken(placements: tuple[Placement, ...], snapshot: Snapshot, ours: Plan) -> list[Violation]:
+    """Return the rules that a rival's placements break; prices and bounds of our plan stand in for its own."""
+    running = {placement.job_id for placement in placements}
     refusals = tuple(Refusal(job, Reason.OUTBID, -1) for job in snapshot.job_id if job not in running)
-    plan = replace(ours, placements=rival.placements, refusals=refusals)
+    plan = replace(ours, placements=placements, refusals=refusals)
     return [violation for violation in violations(snapshot, plan) if violation.rule not in PROOF]
 
 

@@ -22,9 +22,11 @@ from scheduler.snapshot import Snapshot
 
 WORLD = national(1, 100, 12, 300, real_jobs(None))
 POLICY = Policy(effort=2)
+MEMORY_MIB_MAX = 4_096
 PROMISED = {
     "cold_seconds", "warm_seconds", "gap_cold", "gap_warm", "objective", "bound", "peak_mib",
-    "first_come", "density", "one_model", "compile_seconds",
+    "first_come", "density", "compile_seconds",
+    *(f"one_model{figure}" for figure in ("", "_found", "_out_of_memory", "_died", "_model_mib", "_peak_mib")),
     *(f"{what}_{name}" for what in ("gap", "seconds") for name in RULE_SETS),
 }  # fmt: skip
 
@@ -95,29 +97,65 @@ def test_rivals_keep_every_rule(seed: int, name: str) -> None:
     world = with_rules(national(seed, 150, 12, 500, real_jobs(None)), name)
     given, made = rivals.instance(world, POLICY), plan(world, Policy(effort=0))
 
-    for rival in (rivals.first_come(given), rivals.density(given), one_model.one_model(given, 2, 1)):
-        assert rival is not None
+    one = one_model.one_model(given, 2, MEMORY_MIB_MAX, 1).rival
+    assert one is not None
+    for rival in (rivals.first_come(given), rivals.density(given), one):
         assert rival.placements
-        assert rivals.broken(rival, world, made) == []
+        assert rivals.broken(rival.placements, world, made) == []
 
 
 def test_a_rival_that_breaks_a_rule_is_told(ours: Plan) -> None:
     given = rivals.instance(WORLD, POLICY)
-    fine = rivals.density(given)
-    twice = rivals.Rival((*fine.placements, fine.placements[0]), fine.objective, fine.seconds)
+    fine = rivals.density(given).placements
 
-    assert {violation.rule.value for violation in rivals.broken(twice, WORLD, ours)} >= {"JOB_TWICE"}
+    assert {found.rule.value for found in rivals.broken((*fine, fine[0]), WORLD, ours)} >= {"JOB_TWICE"}
 
 
-def test_a_model_that_is_too_large_is_not_tried() -> None:
-    """A word in the table instead of a machine that runs out of memory."""
-    given = rivals.instance(WORLD, POLICY)
-    many = rivals.Instance(
-        given.snapshot, given.facts, given.choices, given.start,
-        np.ones(one_model.CHOICES_MAX + 1, dtype=np.int64), given.best_worth, given.best_choice,
+@pytest.mark.parametrize(
+    ("seconds", "memory_mib", "told", "figure"),
+    [
+        ("1e-9", "4096", "found nothing in the time", "one_model_found"),
+        ("60", "1", "killed at the memory limit", "one_model_out_of_memory"),
+    ],
+)
+def test_a_one_model_rival_that_ends_without_a_plan_says_why(
+    seconds: str, memory_mib: str, told: str, figure: str, tmp_path: Path
+) -> None:
+    """The benchmark goes on without it; 0 stands for its plan."""
+    found = allocate(
+        "--one-model-seconds", seconds, "--one-model-memory-mib", memory_mib, "--no-rule-sets",
+        "--json", str(tmp_path / "f.json"),
     )  # fmt: skip
 
-    assert one_model.one_model(many, 1, 1) is None
+    assert found.exit_code == 0, (found.output, found.exception)
+    assert f"one_model: {told}" in found.output
+    written = figures(tmp_path / "f.json")
+    assert written["one_model"] == written["one_model_found"] == 0
+    assert written[figure] == (figure == "one_model_out_of_memory")
+
+
+def test_a_hint_is_a_plan_that_the_model_allows() -> None:
+    """Every row of the model holds for what worth density placed, and it is counted whole."""
+    given = rivals.instance(WORLD, POLICY)
+    dense = rivals.density(given)
+
+    offers, model = one_model.modelled(given, dense)
+
+    assert model.hint is not None
+    row = np.repeat(np.arange(model.upper.size), np.diff(model.row_start))
+    used = np.bincount(row, model.term_use * model.hint[model.term_variable], model.upper.size)
+    assert np.all(used <= model.upper)
+    assert np.all(model.hint <= model.most)
+    hinted = np.flatnonzero(model.hint[: offers.job.size])
+    assert len(set(offers.job[hinted])) == hinted.size == len(dense.placements)
+
+
+def test_a_hint_makes_a_line_of_its_own(tmp_path: Path) -> None:
+    found = allocate("--one-model-hint", "--no-rule-sets", "--json", str(tmp_path / "f.json"))
+
+    assert found.exit_code == 0, (found.output, found.exception)
+    written = figures(tmp_path / "f.json")
+    assert written["one_model_found"] == written["one_model_hinted_found"] == 1
 
 
 def test_tiers_are_counted_as_the_planner_counts_them(ours: Plan) -> None:
