@@ -11,7 +11,7 @@ import numpy as np
 
 from scheduler.compiled import compiled
 from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE
-from scheduler.policy import Policy
+from scheduler.policy import WEIGHT_PERCENT_MAX, Policy
 from scheduler.reasons import Reason
 from scheduler.snapshot import Bools, Ints, Snapshot
 
@@ -135,11 +135,13 @@ def facts(snapshot: Snapshot, policy: Policy) -> Facts:
 
 def weights(snapshot: Snapshot, policy: Policy) -> Ints:
     """Return the percent [J] that multiplies a worth: priority, waiting, and the city's fair share."""
-    waited = np.maximum(snapshot.taken_at_s - snapshot.job_submitted_at_s, 0) // policy.ageing_step_seconds
+    of_walltime = snapshot.job_walltime_seconds * policy.ageing_step_walltime_percent // 100
+    step = np.maximum(policy.ageing_step_seconds, of_walltime)
+    waited = np.maximum(snapshot.taken_at_s - snapshot.job_submitted_at_s, 0) // step
     ageing = policy.ageing_percent_per_step * np.minimum(waited, policy.ageing_steps_max)
     priority = np.array(policy.priority_percent, dtype=np.int64)[snapshot.job_priority]
     fair = np.array(_fair(snapshot, policy.fair_share_percent), dtype=np.int64)[snapshot.job_city]
-    found: Ints = np.maximum(priority * (100 + ageing) // 100 * fair // 100, 1)
+    found: Ints = np.clip(priority * (100 + ageing) // 100 * fair // 100, 1, WEIGHT_PERCENT_MAX)
     return found
 
 

@@ -27,7 +27,7 @@ from scheduler.fits import fit_codes
 from scheduler.forms import Forms, Kinds, forms_of
 from scheduler.judging import FOREVER, seconds_free
 from scheduler.limits import Limits, limits_of
-from scheduler.policy import Policy
+from scheduler.policy import WEIGHT_PERCENT_MAX, Policy
 from scheduler.reasons import REFUSALS, Reason
 from scheduler.snapshot import Bools, Codes, Ints, Snapshot
 
@@ -182,8 +182,8 @@ def weights_percent(snapshot: Snapshot, policy: Policy) -> Ints:
     steps = np.minimum(waited // np.maximum(policy.ageing_step_seconds, of_walltime), policy.ageing_steps_max)
     priority: Ints = np.array(policy.priority_percent, dtype=np.int64)[snapshot.job_priority]
     grown = priority * (100 + policy.ageing_percent_per_step * steps) // 100
-    weights: Ints = np.maximum(grown * fair_shares_percent(snapshot, policy)[snapshot.job_city] // 100, 1)
-    return weights
+    weights: Ints = grown * fair_shares_percent(snapshot, policy)[snapshot.job_city] // 100
+    return np.clip(weights, 1, WEIGHT_PERCENT_MAX)
 
 
 def fair_shares_percent(snapshot: Snapshot, policy: Policy) -> Ints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -12,6 +13,8 @@ import numba
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _HERE: Final = Path(__file__).parent
+_IMPORTED: Final = re.compile(rb"^\s*from scheduler\.(\w+) import", re.MULTILINE)
+_FROM_PACKAGE: Final = re.compile(rb"^\s*from scheduler import ([\w, ]+)$", re.MULTILINE)
 
 
 def compiled(function: _Function) -> _Function:
@@ -48,16 +51,31 @@ def _made(function: _Function, **options: Any) -> _Function:
 def _folder() -> Path:
     """Return where the machine code of these very sources is kept: beside them, or in the user's cache directory.
 
-    A function's stored code holds what it calls in other modules, and would not notice a change there: so the folder
-    is named after the content of all modules.
+    A function's stored code holds what it calls in other modules and their constants, and would not notice a change
+    there: so the folder is named after the content of every module that compiled code can depend on.
     """
     content = hashlib.sha256(numba.__version__.encode())
-    for module in sorted(_HERE.rglob("*.py")):
-        content.update(module.name.encode() + b"\0" + module.read_bytes())
+    for name, source in sorted(_sources().items()):
+        content.update(name.encode() + b"\0" + source)
     beside = _HERE / "__pycache__"
     if os.access(beside if beside.exists() else _HERE, os.W_OK):
         return beside / f"compiled-{content.hexdigest()[:16]}"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xisuan" / content.hexdigest()[:16]
+
+
+def _sources() -> dict[str, bytes]:
+    """Return the modules that compile functions, and those that they import, directly or not."""
+    every = {module.stem: module.read_bytes() for module in _HERE.glob("*.py")}
+    wanted = [name for name, source in every.items() if b"\nfrom scheduler.compiled import" in source]
+    found: dict[str, bytes] = {}
+    while wanted:
+        name = wanted.pop()
+        if name in every and name not in found:
+            found[name] = every[name]
+            wanted += [each.decode() for each in _IMPORTED.findall(every[name])]
+            for names in _FROM_PACKAGE.findall(every[name]):
+                wanted += [each.strip().decode() for each in names.split(b",")]
+    return found
 
 
 _config: Any = numba.config

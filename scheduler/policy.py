@@ -11,7 +11,7 @@ from scheduler.errors import BadPolicy
 from scheduler.snapshot import PRIORITIES
 
 WEIGHT_PERCENT_MAX: Final = 10_000
-"""Priority, ageing and fair share together multiply a worth by at most this, so that worths stay far inside 64 bits."""
+"""Priority, ageing and fair share together multiply a worth by at most this: what would be more counts as so much."""
 
 _RANGES: Final[dict[str, tuple[int, int]]] = {
     "seed": (0, 2**31 - 1),
@@ -76,10 +76,10 @@ class Policy:
     idle_steps_max: int = 20  # give up after so many solver steps in a row without a better plan
     priority_percent: tuple[int, int, int, int] = (25, 100, 400, 1_600)  # factor on worth, in the order of PRIORITIES
     fair_share_percent: int = 25  # a city's worth is raised or lowered by at most so much for its share of what runs
-    ageing_step_seconds: int = 600  # a waiting job's worth grows by one step for each so many seconds ...
-    ageing_percent_per_step: int = 5  # ... by so much of its first worth ...
-    ageing_steps_max: int = 40  # ... and for so many steps
-    ageing_step_walltime_percent: int = 0  # a step lasts at least so much of the walltime: short jobs age faster
+    ageing_step_seconds: int = 60  # a waiting job's worth grows by one step for each so many seconds ...
+    ageing_step_walltime_percent: int = 5  # ... and at least so much of its walltime: short jobs age faster ...
+    ageing_percent_per_step: int = 4  # ... by so much of its first worth ...
+    ageing_steps_max: int = 400  # ... and for so many steps
     promises_max: int = 8  # waiting gangs that are promised a start at a time ...
     promises_overdue: int = 2  # ... so many of them because they are overdue, the others because they gain most
     patience_seconds: int = 86_400  # a job is overdue when it has waited so long ...
@@ -103,18 +103,10 @@ class Policy:
         percents = self.priority_percent
         if not isinstance(percents, tuple) or len(percents) != len(PRIORITIES):
             raise BadPolicy("priority_percent", f"must be {len(PRIORITIES)} integers, one for each of {PRIORITIES}")
-        if any(isinstance(p, bool) or not isinstance(p, int) or p < 1 for p in percents):
-            raise BadPolicy("priority_percent", "every factor must be an integer of at least 1")
+        if any(isinstance(p, bool) or not isinstance(p, int) or not 1 <= p <= WEIGHT_PERCENT_MAX for p in percents):
+            raise BadPolicy("priority_percent", f"every factor must be an integer from 1 to {WEIGHT_PERCENT_MAX}")
         if list(percents) != sorted(percents):
             raise BadPolicy("priority_percent", "must ascend: an urgent job is never worth less than a standard one")
-        oldest = max(percents) * (100 + self.ageing_percent_per_step * self.ageing_steps_max) // 100
-        oldest = oldest * (100 + self.fair_share_percent) // 100
-        if oldest > WEIGHT_PERCENT_MAX:
-            raise BadPolicy(
-                "priority_percent",
-                f"the largest factor with full ageing and fair share is {oldest} %, must be at most "
-                f"{WEIGHT_PERCENT_MAX} %: lower it or ageing_percent_per_step",
-            )
 
     def to_json(self) -> str:
         """Return the policy as canonical JSON."""

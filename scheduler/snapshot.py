@@ -354,8 +354,19 @@ class Snapshot:
         return cls(**arrays)
 
     def input_hash(self) -> str:
-        """Return the SHA-256 of `to_bytes()` in hexadecimal."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
+        """Return the SHA-256 of the content in hexadecimal: of each array its name, type, shape and values."""
+        content = hashlib.sha256()
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, np.ndarray):
+                content.update(f"{each.name} {value.dtype.str} {value.shape}".encode())
+                content.update(value.data if value.size else b"")
+            elif isinstance(value, tuple):
+                content.update(f"{each.name} {len(value)} ".encode())
+                content.update("\0".join(value).encode())  # names are printable: they hold no \0
+            else:
+                content.update(f"{each.name} {value}".encode())
+        return content.hexdigest()
 
 
 _KINDS: Final = {each.name: str(each.type) for each in fields(Snapshot)}

@@ -13,7 +13,7 @@ import numpy as np
 
 from scheduler import verify_formulas as formulas
 from scheduler.fields import UNKNOWN, WITHIN_DOMAIN, WITHIN_POOL
-from scheduler.policy import Policy
+from scheduler.policy import WEIGHT_PERCENT_MAX, Policy
 from scheduler.snapshot import Bools, Ints, Snapshot
 from scheduler.verify_fits import Needs, fits_alone, needs_of
 from scheduler.verify_formulas import PPM
@@ -100,11 +100,14 @@ def granted_slices(snapshot: Snapshot) -> Ints:
 def weights_percent(snapshot: Snapshot, policy: Policy) -> Ints:
     """Return each job's factor on worth: its priority, grown while it waits, and its city's fair share."""
     age = np.maximum(snapshot.taken_at_s - snapshot.job_submitted_at_s, 0)
-    steps = np.minimum(age // policy.ageing_step_seconds, policy.ageing_steps_max)
+    step = np.maximum(
+        policy.ageing_step_seconds, snapshot.job_walltime_seconds * policy.ageing_step_walltime_percent // 100
+    )
+    steps = np.minimum(age // step, policy.ageing_steps_max)
     priority = np.array(policy.priority_percent, dtype=np.int64)[snapshot.job_priority]
     aged = priority * (100 + policy.ageing_percent_per_step * steps) // 100
     fair = np.array(fair_percent(snapshot, policy), dtype=np.int64)[snapshot.job_city]
-    weights: Ints = np.maximum(aged * fair // 100, 1)
+    weights: Ints = np.minimum(np.maximum(aged * fair // 100, 1), WEIGHT_PERCENT_MAX)
     return weights
 
 

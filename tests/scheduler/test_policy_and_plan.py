@@ -36,7 +36,7 @@ def test_a_policy_comes_back_from_json() -> None:
         ('{"priority_percent": 5}', "priority_percent"),
         ('{"priority_percent": [4, 3, 2, 1]}', "priority_percent"),
         ('{"priority_percent": [0, 1, 2, 3]}', "priority_percent"),
-        ('{"priority_percent": [1, 2, 3, 9000]}', "priority_percent"),
+        ('{"priority_percent": [1, 2, 3, 10001]}', "priority_percent"),
         ('{"ageing_step_seconds": 0}', "ageing_step_seconds"),
         ('{"opening_prices": 5}', "opening_prices"),
         ('{"opening_prices": [["a/p", [[1]], 0, 0]]}', "opening_prices"),
