@@ -30,6 +30,7 @@ from broker.loops.expiry import Expiry
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
+from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
@@ -289,6 +290,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
+        Loop(Release(database, wake=wakes.work), 1.0),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
     ]

@@ -13,7 +13,9 @@ SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 NODE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 """Names of nodes, as engines use them (match it whole)."""
 
-_JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
+JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
+"""Ids of jobs, as they are written on the wire (match it whole)."""
+
 _LEASE: Final = re.compile(r"lease-([1-9][0-9]{0,17})")
 
 
@@ -29,7 +31,7 @@ def lease_text(lease: LeaseId) -> str:
 
 def parse_job(text: str) -> JobId | None:
     """Return the id that `text` names, None when it names none."""
-    found = _JOB.fullmatch(text)
+    found = JOB.fullmatch(text)
     return JobId(int(found[1])) if found else None
 
 

@@ -59,7 +59,7 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         **ruled,
     }
     return Prepared(
-        Snapshot(taken_at_s=math.floor(now.timestamp()), **arrays),
+        Snapshot(taken_at_s=_floor(now), **arrays),
         pools=view.pools,
         nodes=nodes,
         waiting={job_text(j.job): j for j in view.waiting},
@@ -76,7 +76,7 @@ def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now:
     view = replace(world.view, waiting=tuple(job for job in waiting if job.city in cities), shapes=shapes)
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
     snapshot = world.snapshot.with_jobs(
-        math.floor(now.timestamp()),
+        _floor(now),
         **_of_jobs(view, shape_index, world.snapshot.owner_names, world.snapshot.tenant_names),
     )
     return replace(
@@ -222,9 +222,15 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
         "job_priority": _ints(j.priority.rank for j in jobs),
         "job_tier": _ints(0 if j.priority is PriorityClass.EMERGENCY else 1 for j in jobs),
         "job_ceiling_micro_yuan_per_pflops_hour": _ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
-        "job_submitted_at_s": _ints(math.floor(j.submitted_at.timestamp()) for j in jobs),
+        "job_submitted_at_s": _ints(_floor(j.submitted_at) for j in jobs),
         "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs),
+        "job_finish_by_s": _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs),
     }
+
+
+def _floor(at: datetime) -> int:
+    """Return the whole seconds since 1970."""
+    return math.floor(at.timestamp())
 
 
 def _ints(values: Iterable[int]) -> NDArray[np.int64]:

@@ -79,6 +79,7 @@ class WaitingRow:
     submitted_at: datetime
     walltime_seconds: int
     enterprise: str  # empty: the city itself
+    finish_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +142,24 @@ NODES: Final[LiteralString] = """
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise
+           enterprise, finish_by
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
+       AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
      ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
      LIMIT $2
 """
 ARRIVED: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise
+           enterprise, finish_by
       FROM jobs
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
+       AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
      ORDER BY job_id LIMIT $3
 """
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise
+           enterprise, finish_by
       FROM jobs WHERE job_id = $1
 """
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
@@ -220,6 +223,7 @@ def _waiting(r: Any) -> WaitingRow:
         r["submitted_at"],
         r["walltime_seconds"],
         r["enterprise"],
+        r["finish_by"],
     )
 
 
