@@ -1,14 +1,15 @@
 """Read what a round is planned on: one consistent view of queue, nodes, leases, catalogue and rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import rules
+from broker.store import occupancy, rules
 from broker.store.database import Connection
+from broker.store.occupancy import NOTHING_HELD, Occupancy
 from broker.store.rules import RulesView
 
 
@@ -95,6 +96,7 @@ class WorldView:
     shapes: Mapping[int, Mapping[str, Any]]  # shape_id -> requirement (JobSpec.requirement)
     waiting: tuple[WaitingRow, ...]  # sorted by id
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
+    leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job nothing
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -171,7 +173,8 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     Must be the first thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
-    return await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
+    view = await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
+    return replace(view, leases=await occupancy.read(tx, now))
 
 
 async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
