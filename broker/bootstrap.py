@@ -46,6 +46,7 @@ from broker.market.placing import Placing
 from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
+from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
@@ -268,6 +269,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 HubEnergy(database, wake=wakes.work),
                 worlds,
                 RoundsReader(database),
+                Windows(database, wake=wakes.work),
                 records_kept=settings.round_records_kept,
                 clock=clock,
             ),

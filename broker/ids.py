@@ -6,6 +6,7 @@ from typing import Final, NewType
 JobId = NewType("JobId", int)
 LeaseId = NewType("LeaseId", int)
 RoundId = NewType("RoundId", int)
+WindowId = NewType("WindowId", int)
 
 SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """Names of cities, hubs, clusters, pools, models, owners, stacks and job sets (match it whole)."""
@@ -17,6 +18,7 @@ JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
 """Ids of jobs, as they are written on the wire (match it whole)."""
 
 _LEASE: Final = re.compile(r"lease-([1-9][0-9]{0,17})")
+_WINDOW: Final = re.compile(r"window-([1-9][0-9]{0,17})")
 
 
 def job_text(job: JobId) -> str:
@@ -39,3 +41,14 @@ def parse_lease(text: str) -> LeaseId | None:
     """Return the id that `text` names, None when it names none."""
     found = _LEASE.fullmatch(text)
     return LeaseId(int(found[1])) if found else None
+
+
+def window_text(window: WindowId) -> str:
+    """Return the id as it is written on the wire."""
+    return f"window-{window}"
+
+
+def parse_window(text: str) -> WindowId | None:
+    """Return the id that `text` names, None when it names none."""
+    found = _WINDOW.fullmatch(text)
+    return WindowId(int(found[1])) if found else None

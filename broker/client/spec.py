@@ -240,9 +240,9 @@ class JobSpec(_Model):
             domestic_only=self.domestic_only,
             allowed_owners=self.allowed_owners,
             enterprise=self.enterprise,
-            start_by=_timestamp(self.start_by),
-            earliest_start=_timestamp(self.earliest_start),
-            finish_by=_timestamp(self.finish_by),
+            start_by=timestamp(self.start_by),
+            earliest_start=timestamp(self.earliest_start),
+            finish_by=timestamp(self.finish_by),
             after=self.after,
             after_request_keys=self.after_request_keys,
             after_any_end=self.after_any_end,
@@ -251,7 +251,8 @@ class JobSpec(_Model):
         )
 
 
-def _timestamp(at: datetime | None) -> Timestamp | None:
+def timestamp(at: datetime | None) -> Timestamp | None:
+    """Return an aware time as it is written on the wire; None stays unset."""
     if at is None:
         return None
     wire = Timestamp()

@@ -52,6 +52,7 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
     arrays = {
         **_catalogue(view),
         **_pools(view, owners),
+        "pool_until_s": _pool_until(view.pools, nodes),
         **_nodes(nodes, pool_index),
         "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
         **_splits(nodes),
@@ -133,6 +134,18 @@ def _pools(view: WorldView, owners: Sequence[str]) -> dict[str, Any]:
         "owner_names": owners,
         "pool_owner": _ints(owners.index(p.owner) for p in view.pools),
     }
+
+
+def _pool_until(pools: Sequence[PoolRow], nodes: Sequence[NodeRow]) -> NDArray[np.int64]:
+    """Return [P]: when the first window begins in pools all of whose open nodes have one ahead; UNKNOWN for others.
+
+    Where only some nodes have one, the commit hands back what would run into it.
+    """
+    starts: dict[int, list[int]] = {pool.pool_id: [] for pool in pools}
+    for node in nodes:
+        if node.open:
+            starts[node.pool_id].append(UNKNOWN if node.window is None else _floor(node.window[0]))
+    return _ints(min(starts[pool.pool_id], default=UNKNOWN) for pool in pools)
 
 
 def _nodes(nodes: Sequence[NodeRow], pool_index: Mapping[int, int]) -> dict[str, Any]:

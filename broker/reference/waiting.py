@@ -22,7 +22,7 @@ HELP: Final[Mapping[Reason, str]] = {
     Reason.TRANSFER_TOO_LONG: "Raise `transfer_seconds_max`, or stage the input there and say so in `staged_hubs`; "
     "for an unknown way an operator enters its speed in the world.",
     Reason.TOO_LATE: "Ask for a shorter walltime or a later `finish_by`, or allow pools where less is to be moved.",
-    Reason.RESERVED: "Ask for a shorter walltime, or wait. The broker sets no such time yet.",
+    Reason.RESERVED: "Ask for a shorter walltime, or wait until the maintenance is over (`xisuan window list`).",
     Reason.PRICE_BELOW_ASK: "Raise the ceiling by what the explanation says.",
     Reason.GANG_TOO_LARGE: "Fewer or smaller tasks, or another pool.",
     Reason.POOL_CLOSED: "Wait for the agent, or an operator uncordons nodes.",

@@ -218,21 +218,22 @@ async def live_leases(
     tx: Connection, states: Sequence[LeaseState], cluster: str, after: LeaseId, limit: int
 ) -> list[Lease]:
     """Return live leases in these states, oldest first, from the first one after `after`; "" means every cluster."""
-    return await _leases(tx, await tx.fetch(LEASES, states, cluster, after, limit))
+    return await leases_of(tx, await tx.fetch(LEASES, states, cluster, after, limit))
 
 
 async def leases_on(tx: Connection, node_ids: Sequence[int], limit: int) -> list[Lease]:
     """Return live leases that hold cards of these nodes, oldest first."""
-    return await _leases(tx, await tx.fetch(LEASES_ON, node_ids, limit))
+    return await leases_of(tx, await tx.fetch(LEASES_ON, node_ids, limit))
 
 
 async def lease(tx: Connection, lease_id: LeaseId) -> Lease | None:
     """Return one lease, live or ended; None when there is none."""
-    found = await _leases(tx, await tx.fetch(LEASE, lease_id))
+    found = await leases_of(tx, await tx.fetch(LEASE, lease_id))
     return found[0] if found else None
 
 
-async def _leases(tx: Connection, rows: Sequence[asyncpg.Record]) -> list[Lease]:
+async def leases_of(tx: Connection, rows: Sequence[asyncpg.Record]) -> list[Lease]:
+    """Return leases with their placements; rows have the columns of LEASE."""
     placed = await placements(tx, [LeaseId(r["lease_id"]) for r in rows])
     return [
         Lease(

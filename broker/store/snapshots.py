@@ -51,7 +51,8 @@ class NodeRow:
     """A node with what is free on it now.
 
     `free_cards` are the indices that are neither held by a lease nor in foreign use, whether or not the node is open;
-    `split` are cards that shares are held of and something is left of, by index.
+    `split` are cards that shares are held of and something is left of, by index. `window` is the next maintenance
+    window, from and until, or the one that is now: then it is not open.
     """
 
     node_id: int
@@ -66,6 +67,7 @@ class NodeRow:
     memory_mib: int
     free_memory_mib: int
     split: Mapping[int, SplitCard] = field(default_factory=dict)
+    window: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +133,22 @@ NODES: Final[LiteralString] = """
     ), split AS (
         SELECT node_id, array_agg(card) AS cards, array_agg(milli) AS milli, array_agg(tasks) AS tasks
           FROM shared WHERE milli < 1000 GROUP BY node_id
+    ), closing AS (
+        SELECT DISTINCT ON (n.node_id) n.node_id, w.starts_at, w.ends_at
+          FROM maintenance_windows w JOIN nodes n ON n.cluster = w.cluster
+               AND (w.pool_id IS NULL OR n.pool_id = w.pool_id) AND (w.nodes = '{}' OR n.node = ANY(w.nodes))
+         WHERE w.cancelled_at IS NULL AND w.ends_at > $2 AND ($1::int[] IS NULL OR n.node_id = ANY($1))
+         ORDER BY n.node_id, w.starts_at, w.ends_at DESC
     )
     SELECT n.node_id, n.node, n.pool_id, p.model, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
-           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open,
+           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
+           AND (w.starts_at IS NULL OR w.starts_at > $2) AS open, w.starts_at, w.ends_at,
            coalesce(h.cards, '{}') AS held_cards,
            s.cards AS split_cards, s.milli AS split_milli, s.tasks AS split_tasks,
            coalesce(u.cpu_milli, 0)::bigint AS used_cpu_milli, coalesce(u.memory_mib, 0)::bigint AS used_memory_mib
       FROM nodes n JOIN clusters c USING (cluster) JOIN pools p USING (pool_id)
       LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id) LEFT JOIN split s USING (node_id)
+      LEFT JOIN closing w USING (node_id)
      WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
      ORDER BY p.cluster, p.pool, n.node
 """
@@ -186,9 +196,9 @@ async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
     return await _view(tx, await tx.fetch(ONE_WAITING, job), now)
 
 
-async def read_nodes(tx: Connection, node_ids: list[int]) -> dict[int, NodeRow]:
+async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict[int, NodeRow]:
     """Return these nodes as they are now, by id."""
-    return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids))}
+    return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids, now))}
 
 
 async def arrived(
@@ -209,7 +219,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         cities=tuple((r["city"], r["weight_ppm"]) for r in await tx.fetch(CITIES)),
         round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
         pools=tuple(PoolRow(*r.values()) for r in await tx.fetch(POOLS)),
-        nodes=tuple(_node(r) for r in await tx.fetch(NODES, None)),
+        nodes=tuple(_node(r) for r in await tx.fetch(NODES, None, now)),
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
@@ -245,6 +255,7 @@ def _node(r: Any) -> NodeRow:
         memory_mib=r["memory_mib"],
         free_memory_mib=max(0, r["memory_mib"] - r["used_memory_mib"]),
         split={} if r["split_cards"] is None else _split(r),
+        window=None if r["starts_at"] is None else (r["starts_at"], r["ends_at"]),
     )
 
 
