@@ -12,6 +12,7 @@ from broker.ids import JobId, job_text
 from broker.job import Job, JobSpec, PriorityClass
 from broker.lifecycle import JOB_FINAL, JobState
 from broker.market import access, upstreams
+from broker.market.admission import Catalogue
 from broker.market.catalogue import REFUSAL_FRESH_SECONDS, Catalogues
 from broker.market.deadlines import too_late
 from broker.market.intake import Intake, Outcome
@@ -113,7 +114,7 @@ class Jobs:
     async def _submit_parcel(
         self, caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]], now: datetime
     ) -> list[Receipt | BrokerError]:
-        judged = [await self._objection(caller, spec, now) for _, spec in items]
+        judged = [await self._objection(caller, city.city, spec, now) for _, spec in items]
         objections = await self._without_upstreams(city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
@@ -146,18 +147,15 @@ class Jobs:
         async with self._database.city(city.city) as tx:
             return await submissions.find_known(tx, city.city, drafts)
 
-    async def _objection(self, caller: Caller, spec: JobSpec, now: datetime) -> BrokerError | None:
+    async def _objection(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
         if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
-        late = too_late(spec, now)
-        if late is not None:
-            return late
-        objection = (await self._catalogues.current()).objection(spec)
+        objection = _by_catalogue(await self._catalogues.current(), city, spec, now)
         if objection is None:
             return None
-        return (await self._catalogues.current(REFUSAL_FRESH_SECONDS)).objection(spec)
+        return _by_catalogue(await self._catalogues.current(REFUSAL_FRESH_SECONDS), city, spec, now)
 
     async def get(self, caller: Caller, job: JobId) -> Job:
         """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""
@@ -253,6 +251,10 @@ class Jobs:
             found = await jobs.update_priority(tx, job, priority, now)
         self._wake()
         return found
+
+
+def _by_catalogue(catalogue: Catalogue, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
+    return catalogue.objection(spec) or too_late(spec, city, now, catalogue.view)
 
 
 def _drafts(city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:
