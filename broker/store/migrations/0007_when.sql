@@ -7,7 +7,10 @@ ALTER TABLE jobs
     ADD COLUMN checkpoint_interval_seconds int NOT NULL DEFAULT 0 CHECK (checkpoint_interval_seconds >= 0),  -- 0: none
     ADD COLUMN grace_seconds  int NOT NULL DEFAULT 0 CHECK (grace_seconds >= 0),
     ADD COLUMN upstreams_open boolean NOT NULL DEFAULT false;  -- rows of job_upstreams keep it out of the rounds' queue
+-- The owner who migrates is fenced out of the rows himself.
+ALTER TABLE jobs NO FORCE ROW LEVEL SECURITY;
 UPDATE jobs SET grace_seconds = (spec->>'grace_seconds')::int WHERE ended_at IS NULL AND spec->>'grace_seconds' <> '0';
+ALTER TABLE jobs FORCE ROW LEVEL SECURITY;
 
 -- A row lives until the upstream job has ended, and the waiting job has been told.
 CREATE TABLE job_upstreams (
