@@ -91,7 +91,7 @@ class AdminService(AdminServiceServicer):
 
     async def ListClusters(self, request: pb.ListClustersRequest, context: Context) -> pb.ListClustersResponse:
         """Return clusters with their pools."""
-        clusters = await self._operations.clusters(convert.hub_or_empty(request))
+        clusters = await self._operations.clusters(convert.hub_or_empty(request), now=self._clock.now())
         return pb.ListClustersResponse(clusters=map(convert.cluster_to_wire, clusters))
 
     async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:

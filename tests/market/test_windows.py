@@ -12,7 +12,7 @@ from broker.ids import WindowId
 from broker.lifecycle import JobState
 from broker.market.clusters import Session
 from broker.market.windows import Created, Windows, may_use
-from broker.store import snapshots
+from broker.store import nodes, snapshots
 from broker.store.database import Database
 from broker.store.windows import NodePlace, WindowDraft
 from scheduler.reasons import Reason
@@ -49,6 +49,12 @@ class Yard(Table):
             view = await snapshots.read(tx, self.world.now, 10)
         return {n.node: (n.open, n.window) for n in view.nodes}
 
+    async def closed(self) -> dict[str, int]:
+        """How many cards operators see as closed, by pool."""
+        async with self.world.database.hub() as tx:
+            found = await nodes.clusters(tx, self.world.now)
+        return {pool.pool: pool.cards_closed for cluster in found for pool in cluster.pools}
+
     async def acts(self) -> list[tuple[str, str, Any]]:
         async with self.world.database.hub() as tx:
             return [tuple(r) for r in await tx.fetch("SELECT act, subject, detail FROM operator_acts ORDER BY act_id")]
@@ -69,6 +75,7 @@ async def test_each_node_has_its_next_window_and_is_closed_inside(yard: Yard) ->
     before = await yard.seen()
     yard.world.advance(3600)
     inside = await yard.seen()
+    closed = await yard.closed()
     yard.world.advance(2 * 3600)
     last = await yard.seen()
 
@@ -77,6 +84,7 @@ async def test_each_node_has_its_next_window_and_is_closed_inside(yard: Yard) ->
     assert hours == {"n1": 1, "n2": 1, "m1": 2}
     assert all(is_open for is_open, _ in before.values())
     assert {n: is_open for n, (is_open, _) in inside.items()} == {"n1": False, "n2": False, "m1": True}
+    assert closed == {"main": 16, "side": 0}
     assert {n: (is_open, window and (window[0] - START) / HOUR) for n, (is_open, window) in last.items()} == {
         "n1": (True, 4), "n2": (True, None), "m1": (True, None)
     }  # fmt: skip
