@@ -110,6 +110,8 @@ async def release(tx: Connection, now: datetime, limit: int) -> Released:
     Those for which nothing is open any more come into the queue; those whose upstream has failed end as CANCELLED.
     """
     waiting = [r["job_id"] for r in await tx.fetch(ENDED, list(JOB_FINAL), limit)]
+    if not waiting:
+        return Released(0, 0)
     held = await tx.fetch(LOCK, waiting)
     closed = await tx.fetch(CLOSE, [r["job_id"] for r in held], list(JOB_FINAL))
     failed = {r["job_id"]: _failed(r["upstream_id"], r["state"]) for r in closed if not r["met"]}
