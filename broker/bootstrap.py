@@ -62,6 +62,9 @@ GRACE_SECONDS: Final = 2.0
 ROUND_REST_SHARE: Final = 0.5
 """After a long round the database and the processors belong to everybody else for half as long again."""
 
+RELEASE_REST_SHARE: Final = 4.0
+"""Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
+
 log = structlog.get_logger("broker")
 
 
@@ -292,7 +295,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
-        Loop(Release(database, wake=wakes.work), 1.0),
+        Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
     ]

@@ -25,13 +25,17 @@ INSERT: Final[LiteralString] = """
 """
 KNOWN: Final[LiteralString] = "SELECT job_id FROM jobs WHERE city = $1 AND job_id = ANY($2)"
 
-# Distinct first: a thousand jobs may wait for one.
+# Distinct first: a thousand jobs may wait for one. One look-up for each of them, fenced by OFFSET: what has ended in all
+# the years is many times as much, and must never be read through.
 ENDED: Final[LiteralString] = """
-    WITH ended AS MATERIALIZED (
-        SELECT job_id, state FROM jobs
-         WHERE job_id IN (SELECT DISTINCT upstream_id FROM job_upstreams) AND state = ANY($1)
+    WITH waited AS MATERIALIZED (
+        SELECT DISTINCT upstream_id FROM job_upstreams
+    ), ended AS MATERIALIZED (
+        SELECT w.upstream_id
+          FROM waited w CROSS JOIN LATERAL (SELECT state FROM jobs WHERE job_id = w.upstream_id OFFSET 0) AS k
+         WHERE k.state = ANY($1)
     )
-    SELECT DISTINCT u.job_id FROM job_upstreams u JOIN ended e ON e.job_id = u.upstream_id ORDER BY u.job_id LIMIT $2
+    SELECT DISTINCT u.job_id FROM job_upstreams u JOIN ended USING (upstream_id) ORDER BY u.job_id LIMIT $2
 """
 # A job that somebody else changes at this moment is skipped: it is found again.
 LOCK: Final[LiteralString] = """
