@@ -25,7 +25,7 @@ INSERT: Final[LiteralString] = """
 """
 KNOWN: Final[LiteralString] = "SELECT job_id FROM jobs WHERE city = $1 AND job_id = ANY($2)"
 
-# Distinct first: a thousand jobs may wait for one. One look-up for each of them, fenced by OFFSET: what has ended in all
+# Distinct first: a thousand jobs may wait for one. One look-up for each, fenced by OFFSET: what has ended in all
 # the years is many times as much, and must never be read through.
 ENDED: Final[LiteralString] = """
     WITH waited AS MATERIALIZED (
