@@ -30,6 +30,7 @@ from broker.loops.expiry import Expiry
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
+from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
@@ -45,6 +46,7 @@ from broker.market.placing import Placing
 from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
+from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
@@ -59,6 +61,9 @@ BOOTSTRAP: Final = Caller("bootstrap", Role.OPERATOR)
 GRACE_SECONDS: Final = 2.0
 ROUND_REST_SHARE: Final = 0.5
 """After a long round the database and the processors belong to everybody else for half as long again."""
+
+RELEASE_REST_SHARE: Final = 4.0
+"""Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
 
 log = structlog.get_logger("broker")
 
@@ -267,6 +272,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 HubEnergy(database, wake=wakes.work),
                 worlds,
                 RoundsReader(database),
+                Windows(database, wake=wakes.work),
                 records_kept=settings.round_records_kept,
                 clock=clock,
             ),
@@ -289,6 +295,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
+        Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
     ]

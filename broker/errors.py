@@ -3,7 +3,7 @@
 BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
-│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound
+│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound
 ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
 ├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren
 ├─ OUT_OF_RANGE         CursorInFuture
@@ -234,3 +234,9 @@ class DatabaseUnavailable(BrokerError):
     """The broker cannot reach its database now: try again, with the same request key."""
 
     code, reason = "UNAVAILABLE", "DATABASE_UNAVAILABLE"
+
+
+class WindowNotFound(BrokerError):
+    """There is no maintenance window {window}: see `xisuan window list --past`."""
+
+    code, reason = "NOT_FOUND", "WINDOW_NOT_FOUND"

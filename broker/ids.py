@@ -6,6 +6,7 @@ from typing import Final, NewType
 JobId = NewType("JobId", int)
 LeaseId = NewType("LeaseId", int)
 RoundId = NewType("RoundId", int)
+WindowId = NewType("WindowId", int)
 
 SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """Names of cities, hubs, clusters, pools, models, owners, stacks and job sets (match it whole)."""
@@ -13,8 +14,11 @@ SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 NODE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 """Names of nodes, as engines use them (match it whole)."""
 
-_JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
+JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
+"""Ids of jobs, as they are written on the wire (match it whole)."""
+
 _LEASE: Final = re.compile(r"lease-([1-9][0-9]{0,17})")
+_WINDOW: Final = re.compile(r"window-([1-9][0-9]{0,17})")
 
 
 def job_text(job: JobId) -> str:
@@ -29,7 +33,7 @@ def lease_text(lease: LeaseId) -> str:
 
 def parse_job(text: str) -> JobId | None:
     """Return the id that `text` names, None when it names none."""
-    found = _JOB.fullmatch(text)
+    found = JOB.fullmatch(text)
     return JobId(int(found[1])) if found else None
 
 
@@ -37,3 +41,14 @@ def parse_lease(text: str) -> LeaseId | None:
     """Return the id that `text` names, None when it names none."""
     found = _LEASE.fullmatch(text)
     return LeaseId(int(found[1])) if found else None
+
+
+def window_text(window: WindowId) -> str:
+    """Return the id as it is written on the wire."""
+    return f"window-{window}"
+
+
+def parse_window(text: str) -> WindowId | None:
+    """Return the id that `text` names, None when it names none."""
+    found = _WINDOW.fullmatch(text)
+    return WindowId(int(found[1])) if found else None

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -110,6 +110,19 @@ class JobSpec:
     domestic_only: bool = False
     allowed_owners: tuple[str, ...] = ()  # sorted; empty: every owner
     enterprise: str = ""  # empty: the city itself
+    earliest_start: datetime | None = None
+    finish_by: datetime | None = None
+    after: tuple[JobId, ...] = ()  # sorted
+    after_request_keys: tuple[str, ...] = ()  # sorted
+    after_any_end: bool = False
+    preemptible: bool = False
+    checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
+
+    @property
+    def latest_start(self) -> datetime | None:
+        """The last moment at which it may start: its `start_by`, or what its `finish_by` leaves if that is earlier."""
+        last = self.finish_by and self.finish_by - timedelta(seconds=self.walltime_seconds)
+        return min((at for at in (self.start_by, last) if at is not None), default=None)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -148,6 +161,8 @@ class JobSpec:
         for name in said:
             if isinstance(said[name], tuple):
                 said[name] = list(said[name])
+            elif isinstance(said[name], datetime):
+                said[name] = said[name].astimezone(UTC).isoformat()
         if self.smaller_sizes:
             said["smaller_sizes"] = [{"tasks": s.tasks, "speed_ppm": s.speed_ppm} for s in self.smaller_sizes]
         return said
@@ -158,8 +173,10 @@ class JobSpec:
         given = dict(values)
         given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
         given["within"] = Within(given.get("within", Within.POOL))
-        for name in ("staged_hubs", "allowed_owners"):
+        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys"):
             given[name] = tuple(given.get(name, ()))
+        for name in ("earliest_start", "finish_by"):
+            given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
         given["builds"] = tuple(
             Build(**(b | {"command": tuple(b["command"]), "models": tuple(b["models"])})) for b in given["builds"]
         )
@@ -177,10 +194,9 @@ class JobSpec:
     def requirement(self) -> dict[str, Any]:
         """Return what the planner needs to know, without worth and time: equal requirements share a shape.
 
-        Of the later fields only those that say something, as `to_json` has them. An enterprise is no part of it.
+        Of the later fields only those that say something, as `to_json` has them; none of whose it is and when.
         """
-        later = self._later()
-        later.pop("enterprise", None)
+        later = {name: value for name, value in self._later().items() if name not in _NO_REQUIREMENT}
         return later | {
             "tasks": self.tasks,
             "cards_per_task": self.cards_per_task,
@@ -196,6 +212,20 @@ _SPEC_FIELDS: Final = tuple(f.name for f in fields(JobSpec))
 
 _LATER: Final[Mapping[str, Any]] = {f.name: f.default for f in fields(JobSpec)[_SPEC_FIELDS.index("share_milli") :]}
 """Fields that came after the first release, with the value by which they say nothing."""
+
+_NO_REQUIREMENT: Final = frozenset(
+    {
+        "enterprise",
+        "earliest_start",
+        "finish_by",
+        "after",
+        "after_request_keys",
+        "after_any_end",
+        "preemptible",
+        "checkpoint_interval_seconds",
+    }
+)
+"""Later fields that say nothing about where a job can run."""
 
 
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

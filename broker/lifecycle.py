@@ -17,8 +17,8 @@ class JobState(StrEnum):
     RUNNING = "running"  # its processes run
     SUCCEEDED = "succeeded"  # final: every task exited with 0
     FAILED = "failed"  # final: ended otherwise
-    CANCELLED = "cancelled"  # final: cancelled, and confirmed by the agent if it had been placed
-    EXPIRED = "expired"  # final: it still waited at its `start_by`
+    CANCELLED = "cancelled"  # final: cancelled (confirmed by the agent if placed), or an upstream job failed
+    EXPIRED = "expired"  # final: it still waited at its `start_by`, or could no longer end by its `finish_by`
 
 
 class JobEvent(StrEnum):
@@ -108,11 +108,20 @@ class EndReason(StrEnum):
     WRITTEN_OFF = "written_off"  # an operator vouched that nothing runs any more
     EXPIRED = "expired"  # it still waited at its `start_by`
     VANISHED = "vanished"  # the engine no longer knows it and cannot tell how it ended
+    TOO_LATE = "too_late"  # it could no longer end by its `finish_by`
+    UPSTREAM_FAILED = "upstream_failed"  # a job of its `after` ended without success
 
 
 ENDS_THE_JOB_WELL: Final = frozenset({EndReason.COMPLETED})
 RESTARTS_UNCOUNTED: Final = frozenset({EndReason.LOST, EndReason.WRITTEN_OFF, EndReason.VANISHED})
 """Not the job's fault: it waits again, and `attempts_max` is not charged (but see `restarts_max` in the settings)."""
+
+
+class Held(StrEnum):
+    """Why a waiting job is kept out of the rounds' queue; shown where others show why a round did not place them."""
+
+    NOT_YET = "NOT_YET"  # its `earliest_start` has not come
+    UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended
 
 
 class AgentState(StrEnum):

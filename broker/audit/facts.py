@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.audit.limits import LimitFacts
+from broker.audit.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,4 @@ class Facts:
     seen: tuple[EventFact, ...] = field(default=())  # events in the order in which watching clients got them
     unreadable: tuple[str, ...] = ()  # parts of engines' records that could not be read
     limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them
+    turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed

@@ -187,7 +187,7 @@ def drain(
         return
     _tell("draining", list(answer.nodes), dry_run=dry_run, as_json=False)
     if answer.leases:
-        show("these leases run there and are waited for:", _leases_table(answer.leases))
+        show("these leases run there and are waited for:", leases_table(answer.leases))
 
 
 @app.command(epilog=examples("xisuan admin leases", "xisuan admin leases --state lost"))
@@ -207,7 +207,7 @@ def leases(
     if as_json:
         print_json({"leases": [message_data(one) for one in found]})
     else:
-        show(_leases_table(found))
+        show(leases_table(found))
 
 
 @app.command(
@@ -241,7 +241,8 @@ def _tell(what: str, changed: list[str], *, dry_run: bool, as_json: bool) -> Non
         show(f"{'would be ' if dry_run else ''}{what}: {', '.join(changed)}")
 
 
-def _leases_table(found: Any) -> object:
+def leases_table(found: Any) -> object:
+    """Return a table of leases."""
     from broker.client.results import moment
     from broker.wire.v1 import admin_service_pb2 as pb
 

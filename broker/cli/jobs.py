@@ -233,6 +233,7 @@ def show_job(found: "Job") -> None:
         ("asks for", f"{_asked(spec)}, at most {duration(spec.walltime_seconds)}"),
         ("only on", _only_on(spec)),
         ("data", _data(spec)),
+        ("when", _when(spec)),
         ("for", spec.enterprise),
         ("builds", ", ".join(build.stack + "".join(f" {m}" for m in build.models) for build in spec.builds)),
         ("command", _command(found)),
@@ -301,6 +302,22 @@ def _data(spec: "job_pb2.JobSpec") -> str:
         f"{spec.output_gib} GiB out" if spec.output_gib else "",
     ]
     return ", ".join(filter(None, words))
+
+
+def _when(spec: "job_pb2.JobSpec") -> str:
+    from broker.client.results import moment
+
+    upstreams = [*spec.after, *(f"key {key}" for key in spec.after_request_keys)]
+    ended = "end" if spec.after_any_end else "success"
+    words = [
+        f"not before {clock_time(moment(spec.earliest_start))}" if spec.HasField("earliest_start") else "",
+        f"after the {ended} of {', '.join(upstreams)}" if upstreams else "",
+        f"start by {clock_time(moment(spec.start_by))}" if spec.HasField("start_by") else "",
+        f"finish by {clock_time(moment(spec.finish_by))}" if spec.HasField("finish_by") else "",
+        "preemptible" if spec.preemptible else "",
+        f"checkpoint every {duration(spec.checkpoint_interval_seconds)}" if spec.checkpoint_interval_seconds else "",
+    ]
+    return "; ".join(filter(None, words))
 
 
 def _size(one: "Job") -> str:

@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
             "xisuan submit --stack cann --share 250 --tasks 4 -- python serve.py      4 tasks of a quarter card each",
             "xisuan submit --stack cann --tasks 8 --cards 8 --smaller 4 --smaller 2:0.3 --within domain -- ./train.sh",
             "xisuan submit --stack cann --input 2TiB --staged-hub qingyang --transfer-max 6h -- ./train.sh",
+            "xisuan submit --stack cann --after job-41 --finish-by 2026-12-01T08:00+08:00 -- ./report.sh",
             "xisuan submit --file jobs.yaml --follow",
             "xisuan submit --file jobs.yaml --repeat 50000 --key load-test-7      safe to run again if it breaks",
             "A file holds one job or a list under `jobs:`; `xisuan submit --schema` prints its JSON Schema.",
@@ -85,6 +86,15 @@ def submit(
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     start_by: Annotated[str, typer.Option(help="Expires if it still waits then, such as 2026-12-01T08:00+08:00.")] = "",
+    earliest_start: Annotated[str, typer.Option(help="Does not start before, such as 2026-12-01T22:00+08:00.")] = "",
+    finish_by: Annotated[str, typer.Option(help="Of no use after that: expires if it cannot end by then.")] = "",
+    after: Annotated[
+        list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
+    ] = None,
+    after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
+    after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
+    preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
+    checkpoint_interval: Annotated[str, typer.Option(help="Work at most that a stop costs, such as 15m [all].")] = "",
     if_lost: Annotated[str, typer.Option(help="When its agent falls silent: hold or restart.")] = "",
     attempts: Annotated[int | None, typer.Option("--attempts", help="Starts if it fails by itself [1].")] = None,
     city: City = "",
@@ -101,16 +111,19 @@ def submit(
     if dry_run:
         _show_plan(specs, repeat, as_json=as_json)
         return
-
-    async def submitted() -> bool:
-        async with city_client(ctx, city, operator=operator) as xisuan:
-            if file is None and repeat == 1:
-                return await bulk.submit_one(xisuan, specs[0], key=key, follow=follow, as_json=as_json)
-            many = bulk.Many(_items(specs, repeat, key), len(specs) * repeat, batch)
-            return await bulk.submit_many(xisuan, many, follow=follow, as_json=as_json)
-
-    if not run(submitted(), as_json=as_json):
+    if not run(_submitted(ctx, specs), as_json=as_json):
         raise typer.Exit(ExitCode.REFUSED)
+
+
+async def _submitted(ctx: typer.Context, specs: "list[JobSpec]") -> bool:
+    """Submit the jobs as the options say, and return whether everything went well."""
+    given = ctx.params
+    repeat, key, follow, as_json = given["repeat"], given["key"], given["follow"], given["as_json"]
+    async with city_client(ctx, given["city"], operator=given["operator"]) as xisuan:
+        if given["file"] is None and repeat == 1:
+            return await bulk.submit_one(xisuan, specs[0], key=key, follow=follow, as_json=as_json)
+        many = bulk.Many(_items(specs, repeat, key), len(specs) * repeat, given["batch"])
+        return await bulk.submit_many(xisuan, many, follow=follow, as_json=as_json)
 
 
 _FIELDS: Final[Mapping[str, str]] = {
@@ -140,6 +153,13 @@ _FIELDS: Final[Mapping[str, str]] = {
     "start_by": "start_by",
     "if_lost": "if_lost",
     "attempts": "attempts_max",
+    "earliest_start": "earliest_start",
+    "finish_by": "finish_by",
+    "after": "after",
+    "after_key": "after_request_keys",
+    "after_any_end": "after_any_end",
+    "preemptible": "preemptible",
+    "checkpoint_interval": "checkpoint_interval",
 }
 """Option → field of a job file."""
 

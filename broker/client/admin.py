@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -11,6 +12,7 @@ from broker.client.connection import Connection
 from broker.client.errors import from_call
 from broker.client.retry import RetryPolicy
 from broker.client.settings import ClientSettings, resolve
+from broker.client.spec import timestamp
 from broker.wire.v1 import admin_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
@@ -257,3 +259,45 @@ class AdminClient(Connection):
     async def revoke_key(self, key_id: str) -> None:
         """End a key at once."""
         await self.unary("AdminService/RevokeKey", pb.RevokeKeyRequest(key_id=key_id), pb.RevokeKeyResponse)
+
+    async def create_window(
+        self,
+        cluster: str,
+        *,
+        ends_at: datetime,
+        starts_at: datetime | None = None,
+        pool: str = "",
+        nodes: Sequence[str] = (),
+        reason: str,
+        dry_run: bool = False,
+    ) -> pb.CreateWindowResponse:
+        """Close nodes for maintenance, and return the window with whom it meets; the same again changes nothing.
+
+        Args:
+            ends_at: when they are open again; aware, as `starts_at`.
+            starts_at: from when on; None means now, which makes a repeat another window.
+            pool: only this pool; empty means every pool.
+            nodes: only these; none named means all of the pool or cluster.
+            dry_run: only say whom it would meet.
+        """
+        request = pb.CreateWindowRequest(
+            cluster=cluster,
+            pool=pool,
+            nodes=nodes,
+            starts_at=timestamp(starts_at),
+            ends_at=timestamp(ends_at),
+            reason=reason,
+            dry_run=dry_run,
+        )
+        repeatable = starts_at is not None or dry_run
+        return await self.unary("AdminService/CreateWindow", request, pb.CreateWindowResponse, repeatable=repeatable)
+
+    async def windows(self, *, cluster: str = "", past: bool = False) -> list[pb.Window]:
+        """Return maintenance windows by their begin; with `past` also those that are over or cancelled."""
+        request = pb.ListWindowsRequest(cluster=cluster, past=past)
+        return list((await self.unary("AdminService/ListWindows", request, pb.ListWindowsResponse)).windows)
+
+    async def cancel_window(self, window_id: str) -> pb.Window:
+        """Take a window back, in the midst of it too."""
+        request = pb.CancelWindowRequest(window_id=window_id)
+        return (await self.unary("AdminService/CancelWindow", request, pb.CancelWindowResponse)).window

@@ -10,8 +10,8 @@
             command: [python, train.py]
 
 Every field of `JobSpec` may be given. Where a unit can be read in one way only, people may write it their way:
-`walltime`, `grace` and `transfer_max` ("2h30m"), `memory_per_task` ("64GiB"), `input` and `output` ("2TiB"),
-`cpus_per_task` ("8", 0.5), `spread_speed` (0.8), `round_trip_max` ("20ms").
+`walltime`, `grace`, `transfer_max` and `checkpoint_interval` ("2h30m"), `memory_per_task` ("64GiB"), `input` and
+`output` ("2TiB"), `cpus_per_task` ("8", 0.5), `spread_speed` (0.8), `round_trip_max` ("20ms").
 
 `python -m broker.client.job_file` prints the schema.
 """
@@ -37,6 +37,13 @@ PROBLEMS_MAX: Final = 20
 
 _Read = Callable[[str], int]
 
+_SLUG: Final = "must be a slug: 1 to 63 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"
+_PATTERNS: Final[Mapping[Any, str]] = {
+    "after": "must be the id of a job, such as job-42",
+    "after_request_keys": "must be a request key: 1 to 128 printable ASCII characters",
+}
+"""Field → what its texts must be, where they are no slugs."""
+
 HUMAN_UNITS: Final[Mapping[str, tuple[str, _Read, str]]] = {
     "walltime": ("walltime_seconds", units.seconds, "Longest run time, such as 2h30m."),
     "grace": ("grace_seconds", units.seconds, "Time between TERM and KILL, such as 30s."),
@@ -54,6 +61,11 @@ HUMAN_UNITS: Final[Mapping[str, tuple[str, _Read, str]]] = {
         "transfer_seconds_max",
         units.seconds,
         "Longest acceptable time for the input to reach the hub, such as 2h.",
+    ),
+    "checkpoint_interval": (
+        "checkpoint_interval_seconds",
+        units.seconds,
+        "Seconds of work at most that a stop without grace costs, such as 15m.",
     ),
 }
 """Key for people → (field of JobSpec, how to read it, description)."""
@@ -162,7 +174,7 @@ def _problem(error: Mapping[str, Any], place: str) -> FieldProblem:
     if error["type"] == "string_type" and isinstance(error["input"], int | float):
         message = f'must be a text: write it in quotes, "{error["input"]}"'
     elif error["type"] == "string_pattern_mismatch":
-        message = "must be a slug: 1 to 63 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"
+        message = _PATTERNS.get(loc[0], _SLUG)
     elif error["type"] == "missing" and loc == ("walltime_seconds",):
         message = 'is missing: give walltime, such as "2h30m", or walltime_seconds'
     elif error["type"] == "missing":

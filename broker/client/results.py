@@ -60,6 +60,8 @@ class EndReason(StrEnum):
     WRITTEN_OFF = "written_off"
     EXPIRED = "expired"
     VANISHED = "vanished"
+    TOO_LATE = "too_late"
+    UPSTREAM_FAILED = "upstream_failed"
     UNKNOWN = "unknown"  # a reason that this client is too old to know
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from broker.ids import SLUG
+from broker.ids import JOB, SLUG
 from broker.wire.v1 import job_pb2
 
 SPEED_REFERENCE_PPM: Final = 1_000_000
@@ -86,6 +86,10 @@ def _between(low: int, high: int) -> Any:
 Passable = Annotated[str, AfterValidator(_passable)]
 Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+JobName = Annotated[str, StringConstraints(pattern=f"^{JOB.pattern}$")]
+RequestKey = Annotated[str, StringConstraints(pattern="^[ -~]{1,128}$")]
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -161,7 +165,7 @@ class JobSpec(_Model):
     """Longest acceptable round trip between the city and the hub in microseconds; 0 means no limit."""
     ceiling_micro_yuan_per_pflops_hour: Annotated[int, _between(0, 10**12)] = 0
     """The most the city pays for one FP16 PFLOPS for one hour, in micro-yuan; 0 means the city's standard ceiling."""
-    start_by: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
+    start_by: Moment | None = None
     """The job expires when it still waits then; a time with its zone, within 366 days."""
     if_lost: IfLost = IfLost.HOLD
     """What happens when its agent falls silent."""
@@ -191,10 +195,24 @@ class JobSpec(_Model):
     """Owners of clusters on which it may run; empty means every owner."""
     enterprise: Annotated[str, StringConstraints(pattern=f"^({SLUG.pattern})?$")] = ""
     """Enterprise of the city that it runs for: it counts to that enterprise's quota where there is one."""
+    earliest_start: Moment | None = None
+    """It does not start before then; a time with its zone, within 366 days. One that has passed means at once."""
+    finish_by: Moment | None = None
+    """It is of no use after that: it expires when it can no longer end by then; within 732 days."""
+    after: Annotated[list[JobName], Field(max_length=64)] = []
+    """Jobs of the same city that must have succeeded before it starts; when one ends otherwise, it is cancelled."""
+    after_request_keys: Annotated[list[RequestKey], Field(max_length=64)] = []
+    """The same, by the request keys of jobs that were submitted before, or stand before it in the same call."""
+    after_any_end: Annotated[bool, Field(strict=True)] = False
+    """It starts after those jobs however they ended."""
+    preemptible: Annotated[bool, Field(strict=True)] = False
+    """It may be stopped for other work, with `grace_seconds` for a last checkpoint, and waits again then."""
+    checkpoint_interval_seconds: Annotated[int, _between(0, 31_536_000)] = 0
+    """Seconds of work at most that a stop without grace costs; 0 means all of it. For preemptible jobs."""
 
     def to_wire(self) -> job_pb2.JobSpec:
         """Return it as the broker wants it."""
-        wire = job_pb2.JobSpec(
+        return job_pb2.JobSpec(
             name=self.name,
             job_set=self.job_set,
             tasks=self.tasks,
@@ -222,9 +240,21 @@ class JobSpec(_Model):
             domestic_only=self.domestic_only,
             allowed_owners=self.allowed_owners,
             enterprise=self.enterprise,
+            start_by=timestamp(self.start_by),
+            earliest_start=timestamp(self.earliest_start),
+            finish_by=timestamp(self.finish_by),
+            after=self.after,
+            after_request_keys=self.after_request_keys,
+            after_any_end=self.after_any_end,
+            preemptible=self.preemptible,
+            checkpoint_interval_seconds=self.checkpoint_interval_seconds,
         )
-        if self.start_by is not None:
-            at = Timestamp()
-            at.FromDatetime(self.start_by)
-            wire.start_by.CopyFrom(at)
-        return wire
+
+
+def timestamp(at: datetime | None) -> Timestamp | None:
+    """Return an aware time as it is written on the wire; None stays unset."""
+    if at is None:
+        return None
+    wire = Timestamp()
+    wire.FromDatetime(at)
+    return wire

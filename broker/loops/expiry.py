@@ -1,4 +1,4 @@
-"""Expire jobs that still wait at their `start_by`. Safe to run in every broker process."""
+"""Expire jobs that still wait at the last moment to start. Safe to run in every broker process."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +22,7 @@ class Expiry:
         self._batch_jobs = batch_jobs
 
     async def run_once(self, now: datetime) -> int:
-        """Expire all jobs whose `start_by` has come at `now`, and return how many."""
+        """Expire all jobs that wait at `now` and may no longer start (`JobSpec.latest_start`), and return how many."""
         total = 0
         while True:
             async with self._database.hub() as tx:

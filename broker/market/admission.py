@@ -112,7 +112,7 @@ def _instead(name: str, known: Collection[str]) -> str:
 
 
 def _size_problem(spec: JobSpec, view: CatalogueView) -> NoPoolCanHold | None:
-    usable = [pool for pool in view.pools if _may_use(spec, pool, view)]
+    usable = [pool for pool in view.pools if may_use(spec, pool, view)]
     slices = {pool.model: _granted(spec, view.slices_of_model.get(pool.model, ())) for pool in usable}
     if usable and spec.share_milli and not any(slices.values()):
         return _share_problem(spec, usable, view)
@@ -174,7 +174,8 @@ def _task_text(spec: JobSpec) -> str:
     return ", ".join(parts)
 
 
-def _may_use(spec: JobSpec, pool: PoolSize, view: CatalogueView) -> bool:
+def may_use(spec: JobSpec, pool: PoolSize, view: CatalogueView) -> bool:
+    """Tell whether the job may run in the pool, by hub, owner, origin, stack and model."""
     if spec.allowed_hubs and pool.hub not in spec.allowed_hubs:
         return False
     if spec.allowed_owners and pool.owner not in spec.allowed_owners:

@@ -10,7 +10,7 @@ from broker.clock import Clock
 from broker.errors import JobNotFound
 from broker.ids import JobId, RoundId, job_text
 from broker.job import Job
-from broker.lifecycle import JOB_FINAL, JobState
+from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
 from broker.market.snapshot import Prepared, prepare
 from broker.market.verdicts import Explanation, Verdict
@@ -27,6 +27,7 @@ from scheduler.snapshot import Snapshot
 FITS: Final = "FITS"
 """The job would fit into the pool now, and pays the price at which the last round cleared."""
 
+UPSTREAMS_SHOWN_MAX: Final = 8
 MICRO: Final = 1_000_000
 
 P = TypeVar("P")
@@ -218,6 +219,12 @@ def _detail(reason: str, found: PoolVerdict, *, cheapest: bool) -> str:
     return f"{text}; cheapest of all" if cheapest and reason == Reason.OUTBID else text
 
 
+def _upstreams(job: Job) -> list[str]:
+    """Return what was named to run after; of many the first ones."""
+    names = [*map(job_text, job.spec.after), *(f"key {key!r}" for key in job.spec.after_request_keys)]
+    return names[:UPSTREAMS_SHOWN_MAX] + ["..."] * (len(names) > UPSTREAMS_SHOWN_MAX)
+
+
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
@@ -228,6 +235,10 @@ def _summary(job: Job, verdicts: Sequence[Verdict]) -> str:
     if job.state is not JobState.PENDING:
         where = f" on {job.placement.cluster}/{job.placement.pool}" if job.placement else ""
         return f"The job is {job.state}{where}; the verdicts say what it could choose from now."
+    if job.waiting_reason == Held.NOT_YET and job.spec.earliest_start is not None:
+        return f"It does not start before {job.spec.earliest_start.isoformat(timespec='seconds')}."
+    if job.waiting_reason == Held.UPSTREAM_RUNS:
+        return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
     if not verdicts:
         return "No cluster has attached yet: the job waits for the first one."
     nearest = verdicts[0]

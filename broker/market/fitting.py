@@ -6,7 +6,7 @@ that it splits. The same name means the same card in all placements of one commi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from broker.market.snapshot import Prepared
@@ -37,7 +37,7 @@ async def still_fitting(
     node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
     waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
     await rounds.lock_nodes(tx, node_ids)
-    room = Room(prepared, await snapshots.read_nodes(tx, node_ids), named)
+    room = Room(prepared, await snapshots.read_nodes(tx, node_ids, now), now, named)
     found = []
     for placement in placements:
         job = waiting.get(prepared.job(placement.job_id))
@@ -69,13 +69,20 @@ class _Part:
 class Room:
     """The nodes of a commit as they are now, and what the commit has taken of them so far."""
 
-    def __init__(self, prepared: Prepared, nodes: dict[int, NodeRow], named: dict[CardName, int] | None = None) -> None:
-        """`nodes` by id, read after they were locked; a node that is gone is missing.
+    def __init__(
+        self,
+        prepared: Prepared,
+        nodes: dict[int, NodeRow],
+        now: datetime,
+        named: dict[CardName, int] | None = None,
+    ) -> None:
+        """`nodes` by id, read after they were locked; a node that is gone is missing. `now`: when leases begin.
 
         `named`: cards that commits before this one split of the same world, if their names stay the same; added to.
         """
         self._prepared = prepared
         self._nodes = dict(nodes)
+        self._now = now
         self._named = {} if named is None else named
 
     def take(self, placement: Placement, job: WaitingJob) -> LeaseDraft | None:
@@ -87,6 +94,8 @@ class Room:
         for index, tasks in zip(placement.nodes, placement.tasks, strict=True):
             node = self._nodes.get(self._prepared.nodes[index].node_id)
             if node is None or not node.open or (node.pool_id, node.model) != (pool.pool_id, pool.model):
+                return None
+            if _runs_into_a_window(node, job, self._now):
                 return None
             if node.free_cpu_milli < tasks * need.cpu_milli or node.free_memory_mib < tasks * need.memory_mib:
                 return None
@@ -136,6 +145,13 @@ class Room:
         if known is None:
             known = named[node_id, name] = free[0] if free else -1
         return known
+
+
+def _runs_into_a_window(node: NodeRow, job: WaitingJob, now: datetime) -> bool:
+    """Tell whether a job that may not be stopped would still run when the node is closed for maintenance."""
+    if node.window is None or job.preemptible:
+        return False
+    return now + timedelta(seconds=job.walltime_seconds) > node.window[0]
 
 
 def _whole(node: NodeRow, need: Need, tasks: int) -> _Part | None:

@@ -11,10 +11,13 @@ from broker.errors import BrokerError, FieldProblem, IdempotencyConflict, RoleRe
 from broker.ids import JobId, job_text
 from broker.job import Job, JobSpec, PriorityClass
 from broker.lifecycle import JOB_FINAL, JobState
-from broker.market import access
+from broker.market import access, upstreams
+from broker.market.admission import Catalogue
 from broker.market.catalogue import REFUSAL_FRESH_SECONDS, Catalogues
+from broker.market.deadlines import too_late
 from broker.market.intake import Intake, Outcome
 from broker.store import jobs, submissions
+from broker.store import upstreams as store_upstreams
 from broker.store.catalogue_view import City
 from broker.store.database import Database
 from broker.store.jobs import CancelledSet
@@ -111,7 +114,8 @@ class Jobs:
     async def _submit_parcel(
         self, caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]], now: datetime
     ) -> list[Receipt | BrokerError]:
-        objections = [await self._objection(caller, spec, now) for _, spec in items]
+        judged = [await self._objection(caller, city.city, spec, now) for _, spec in items]
+        objections = await self._without_upstreams(city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
         known = iter(await self._known(city, _drafts(city, refused)) if refused else [])
@@ -123,6 +127,18 @@ class Jobs:
             outcomes.append(_receipt(key, outcome))
         return outcomes
 
+    async def _without_upstreams(
+        self, city: City, items: Sequence[tuple[str, JobSpec]], refused: list[BrokerError | None]
+    ) -> list[BrokerError | None]:
+        """Return the objections, with those against items that want to run after jobs that are not there."""
+        ids, keys = upstreams.named(items)
+        if not ids and not keys:
+            return refused
+        async with self._database.city(city.city) as tx:
+            known = await store_upstreams.known(tx, city.city, ids)
+            in_use = await submissions.keys_in_use(tx, city.city, keys)
+        return upstreams.objections(items, refused, known, in_use)
+
     async def _known(self, city: City, drafts: Sequence[Draft]) -> list[Submitted | None]:
         """Return what was stored under the keys of drafts that would be refused today.
 
@@ -131,15 +147,15 @@ class Jobs:
         async with self._database.city(city.city) as tx:
             return await submissions.find_known(tx, city.city, drafts)
 
-    async def _objection(self, caller: Caller, spec: JobSpec, now: datetime) -> BrokerError | None:
+    async def _objection(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
         if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
-        objection = (await self._catalogues.current()).objection(spec)
+        objection = _by_catalogue(await self._catalogues.current(), city, spec, now)
         if objection is None:
             return None
-        return (await self._catalogues.current(REFUSAL_FRESH_SECONDS)).objection(spec)
+        return _by_catalogue(await self._catalogues.current(REFUSAL_FRESH_SECONDS), city, spec, now)
 
     async def get(self, caller: Caller, job: JobId) -> Job:
         """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""
@@ -235,6 +251,10 @@ class Jobs:
             found = await jobs.update_priority(tx, job, priority, now)
         self._wake()
         return found
+
+
+def _by_catalogue(catalogue: Catalogue, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
+    return catalogue.objection(spec) or too_late(spec, city, now, catalogue.view)
 
 
 def _drafts(city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:

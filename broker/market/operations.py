@@ -74,7 +74,7 @@ class Operations:
             return Overview(
                 at=now,
                 jobs=await nodes.job_counts(tx),
-                clusters=tuple(await nodes.clusters(tx)),
+                clusters=tuple(await nodes.clusters(tx, now)),
                 events=await nodes.events_numbered(tx),
             )
 
@@ -112,10 +112,10 @@ class Operations:
             await self._record(tx, caller, "register_cluster", cluster.cluster, detail, now)
         return key
 
-    async def clusters(self, hub: str = "") -> list[ClusterUse]:
+    async def clusters(self, hub: str = "", *, now: datetime) -> list[ClusterUse]:
         """Return the clusters of a hub, or of all, with the use of their cards. Raise HubNotFound."""
         async with self._database.hub() as tx:
-            found = await nodes.clusters(tx, hub)
+            found = await nodes.clusters(tx, now, hub)
             if not found and hub and hub not in (await catalogue.read(tx)).hubs:
                 raise HubNotFound(hub=hub)
             return found

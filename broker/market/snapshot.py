@@ -52,6 +52,7 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
     arrays = {
         **_catalogue(view),
         **_pools(view, owners),
+        "pool_until_s": _pool_until(view.pools, nodes),
         **_nodes(nodes, pool_index),
         "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
         **_splits(nodes),
@@ -59,7 +60,7 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         **ruled,
     }
     return Prepared(
-        Snapshot(taken_at_s=math.floor(now.timestamp()), **arrays),
+        Snapshot(taken_at_s=_floor(now), **arrays),
         pools=view.pools,
         nodes=nodes,
         waiting={job_text(j.job): j for j in view.waiting},
@@ -76,7 +77,7 @@ def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now:
     view = replace(world.view, waiting=tuple(job for job in waiting if job.city in cities), shapes=shapes)
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
     snapshot = world.snapshot.with_jobs(
-        math.floor(now.timestamp()),
+        _floor(now),
         **_of_jobs(view, shape_index, world.snapshot.owner_names, world.snapshot.tenant_names),
     )
     return replace(
@@ -133,6 +134,18 @@ def _pools(view: WorldView, owners: Sequence[str]) -> dict[str, Any]:
         "owner_names": owners,
         "pool_owner": _ints(owners.index(p.owner) for p in view.pools),
     }
+
+
+def _pool_until(pools: Sequence[PoolRow], nodes: Sequence[NodeRow]) -> NDArray[np.int64]:
+    """Return [P]: when the first window begins in pools all of whose open nodes have one ahead; UNKNOWN for others.
+
+    Where only some nodes have one, the commit hands back what would run into it.
+    """
+    starts: dict[int, list[int]] = {pool.pool_id: [] for pool in pools}
+    for node in nodes:
+        if node.open:
+            starts[node.pool_id].append(UNKNOWN if node.window is None else _floor(node.window[0]))
+    return _ints(min(starts[pool.pool_id], default=UNKNOWN) for pool in pools)
 
 
 def _nodes(nodes: Sequence[NodeRow], pool_index: Mapping[int, int]) -> dict[str, Any]:
@@ -222,9 +235,15 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
         "job_priority": _ints(j.priority.rank for j in jobs),
         "job_tier": _ints(0 if j.priority is PriorityClass.EMERGENCY else 1 for j in jobs),
         "job_ceiling_micro_yuan_per_pflops_hour": _ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
-        "job_submitted_at_s": _ints(math.floor(j.submitted_at.timestamp()) for j in jobs),
+        "job_submitted_at_s": _ints(_floor(j.submitted_at) for j in jobs),
         "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs),
+        "job_finish_by_s": _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs),
     }
+
+
+def _floor(at: datetime) -> int:
+    """Return the whole seconds since 1970."""
+    return math.floor(at.timestamp())
 
 
 def _ints(values: Iterable[int]) -> NDArray[np.int64]:

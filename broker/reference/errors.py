@@ -36,6 +36,7 @@ WHEN: Final[Mapping[str, str]] = {
     "TOO_MANY_STREAMS": "SubmitJobs, WatchJobs, ReadLogs beyond the streams that one city may have open at one broker.",
     "STALE_SESSION": "Sync, on the older of two streams of one cluster.",
     "AGENT_UNREACHABLE": "ReadLogs while the agent is away; the output is kept there.",
+    "WINDOW_NOT_FOUND": "CancelWindow.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

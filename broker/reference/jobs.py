@@ -32,6 +32,14 @@ jobs:
     share_milli: 250            # a quarter of a card for each task
     walltime: 8h
     builds: [{stack: cann, command: [python, serve.py]}]
+  - name: report
+    cards_per_task: 1
+    walltime: 30m
+    after: [job-41]             # starts when that one has succeeded
+    finish_by: 2026-12-01T08:00:00+08:00
+    preemptible: true
+    checkpoint_interval: 10m
+    builds: [{stack: cann, command: [python, report.py]}]
 ```"""
 INTRODUCTION: Final = f"""\
 `xisuan submit --file FILE` takes one job, or a list under `jobs:`, as YAML or JSON. Unknown keys are refused with a

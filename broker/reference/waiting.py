@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import broker.lifecycle
 import scheduler.reasons
+from broker.lifecycle import Held
 from broker.market.explain import FITS
 from broker.reference import markdown as md
 from scheduler.reasons import Reason
@@ -19,8 +21,8 @@ HELP: Final[Mapping[Reason, str]] = {
     Reason.ROUND_TRIP_TOO_LONG: "Raise `round_trip_micros_max`; for an unknown one an operator enters it in the world.",
     Reason.TRANSFER_TOO_LONG: "Raise `transfer_seconds_max`, or stage the input there and say so in `staged_hubs`; "
     "for an unknown way an operator enters its speed in the world.",
-    Reason.TOO_LATE: "Ask for a shorter walltime. No job that the broker takes has such a time yet.",
-    Reason.RESERVED: "Ask for a shorter walltime, or wait. The broker sets no such time yet.",
+    Reason.TOO_LATE: "Ask for a shorter walltime or a later `finish_by`, or allow pools where less is to be moved.",
+    Reason.RESERVED: "Ask for a shorter walltime, or wait until the maintenance is over (`xisuan window list`).",
     Reason.PRICE_BELOW_ASK: "Raise the ceiling by what the explanation says.",
     Reason.GANG_TOO_LARGE: "Fewer or smaller tasks, or another pool.",
     Reason.POOL_CLOSED: "Wait for the agent, or an operator uncordons nodes.",
@@ -37,11 +39,15 @@ HELP: Final[Mapping[Reason, str]] = {
     Reason.CHOSEN: "Nothing to do.",
     Reason.BETTER_ELSEWHERE: "Nothing to do.",
 }
+HELD: Final[Mapping[Held, str]] = {
+    Held.NOT_YET: "Wait; or submit it without `earliest_start`.",
+    Held.UPSTREAM_RUNS: "Wait for the jobs of `after` and `after_request_keys`; `xisuan explain` names them.",
+}
 INTRODUCTION: Final = """\
 A job that a round leaves waiting carries one reason, that of the pool that came nearest to taking it:
 `Job.waiting_reason`, the column "why" of `xisuan jobs`, and `refused_by_reason` of the round. `xisuan explain JOB`
 (ExplainJob) gives one for every pool, with the cards that are short and the price at which the pool cleared in the last
-round."""
+round. A job that rounds do not look at yet says so with `NOT_YET` or `UPSTREAM_RUNS`."""
 
 
 def page() -> str:
@@ -49,6 +55,8 @@ def page() -> str:
     lines = md.generated("Why a job waits", "`scheduler/reasons.py` and `broker/reference/waiting.py`", INTRODUCTION)
     meanings = md.enum_comments(Reason, Path(scheduler.reasons.__file__))
     rows = [(md.code(reason), md.prose(meanings[reason.name]), HELP[reason]) for reason in Reason]
+    held = md.enum_comments(Held, Path(broker.lifecycle.__file__))
+    rows += [(md.code(reason), f"not of a pool: {md.prose(held[reason.name])}", HELD[reason]) for reason in Held]
     rows.append(
         (md.code(FITS), "only in explanations: it would fit now at the last round's prices", "Wait for a round.")
     )

@@ -11,9 +11,11 @@ from broker.market.energy import HubEnergy
 from broker.market.operations import Operations
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
+from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
 from broker.rpc import convert_limits as limits
+from broker.rpc import convert_windows
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -39,6 +41,7 @@ class AdminService(AdminServiceServicer):
         energy: power and energy of hubs.
         worlds: the catalogue.
         rounds: reports and records of rounds.
+        windows: when nodes are closed for maintenance.
         records_kept: rounds whose record is kept for replay, for the error that says so.
         clock: the edge's clock.
     """
@@ -50,6 +53,7 @@ class AdminService(AdminServiceServicer):
         energy: HubEnergy,
         worlds: Worlds,
         rounds: RoundsReader,
+        windows: Windows,
         *,
         records_kept: int,
         clock: Clock,
@@ -59,6 +63,7 @@ class AdminService(AdminServiceServicer):
         self._energy = energy
         self._worlds = worlds
         self._rounds = rounds
+        self._windows = windows
         self._records_kept = records_kept
         self._clock = clock
 
@@ -86,7 +91,7 @@ class AdminService(AdminServiceServicer):
 
     async def ListClusters(self, request: pb.ListClustersRequest, context: Context) -> pb.ListClustersResponse:
         """Return clusters with their pools."""
-        clusters = await self._operations.clusters(convert.hub_or_empty(request))
+        clusters = await self._operations.clusters(convert.hub_or_empty(request), now=self._clock.now())
         return pb.ListClustersResponse(clusters=map(convert.cluster_to_wire, clusters))
 
     async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:
@@ -218,6 +223,25 @@ class AdminService(AdminServiceServicer):
         """End a key."""
         await self._operations.revoke_key(caller_of(context), convert.key_id(request), now=self._clock.now())
         return pb.RevokeKeyResponse()
+
+    async def CreateWindow(self, request: pb.CreateWindowRequest, context: Context) -> pb.CreateWindowResponse:
+        """Close nodes for a time, and say whom that meets."""
+        now = self._clock.now()
+        draft = convert_windows.window_draft(request, now=now)
+        created = await self._windows.create(caller_of(context), draft, now=now, dry_run=request.dry_run)
+        return convert_windows.created_to_wire(created)
+
+    async def ListWindows(self, request: pb.ListWindowsRequest, context: Context) -> pb.ListWindowsResponse:
+        """Return maintenance windows."""
+        cluster = convert_windows.window_cluster(request)
+        found = await self._windows.list(cluster, now=self._clock.now(), past=request.past)
+        return convert_windows.windows_to_wire(found)
+
+    async def CancelWindow(self, request: pb.CancelWindowRequest, context: Context) -> pb.CancelWindowResponse:
+        """Take a window back."""
+        window = convert_windows.window_id(request)
+        found = await self._windows.cancel(caller_of(context), window, now=self._clock.now())
+        return pb.CancelWindowResponse(window=convert_windows.window_to_wire(found))
 
     async def _round(self, number: int) -> RoundReport:
         report = await self._rounds.get(convert.round_or_last(number))

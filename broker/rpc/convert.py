@@ -13,7 +13,7 @@ from broker.job import Build, Ending, Event, Job, JobSpec, NodeCards, Placement,
 from broker.lifecycle import JobState
 from broker.market.logs import LogStream
 from broker.market.verdicts import Explanation
-from broker.rpc.convert_checks import Checks, job_id
+from broker.rpc.convert_checks import REQUEST_KEY_CHARACTERS_MAX, Checks, job_id
 from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, LOG_STREAM, PRIORITY, WITHIN, WORKLOAD
 from broker.rpc.convert_spec import TASKS_MAX, job_spec, read_spec
 from broker.wire.v1 import job_pb2 as pb
@@ -22,6 +22,7 @@ from broker.wire.v1 import job_service_pb2 as spb
 M = TypeVar("M", bound=Message)
 
 __all__ = [
+    "REQUEST_KEY_CHARACTERS_MAX",
     "JobFilter",
     "LogSelection",
     "Submission",
@@ -45,7 +46,6 @@ __all__ = [
     "timestamp",
 ]
 
-REQUEST_KEY_CHARACTERS_MAX: Final = 128
 STATES_MAX: Final = 32
 ATTEMPT_MAX: Final = 2**31 - 1
 OFFSET_MAX: Final = 2**63 - 1
@@ -96,6 +96,8 @@ def submission(request: spb.SubmitJobRequest, *, now: datetime) -> Submission:
         checks.wrong("spec", "is missing: say what to run")
         checks.done()
     spec = read_spec(checks, request.spec, now=now)
+    if request.request_key in spec.after_request_keys:
+        checks.wrong("spec.after_request_keys", "name this job itself: leave its own key out")
     checks.done()
     return Submission(request.request_key, spec)
 
@@ -198,6 +200,13 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         domestic_only=spec.domestic_only,
         allowed_owners=spec.allowed_owners,
         enterprise=spec.enterprise,
+        earliest_start=None if spec.earliest_start is None else timestamp(spec.earliest_start),
+        finish_by=None if spec.finish_by is None else timestamp(spec.finish_by),
+        after=map(job_text, spec.after),
+        after_request_keys=spec.after_request_keys,
+        after_any_end=spec.after_any_end,
+        preemptible=spec.preemptible,
+        checkpoint_interval_seconds=spec.checkpoint_interval_seconds,
     )
 
 

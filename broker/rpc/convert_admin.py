@@ -102,7 +102,7 @@ def node_change(request: pb.CordonNodesRequest | pb.DrainNodesRequest) -> NodeCh
     """Return which nodes to close, and why. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
     checks.slug("cluster", request.cluster)
-    nodes = _nodes(checks, request.nodes)
+    nodes = node_names(checks, request.nodes)
     reason = checks.printable("reason", request.reason, REASON_CHARACTERS_MAX)
     checks.done()
     return NodeChange(request.cluster, nodes, reason)
@@ -112,7 +112,7 @@ def nodes_to_open(request: pb.UncordonNodesRequest) -> tuple[str, tuple[str, ...
     """Return the cluster and its nodes to open. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
     checks.slug("cluster", request.cluster)
-    nodes = _nodes(checks, request.nodes)
+    nodes = node_names(checks, request.nodes)
     checks.done()
     return request.cluster, nodes
 
@@ -190,7 +190,8 @@ def key_id(request: pb.RevokeKeyRequest) -> str:
     return request.key_id
 
 
-def _nodes(checks: Checks, names: Sequence[str]) -> tuple[str, ...]:
+def node_names(checks: Checks, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of nodes that a request has under `nodes`; what is wrong goes to `checks`."""
     for i in range(checks.count("nodes", names, 0, NODES_MAX)):
         if NODE_NAME.fullmatch(names[i]) is None:
             checks.wrong(f"nodes[{i}]", f"must be 1 to 253 characters of A-Z, a-z, 0-9, '_.-', not {shown(names[i])}")

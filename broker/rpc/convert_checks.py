@@ -13,6 +13,7 @@ PROBLEMS_MAX: Final = 20
 """Problems that one error names; a hostile request could be wrong in a million places."""
 
 SHOWN_CHARACTERS_MAX: Final = 40
+REQUEST_KEY_CHARACTERS_MAX: Final = 128
 NANOS_IN_SECOND: Final = 1_000_000_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLUG_RULE: Final = "must be 1 to 63 characters of a-z, 0-9 and '-', starting with a letter and not ending with '-'"

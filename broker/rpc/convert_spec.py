@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from broker.job import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
-from broker.rpc.convert_checks import EPOCH, Checks, shown, utf8_bytes
+from broker.rpc import convert_when
+from broker.rpc.convert_checks import Checks, shown, utf8_bytes
 from broker.rpc.convert_enums import IF_LOST, PRIORITY, WITHIN, WORKLOAD
 from broker.wire.v1 import job_pb2 as pb
 
@@ -18,7 +19,6 @@ MEMORY_MIB_PER_TASK_MAX: Final = 16_777_216
 WALLTIME_SECONDS_MAX: Final = 31_536_000
 ROUND_TRIP_MICROS_MAX: Final = 10_000_000
 CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX: Final = 10**12
-START_BY_AHEAD_MAX: Final = timedelta(days=366)
 ATTEMPTS_MAX: Final = 10
 GRACE_SECONDS_MAX: Final = 3600
 HUBS_MAX: Final = 32
@@ -59,8 +59,8 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
     Args:
         checks: takes every wrong field, with paths such as "spec.builds[0].command".
         wire: the message, however hostile.
-        now: aware UTC; `start_by` must not lie more than 366 days after it. That it has not passed is judged where
-            repeated submissions are known: those are answered, whatever the time.
+        now: aware UTC; times must not lie too far after it. That they have not passed is judged where repeated
+            submissions are known: those are answered, whatever the time.
     """
     hubs = checks.count("spec.allowed_hubs", wire.allowed_hubs, 0, HUBS_MAX)
     builds = checks.count("spec.builds", wire.builds, 1, BUILDS_MAX)
@@ -87,13 +87,13 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
             0,
             CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX,
         ),
-        start_by=_start_by(checks, wire, now),
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
         grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
         **_form(checks, wire),
         **_place(checks, wire),
         enterprise=checks.slug_or_empty("spec.enterprise", wire.enterprise),
+        **convert_when.when(checks, wire, now),
     )
     _each_stack_once(checks, spec.builds)
     _not_too_large(checks, spec.builds)
@@ -150,12 +150,6 @@ def _place(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
         "domestic_only": wire.domestic_only,
         "allowed_owners": _names(checks, "spec.allowed_owners", wire.allowed_owners, owners),
     }
-
-
-def _start_by(checks: Checks, wire: pb.JobSpec, now: datetime) -> datetime | None:
-    if not wire.HasField("start_by"):
-        return None
-    return checks.moment("spec.start_by", wire.start_by, after=EPOCH, until=now + START_BY_AHEAD_MAX)
 
 
 def _build(checks: Checks, path: str, wire: pb.Build) -> Build:

@@ -54,6 +54,9 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/CreateKey": ADMIN_CHANGE,
     "/broker.wire.v1.AdminService/ListKeys": ADMIN_READ,
     "/broker.wire.v1.AdminService/RevokeKey": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/CreateWindow": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/ListWindows": ADMIN_READ,
+    "/broker.wire.v1.AdminService/CancelWindow": ADMIN_CHANGE,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

@@ -51,6 +51,8 @@ class CatalogueView:
     domestic_models: frozenset[str] = frozenset()
     slices_of_model: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Slices that each model offers, ascending, in thousandths of a card; a model that is never split is left out."""
+    mib_per_second: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How fast data go from a city to a hub; a way that nobody measured is left out."""
 
 
 CITIES: Final[LiteralString] = """
@@ -59,6 +61,7 @@ CITIES: Final[LiteralString] = """
 MODELS: Final[LiteralString] = "SELECT model, stack, origin, slices_milli FROM accelerator_models"
 HUBS: Final[LiteralString] = "SELECT hub FROM hubs"
 OWNERS: Final[LiteralString] = "SELECT DISTINCT owner FROM clusters"
+WAYS: Final[LiteralString] = "SELECT city, hub, mib_per_second FROM transfers WHERE mib_per_second > 0"
 NODE_KINDS: Final[LiteralString] = """
     SELECT c.cluster, p.pool, c.hub, p.model, c.owner, n.cards, n.cpu_milli, n.memory_mib, count(*) AS nodes
       FROM nodes n JOIN pools p USING (pool_id) JOIN clusters c ON c.cluster = p.cluster
@@ -86,4 +89,5 @@ async def read(tx: Connection) -> CatalogueView:
         owners=frozenset(r["owner"] for r in await tx.fetch(OWNERS)),
         domestic_models=frozenset(r["model"] for r in models if r["origin"] == "domestic"),
         slices_of_model={r["model"]: tuple(r["slices_milli"]) for r in models if r["slices_milli"]},
+        mib_per_second={(r["city"], r["hub"]): r["mib_per_second"] for r in await tx.fetch(WAYS)},
     )

@@ -17,6 +17,9 @@ from broker.store.placements import last_placements
 
 CANCELLED_WAITING: Final = Ending(EndReason.CANCELLED, detail="cancelled before it was placed")
 EXPIRED_WAITING: Final = Ending(EndReason.EXPIRED, detail="still waiting at its start_by")
+TOO_LATE_WAITING: Final = Ending(
+    EndReason.TOO_LATE, detail="still waiting when it could no longer end by its finish_by"
+)
 
 SELECT_JOBS: Final[LiteralString] = """
     SELECT job_id, city, spec, priority, ceiling_micro_yuan_per_pflops_hour AS ceiling, state, attempt,
@@ -78,16 +81,18 @@ UPDATE_PRIORITY: Final[LiteralString] = """
 """
 EXPIRE_DUE: Final[LiteralString] = """
     WITH due AS (
-        SELECT job_id FROM jobs WHERE state = 'pending' AND state = ANY($3) AND start_by <= $1
+        SELECT job_id, CASE WHEN finish_by - make_interval(secs => walltime_seconds) <= start_by THEN $5::jsonb
+                            ELSE $4::jsonb END AS ending
+          FROM jobs WHERE state = 'pending' AND state = ANY($3) AND start_by <= $1
          ORDER BY start_by LIMIT $2 FOR UPDATE SKIP LOCKED
     ), moved AS (
-        UPDATE jobs j SET state = 'expired', ended_at = $1, end_reason = $4::jsonb->>'reason',
-                          end_detail = $4::jsonb->>'detail'
+        UPDATE jobs j SET state = 'expired', ended_at = $1, end_reason = due.ending->>'reason',
+                          end_detail = due.ending->>'detail'
           FROM due WHERE j.job_id = due.job_id
-        RETURNING j.job_id, j.city
+        RETURNING j.job_id, j.city, due.ending
     ), told AS (
         INSERT INTO event_outbox (city, job_id, kind, at, ending)
-        SELECT city, job_id, 'expired', $1, $4::jsonb FROM moved ORDER BY job_id
+        SELECT city, job_id, 'expired', $1, ending FROM moved ORDER BY job_id
     )
     SELECT count(*) FROM moved
 """
@@ -190,9 +195,10 @@ async def update_priority(tx: Connection, job: JobId, priority: PriorityClass, a
 
 
 async def expire_due(tx: Connection, now: datetime, limit: int) -> int:
-    """Expire up to `limit` jobs that still wait at their `start_by`, and return how many; needs the hub's role."""
+    """Expire up to `limit` jobs that wait and may no longer start, and return how many; needs the hub's role."""
     sources = job_sources(JobEvent.EXPIRED)
-    return int(await tx.fetchval(EXPIRE_DUE, now, limit, sources, EXPIRED_WAITING.to_json()))
+    endings = EXPIRED_WAITING.to_json(), TOO_LATE_WAITING.to_json()
+    return int(await tx.fetchval(EXPIRE_DUE, now, limit, sources, *endings))
 
 
 async def set_waiting_reasons(tx: Connection, jobs: Sequence[JobId], reasons: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class PoolUse:
     cards: int
     cards_leased: int
     cards_foreign: int
-    cards_closed: int  # neither leased nor foreign, on nodes that take no work
+    cards_closed: int  # neither leased nor foreign, on nodes that take no work, or are in a maintenance window
     fp16_milli_pflops: int  # programme-counted, of all cards, rounded down
     watts: int  # of all cards; 0 when the model's are not known
     ask_micro_yuan_per_card_hour: int
@@ -72,9 +72,15 @@ CLUSTERS: Final[LiteralString] = """
 POOLS: Final[LiteralString] = """
     WITH leased AS (
         SELECT node_id, count(DISTINCT card) AS cards FROM held_cards GROUP BY node_id
+    ), windows AS MATERIALIZED (
+        SELECT * FROM maintenance_windows WHERE cancelled_at IS NULL AND starts_at <= $2 AND ends_at > $2
     ), used AS (
         SELECT n.pool_id, n.cards, coalesce(leased.cards, 0) AS leased, coalesce(others.cards, 0) AS elsewhere,
-               n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open
+               n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AND NOT EXISTS (
+                     SELECT FROM windows w
+                      WHERE w.cluster = n.cluster AND (w.pool_id IS NULL OR w.pool_id = n.pool_id)
+                        AND (w.nodes = '{}' OR n.node = ANY(w.nodes))
+               ) AS open
           FROM nodes n JOIN clusters c USING (cluster) LEFT JOIN leased USING (node_id)
           LEFT JOIN LATERAL (
                 SELECT count(*) AS cards FROM unnest(n.foreign_cards) AS f (card)
@@ -100,10 +106,10 @@ POOLS: Final[LiteralString] = """
 """
 
 
-async def clusters(tx: Connection, hub: str = "") -> list[ClusterUse]:
-    """Return the clusters of a hub, of all hubs when it is empty, with the use of their pools; by name."""
+async def clusters(tx: Connection, now: datetime, hub: str = "") -> list[ClusterUse]:
+    """Return the clusters of a hub, of all hubs when it is empty, with the use of their pools at `now`; by name."""
     pools: dict[str, list[PoolUse]] = {}
-    for r in await tx.fetch(POOLS, hub):
+    for r in await tx.fetch(POOLS, hub, now):
         pools.setdefault(r["cluster"], []).append(PoolUse(*r[1:]))
     return [
         ClusterUse(
@@ -218,21 +224,22 @@ async def live_leases(
     tx: Connection, states: Sequence[LeaseState], cluster: str, after: LeaseId, limit: int
 ) -> list[Lease]:
     """Return live leases in these states, oldest first, from the first one after `after`; "" means every cluster."""
-    return await _leases(tx, await tx.fetch(LEASES, states, cluster, after, limit))
+    return await leases_of(tx, await tx.fetch(LEASES, states, cluster, after, limit))
 
 
 async def leases_on(tx: Connection, node_ids: Sequence[int], limit: int) -> list[Lease]:
     """Return live leases that hold cards of these nodes, oldest first."""
-    return await _leases(tx, await tx.fetch(LEASES_ON, node_ids, limit))
+    return await leases_of(tx, await tx.fetch(LEASES_ON, node_ids, limit))
 
 
 async def lease(tx: Connection, lease_id: LeaseId) -> Lease | None:
     """Return one lease, live or ended; None when there is none."""
-    found = await _leases(tx, await tx.fetch(LEASE, lease_id))
+    found = await leases_of(tx, await tx.fetch(LEASE, lease_id))
     return found[0] if found else None
 
 
-async def _leases(tx: Connection, rows: Sequence[asyncpg.Record]) -> list[Lease]:
+async def leases_of(tx: Connection, rows: Sequence[asyncpg.Record]) -> list[Lease]:
+    """Return leases with their placements; rows have the columns of LEASE."""
     placed = await placements(tx, [LeaseId(r["lease_id"]) for r in rows])
     return [
         Lease(

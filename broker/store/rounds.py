@@ -76,10 +76,12 @@ class WaitingJob:
     city: str
     attempt: int
     if_lost: str
+    walltime_seconds: int
+    preemptible: bool
 
 
 LOCK_WAITING: Final[LiteralString] = """
-    SELECT job_id, city, attempt, if_lost FROM jobs
+    SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible FROM jobs
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
      ORDER BY job_id FOR UPDATE
 """
@@ -155,7 +157,7 @@ NEWEST_RECORD: Final[LiteralString] = """
 async def lock_waiting(tx: Connection, jobs: Sequence[JobId], now: datetime) -> dict[JobId, WaitingJob]:
     """Return those of the jobs that still wait and lock them, in one stated order."""
     rows = await tx.fetch(LOCK_WAITING, jobs, job_sources(JobEvent.LEASED), now)
-    return {JobId(r["job_id"]): WaitingJob(JobId(r["job_id"]), r["city"], r["attempt"], r["if_lost"]) for r in rows}
+    return {JobId(r["job_id"]): WaitingJob(*r.values()) for r in rows}
 
 
 async def lock_nodes(tx: Connection, node_ids: Sequence[int]) -> None:

@@ -1,14 +1,15 @@
 """Read what a round is planned on: one consistent view of queue, nodes, leases, catalogue and rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import rules
+from broker.store import occupancy, rules
 from broker.store.database import Connection
+from broker.store.occupancy import NOTHING_HELD, Occupancy
 from broker.store.rules import RulesView
 
 
@@ -50,7 +51,8 @@ class NodeRow:
     """A node with what is free on it now.
 
     `free_cards` are the indices that are neither held by a lease nor in foreign use, whether or not the node is open;
-    `split` are cards that shares are held of and something is left of, by index.
+    `split` are cards that shares are held of and something is left of, by index. `window` is the next maintenance
+    window, from and until, or the one that is now: then it is not open.
     """
 
     node_id: int
@@ -65,6 +67,7 @@ class NodeRow:
     memory_mib: int
     free_memory_mib: int
     split: Mapping[int, SplitCard] = field(default_factory=dict)
+    window: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class WaitingRow:
     submitted_at: datetime
     walltime_seconds: int
     enterprise: str  # empty: the city itself
+    finish_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class WorldView:
     shapes: Mapping[int, Mapping[str, Any]]  # shape_id -> requirement (JobSpec.requirement)
     waiting: tuple[WaitingRow, ...]  # sorted by id
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
+    leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job nothing
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -128,35 +133,45 @@ NODES: Final[LiteralString] = """
     ), split AS (
         SELECT node_id, array_agg(card) AS cards, array_agg(milli) AS milli, array_agg(tasks) AS tasks
           FROM shared WHERE milli < 1000 GROUP BY node_id
+    ), closing AS (
+        SELECT DISTINCT ON (n.node_id) n.node_id, w.starts_at, w.ends_at
+          FROM maintenance_windows w JOIN nodes n ON n.cluster = w.cluster
+               AND (w.pool_id IS NULL OR n.pool_id = w.pool_id) AND (w.nodes = '{}' OR n.node = ANY(w.nodes))
+         WHERE w.cancelled_at IS NULL AND w.ends_at > $2 AND ($1::int[] IS NULL OR n.node_id = ANY($1))
+         ORDER BY n.node_id, w.starts_at, w.ends_at DESC
     )
     SELECT n.node_id, n.node, n.pool_id, p.model, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
-           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AS open,
+           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
+           AND (w.starts_at IS NULL OR w.starts_at > $2) AS open, w.starts_at, w.ends_at,
            coalesce(h.cards, '{}') AS held_cards,
            s.cards AS split_cards, s.milli AS split_milli, s.tasks AS split_tasks,
            coalesce(u.cpu_milli, 0)::bigint AS used_cpu_milli, coalesce(u.memory_mib, 0)::bigint AS used_memory_mib
       FROM nodes n JOIN clusters c USING (cluster) JOIN pools p USING (pool_id)
       LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id) LEFT JOIN split s USING (node_id)
+      LEFT JOIN closing w USING (node_id)
      WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
      ORDER BY p.cluster, p.pool, n.node
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise
+           enterprise, finish_by
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
+       AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
      ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
      LIMIT $2
 """
 ARRIVED: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise
+           enterprise, finish_by
       FROM jobs
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
+       AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
      ORDER BY job_id LIMIT $3
 """
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise
+           enterprise, finish_by
       FROM jobs WHERE job_id = $1
 """
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
@@ -168,7 +183,8 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     Must be the first thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
-    return await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
+    view = await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
+    return replace(view, leases=await occupancy.read(tx, now))
 
 
 async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
@@ -180,9 +196,9 @@ async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
     return await _view(tx, await tx.fetch(ONE_WAITING, job), now)
 
 
-async def read_nodes(tx: Connection, node_ids: list[int]) -> dict[int, NodeRow]:
+async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict[int, NodeRow]:
     """Return these nodes as they are now, by id."""
-    return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids))}
+    return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids, now))}
 
 
 async def arrived(
@@ -203,7 +219,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         cities=tuple((r["city"], r["weight_ppm"]) for r in await tx.fetch(CITIES)),
         round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
         pools=tuple(PoolRow(*r.values()) for r in await tx.fetch(POOLS)),
-        nodes=tuple(_node(r) for r in await tx.fetch(NODES, None)),
+        nodes=tuple(_node(r) for r in await tx.fetch(NODES, None, now)),
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
@@ -220,6 +236,7 @@ def _waiting(r: Any) -> WaitingRow:
         r["submitted_at"],
         r["walltime_seconds"],
         r["enterprise"],
+        r["finish_by"],
     )
 
 
@@ -238,6 +255,7 @@ def _node(r: Any) -> NodeRow:
         memory_mib=r["memory_mib"],
         free_memory_mib=max(0, r["memory_mib"] - r["used_memory_mib"]),
         split={} if r["split_cards"] is None else _split(r),
+        window=None if r["starts_at"] is None else (r["starts_at"], r["ends_at"]),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import JobSpec, canonical_text, differences, text_sha256
+from broker.store import upstreams
 from broker.store.database import Connection
 
 SUBMISSIONS_LOCK: Final = 0x7869_0002
@@ -25,15 +26,21 @@ INSERT_JOBS: Final[LiteralString] = """
     WITH given AS (
         SELECT nextval('job_ids') AS job_id, t.*  -- ids follow the order of submission
           FROM unnest($3::text[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[],
-                      $10::int[], $11::timestamptz[], $12::text[], $13::smallint[], $14::text[])
+                      $10::int[], $11::timestamptz[], $12::text[], $13::smallint[], $14::text[],
+                      $15::timestamptz[], $16::timestamptz[], $17::bool[], $18::int[], $19::bool[], $20::text[],
+                      $21::int[])
                AS t (request_key, body_sha256, spec, shape_sha256, job_set, priority, ceiling,
-                     walltime_seconds, start_by, if_lost, attempts_max, enterprise)
+                     walltime_seconds, start_by, if_lost, attempts_max, enterprise, earliest_start, finish_by,
+                     preemptible, checkpoint_interval_seconds, upstreams_open, waiting_reason, grace_seconds)
     ), added AS (
         INSERT INTO jobs (job_id, city, request_key, body_sha256, spec, shape_id, job_set, priority,
                           ceiling_micro_yuan_per_pflops_hour, walltime_seconds, start_by, if_lost, attempts_max,
-                          enterprise, submitted_at)
+                          enterprise, earliest_start, finish_by, preemptible, checkpoint_interval_seconds,
+                          upstreams_open, waiting_reason, grace_seconds, submitted_at)
         SELECT g.job_id, $1, g.request_key, g.body_sha256, g.spec::jsonb, s.shape_id, g.job_set, g.priority,
-               g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, g.enterprise, $2
+               g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, g.enterprise,
+               g.earliest_start, g.finish_by, g.preemptible, g.checkpoint_interval_seconds, g.upstreams_open,
+               g.waiting_reason, g.grace_seconds, $2
           FROM given g JOIN shapes s ON s.sha256 = g.shape_sha256
          ORDER BY g.request_key  -- two at once wait for each other in one order, not in a circle
             ON CONFLICT (city, request_key) DO NOTHING
@@ -181,12 +188,21 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [s.priority for s in specs],
         [d.ceiling_micro_yuan_per_pflops_hour for d in drafts],
         [s.walltime_seconds for s in specs],
-        [s.start_by for s in specs],
+        [s.latest_start for s in specs],
         [s.if_lost for s in specs],
         [s.attempts_max for s in specs],
         [s.enterprise for s in specs],
+        [s.earliest_start if s.earliest_start and s.earliest_start > at else None for s in specs],
+        [s.finish_by for s in specs],
+        [s.preemptible for s in specs],
+        [s.checkpoint_interval_seconds for s in specs],
+        [bool(s.after or s.after_request_keys) for s in specs],
+        [upstreams.held_at_first(s, at) for s in specs],
+        [s.grace_seconds for s in specs],
     )
-    return {r["request_key"]: JobId(r["job_id"]) for r in rows}
+    added = {r["request_key"]: JobId(r["job_id"]) for r in rows}
+    await upstreams.insert(tx, city, [(added[d.request_key], d.spec) for d in drafts if d.request_key in added])
+    return added
 
 
 async def _owners(

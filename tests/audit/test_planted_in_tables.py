@@ -169,6 +169,17 @@ TABLES: list[tuple[str, str]] = [
         """INSERT INTO quotas (hub, city, guaranteed_milli_pflops, borrow_milli_pflops) VALUES
                   ('qingyang', NULL, 0, 0), ('qingyang', 'nanjing', 0, 0)""",
     ),
+    (
+        "no_job_before_its_turn",
+        """UPDATE jobs SET spec = spec || '{"earliest_start": "2999-01-01T00:00:00+00:00"}' WHERE job_id = 1""",
+    ),
+    ("no_job_before_its_turn", """UPDATE jobs SET spec = spec || '{"after": [2]}' WHERE job_id = 1"""),
+    ("no_job_before_its_turn", """UPDATE jobs SET spec = spec || '{"after": [4]}' WHERE job_id = 3"""),
+    (
+        "no_job_before_its_turn",
+        """UPDATE jobs SET spec = spec || '{"after_request_keys": ["other"]}', request_key = 'mine' WHERE job_id = 2;
+           UPDATE jobs SET request_key = 'other', state = 'failed' WHERE job_id = 1""",
+    ),
     ("no_plan_beats_its_bound", "UPDATE rounds SET objective_micro_yuan_per_hour = bound_micro_yuan_per_hour + 1"),
 ]
 

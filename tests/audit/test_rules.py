@@ -9,6 +9,7 @@ import pytest
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
 from broker.audit.rules import RULES, findings
+from broker.audit.turns import Turn
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -94,6 +95,8 @@ def shared(facts: Facts, first: int = 500, second: int = 500) -> Facts:
 
 DRAW = Draw(11, "qingyang", "qingyang/nanjing/", 400_000, 320_000, after(9), None)
 
+TURN = Turn(11, 2, after(9), "job-1", after(9), True)
+
 
 PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("no_card_promised_twice", lambda f: lease(f, 1, offered_at=after(5))),
@@ -141,12 +144,19 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
         "no_quota_over_its_limit",
         lambda f: replace(f, limits=LimitFacts(quotas=(QuotaLimit("qingyang/nanjing", 319_999, NOON),), draws=(DRAW,))),
     ),
+    ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=after(10)),))),
+    ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=None),))),
+    ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, as_wanted=False),))),
     ("no_plan_beats_its_bound", lambda f: replace(f, rounds_out_of_bound=(5,))),
 ]
 
 
 def test_a_clean_world_has_no_findings() -> None:
     assert findings(clean()) == []
+
+
+def test_what_was_placed_in_its_turn_is_no_finding() -> None:
+    assert findings(replace(clean(), turns=(TURN,))) == []
 
 
 def test_shares_that_add_up_to_a_card_have_no_findings() -> None:

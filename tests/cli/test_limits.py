@@ -14,6 +14,7 @@ from broker.market.identity import Identity
 from broker.market.operations import Operations
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
+from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.server import build_server
@@ -35,6 +36,7 @@ async def home(database: Database, tmp_path: Path) -> AsyncIterator[Path]:
         HubEnergy(database, wake=lambda: None),
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
+        Windows(database, wake=lambda: None),
         records_kept=1,
         clock=clock,
     )
@@ -126,3 +128,25 @@ async def test_what_cannot_be_meant_is_refused_before_any_call(
 
     assert refused.code == 2
     assert told in refused.err
+
+
+async def test_a_window_is_tried_created_and_cancelled(home: Path) -> None:
+    """A broker's clock stands at T0; a dry run names the lease that would still run."""
+
+    async def window(*words: str) -> Ended:
+        return await xisuan("window", *words, home=home)
+
+    times = ("--from", "2026-03-01T16:30+08:00", "--until", "2026-03-01T10:00Z", "--reason", "new fans")
+
+    tried = await window("create", "longdong", "n1", *times, "--dry-run")
+    made = await window("create", "longdong", "n1", *times)
+    listed = await window("list", "--json")
+    cancelled = await window("cancel", "window-1")
+    wrong = await window("create", "longdong", "--until", "tomorrow", "--reason", "x")
+
+    assert (tried.code, made.code, listed.code, cancelled.code, wrong.code) == (0, 0, 0, 0, 2), tried.err + made.err
+    assert "would close 1 nodes: n1" in tried.out
+    assert "lease-1" in tried.out
+    assert "window-1 closes 1 nodes: n1" in made.out
+    assert listed.data["windows"][0]["starts_at"] == "2026-03-01T08:30:00Z"
+    assert "such as 2026-12-01T22:00+08:00" in wrong.err

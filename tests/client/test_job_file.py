@@ -84,9 +84,10 @@ def test_everything_that_can_be_asked_for_goes_onto_the_wire() -> None:
 
 
 def test_the_example_of_the_reference_is_valid() -> None:
-    train, serve = job_file.parse(jobs.EXAMPLE.split("```yaml\n")[1].split("```")[0].encode())
+    train, serve, report = job_file.parse(jobs.EXAMPLE.split("```yaml\n")[1].split("```")[0].encode())
 
     assert (train.input_gib, train.within, serve.share_milli) == (500, Within.DOMAIN, 250)
+    assert (report.after, report.checkpoint_interval_seconds) == (["job-41"], 600)
 
 
 def test_the_example_of_the_documentation_is_valid() -> None:
@@ -103,7 +104,7 @@ def test_unknown_keys_are_refused_with_a_suggestion() -> None:
     assert wrong(wall_time="1h", walltime=None)["wall_time"] == "is no field; did you mean walltime?"
     build = {"stack": "cann", "comand": ["run"]}
     assert wrong(builds=[build])["builds[0].comand"] == "is no field; did you mean command?"
-    assert "there are allowed_hubs, " in wrong(zzz=1)["zzz"]
+    assert "there are after, " in wrong(zzz=1)["zzz"]
 
 
 @pytest.mark.parametrize(
@@ -331,3 +332,23 @@ def test_the_limits_are_those_of_the_broker() -> None:
     stored = convert.submission(request, now=datetime(2026, 1, 1, tzinfo=UTC)).spec
 
     assert (stored.tasks, stored.cards_per_task, len(stored.builds)) == (10_000, 64, 16)
+
+
+def test_when_a_job_may_run_is_written_for_people() -> None:
+    found = job_file.job_of(
+        JOB
+        | {
+            "earliest_start": "2026-12-01T08:00:00+08:00",
+            "finish_by": "2026-12-02T08:00:00+08:00",
+            "after": ["job-41"],
+            "after_request_keys": ["nightly 1"],
+            "preemptible": True,
+            "checkpoint_interval": "15m",
+        }
+    ).to_wire()
+
+    assert (found.earliest_start.seconds, found.finish_by.seconds) == (1_796_083_200, 1_796_169_600)
+    assert (found.after, found.after_request_keys) == (["job-41"], ["nightly 1"])
+    assert (found.preemptible, found.checkpoint_interval_seconds) == (True, 900)
+    assert wrong(after=["lease-1"]) == {"after[0]": "must be the id of a job, such as job-42"}
+    assert "printable ASCII" in wrong(after_request_keys=["名"])["after_request_keys[0]"]

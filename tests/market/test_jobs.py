@@ -463,3 +463,18 @@ async def test_five_thousand_jobs_are_stored_in_seconds(desk: Desk) -> None:
     print(f"{len(specs) / seconds:,.0f} jobs/s")
     assert len({o.job for o in outcomes if isinstance(o, Receipt)}) == 5000
     assert seconds < 15
+
+
+async def test_the_way_of_the_input_counts_to_a_deadline(desk: Desk) -> None:
+    """As the catalogue has it now: 1024 s for 100 GiB; the city that has no such way may hope."""
+    async with desk.database.hub() as tx:
+        await tx.execute("INSERT INTO transfers VALUES ('ganzhou', 'qingyang', 100, 0, 'test')")
+    spec = a_spec(input_gib=100, finish_by=T0 + timedelta(seconds=3600 + 1023))
+
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.jobs.submit(GANZHOU, "", "k", spec, T0)
+    hoping = await desk.jobs.submit(NANJING, "", "k", spec, T0)
+
+    assert [p.field for p in refused.value.fields] == ["spec.finish_by"]
+    assert "2026-03-01T09:17:04+00:00" in refused.value.fields[0].description
+    assert not hoping.duplicate

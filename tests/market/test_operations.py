@@ -221,7 +221,7 @@ async def test_a_registered_cluster_has_a_key_for_its_agent(hub: Hub) -> None:
 
     caller = await hub.identity.caller(key.text, START)
     assert (caller.role, caller.subject) == (Role.AGENT, "north")
-    assert "north" in [cluster.cluster for cluster in await hub.operations.clusters()]
+    assert "north" in [cluster.cluster for cluster in await hub.operations.clusters(now=START)]
     [(act, subject, detail)] = await hub.acts()
     assert (act, subject, detail["new"], detail["agent_key_id"]) == ("register_cluster", "north", True, key.key_id)
     assert key.secret not in str(detail)
@@ -257,7 +257,7 @@ async def test_a_cluster_needs_a_known_hub_and_known_models(hub: Hub) -> None:
     with pytest.raises(InvalidRequest, match="did you mean 'a800'") as refused:
         await hub.operations.register_cluster(OPERATOR, _cluster(asks={"a80": 1}), now=START)
     with pytest.raises(HubNotFound, match="mars"):
-        await hub.operations.clusters("mars")
+        await hub.operations.clusters("mars", now=START)
 
     assert refused.value.fields[0].field == "ask_micro_yuan_per_card_hour[a80]"
     assert await hub.acts() == []

@@ -320,3 +320,21 @@ async def test_a_rejected_round_leaves_a_report_and_no_lease(table: Table) -> No
     assert found is not None
     assert (found.outcome, found.error) == ("rejected", "CARDS_OVER: n1")
     assert await world.state_of(job) is JobState.PENDING
+
+
+async def test_what_would_end_after_its_deadline_does_not_start(table: Table) -> None:
+    """The planner is told the deadline, and what rounds do not look at is not told a reason of theirs."""
+    world = table.world
+    await world.attach()
+    due = world.now + timedelta(seconds=700)
+    in_time, later = await table.submit(finish_by=due), await table.submit(finish_by=due + timedelta(days=1))
+    held = await table.submit(after=(in_time,))
+    world.advance(101)  # its walltime is 600 s
+
+    prepared = await table.rounds.read(world.now)
+    await table.round()
+
+    assert prepared.snapshot.job_finish_by_s.tolist() == [int((due + timedelta(days=1)).timestamp())]
+    states = [(await world.job(job)).state for job in (in_time, later, held)]
+    assert states == [JobState.PENDING, JobState.LEASED, JobState.PENDING]
+    assert (await world.job(held)).waiting_reason == "UPSTREAM_RUNS"

@@ -19,6 +19,7 @@ from broker.market.identity import Identity
 from broker.market.operations import Operations
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
+from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
 from broker.rpc import convert_limits
@@ -71,6 +72,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         HubEnergy(database, wake=lambda: None),
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
+        Windows(database, wake=lambda: None),
         records_kept=200,
         clock=clock,
     )

@@ -10,7 +10,7 @@ from broker.store.database import Database
 from broker.store.nodes import PoolUse
 from broker.worlds.catalogue import Catalogue, HubRow, catalogue_of, differences
 from broker.worlds.loader import BUNDLED_WORLDS, bundled, load
-from tests.cluster_world import ClusterWorld, inventory
+from tests.cluster_world import START, ClusterWorld, inventory
 
 
 async def _write(database: Database, wanted: Catalogue) -> None:
@@ -66,7 +66,7 @@ async def test_every_card_is_counted_once(database: Database) -> None:
         await put_conditions_of(tx, "east", conditions)
         rows = await nodes.lock_modes(tx, "east", ["n2"])
         await nodes.set_mode(tx, [row.node_id for row in rows], NodeMode.CORDONED, "test")
-        [east, west] = await nodes.clusters(tx)
+        [east, west] = await nodes.clusters(tx, START)
 
     assert east.agent is AgentState.LIVE
     assert (west.agent, west.pools) == (AgentState.NEVER, ())
@@ -94,7 +94,7 @@ async def test_a_node_that_is_gone_counts_while_leases_hold_its_cards(database: 
     await world.attach("east", "one", inventory("n2", "n3"))
 
     async with database.hub() as tx:
-        [pool] = (await nodes.clusters(tx))[0].pools
+        [pool] = (await nodes.clusters(tx, START))[0].pools
         listed = await nodes.node_page(tx, "east", "", 10)
     assert (pool.nodes, pool.cards, pool.cards_leased, pool.cards_closed) == (3, 24, 1, 7)
     assert [(node.node, node.present, node.leased_cards) for node in listed] == [
@@ -109,7 +109,7 @@ async def test_cards_of_a_silent_agent_are_closed(database: Database) -> None:
     await world.attach("east", "one", inventory("n1"))
     async with database.hub() as tx:
         await tx.execute("UPDATE clusters SET agent_state = 'suspect' WHERE cluster = 'east'")
-        [pool] = (await nodes.clusters(tx))[0].pools
+        [pool] = (await nodes.clusters(tx, START))[0].pools
 
     assert (pool.cards, pool.cards_closed) == (8, 8)
 
@@ -120,6 +120,6 @@ async def test_clusters_of_one_hub_are_shown_alone(database: Database) -> None:
     async with database.hub() as tx:
         await catalogue.write(tx, [HubRow("guian", "Gui'an", 0, 0)])
         await tx.execute("UPDATE clusters SET hub = 'guian' WHERE cluster = 'west'")
-        found = await nodes.clusters(tx, "guian")
+        found = await nodes.clusters(tx, START, "guian")
 
     assert [cluster.cluster for cluster in found] == ["west"]

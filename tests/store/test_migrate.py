@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from broker.store.migrate import (
+    MIGRATIONS,
     DatabaseNewer,
     MigrationChanged,
     MigrationFailed,
@@ -171,3 +172,27 @@ async def test_a_wrong_dsn_is_told_without_its_password(dsn: str) -> None:
 async def test_the_programs_own_migrations_are_complete_after_one_run(dsns: Dsns) -> None:
     assert len(read()) >= 3
     assert await pending(dsns.owner) == []
+
+
+async def test_jobs_of_the_release_before_are_given_their_grace(empty_dsns: Dsns, tmp_path: Path) -> None:
+    """The owner sees no row of a city, and has to fill a column of them all the same."""
+    for file in sorted(MIGRATIONS.glob("000[1-6]_*.sql")):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    await migrate(empty_dsns.owner, tmp_path)
+    session = await asyncpg.connect(empty_dsns.hub)
+    await session.execute("""
+        INSERT INTO cities VALUES ('ganzhou', 'Ganzhou', 1, 1, 1, 1);
+        INSERT INTO shapes (sha256, requirement) VALUES ('x', '{}');
+        INSERT INTO jobs (city, request_key, body_sha256, spec, shape_id, priority, ceiling_micro_yuan_per_pflops_hour,
+                          walltime_seconds, if_lost, attempts_max, submitted_at)
+        SELECT 'ganzhou', key, 'x', jsonb_build_object('grace_seconds', grace), 1, 'standard', 1, 1, 'hold', 1, now()
+          FROM (VALUES ('none', 0), ('some', 30)) AS both_jobs (key, grace);
+    """)
+
+    await migrate(empty_dsns.owner)
+
+    found = await session.fetch("SELECT request_key, grace_seconds FROM jobs")
+    fence = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'jobs'::regclass"
+    assert {r["request_key"]: r["grace_seconds"] for r in found} == {"none": 0, "some": 30}
+    assert await session.fetchval(fence)
+    await session.close()

@@ -755,3 +755,85 @@ class HubPower(_message.Message):
     committed_kilowatt_hours: int
     left_kilowatt_hours: int
     def __init__(self, hub: _Optional[str] = ..., power_kilowatts_max: _Optional[int] = ..., pue_milli: _Optional[int] = ..., micro_yuan_per_kilowatt_hour: _Optional[int] = ..., used_watts: _Optional[int] = ..., pace_watts: _Optional[int] = ..., free_watts: _Optional[int] = ..., year: _Optional[int] = ..., energy_kilowatt_hours_per_year: _Optional[int] = ..., used_kilowatt_hours: _Optional[int] = ..., committed_kilowatt_hours: _Optional[int] = ..., left_kilowatt_hours: _Optional[int] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("window_id", "cluster", "pool", "nodes", "starts_at", "ends_at", "reason", "created_at", "created_by", "cancelled_at")
+    WINDOW_ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_AT_FIELD_NUMBER: _ClassVar[int]
+    window_id: str
+    cluster: str
+    pool: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    starts_at: _timestamp_pb2.Timestamp
+    ends_at: _timestamp_pb2.Timestamp
+    reason: str
+    created_at: _timestamp_pb2.Timestamp
+    created_by: str
+    cancelled_at: _timestamp_pb2.Timestamp
+    def __init__(self, window_id: _Optional[str] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CreateWindowRequest(_message.Message):
+    __slots__ = ("cluster", "pool", "nodes", "starts_at", "ends_at", "reason", "dry_run")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    pool: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    starts_at: _timestamp_pb2.Timestamp
+    ends_at: _timestamp_pb2.Timestamp
+    reason: str
+    dry_run: bool
+    def __init__(self, cluster: _Optional[str] = ..., pool: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class CreateWindowResponse(_message.Message):
+    __slots__ = ("window", "nodes", "leases", "barred_job_ids", "barred_jobs")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    BARRED_JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    BARRED_JOBS_FIELD_NUMBER: _ClassVar[int]
+    window: Window
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    leases: _containers.RepeatedCompositeFieldContainer[Lease]
+    barred_job_ids: _containers.RepeatedScalarFieldContainer[str]
+    barred_jobs: int
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., nodes: _Optional[_Iterable[str]] = ..., leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., barred_job_ids: _Optional[_Iterable[str]] = ..., barred_jobs: _Optional[int] = ...) -> None: ...
+
+class ListWindowsRequest(_message.Message):
+    __slots__ = ("cluster", "past")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    PAST_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    past: bool
+    def __init__(self, cluster: _Optional[str] = ..., past: _Optional[bool] = ...) -> None: ...
+
+class ListWindowsResponse(_message.Message):
+    __slots__ = ("windows",)
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    windows: _containers.RepeatedCompositeFieldContainer[Window]
+    def __init__(self, windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ...) -> None: ...
+
+class CancelWindowRequest(_message.Message):
+    __slots__ = ("window_id",)
+    WINDOW_ID_FIELD_NUMBER: _ClassVar[int]
+    window_id: str
+    def __init__(self, window_id: _Optional[str] = ...) -> None: ...
+
+class CancelWindowResponse(_message.Message):
+    __slots__ = ("window",)
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    window: Window
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...

@@ -145,6 +145,21 @@ class AdminServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RevokeKeyResponse.FromString,
                 _registered_method=True)
+        self.CreateWindow = channel.unary_unary(
+                '/broker.wire.v1.AdminService/CreateWindow',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateWindowRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateWindowResponse.FromString,
+                _registered_method=True)
+        self.ListWindows = channel.unary_unary(
+                '/broker.wire.v1.AdminService/ListWindows',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListWindowsRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListWindowsResponse.FromString,
+                _registered_method=True)
+        self.CancelWindow = channel.unary_unary(
+                '/broker.wire.v1.AdminService/CancelWindow',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CancelWindowRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CancelWindowResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -305,6 +320,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateWindow(self, request, context):
+        """Close nodes from one time to another, for maintenance: no new work inside, and no job that may not be stopped starts
+        there if its walltime crosses it. What runs goes on. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWindows(self, request, context):
+        """Return maintenance windows by their begin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelWindow(self, request, context):
+        """Take a window back, in the midst of it too. Repeating it is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -417,6 +454,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeKey,
                     request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'CreateWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateWindow,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateWindowRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateWindowResponse.SerializeToString,
+            ),
+            'ListWindows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWindows,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListWindowsRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListWindowsResponse.SerializeToString,
+            ),
+            'CancelWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelWindow,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CancelWindowRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.CancelWindowResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1014,6 +1066,87 @@ class AdminService:
             '/broker.wire.v1.AdminService/RevokeKey',
             broker_dot_wire_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_admin__service__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/CreateWindow',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateWindowRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.CreateWindowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWindows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/ListWindows',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListWindowsRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListWindowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/CancelWindow',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.CancelWindowRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.CancelWindowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,8 @@ class EndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_REASON_WRITTEN_OFF: _ClassVar[EndReason]
     END_REASON_EXPIRED: _ClassVar[EndReason]
     END_REASON_VANISHED: _ClassVar[EndReason]
+    END_REASON_TOO_LATE: _ClassVar[EndReason]
+    END_REASON_UPSTREAM_FAILED: _ClassVar[EndReason]
 PRIORITY_CLASS_UNSPECIFIED: PriorityClass
 PRIORITY_CLASS_DEFERRABLE: PriorityClass
 PRIORITY_CLASS_STANDARD: PriorityClass
@@ -111,6 +113,8 @@ END_REASON_LOST: EndReason
 END_REASON_WRITTEN_OFF: EndReason
 END_REASON_EXPIRED: EndReason
 END_REASON_VANISHED: EndReason
+END_REASON_TOO_LATE: EndReason
+END_REASON_UPSTREAM_FAILED: EndReason
 
 class Build(_message.Message):
     __slots__ = ("stack", "models", "command", "environment", "speed_ppm")
@@ -142,7 +146,7 @@ class GangSize(_message.Message):
     def __init__(self, tasks: _Optional[int] = ..., speed_ppm: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise")
+    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds")
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOB_SET_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +175,13 @@ class JobSpec(_message.Message):
     DOMESTIC_ONLY_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_OWNERS_FIELD_NUMBER: _ClassVar[int]
     ENTERPRISE_FIELD_NUMBER: _ClassVar[int]
+    EARLIEST_START_FIELD_NUMBER: _ClassVar[int]
+    FINISH_BY_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    AFTER_REQUEST_KEYS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_ANY_END_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTIBLE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     job_set: str
     tasks: int
@@ -199,7 +210,14 @@ class JobSpec(_message.Message):
     domestic_only: bool
     allowed_owners: _containers.RepeatedScalarFieldContainer[str]
     enterprise: str
-    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ...) -> None: ...
+    earliest_start: _timestamp_pb2.Timestamp
+    finish_by: _timestamp_pb2.Timestamp
+    after: _containers.RepeatedScalarFieldContainer[str]
+    after_request_keys: _containers.RepeatedScalarFieldContainer[str]
+    after_any_end: bool
+    preemptible: bool
+    checkpoint_interval_seconds: int
+    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ...) -> None: ...
 
 class NodeCards(_message.Message):
     __slots__ = ("node", "cards", "tasks", "share_milli")

@@ -1,0 +1,61 @@
+"""What a job had to wait for had come when it was placed. With SQL of its own, by what the job asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from broker.audit.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A lease, and one thing that its job had to wait for."""
+
+    lease: int
+    job: int
+    offered_at: datetime
+    what: str  # "its earliest start", or a job that it runs after
+    came_at: datetime | None  # None: it has not come yet
+    as_wanted: bool  # False: a job that it runs after ended in a way that it did not want
+
+
+TURNS: Final = """
+    WITH timed AS (
+        SELECT l.lease_id, l.job_id, l.offered_at, j.city, j.spec,
+               coalesce((j.spec->>'after_any_end')::boolean, false) AS any_end
+          FROM leases l JOIN jobs j USING (job_id)
+         WHERE j.spec ?| ARRAY['earliest_start', 'after', 'after_request_keys']
+    ), upstream AS (
+        SELECT t.*, k.job_id AS before, k.ended_at, k.state
+          FROM timed t CROSS JOIN jsonb_array_elements_text(coalesce(t.spec->'after', '[]')) AS named (job)
+          JOIN jobs k ON k.job_id = named.job::bigint
+         UNION ALL
+        SELECT t.*, k.job_id, k.ended_at, k.state
+          FROM timed t CROSS JOIN jsonb_array_elements_text(coalesce(t.spec->'after_request_keys', '[]')) AS named (key)
+          JOIN jobs k ON k.city = t.city AND k.request_key = named.key
+    )
+    SELECT lease_id, job_id, offered_at, 'its earliest start' AS what, (spec->>'earliest_start')::timestamptz, true
+      FROM timed WHERE spec ? 'earliest_start'
+     UNION ALL
+    SELECT lease_id, job_id, offered_at, 'job-' || before, ended_at, any_end OR state = 'succeeded' FROM upstream
+     ORDER BY lease_id, what
+"""
+
+
+async def read(hub: Any) -> tuple[Turn, ...]:
+    """Return what the tables say; `hub` is a connection that sees all cities."""
+    return tuple(Turn(*r.values()) for r in await hub.fetch(TURNS))
+
+
+def no_job_before_its_turn(facts: "Facts") -> Iterator[str]:
+    """No job was placed before its earliest start, or before the jobs that it runs after had ended as they must."""
+    for turn in facts.turns:
+        if turn.came_at is None or turn.offered_at < turn.came_at:
+            yield f"lease-{turn.lease} of job-{turn.job} was placed before {turn.what} had come to its end or time"
+        elif not turn.as_wanted:
+            yield f"lease-{turn.lease} of job-{turn.job} was placed although {turn.what} has not succeeded"
+
+
+RULES: Final = (no_job_before_its_turn,)
