@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import admin, clusters, jobs, logs, rounds, service, submit, watch, world
+from broker.cli import admin, clusters, jobs, logs, policy, rounds, service, submit, watch, world
 from broker.cli.options import examples
 from broker.cli.settings import Globals
 
@@ -57,6 +57,7 @@ for group in (submit, jobs, logs, watch, clusters, service):
 app.add_typer(rounds.app)
 app.add_typer(admin.app)
 app.add_typer(world.app)
+app.add_typer(policy.app)
 
 
 def main() -> None:
