@@ -59,7 +59,7 @@ def verify(
     show(table(["", ""], rows), "signed by a trusted key, and the placement keeps it")
 
 
-@app.command(epilog=examples("xisuan policy keygen next.pem", "xisuan serve --policy-key next.pem"))
+@app.command(epilog=examples("xisuan policy keygen next.pem", "xisuan serve --set policy_key=next.pem"))
 def keygen(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the private key; must not exist.")],
     as_json: AsJson = False,

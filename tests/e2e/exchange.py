@@ -108,7 +108,7 @@ class Exchange:
             "cluster": cluster,
             "key_file": str(self.home / "keys" / f"agent-{cluster}.key"),
             "state_dir": str(place),
-            **_place(cluster),
+            **known_of(cluster),
             "policy_keys": [(self.home / NAME).with_suffix(".pub").read_text().strip()],
         }
         config.write_text(yaml.safe_dump(values | changes))
@@ -288,7 +288,7 @@ def free_port() -> int:
         return port
 
 
-def _place(cluster: str) -> dict[str, Any]:
+def known_of(cluster: str) -> dict[str, Any]:
     """Return what the agent knows of its own cluster: hub, owner and pools."""
     world = load(bundled("laptop"))
     found = next(c for c in world.clusters if c.cluster == cluster)

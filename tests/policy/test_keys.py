@@ -35,9 +35,7 @@ def test_what_was_signed_is_verified(policy: PlacementPolicy) -> None:
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(PlacementPolicy)])
-@settings(
-    max_examples=30, suppress_health_check=[HealthCheck.filter_too_much]
-)  # half of all pairs have the same `domestic_only`
+@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
 @given(policy=statements, other=statements)
 def test_a_change_of_any_field_is_noticed(name: str, policy: PlacementPolicy, other: PlacementPolicy) -> None:
     signed = OURS.sign(replace(policy, key_id=OURS.key_id))
