@@ -38,7 +38,7 @@ async def test_a_job_for_domestic_cards_runs_only_where_the_agent_says_so_too(tm
             agent.stop()
             exchange.start_agent(ASCEND)
             await exchange.attached(ASCEND)
-            exchange.xisuan("admin", "uncordon", ASCEND, "--reason", "the configuration is mended")
+            exchange.xisuan("admin", "uncordon", ASCEND)
             done = await exchange.becomes(client, job_id, "succeeded")
             kinds = [event.kind async for event in client.watch(idle_seconds_max=1)]
 
