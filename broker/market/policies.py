@@ -55,7 +55,7 @@ def tell_of_rejections(cluster: str, rejected: Sequence[Stopped]) -> None:
     for each in rejected:
         metrics.policy_rejected()
         log.warning(
-            "an agent rejected a placement policy, its pool is cordoned",
+            "an agent rejected a lease by its placement policy",
             cluster=cluster,
             lease=lease_text(each.ref.lease),
             why=each.ending.detail,

@@ -74,7 +74,8 @@ async def of_leases(tx: Connection, leases: Sequence[LeaseId]) -> dict[LeaseId, 
 CLOSE_POOLS: Final[LiteralString] = """
     WITH locked AS (
         SELECT node_id FROM nodes
-         WHERE mode = 'open' AND pool_id IN (SELECT pool_id FROM leases WHERE lease_id = ANY($1))
+         WHERE mode = 'open'
+           AND pool_id IN (SELECT pool_id FROM leases JOIN lease_policies USING (lease_id) WHERE lease_id = ANY($1))
          ORDER BY node_id FOR NO KEY UPDATE
     )
     UPDATE nodes SET mode = 'cordoned', mode_reason = $2 FROM locked WHERE nodes.node_id = locked.node_id
@@ -82,5 +83,8 @@ CLOSE_POOLS: Final[LiteralString] = """
 
 
 async def close_pools(tx: Connection, leases: Sequence[LeaseId], reason: str) -> None:
-    """Cordon the open nodes of the pools on which these leases were placed."""
+    """Cordon the open nodes of the pools on which these leases were placed, of those that have a policy.
+
+    One without is older than policies and rejected for that; its job gets another lease, with a policy.
+    """
     await tx.execute(CLOSE_POOLS, leases, reason)

@@ -151,8 +151,19 @@ async def test_a_rejected_lease_gives_its_job_back_and_closes_the_pool(exchange:
     await world.check()
 
 
+async def test_a_lease_that_is_older_than_policies_may_be_rejected_and_closes_nothing(exchange: Exchange) -> None:
+    """An upgrade between offer and start: the job gets a lease with a policy, and nobody has to open a pool."""
+    session = await exchange.world.attach()
+    job, ref = await exchange.world.placed()
+    missing = Ending(EndReason.POLICY_REJECTED, detail="POLICY_MISSING: the lease was made before")
+
+    await exchange.world.report(session, 1, ended(ref, missing))
+
+    assert await exchange.world.state_of(job) is JobState.PENDING
+    assert {mode for mode, _ in (await exchange.modes("east")).values()} == {NodeMode.OPEN}
+
+
 async def test_only_the_pool_of_the_rejected_lease_is_closed(exchange: Exchange) -> None:
-    """And a node that an operator has taken out keeps the operator's word."""
     world = exchange.world
     session = await world.attach("east", "one", inventory("n1"), inventory("g1", pool="gpu", model="a800"))
     job = await exchange.submit(domestic_only=True)

@@ -73,7 +73,7 @@ def test_while_keys_change_both_are_believed() -> None:
         assert both.verified(signer.sign(statement(key_id=signer.key_id))).key_id == signer.key_id
 
 
-@pytest.mark.parametrize("text", ["", "ed25519:", "ed25519:AAAA", "rsa:" + "A" * 44, OURS.public_key + "A", "é"])
+@pytest.mark.parametrize("text", ["", "ed25519:", "ed25519:AAAA", "rsa:" + "A" * 44, "ed25519:" + "A" * 45, "é"])
 def test_what_is_no_public_key_is_refused(text: str) -> None:
     with pytest.raises(BadKey, match="is no public key"):
         key_id(text)
