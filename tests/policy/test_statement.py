@@ -4,18 +4,20 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.policy.statement import TEXT_CHARACTERS_MAX, PlacementPolicy, PolicyFault, PolicyRefused
 from tests.policy.statements import statement, statements
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(statements)
 def test_a_statement_is_read_as_it_was_written(policy: PlacementPolicy) -> None:
     assert PlacementPolicy.from_text(policy.to_text()) == policy
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(statements, st.data())
 def test_any_other_text_is_refused_or_says_something_else(policy: PlacementPolicy, data: st.DataObject) -> None:
     """So no second text says the same: what is signed is all that there is to be read."""
@@ -30,6 +32,7 @@ def test_any_other_text_is_refused_or_says_something_else(policy: PlacementPolic
     assert (read == policy) == (other == text)
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists) | st.text())
 def test_what_is_no_statement_is_refused(value: object) -> None:
     for text in (json.dumps(value), str(value)):
