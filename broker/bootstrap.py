@@ -43,6 +43,7 @@ from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
 from broker.market.placing import Placing
+from broker.market.policies import Policies
 from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
@@ -253,6 +254,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     worlds = Worlds(database, wake=wakes.work)
     operations = Operations(database, identity, wake=wakes.work)
     await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
+    signer = await asyncio.to_thread(first_start.policy_signer, settings)
 
     pulses = Pulses(database)
     explain = Explain(database, policy, clock)
@@ -265,7 +267,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
-            ClusterService(clusters, links, terms, clock),
+            ClusterService(clusters, links, terms, clock, policy_key_id=signer.key_id),
             AdminService(
                 operations,
                 Quotas(database, wake=wakes.work),
@@ -274,6 +276,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 RoundsReader(database),
                 Windows(database, wake=wakes.work),
                 records_kept=settings.round_records_kept,
+                policy_keys=(signer.public_key,),
                 clock=clock,
             ),
         ],
@@ -285,8 +288,9 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         tls_private_key=settings.tls_key,
     )
     planner = PlanningProcess()
-    placing = _placing(settings, database, policy, wakes, signals)
-    rounds = _round_loop(settings, database, planner, policy, clock, placing, explain)
+    policies = Policies(signer)
+    placing = _placing(settings, database, policy, policies, wakes, signals)
+    rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain)
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
@@ -315,12 +319,14 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
-def _placing(settings: Settings, database: Database, policy: Policy, wakes: Wakes, signals: ClusterSignals) -> Placing:
+def _placing(
+    settings: Settings, database: Database, policy: Policy, policies: Policies, wakes: Wakes, signals: ClusterSignals
+) -> Placing:
     def placed_on(cluster: str) -> None:
         signals.wake(cluster)
         wakes.numbering.set()
 
-    return Placing(database, policy=policy, wake_cluster=placed_on, enabled=settings.place_at_once)
+    return Placing(database, policy=policy, wake_cluster=placed_on, enabled=settings.place_at_once, policies=policies)
 
 
 def _round_loop(
@@ -328,6 +334,7 @@ def _round_loop(
     database: Database,
     planner: PlanningProcess,
     policy: Policy,
+    policies: Policies,
     clock: Clock,
     placing: Placing,
     explain: Explain,
@@ -339,6 +346,7 @@ def _round_loop(
         wake_cluster=placing.wake_cluster,
         remember=explain.remember,
         placing=placing,
+        policies=policies,
     )
     return RoundLoop(
         database,

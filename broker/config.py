@@ -35,6 +35,13 @@ class Settings(BaseModel):
             description="Certificates (PEM) that clients on this machine trust; empty: tls_cert itself, as self-signed."
         ),
     ] = None
+    policy_key: Annotated[
+        Path | None,
+        Field(
+            description="Ed25519 private key (PEM) that signs placement policies, one for all brokers of a database; "
+            "empty: made in the home folder at the first start."
+        ),
+    ] = None
     dsn: Annotated[
         str,
         Field(

@@ -13,6 +13,8 @@ from broker.config import Settings
 from broker.errors import KeyRefused, invalid
 from broker.market.identity import Identity
 from broker.market.worlds import Worlds
+from broker.policy import key_file
+from broker.policy.keys import BadKey, Signer
 from broker.worlds.document import DOCUMENT_BYTES_MAX
 from broker.worlds.loader import bundled
 
@@ -43,6 +45,16 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
         for cluster in catalogue.clusters:
             await _key(settings.home, identity, Role.AGENT, cluster, now)
     unfinished.unlink(missing_ok=True)
+
+
+def policy_signer(settings: Settings) -> Signer:
+    """Return the key that signs placement policies, made at the first start. Raise InvalidRequest: it is unusable."""
+    try:
+        if settings.policy_key is not None:
+            return key_file.read(settings.policy_key)
+        return key_file.read_or_make(settings.home)
+    except BadKey as error:
+        raise invalid("policy_key", str(error)) from error
 
 
 def home_city(home: Path) -> str:

@@ -108,12 +108,15 @@ class EndReason(StrEnum):
     WRITTEN_OFF = "written_off"  # an operator vouched that nothing runs any more
     EXPIRED = "expired"  # it still waited at its `start_by`
     VANISHED = "vanished"  # the engine no longer knows it and cannot tell how it ended
+    POLICY_REJECTED = "policy_rejected"  # not started: its signed placement policy does not hold at the agent's place
     TOO_LATE = "too_late"  # it could no longer end by its `finish_by`
     UPSTREAM_FAILED = "upstream_failed"  # a job of its `after` ended without success
 
 
 ENDS_THE_JOB_WELL: Final = frozenset({EndReason.COMPLETED})
-RESTARTS_UNCOUNTED: Final = frozenset({EndReason.LOST, EndReason.WRITTEN_OFF, EndReason.VANISHED})
+RESTARTS_UNCOUNTED: Final = frozenset(
+    {EndReason.LOST, EndReason.WRITTEN_OFF, EndReason.VANISHED, EndReason.POLICY_REJECTED}
+)
 """Not the job's fault: it waits again, and `attempts_max` is not charged (but see `restarts_max` in the settings)."""
 
 

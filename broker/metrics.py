@@ -37,6 +37,11 @@ FAST_PLACEMENT_SECONDS: Final = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10),
     registry=REGISTRY,
 )
+POLICY_REJECTIONS: Final = Counter(
+    "broker_policy_rejections_total",
+    "Leases that their agent did not start because the signed placement policy does not hold at its place.",
+    registry=REGISTRY,
+)
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
     JOBS.labels(_state.value)
@@ -67,3 +72,8 @@ def placed_at_once(seconds: float) -> None:
     """Count a job that the fast lane has leased so long after its submission."""
     PLACEMENTS.labels("fast").inc()
     FAST_PLACEMENT_SECONDS.observe(seconds)
+
+
+def policy_rejected() -> None:
+    """Count a lease that an agent has rejected."""
+    POLICY_REJECTIONS.inc()

@@ -12,7 +12,8 @@ from structlog.typing import FilteringBoundLogger
 
 from broker.agent.convert import BadMessage
 from broker.agent.engines.protocol import Engine
-from broker.agent.session import BrokerSilent, Session
+from broker.agent.policy import PolicyGate
+from broker.agent.session import BrokerSilent, Session, UntrustedBroker
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2_grpc as wire_grpc
 
@@ -51,8 +52,18 @@ class Agent:
     """Speaks for one cluster until it is told to stop. Stopping the agent stops no job."""
 
     def __init__(
-        self, link: Link, engine: Engine, *, clock: Clock, luck: random.Random, version: str, log: FilteringBoundLogger
+        self,
+        link: Link,
+        engine: Engine,
+        *,
+        clock: Clock,
+        luck: random.Random,
+        version: str,
+        log: FilteringBoundLogger,
+        gate: PolicyGate | None = None,
     ) -> None:
+        """`gate`: checks the placement policy of every lease; without one they are not checked."""
+        self._gate = gate
         self._link = link
         self._engine = engine
         self._clock = clock
@@ -63,6 +74,8 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raise EngineError when the engine cannot be opened."""
         await self._engine.open()
+        if self._gate is None:
+            self._log.warning("placement policies are not checked: the configuration names no policy_keys")
         try:
             for capability in self._engine.capabilities():
                 self._log.info(
@@ -97,6 +110,7 @@ class Agent:
                 version=self._version,
                 clock=self._clock,
                 log=self._log,
+                gate=self._gate,
             )
             stub = wire_grpc.ClusterServiceStub(channel)  # type: ignore[no-untyped-call]
             call = stub.Sync(metadata=(("authorization", f"Bearer {self._link.key}"),))
@@ -104,6 +118,8 @@ class Agent:
                 await session.hold(call)
             except grpc.aio.AioRpcError as error:
                 self._log.warning("the broker ended the stream", status=error.code().name, detail=error.details())
+            except UntrustedBroker as error:
+                self._log.error("the broker is not trusted, and the stream given up", why=str(error))
             except (BrokerSilent, BadMessage) as error:
                 self._log.warning("the stream is given up", why=str(error))
             except OSError as error:  # we cannot even look: the broker must not take our word, and jobs run on

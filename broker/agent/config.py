@@ -4,9 +4,12 @@
     cluster: gansu-lab              # the cluster that this agent speaks for
     key_file: agent-gansu-lab.key   # its API key; readable by its owner only
     state_dir: gansu-lab            # its memory; must survive a restart of the agent
+    hub: qingyang                   # with policy_keys: where it stands and whose it is, checked against every
+    owner: gansu-lab                #   lease's signed placement policy
+    policy_keys: ["ed25519:..."]    # the broker's public keys
     engine: local
     pools:
-      - {pool: ascend, model: ascend-910b, nodes: 4, cards: 8, cpu_milli: 192000, memory_mib: 1048576}
+      - {pool: ascend, model: ascend-910b, origin: domestic, nodes: 4, cards: 8, cpu_milli: 192000, memory_mib: 1048576}
 
 Paths are relative to the file. Unknown keys are refused with a suggestion.
 """
@@ -25,7 +28,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from broker.agent.engines.local import LocalSettings
 from broker.agent.engines.places import Retention
 from broker.agent.orders import NodeStock, PoolStock
+from broker.agent.policy import PolicyGate, place
 from broker.ids import NODE_NAME, SLUG
+from broker.policy.keys import BadKey, TrustedKeys
 
 _BYTES_MAX: Final = 4 * 1024 * 1024
 _NODES_MAX: Final = 20_000
@@ -54,6 +59,8 @@ class PoolConfig(_Strict):
     """Its name, a slug, unique within the cluster."""
     model: str
     """Accelerator model, as the catalogue names it."""
+    origin: Literal["", "domestic", "foreign"] = ""
+    """Origin of that model, as the cluster's owner knows it; needed with `policy_keys`."""
     nodes: Annotated[int, Field(ge=1, le=_NODES_MAX)] | Annotated[list[str], Field(min_length=1, max_length=_NODES_MAX)]
     """How many, named "<cluster>-<pool>-1" and so on; or their names."""
     cards: Annotated[int, Field(ge=0, le=64)]
@@ -106,6 +113,13 @@ class AgentConfig(_Strict):
     """File with its API key; readable by its owner only."""
     state_dir: Path
     """Its memory and the engine's record; must survive a restart of the agent."""
+    hub: str = ""
+    """Hub that the cluster stands in; needed with `policy_keys`."""
+    owner: str = ""
+    """Who owns the cluster; needed with `policy_keys`."""
+    policy_keys: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
+    """Public keys of the broker, each as "ed25519:" and Base64. With them a lease starts only when its placement policy
+    is signed by one of them and holds for the hub, owner and origins named here; without any nothing is checked."""
     tls_ca: Path | None = None
     """Certificates that the broker's is checked against; needed as soon as the broker is not on this machine."""
     engine: Literal["local"] = "local"
@@ -136,6 +150,7 @@ class AgentConfig(_Strict):
             raise ValueError(
                 "tls_ca: the broker is not on this machine, and the key must not travel in the clear: name a CA file"
             )
+        self._check_policy_fields()
         names = [node.node for pool in self.stock() for node in pool.nodes]
         twice = (
             next((name for name in sorted(set(names)) if names.count(name) > 1), None)
@@ -147,6 +162,28 @@ class AgentConfig(_Strict):
         if len({pool.pool for pool in self.pools}) < len(self.pools):
             raise ValueError("pools: a pool is there twice: names are unique within the cluster")
         return self
+
+    def _check_policy_fields(self) -> None:
+        if not self.policy_keys:
+            return
+        for name in ("hub", "owner"):
+            if not SLUG.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name}: needed with policy_keys, which are checked against it: write its slug")
+        missing = next((pool.pool for pool in self.pools if not pool.origin), None)
+        if missing is not None:
+            raise ValueError(f"pools: {missing} has no origin, needed with policy_keys: write domestic or foreign")
+        try:
+            TrustedKeys.parse(self.policy_keys)
+        except BadKey as error:
+            raise ValueError(f"policy_keys: {error}") from error
+
+    def policy_gate(self) -> PolicyGate | None:
+        """Return the check of placement policies, None without keys."""
+        if not self.policy_keys:
+            return None
+        origins = {pool.pool: pool.origin for pool in self.pools}
+        here = place(self.cluster, hub=self.hub, owner=self.owner, origins=origins, pools=self.stock())
+        return PolicyGate(TrustedKeys.parse(self.policy_keys), here)
 
     def stock(self) -> tuple[PoolStock, ...]:
         """Return the inventory."""

@@ -27,6 +27,7 @@ from broker.agent.orders import (
     Terms,
 )
 from broker.ids import NODE_NAME, JobId, lease_text, parse_job, parse_lease
+from broker.policy.keys import SignedPolicy
 from broker.wire.v1 import cluster_service_pb2 as wire
 from broker.wire.v1 import job_pb2, job_service_pb2
 
@@ -58,6 +59,7 @@ _REASONS: Final = {
     EndReason.START_FAILED: job_pb2.END_REASON_START_FAILED,
     EndReason.LOST: job_pb2.END_REASON_LOST,
     EndReason.VANISHED: job_pb2.END_REASON_VANISHED,
+    EndReason.POLICY_REJECTED: job_pb2.END_REASON_POLICY_REJECTED,
 }
 _STREAMS: Final = {
     job_service_pb2.LOG_STREAM_UNSPECIFIED: LogStream.STDOUT,
@@ -86,6 +88,7 @@ def terms(message: wire.Welcome) -> Terms:
         report_interval_seconds=message.report_interval_millis / 1000,
         suspect_after_seconds=message.suspect_after_millis / 1000,
         kill_after_seconds=message.kill_after_millis / 1000,
+        policy_key_id=_printable(message.policy_key_id)[:64],
     )
 
 
@@ -241,7 +244,14 @@ def _order(message: wire.LeaseOrder, key: LeaseKey, job: JobId) -> Order:
         grace_seconds=message.grace_seconds,
         renewed=message.if_lost == job_pb2.IF_LOST_RESTART,
         share_milli=_share(message),
+        policy=_policy(message),
     )
+
+
+def _policy(message: wire.LeaseOrder) -> SignedPolicy | None:
+    if not message.HasField("policy"):
+        return None
+    return SignedPolicy(message.policy.statement, message.policy.signature)
 
 
 def _within(field: str, value: int, least: int, most: int) -> None:

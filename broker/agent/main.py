@@ -38,6 +38,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event, *, seed: int | Non
         luck=random.Random(secrets.randbits(64) if seed is None else seed),  # noqa: S311 - spreads agents, guards nothing
         version=_version(),
         log=open_log(config.log, cluster=config.cluster),
+        gate=config.policy_gate(),
     )
     await agent.run(stop)
 

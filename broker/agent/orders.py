@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from broker.ids import JobId, LeaseId, lease_text
+from broker.policy.keys import SignedPolicy
 
 
 class LeaseKey(NamedTuple):
@@ -42,15 +43,31 @@ class Order:
     grace_seconds: int
     renewed: bool  # `if_lost: restart`: it must die when the broker's word no longer stands
     share_milli: int = 0  # of its card for each task; 0: whole cards
+    policy: SignedPolicy | None = None  # not checked yet; None: the order carries none
+
+
+class EndReason(StrEnum):
+    """Why a lease ended; the reasons that an engine can know."""
+
+    COMPLETED = "completed"
+    EXIT_CODE = "exit_code"
+    SIGNAL = "signal"
+    WALLTIME = "walltime"
+    CANCELLED = "cancelled"
+    START_FAILED = "start_failed"
+    LOST = "lost"
+    VANISHED = "vanished"
+    POLICY_REJECTED = "policy_rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An order that names a lease and makes no sense beyond that: it is answered as a start that failed."""
+    """An order that is not carried out: it makes no sense (a start that failed), or its policy does not hold here."""
 
     key: LeaseKey
     job: JobId
     why: str
+    reason: EndReason = EndReason.START_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,7 @@ class Terms:
     report_interval_seconds: float
     suspect_after_seconds: float
     kill_after_seconds: float
+    policy_key_id: str = ""  # with which the broker signs placement policies; empty: it signs none
 
 
 class LogStream(StrEnum):
@@ -108,19 +126,6 @@ class Phase(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     ENDED = "ended"
-
-
-class EndReason(StrEnum):
-    """Why a lease ended; the reasons that an engine can know."""
-
-    COMPLETED = "completed"
-    EXIT_CODE = "exit_code"
-    SIGNAL = "signal"
-    WALLTIME = "walltime"
-    CANCELLED = "cancelled"
-    START_FAILED = "start_failed"
-    LOST = "lost"
-    VANISHED = "vanished"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from broker.agent import convert
 from broker.agent.engines.processes import boottime_ns
 from broker.agent.engines.protocol import Engine, UnknownLog
 from broker.agent.orders import Desired, LogWish, PoolStock, Terms
+from broker.agent.policy import PolicyGate
 from broker.agent.reconcile import Action, LoseLease, RefuseLease, SettleLease, StartLease, StopLease, reconcile
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2 as wire
@@ -36,12 +37,26 @@ class BrokerSilent(Exception):
     """The broker did not answer in time, although the stream stands."""
 
 
+class UntrustedBroker(Exception):
+    """The broker signs no placement policies, or with a key that the configuration does not name."""
+
+
 class Session:
-    """The life of one stream. Ends by raising: the stream broke, or the broker is silent or makes no sense."""
+    """The life of one stream. Ends by raising: it broke, or the broker is silent, not trusted, or makes no sense."""
 
     def __init__(
-        self, engine: Engine, *, cluster: str, instance: str, version: str, clock: Clock, log: FilteringBoundLogger
+        self,
+        engine: Engine,
+        *,
+        cluster: str,
+        instance: str,
+        version: str,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        gate: PolicyGate | None = None,
     ) -> None:
+        """`gate`: checks placement policies; without one they are not checked."""
+        self._gate = gate
         self._engine = engine
         self._cluster = cluster
         self._instance = instance
@@ -63,7 +78,7 @@ class Session:
         return self._terms is not None
 
     async def hold(self, call: Any) -> None:
-        """Work until the stream breaks. Raise grpc.aio.AioRpcError, BrokerSilent or BadMessage."""
+        """Work until the stream breaks. Raise grpc.aio.AioRpcError, BrokerSilent, UntrustedBroker or BadMessage."""
         await self._say_hello(call)
         tasks = [
             asyncio.create_task(work)
@@ -95,7 +110,9 @@ class Session:
     async def _hear(self, message: wire.SyncResponse) -> None:
         kind = message.WhichOneof("message")
         if kind == "welcome":
-            self._terms = convert.terms(message.welcome)
+            terms = convert.terms(message.welcome)
+            self._check_trusted(terms.policy_key_id)
+            self._terms = terms
             self._log.info("attached", session_epoch=self._terms.session_epoch)
             self._welcome.set()
         elif kind == "desired" and self._terms is not None:
@@ -106,8 +123,24 @@ class Session:
             except asyncio.QueueFull:
                 self._log.warning("too many log requests at once: one is not answered", most=_WISHES_MAX)
 
+    def _check_trusted(self, key_id: str) -> None:
+        """Raise UntrustedBroker rather than refuse every order: the broker would give each to us again and again."""
+        if self._gate is None or self._gate.trusts(key_id):
+            return
+        if key_id:
+            raise UntrustedBroker(
+                f"the broker signs placement policies with key {key_id}, which is not among policy_keys: compare it "
+                "with the broker's keys/policy-signing.pub and add that line to the agent's configuration"
+            )
+        raise UntrustedBroker(
+            "the broker signs no placement policies, it is of an older release: upgrade it, or take policy_keys out of "
+            "the agent's configuration to run jobs without that check"
+        )
+
     async def _obey(self, desired: Desired, terms: Terms) -> None:
         await self._renew(desired.report_sequence, terms)
+        if self._gate is not None:
+            desired = self._gate.screen(desired)
         observation = await self._engine.observe()
         for action in reconcile(observation.leases, desired, self._engine.latest_epoch):
             try:

@@ -13,6 +13,7 @@ from broker.cli.settings import admin_client, home_of
 
 if TYPE_CHECKING:
     from broker.agent.config import AgentConfig
+    from broker.wire.v1.admin_service_pb2 import GetCatalogueResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,14 @@ def attach(
     async def prepared_and_registered() -> AgentFiles:
         async with admin_client(ctx) as xisuan:
             settings = xisuan.settings
-            files = _prepare(home_of(ctx), cluster, inventory, settings.endpoint, settings.tls_ca, as_json=as_json)
+            known = await xisuan.catalogue()
+            files = _prepare(
+                home_of(ctx), registration, inventory, settings.endpoint, settings.tls_ca, known, as_json=as_json
+            )
             if not as_json:
                 _show_inventory(files.config)
-            known = await xisuan.catalogue()
-            _check_known(registration, files.config, {h.hub for h in known.hubs}, {m.model for m in known.models})
+                if not known.policy_keys:
+                    note("the broker signs no placement policies (an older release): this agent will not check any")
             if not dry_run:
                 files.config_path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
                 key = await xisuan.register_cluster(
@@ -86,17 +90,28 @@ def attach(
 
 
 def _prepare(
-    home: Path, cluster: str, inventory: Path, endpoint: str, tls_ca: Path | None, *, as_json: bool
+    home: Path,
+    registration: Registration,
+    inventory: Path,
+    endpoint: str,
+    tls_ca: Path | None,
+    known: "GetCatalogueResponse",
+    *,
+    as_json: bool,
 ) -> AgentFiles:
-    """Return the agent's files, checked as the agent will check them. Ends the program when the inventory is wrong."""
+    """Return the agent's files, checked as the agent will check them. Ends the program when the inventory is wrong.
+
+    Raises InvalidRequest: the catalogue lacks the hub, a model, or what has an ask.
+    """
     import yaml
 
     from broker.agent.config import BadConfig, parse_config
     from broker.client.settings import KEYS
 
+    cluster = registration.cluster
     config_path = (home / "agents" / f"{cluster}.yaml").absolute()
     key_path = (home / KEYS / f"agent-{cluster}.key").absolute()
-    values = {
+    values: dict[str, Any] = {
         "endpoint": endpoint,
         "cluster": cluster,
         "key_file": str(key_path),
@@ -105,8 +120,15 @@ def _prepare(
         "engine": "local",
         "pools": _pools(inventory, as_json=as_json),
     }
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     try:
+        config = parse_config(yaml.safe_dump(values), source=str(inventory), base=config_path.parent)
+        _check_known(registration, config, {h.hub for h in known.hubs}, {m.model for m in known.models})
+        # What the agent checks placement policies against; from now on its owner's word, not the broker's.
+        origins = {m.model: m.origin for m in known.models}
+        values["hub"], values["owner"] = registration.hub, registration.owner
+        values["policy_keys"] = list(known.policy_keys)
+        values["pools"] = [{"origin": origins[pool["model"]], **pool} for pool in values.pop("pools")]
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         config = parse_config(text, source=str(inventory), base=config_path.parent)
     except BadConfig as error:
         usage(str(error), as_json=as_json)

@@ -241,6 +241,7 @@ def show_job(found: "Job") -> None:
         ("where", _where(found)),
         ("runs with", _size(found)),
         ("cards", _cards(found)),
+        ("policy", _policy(found)),
         ("submitted", clock_time(found.submitted_at)),
         ("started", clock_time(found.started_at)),
         ("ended", clock_time(found.ended_at)),
@@ -263,6 +264,18 @@ def _row(one: "Job") -> tuple[object, ...]:
         _ran(one),
         str(one.end) if one.end and one.state != "succeeded" else one.waiting_reason,
     )
+
+
+def _policy(one: "Job") -> str:
+    """Return who signed the placement policy; not checked, for that there is `xisuan policy verify`."""
+    from broker.policy.statement import PlacementPolicy, PolicyRefused
+
+    if not one.wire.HasField("policy"):
+        return ""
+    try:
+        return f"signed with key {PlacementPolicy.from_text(one.wire.policy.statement).key_id}"
+    except PolicyRefused as error:
+        return str(error)
 
 
 def _command(one: "Job") -> str:

@@ -60,6 +60,7 @@ class EndReason(StrEnum):
     WRITTEN_OFF = "written_off"
     EXPIRED = "expired"
     VANISHED = "vanished"
+    POLICY_REJECTED = "policy_rejected"
     TOO_LATE = "too_late"
     UPSTREAM_FAILED = "upstream_failed"
     UNKNOWN = "unknown"  # a reason that this client is too old to know

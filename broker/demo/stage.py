@@ -16,6 +16,7 @@ from broker.client.admin import AdminClient
 from broker.client.retry import RetryPolicy
 from broker.client.settings import read_key, read_profile
 from broker.demo.programs import DemoFailed, Program
+from broker.policy.key_file import NAME
 from broker.worlds.loader import bundled, load
 from broker.worlds.schema import World
 
@@ -104,13 +105,17 @@ def _config(place: Path, cluster: str) -> Path:
 
 
 def _start_agents(stage: Stage) -> None:
-    for cluster in _world().clusters:
+    world = _world()
+    origins = {model.model: model.origin for model in world.accelerator_models}
+    trusted = [(stage.home / NAME).with_suffix(".pub").read_text(encoding="ascii").strip()]
+    for cluster in world.clusters:
         state = stage.folder / "agents" / cluster.cluster
         state.mkdir(parents=True, exist_ok=True)
         pools: list[dict[str, Any]] = [
             {
                 "pool": pool.pool,
                 "model": pool.model,
+                "origin": origins[pool.model],
                 "nodes": pool.nodes,
                 "cards": pool.cards_per_node,
                 "cpu_milli": pool.cpu_milli_per_node,
@@ -125,6 +130,9 @@ def _start_agents(stage: Stage) -> None:
                     "cluster": cluster.cluster,
                     "key_file": str(stage.home / "keys" / f"agent-{cluster.cluster}.key"),
                     "state_dir": str(state),
+                    "hub": cluster.hub,
+                    "owner": cluster.owner,
+                    "policy_keys": trusted,
                     "pools": pools,
                 }
             )

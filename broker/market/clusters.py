@@ -13,6 +13,7 @@ from typing import Final
 from broker.caller import Caller, Role
 from broker.errors import ClusterMismatch, FieldProblem, InvalidRequest, RoleRefused, invalid
 from broker.lifecycle import AgentState
+from broker.market.policies import close_what_rejects, tell_of_rejections
 from broker.market.reports import (
     Desired,
     Hello,
@@ -268,9 +269,11 @@ class Clusters:
             due = changes(live, told)
             await leases.started(tx, session.cluster, due.started, now)
             ended = await leases.stopped(tx, session.cluster, due.stopped, now, restarts_max=self._terms.restarts_max)
+            rejected = await close_what_rejects(tx, due.stopped, ended)
             gone = {e.ref for e in ended}
             left = [lease for lease in live if lease.ref not in gone]
             desired = await self._desired(tx, session.cluster, left, report)
+        tell_of_rejections(session.cluster, rejected)
         session._report, session._desired = report, desired
         session._noted_at = session._read_at = now
         if news or ended or was is not AgentState.LIVE:

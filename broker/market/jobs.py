@@ -16,7 +16,8 @@ from broker.market.admission import Catalogue
 from broker.market.catalogue import REFUSAL_FRESH_SECONDS, Catalogues
 from broker.market.deadlines import too_late
 from broker.market.intake import Intake, Outcome
-from broker.store import jobs, submissions
+from broker.policy.keys import SignedPolicy
+from broker.store import jobs, policies, submissions
 from broker.store import upstreams as store_upstreams
 from broker.store.catalogue_view import City
 from broker.store.database import Database
@@ -161,6 +162,15 @@ class Jobs:
         """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""
         async with access.transaction_of(self._database, caller) as tx:
             return await jobs.get(tx, job)
+
+    async def look(self, caller: Caller, job: JobId) -> tuple[Job, SignedPolicy | None]:
+        """Return the job and the signed policy of its last lease, None when it has none. Raise as `get` does."""
+        async with access.transaction_of(self._database, caller) as tx:
+            found = await jobs.get(tx, job)
+            if found.placement is None:
+                return found, None
+            lease = found.placement.lease
+            return found, (await policies.of_leases(tx, [lease])).get(lease)
 
     async def list_page(
         self,

@@ -21,6 +21,7 @@ from broker import metrics
 from broker.ids import JobId, RoundId
 from broker.market.fitting import CardName, still_fitting
 from broker.market.lead import Lead, NotLeader
+from broker.market.policies import Policies
 from broker.market.snapshot import Prepared, arrived
 from broker.store import leadership, rounds, snapshots
 from broker.store.database import Database
@@ -83,8 +84,16 @@ class Placing:
     """Use cases of the fast lane. Without a committed round of this broker's lead there are no prices and no view."""
 
     def __init__(
-        self, database: Database, *, policy: Policy, wake_cluster: Callable[[str], None], enabled: bool
+        self,
+        database: Database,
+        *,
+        policy: Policy,
+        wake_cluster: Callable[[str], None],
+        enabled: bool,
+        policies: Policies | None = None,
     ) -> None:
+        """`policy`: of the scheduler; `policies`: signs the placement policies of leases, without it they have none."""
+        self._policies = policies
         self._database = database
         self._policy = policy
         self.wake_cluster = wake_cluster
@@ -167,7 +176,9 @@ class Placing:
                 fitting = await still_fitting(tx, arrivals, placements, now, view.named)
                 drafts = [draft for _, draft in fitting]
                 at = now + timedelta(seconds=perf_counter() - began)
-                await rounds.offer(tx, view.round, drafts, at)
+                leases = await rounds.offer(tx, view.round, drafts, at)
+                if self._policies is not None:
+                    await self._policies.sign(tx, leases.values())
         view.newest = rows[-1].job
         for cluster in {draft.cluster for draft in drafts}:
             self.wake_cluster(cluster)

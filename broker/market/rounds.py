@@ -16,6 +16,7 @@ from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
 from broker.market.placing import Placing
+from broker.market.policies import Policies
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
 from broker.store import leadership, rounds, snapshots
@@ -50,8 +51,15 @@ class Rounds:
         wake_cluster: Callable[[str], None],
         remember: Callable[[LastRound], None],
         placing: Placing | None = None,
+        policies: Policies | None = None,
     ) -> None:
-        """`placing`: the fast lane beside the rounds; without one everything waits for its round."""
+        """Work on `database`.
+
+        Args:
+            placing: the fast lane beside the rounds; without one everything waits for its round.
+            policies: signs the placement policies of leases; without it leases have none.
+        """
+        self._policies = policies
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
@@ -80,7 +88,9 @@ class Rounds:
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
                 # Cards are held from when they were found free, which may be long after `now`: what had them ended
                 # later.
-                await rounds.offer(tx, round_id, drafts, now + timedelta(seconds=perf_counter() - began))
+                leases = await rounds.offer(tx, round_id, drafts, now + timedelta(seconds=perf_counter() - began))
+                if self._policies is not None:
+                    await self._policies.sign(tx, leases.values())
                 stale = len(plan.placements) - len(drafts)
                 millis = round((perf_counter() - began) * 1000)
                 await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)

@@ -1,7 +1,7 @@
 """AdminService: who, what, one use case, answer. Roles are checked by the table of the identity interceptor."""
 # ruff: noqa: ARG002 - gRPC hands request and context to every method
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from broker.clock import Clock
@@ -43,6 +43,7 @@ class AdminService(AdminServiceServicer):
         rounds: reports and records of rounds.
         windows: when nodes are closed for maintenance.
         records_kept: rounds whose record is kept for replay, for the error that says so.
+        policy_keys: public keys with which placement policies are signed.
         clock: the edge's clock.
     """
 
@@ -56,6 +57,7 @@ class AdminService(AdminServiceServicer):
         windows: Windows,
         *,
         records_kept: int,
+        policy_keys: Sequence[str] = (),
         clock: Clock,
     ) -> None:
         self._operations = operations
@@ -65,6 +67,7 @@ class AdminService(AdminServiceServicer):
         self._rounds = rounds
         self._windows = windows
         self._records_kept = records_kept
+        self._policy_keys = tuple(policy_keys)
         self._clock = clock
 
     async def ApplyWorld(self, request: pb.ApplyWorldRequest, context: Context) -> pb.ApplyWorldResponse:
@@ -75,8 +78,10 @@ class AdminService(AdminServiceServicer):
         return pb.ApplyWorldResponse(changes=changes)
 
     async def GetCatalogue(self, request: pb.GetCatalogueRequest, context: Context) -> pb.GetCatalogueResponse:
-        """Return hubs, accelerator models and cities."""
-        return convert.catalogue_to_wire(await self._worlds.catalogue())
+        """Return hubs, accelerator models, cities, and the keys that sign placement policies."""
+        answer = convert.catalogue_to_wire(await self._worlds.catalogue())
+        answer.policy_keys.extend(self._policy_keys)
+        return answer
 
     async def GetOverview(self, request: pb.GetOverviewRequest, context: Context) -> pb.GetOverviewResponse:
         """Return the numbers that a live display shows."""

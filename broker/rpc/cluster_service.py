@@ -30,9 +30,13 @@ class ClusterService(ClusterServiceServicer):
 
     Args:
         links: the streams that are open in this process, for those who read output.
+        policy_key_id: key that signs placement policies; empty: none does.
     """
 
-    def __init__(self, clusters: Clusters, links: AgentLinks, terms: Terms, clock: Clock) -> None:
+    def __init__(
+        self, clusters: Clusters, links: AgentLinks, terms: Terms, clock: Clock, *, policy_key_id: str = ""
+    ) -> None:
+        self._policy_key_id = policy_key_id
         self._clusters = clusters
         self._links = links
         self._terms = terms
@@ -45,7 +49,7 @@ class ClusterService(ClusterServiceServicer):
         caller = caller_of(context)
         hello = await self._first(request_iterator)
         session = await self._clusters.attach(caller, convert.hello(hello), self._clock.now())
-        stream = _Stream(self._clusters, self._terms, self._clock, session)
+        stream = _Stream(self._clusters, self._terms, self._clock, session, self._policy_key_id)
         log.info("agent attached", cluster=session.cluster, instance=session.instance, epoch=session.epoch)
         self._links.connect(stream.link)
         try:
@@ -73,7 +77,8 @@ class ClusterService(ClusterServiceServicer):
 class _Stream:
     """One agent's stream after its first Hello: one task listens, one tells what has changed, the caller sends."""
 
-    def __init__(self, clusters: Clusters, terms: Terms, clock: Clock, session: Session) -> None:
+    def __init__(self, clusters: Clusters, terms: Terms, clock: Clock, session: Session, policy_key_id: str) -> None:
+        self._policy_key_id = policy_key_id
         self._clusters = clusters
         self._terms = terms
         self._clock = clock
@@ -84,7 +89,7 @@ class _Stream:
 
     async def run(self, requests: AsyncIterator[pb.SyncRequest]) -> AsyncIterator[pb.SyncResponse]:
         """Yield what is to be sent. Raise whatever ends the stream."""
-        await self._answer(convert.welcome(self._terms, self._session.epoch))
+        await self._answer(convert.welcome(self._terms, self._session.epoch, self._policy_key_id))
         tasks = [asyncio.create_task(self._ended_by(work)) for work in (self._listen(requests), self._tell_news())]
         try:
             while (response := await self._unsent.get()) is not None:
@@ -117,7 +122,7 @@ class _Stream:
                     self.link.answered(request.log_chunk.request_id, convert.log_piece(request.log_chunk))
                 case "hello":
                     await self._clusters.change_inventory(self._session, convert.hello(request.hello), now)
-                    await self._answer(convert.welcome(self._terms, self._session.epoch))
+                    await self._answer(convert.welcome(self._terms, self._session.epoch, self._policy_key_id))
                 case _:
                     raise invalid("message", "must be a Hello, a Report or a LogChunk")
 

@@ -13,6 +13,7 @@ from broker.job import Build, Ending, Event, Job, JobSpec, NodeCards, Placement,
 from broker.lifecycle import JobState
 from broker.market.logs import LogStream
 from broker.market.verdicts import Explanation
+from broker.policy.keys import SignedPolicy
 from broker.rpc.convert_checks import REQUEST_KEY_CHARACTERS_MAX, Checks, job_id
 from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, LOG_STREAM, PRIORITY, WITHIN, WORKLOAD
 from broker.rpc.convert_spec import TASKS_MAX, job_spec, read_spec
@@ -146,8 +147,13 @@ def log_selection(request: spb.ReadLogsRequest) -> LogSelection:
     return found
 
 
-def job_to_wire(job: Job) -> pb.Job:
-    """Return the job as cities see it."""
+def policy_to_wire(policy: SignedPolicy) -> pb.SignedPolicy:
+    """Return a signed placement policy."""
+    return pb.SignedPolicy(statement=policy.statement, signature=policy.signature)
+
+
+def job_to_wire(job: Job, policy: SignedPolicy | None = None) -> pb.Job:
+    """Return the job as cities see it, with the signed policy of its placement when it is given."""
     wire = pb.Job(
         job_id=job_text(job.job),
         city=job.city,
@@ -166,6 +172,8 @@ def job_to_wire(job: Job) -> pb.Job:
         wire.started_at.CopyFrom(timestamp(job.started_at))
     if job.ended_at is not None:
         wire.ended_at.CopyFrom(timestamp(job.ended_at))
+    if policy is not None:
+        wire.policy.CopyFrom(policy_to_wire(policy))
     return wire
 
 

@@ -15,7 +15,7 @@ from broker.lifecycle import EndReason
 from broker.market.clusters import Terms
 from broker.market.logs import PIECE_BYTES_MAX, LogPiece, LogProblem, LogRequest, LogStream
 from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, LeaseStop, Report
-from broker.rpc.convert import build_to_wire, node_cards_to_wire
+from broker.rpc.convert import build_to_wire, node_cards_to_wire, policy_to_wire
 from broker.rpc.convert_checks import EPOCH, Checks, shown
 from broker.rpc.convert_enums import END_REASON, IF_LOST
 from broker.store.clusters import NodeCondition, NodeInventory, PoolInventory
@@ -211,8 +211,8 @@ def _each_once(checks: Checks, named: Sequence[tuple[str, object]]) -> None:
         seen.add(name)
 
 
-def welcome(terms: Terms, session_epoch: int) -> pb.SyncResponse:
-    """Return the broker's terms as an answer to Hello."""
+def welcome(terms: Terms, session_epoch: int, policy_key_id: str = "") -> pb.SyncResponse:
+    """Return the broker's terms as an answer to Hello; the key signs placement policies, empty when none does."""
     return pb.SyncResponse(
         welcome=pb.Welcome(
             session_epoch=session_epoch,
@@ -220,6 +220,7 @@ def welcome(terms: Terms, session_epoch: int) -> pb.SyncResponse:
             suspect_after_millis=round(terms.suspect_after_seconds * 1000),
             lost_after_millis=round(terms.lost_after_seconds * 1000),
             kill_after_millis=round(terms.kill_after_seconds * 1000),
+            policy_key_id=policy_key_id,
         )
     )
 
@@ -269,6 +270,7 @@ def _order_to_wire(order: LeaseOrder) -> pb.LeaseOrder:
         walltime_seconds=order.walltime_seconds,
         grace_seconds=order.grace_seconds,
         if_lost=IF_LOST.to_wire(order.if_lost),
+        policy=None if order.policy is None else policy_to_wire(order.policy),
     )
 
 

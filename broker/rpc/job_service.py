@@ -82,9 +82,9 @@ class JobService(JobServiceServicer):
                     yield pb.SubmitJobsResponse(results=[next(results) for _ in message.items])
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
-        """Return one job."""
-        job = await self._jobs.get(caller_of(context), convert.job_id("job_id", request.job_id))
-        return pb.GetJobResponse(job=convert.job_to_wire(job))
+        """Return one job, with the signed placement policy of its last lease."""
+        job, policy = await self._jobs.look(caller_of(context), convert.job_id("job_id", request.job_id))
+        return pb.GetJobResponse(job=convert.job_to_wire(job, policy))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         """Return a page of jobs, as many as asked for unless they are too large for one answer."""

@@ -7,6 +7,8 @@ from typing import Final, LiteralString
 from broker.ids import JobId, LeaseId
 from broker.job import Build, IfLost, JobSpec, NodeCards
 from broker.lifecycle import LeaseState
+from broker.policy.keys import SignedPolicy
+from broker.store import policies
 from broker.store.database import Connection
 from broker.store.leases import LeaseRef
 from broker.store.placements import placements
@@ -42,6 +44,7 @@ class LeaseOrder:
     walltime_seconds: int
     grace_seconds: int
     if_lost: IfLost
+    policy: SignedPolicy | None = None  # None: the lease is older than such policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ async def orders(tx: Connection, leases: Sequence[LeaseId]) -> list[LeaseOrder]:
     """Return the leases in full, as their agent has to start them, oldest first."""
     if not leases:
         return []
-    placed = await placements(tx, leases)
+    placed, signed = await placements(tx, leases), await policies.of_leases(tx, leases)
     found = []
     for row in await tx.fetch(ORDERS, leases):
         lease = LeaseId(row["lease_id"])
@@ -112,6 +115,7 @@ async def orders(tx: Connection, leases: Sequence[LeaseId]) -> list[LeaseOrder]:
                 walltime_seconds=spec.walltime_seconds,
                 grace_seconds=spec.grace_seconds,
                 if_lost=spec.if_lost,
+                policy=signed.get(lease),
             )
         )
     return found

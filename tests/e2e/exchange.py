@@ -26,6 +26,7 @@ from broker.client.settings import read_key
 from broker.demo.programs import Program
 from broker.demo.work import command
 from broker.ids import parse_job
+from broker.policy.key_file import NAME
 from broker.wire.v1 import admin_service_pb2 as admin_pb
 from broker.worlds.loader import bundled, load
 from tests.conftest import temporary_folder
@@ -107,7 +108,8 @@ class Exchange:
             "cluster": cluster,
             "key_file": str(self.home / "keys" / f"agent-{cluster}.key"),
             "state_dir": str(place),
-            "pools": _pools(cluster),
+            **known_of(cluster),
+            "policy_keys": [(self.home / NAME).with_suffix(".pub").read_text().strip()],
         }
         config.write_text(yaml.safe_dump(values | changes))
         return self.start_agent_of(cluster, config)
@@ -286,12 +288,16 @@ def free_port() -> int:
         return port
 
 
-def _pools(cluster: str) -> list[dict[str, Any]]:
-    found = next(c for c in load(bundled("laptop")).clusters if c.cluster == cluster)
-    return [
+def known_of(cluster: str) -> dict[str, Any]:
+    """Return what the agent knows of its own cluster: hub, owner and pools."""
+    world = load(bundled("laptop"))
+    found = next(c for c in world.clusters if c.cluster == cluster)
+    origins = {model.model: model.origin for model in world.accelerator_models}
+    pools = [
         {
             "pool": pool.pool,
             "model": pool.model,
+            "origin": origins[pool.model],
             "nodes": pool.nodes,
             "cards": pool.cards_per_node,
             "cpu_milli": pool.cpu_milli_per_node,
@@ -299,6 +305,7 @@ def _pools(cluster: str) -> list[dict[str, Any]]:
         }
         for pool in found.pools
     ]
+    return {"hub": found.hub, "owner": found.owner, "pools": pools}
 
 
 def _kill_all_below(folder: Path) -> None:

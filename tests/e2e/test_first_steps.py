@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.agent.config import load_config
 from tests.deadlines import eventually_now
 from tests.e2e.exchange import ASCEND, Exchange, work
 
@@ -169,6 +170,9 @@ async def test_a_new_cluster_is_attached_and_runs_a_job(exchange: Exchange, tmp_
     ran = await becomes(exchange, job_id, "SUCCEEDED")
 
     assert "lab-a-1 ... lab-a-2" in would.out
+    config = load_config(Path(made["config"]))
+    assert (config.hub, config.owner, [pool.origin for pool in config.pools]) == ("qingyang", "lab", ["foreign"])
+    assert config.policy_gate() is not None
     assert "lab" not in known_before
     assert not os.stat(made["key_file"]).st_mode & 0o077
     assert ran["placement"]["cluster"] == "lab"

@@ -234,6 +234,16 @@ class EngineConformance:
         assert ended.end.reason is EndReason.START_FAILED
         assert "walltime_seconds" in ended.end.detail
 
+    async def test_an_order_whose_policy_does_not_hold_is_answered_as_that(self, bench: Bench) -> None:
+        """It is not the job's fault, and the broker must be able to tell."""
+        key = LeaseKey(LeaseId(4), 2)
+
+        await bench.engine.refuse(Refusal(key, JobId(4), "POLICY_MISSING: none", EndReason.POLICY_REJECTED))
+
+        ended = await reach(bench, key, Phase.ENDED)
+        assert ended.end is not None
+        assert (ended.end.reason, ended.end.detail) == (EndReason.POLICY_REJECTED, "POLICY_MISSING: none")
+
     # --- ending it -----------------------------------------------------------------------------------------------
 
     async def test_a_task_that_is_told_may_leave_in_order(self, bench: Bench) -> None:

@@ -58,6 +58,9 @@ class Admin:
         return await getattr(self.stub, name)(request, **self.by(who))
 
 
+POLICY_KEY = "ed25519:" + "A" * 43 + "="
+
+
 @pytest.fixture
 async def admin(database: Database) -> AsyncIterator[Admin]:
     """A hub with clusters east (three nodes, an agent) and west (none)."""
@@ -74,6 +77,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         RoundsReader(database),
         Windows(database, wake=lambda: None),
         records_kept=200,
+        policy_keys=(POLICY_KEY,),
         clock=clock,
     )
     server = build_server(
@@ -130,6 +134,7 @@ async def test_a_world_is_compared_applied_and_read(admin: Admin) -> None:
     catalogue = await admin(pb.GetCatalogueRequest(), "observer")
     assert [city.city for city in catalogue.cities] == sorted(city.city for city in catalogue.cities)
     assert len(catalogue.cities) == 34
+    assert list(catalogue.policy_keys) == [POLICY_KEY]
     qingyang = next(hub for hub in catalogue.hubs if hub.hub == "qingyang")
     planned = [entry for entry in qingyang.capacity if entry.fp16_milli_pflops == 114_000_000]
     assert [(entry.date, entry.cards, entry.planned) for entry in planned] == [("2025-12-31", 350_000, True)]

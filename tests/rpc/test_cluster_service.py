@@ -21,7 +21,9 @@ from broker.job import Build
 from broker.lifecycle import JobState, LeaseState
 from broker.market.identity import Identity
 from broker.market.logs import AgentLinks, Logs, LogStream
+from broker.market.policies import Policies
 from broker.market.reports import Desired, LeaseStop, StopReason
+from broker.policy.keys import SignedPolicy, Signer, TrustedKeys
 from broker.rpc import convert_cluster as convert
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.server import build_server
@@ -37,6 +39,7 @@ from tests.rpc.refusals import Refusal, decoded
 from tests.rpc.wire_strategies import messages
 from tests.store.test_shares import hold
 
+SIGNER = Signer.generate()
 ANSWER_SECONDS = 10
 GANZHOU, NANJING = Caller("k", Role.CITY, "ganzhou"), Caller("k", Role.CITY, "nanjing")
 OPERATOR = Caller("k", Role.OPERATOR)
@@ -126,7 +129,7 @@ async def site(database: Database) -> AsyncIterator[Site]:
     async def unlimited(_: str) -> int:
         return 10_000
 
-    service = ClusterService(world.clusters, links, world.terms, clock)
+    service = ClusterService(world.clusters, links, world.terms, clock, policy_key_id=SIGNER.key_id)
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=unlimited, clock=clock
     )
@@ -165,6 +168,25 @@ def wire_time(at: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(at)
     return stamp
+
+
+async def test_an_order_carries_the_signed_policy_and_its_rejection_gives_the_job_back(site: Site) -> None:
+    """The agent knows from the first word which key signs, and what it says of a policy is understood."""
+    agent = site.dial()
+    welcome = await agent.attach()
+    job, ref = await site.world.placed(domestic_only=True)
+    async with site.world.database.hub() as tx:
+        await Policies(SIGNER).sign(tx, [ref.lease])
+    [order] = (await agent.report()).start
+
+    told = SignedPolicy(order.policy.statement, order.policy.signature)
+    policy = TrustedKeys.parse([SIGNER.public_key]).verified(told)
+    answer = await agent.report(seen(ref, "ENDED", "POLICY_REJECTED"))
+
+    assert welcome.policy_key_id == policy.key_id == SIGNER.key_id
+    assert (policy.lease, policy.domestic_only) == (order.lease_id, True)
+    assert [one.lease_id for one in answer.settled] == [order.lease_id]
+    assert await site.world.state_of(job) is JobState.PENDING
 
 
 async def test_a_job_lives_its_whole_life_over_the_wire(site: Site) -> None:

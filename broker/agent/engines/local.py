@@ -261,7 +261,7 @@ class LocalEngine:
     async def refuse(self, refusal: Refusal) -> None:
         """Record that the order cannot be carried out."""
         if self._is_new(refusal.key, refusal.job):
-            end = ending(EndReason.START_FAILED, refusal.why)
+            end = ending(refusal.reason, refusal.why)
             self._take(LeaseFolder.create(self._folders, refusal.key, empty_spec(refusal.key, refusal.job), end))
 
     async def lose(self, key: LeaseKey, job: JobId) -> None:

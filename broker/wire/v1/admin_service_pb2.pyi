@@ -93,14 +93,16 @@ class GetCatalogueRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetCatalogueResponse(_message.Message):
-    __slots__ = ("hubs", "models", "cities")
+    __slots__ = ("hubs", "models", "cities", "policy_keys")
     HUBS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     CITIES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_KEYS_FIELD_NUMBER: _ClassVar[int]
     hubs: _containers.RepeatedCompositeFieldContainer[Hub]
     models: _containers.RepeatedCompositeFieldContainer[AcceleratorModel]
     cities: _containers.RepeatedCompositeFieldContainer[City]
-    def __init__(self, hubs: _Optional[_Iterable[_Union[Hub, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[AcceleratorModel, _Mapping]]] = ..., cities: _Optional[_Iterable[_Union[City, _Mapping]]] = ...) -> None: ...
+    policy_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hubs: _Optional[_Iterable[_Union[Hub, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[AcceleratorModel, _Mapping]]] = ..., cities: _Optional[_Iterable[_Union[City, _Mapping]]] = ..., policy_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Hub(_message.Message):
     __slots__ = ("hub", "title", "power_kilowatts_max", "pue_milli", "capacity", "energy_kilowatt_hours_per_year", "micro_yuan_per_kilowatt_hour")

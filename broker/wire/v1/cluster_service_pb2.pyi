@@ -122,18 +122,20 @@ class LeaseReport(_message.Message):
     def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., phase: _Optional[_Union[LeasePhase, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[_job_pb2.End, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session_epoch", "report_interval_millis", "suspect_after_millis", "lost_after_millis", "kill_after_millis")
+    __slots__ = ("session_epoch", "report_interval_millis", "suspect_after_millis", "lost_after_millis", "kill_after_millis", "policy_key_id")
     SESSION_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPORT_INTERVAL_MILLIS_FIELD_NUMBER: _ClassVar[int]
     SUSPECT_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
     LOST_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
     KILL_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     session_epoch: int
     report_interval_millis: int
     suspect_after_millis: int
     lost_after_millis: int
     kill_after_millis: int
-    def __init__(self, session_epoch: _Optional[int] = ..., report_interval_millis: _Optional[int] = ..., suspect_after_millis: _Optional[int] = ..., lost_after_millis: _Optional[int] = ..., kill_after_millis: _Optional[int] = ...) -> None: ...
+    policy_key_id: str
+    def __init__(self, session_epoch: _Optional[int] = ..., report_interval_millis: _Optional[int] = ..., suspect_after_millis: _Optional[int] = ..., lost_after_millis: _Optional[int] = ..., kill_after_millis: _Optional[int] = ..., policy_key_id: _Optional[str] = ...) -> None: ...
 
 class Desired(_message.Message):
     __slots__ = ("report_sequence", "start", "stop", "settled")
@@ -148,7 +150,7 @@ class Desired(_message.Message):
     def __init__(self, report_sequence: _Optional[int] = ..., start: _Optional[_Iterable[_Union[LeaseOrder, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[LeaseStop, _Mapping]]] = ..., settled: _Optional[_Iterable[_Union[LeaseRef, _Mapping]]] = ...) -> None: ...
 
 class LeaseOrder(_message.Message):
-    __slots__ = ("lease_id", "epoch", "job_id", "city", "name", "build", "pool", "nodes", "cards_per_task", "walltime_seconds", "grace_seconds", "if_lost")
+    __slots__ = ("lease_id", "epoch", "job_id", "city", "name", "build", "pool", "nodes", "cards_per_task", "walltime_seconds", "grace_seconds", "if_lost", "policy")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +163,7 @@ class LeaseOrder(_message.Message):
     WALLTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     GRACE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     IF_LOST_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     epoch: int
     job_id: str
@@ -173,7 +176,8 @@ class LeaseOrder(_message.Message):
     walltime_seconds: int
     grace_seconds: int
     if_lost: _job_pb2.IfLost
-    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., job_id: _Optional[str] = ..., city: _Optional[str] = ..., name: _Optional[str] = ..., build: _Optional[_Union[_job_pb2.Build, _Mapping]] = ..., pool: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[_job_pb2.NodeCards, _Mapping]]] = ..., cards_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., if_lost: _Optional[_Union[_job_pb2.IfLost, str]] = ...) -> None: ...
+    policy: _job_pb2.SignedPolicy
+    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., job_id: _Optional[str] = ..., city: _Optional[str] = ..., name: _Optional[str] = ..., build: _Optional[_Union[_job_pb2.Build, _Mapping]] = ..., pool: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[_job_pb2.NodeCards, _Mapping]]] = ..., cards_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., if_lost: _Optional[_Union[_job_pb2.IfLost, str]] = ..., policy: _Optional[_Union[_job_pb2.SignedPolicy, _Mapping]] = ...) -> None: ...
 
 class LeaseStop(_message.Message):
     __slots__ = ("lease", "grace_seconds", "reason")

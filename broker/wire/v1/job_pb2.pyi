@@ -69,6 +69,7 @@ class EndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_REASON_WRITTEN_OFF: _ClassVar[EndReason]
     END_REASON_EXPIRED: _ClassVar[EndReason]
     END_REASON_VANISHED: _ClassVar[EndReason]
+    END_REASON_POLICY_REJECTED: _ClassVar[EndReason]
     END_REASON_TOO_LATE: _ClassVar[EndReason]
     END_REASON_UPSTREAM_FAILED: _ClassVar[EndReason]
 PRIORITY_CLASS_UNSPECIFIED: PriorityClass
@@ -113,6 +114,7 @@ END_REASON_LOST: EndReason
 END_REASON_WRITTEN_OFF: EndReason
 END_REASON_EXPIRED: EndReason
 END_REASON_VANISHED: EndReason
+END_REASON_POLICY_REJECTED: EndReason
 END_REASON_TOO_LATE: EndReason
 END_REASON_UPSTREAM_FAILED: EndReason
 
@@ -251,6 +253,14 @@ class Placement(_message.Message):
     tasks: int
     def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., build: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeCards, _Mapping]]] = ..., tasks: _Optional[int] = ...) -> None: ...
 
+class SignedPolicy(_message.Message):
+    __slots__ = ("statement", "signature")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    statement: str
+    signature: bytes
+    def __init__(self, statement: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class End(_message.Message):
     __slots__ = ("reason", "exit_code", "signal", "detail")
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -264,7 +274,7 @@ class End(_message.Message):
     def __init__(self, reason: _Optional[_Union[EndReason, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason")
+    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     CITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +287,7 @@ class Job(_message.Message):
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     WAITING_REASON_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     city: str
     spec: JobSpec
@@ -289,4 +300,5 @@ class Job(_message.Message):
     started_at: _timestamp_pb2.Timestamp
     ended_at: _timestamp_pb2.Timestamp
     waiting_reason: str
-    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ...) -> None: ...
+    policy: SignedPolicy
+    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ...) -> None: ...
