@@ -84,7 +84,7 @@ class Stream:
         """Return a bit set; models that nobody has allow nothing."""
         if not models:
             return -1
-        return sum(self._bit.get(model, 0) for model in models)
+        return sum(self._bit.get(model, 0) for model in set(models))  # the lists name some twice
 
 
 @dataclass(frozen=True, slots=True)

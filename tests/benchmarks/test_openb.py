@@ -88,6 +88,16 @@ def test_random_takes_any_node_but_only_where_the_task_fits() -> None:
     assert sorted(p.node for p in done) == [-1, -1, 1, 2]
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_model_that_a_task_names_twice_is_allowed_once(policy: str) -> None:
+    """The lists have such tasks: `V100M16|V100M32|V100M32`."""
+    nodes = [SMALL, Node("g2", 64_000, 500_000, 1, "G2"), Node("v100", 64_000, 500_000, 1, "V100")]
+
+    (only,) = placed(policy, nodes, whole(1, "G2", "G2"))
+
+    assert only.node == 1
+
+
 def test_xisuan_leaves_room_for_the_share_that_completes_a_card() -> None:
     """470 beside 320 would leave 210 that nobody wants; two of 470 waste 60, and 650 still fits beside 320."""
     usual = [share(650), share(320), share(470), share(470)]
