@@ -14,6 +14,7 @@ from scheduler.policy import Policy
 from scheduler.reasons import REFUSALS, Reason
 from scheduler.snapshot import UNKNOWN, Ints, Snapshot
 from scheduler.spare import Spare
+from scheduler.steering import Known
 from scheduler.tariff import Tariff
 from scheduler.terrain import Land
 
@@ -27,6 +28,7 @@ class Offers:
     gain: Ints  # [A] worth less cost at the prices, micro-yuan per hour
     build: Ints  # [S, M] position in the shape's own list of builds
     land: Land
+    known: Known | None  # scores of nodes for what these jobs need; None without a mix
 
     def pairs(self, job: int) -> range:
         """Return the pairs of a job, whether or not they pay or have room."""
@@ -78,10 +80,12 @@ class Judge:
         none = np.zeros((0, 0), dtype=np.int64)
         meter = meters(self._limits, kinds) if self._limits.has_power else none
         quota_use = uses(self._limits, kinds) if self._limits.parent.size else none
+        land = self._spare.land(jobs, kinds, verdict, meter, quota_use)
         return Offers(
             jobs=jobs,
             verdict=verdict,
             gain=tariff.gains(verdict, groups, kinds, meter, quota_use),
             build=question.build,
-            land=self._spare.land(jobs, kinds, verdict, meter, quota_use),
+            land=land,
+            known=self._spare.known(land),
         )

@@ -9,12 +9,16 @@ All rules hold after any number of placements, because nodes, split cards, power
 While a round thinks, the room of the gangs that wait and gain most is set aside (`set_aside`): what it plans for them
 would be gone otherwise before it is committed, in every round again, for a stream of small jobs never ends.
 
+With a *mix* (`mix.py`), of pools that gain the same, and of their nodes and cards, a job on one node takes those that
+leave most for what usually comes (`steering.py`). Gain comes first: a job never goes where it gains less. Gangs on
+several nodes, and all jobs without a mix, take the first pool and its tightest nodes.
+
 The same calls in the same order decide the same. There is no clock: the time is that of the snapshot of the arrivals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -23,13 +27,17 @@ import numpy as np
 
 from scheduler.arrivals import Judge, Offers
 from scheduler.errors import BadSnapshot, UnknownJob
+from scheduler.fields import MILLI_PER_CARD
 from scheduler.limits import limits_of
+from scheduler.mix import Mix
 from scheduler.opening import prices_of
+from scheduler.picking import TOO_DEAR
 from scheduler.plan import Placement, Plan
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.reasons import REFUSALS, Reason
 from scheduler.snapshot import Ints, Snapshot
-from scheduler.spare import TOO_DEAR, Gangs, Spare, named
+from scheduler.spare import Gangs, Spare, named
+from scheduler.steering import Known
 from scheduler.tariff import Tariff
 
 SMALL_GANG_CARDS: Final = 8
@@ -79,12 +87,28 @@ class Placer:
     once.
     """
 
-    def __init__(self, world: Snapshot, policy: Policy, prices: Iterable[OpeningPrice] = ()) -> None:
-        """`prices`: of one tier, see `last_prices`; the world may be a later one than that of their round."""
+    def __init__(
+        self,
+        world: Snapshot,
+        policy: Policy,
+        prices: Iterable[OpeningPrice] = (),
+        mix: Mix | None = None,
+        tie_order: Ints | None = None,
+    ) -> None:
+        """Look at a world in which nothing was placed yet.
+
+        Args:
+            prices: of one tier, see `last_prices`; the world may be a later one than that of their round.
+            mix: what usually comes.
+            tie_order: [N], all nodes: of nodes that the rule finds equal the first in this order takes a job. Without
+                one a random order is drawn from the policy's seed: that of the snapshot would fill pool after pool.
+        """
+        if mix is not None and tie_order is None:
+            tie_order = np.random.default_rng(policy.seed).permutation(len(world.node_names))
         self._world = world
         self._limits = limits_of(world)
         self._tariff = Tariff(world, self._limits, prices)
-        self._spare = Spare(world, self._limits)
+        self._spare = Spare(world, self._limits, mix, tie_order)
         self._judge = Judge(self._limits, policy, self._spare)
         self._placed: dict[str, tuple[Snapshot, Placement]] = {}
         self._aside: Gangs | None = None
@@ -105,7 +129,7 @@ class Placer:
         """Load or make the compiled code, so that no arrival waits for it."""
         offers = self._offers(self._world.with_jobs(self._world.taken_at_s))
         order = offers.best_gains.argsort(kind="stable")
-        self._spare.put(offers.land, 0, order, offers.gain)
+        self._spare.put(offers.land, 0, order, offers.gain, offers.known)
         self._spare.has_room(offers.land, 0, order, offers.gain)
         self._spare.could_ever(offers.land, range(0))
         nobody = self._spare.gangs(offers.jobs, [])
@@ -117,11 +141,38 @@ class Placer:
 
         Raises: BadSnapshot: the arrivals are not of this world, or one of them is placed already.
         """
+        return tuple(self.place_each(arrivals))
+
+    def place_each(self, arrivals: Snapshot) -> Iterator[Decision]:
+        """Decide as `place`, each time when the next decision is asked for; it knows nothing of those that follow.
+
+        Between two decisions only `place_without_cards` may be called.
+        """
         offers = self._offers(arrivals)
         for job_id in arrivals.job_id:
             if job_id in self._placed:
                 raise BadSnapshot("job_id", f"{job_id!r} is placed already: release it first")
-        return tuple(self._decide(offers, job) for job in range(len(arrivals.job_id)))
+        shape = arrivals.job_shape
+        of_task = np.where(
+            arrivals.shape_share_milli, arrivals.shape_share_milli, arrivals.shape_cards_per_task * MILLI_PER_CARD
+        )
+        milli = (arrivals.shape_tasks * of_task)[shape].tolist()
+        for job in range(len(arrivals.job_id)):
+            self._spare.arrived(milli[job])
+            yield self._decide(offers, job)
+
+    def place_without_cards(self, cpu_milli: int, memory_mib: int, models: Iterable[str] = ()) -> int | None:
+        """Take CPU and memory, and no card, of the open node where the rule says. Return it; None: there is no room.
+
+        A job of a snapshot has a card for each task. This is for what runs on the same nodes beside them; it stays for
+        as long as the placer is used. `models`: of the node's cards; empty allows all.
+
+        Raises: BadMix: the placer was made without a mix.
+        """
+        world, wanted = self._world, frozenset(models)
+        allowed = [not wanted or name in wanted for name in world.model_names]
+        node = self._spare.put_without_cards(cpu_milli, memory_mib, np.array(allowed, dtype=np.bool_)[world.pool_model])
+        return node if node >= 0 else None
 
     def take(self, jobs: Snapshot, placements: Sequence[Placement]) -> None:
         """Count placements of these jobs of this world as taken.
@@ -150,7 +201,7 @@ class Placer:
         for job in np.argsort(-offers.best_gains, kind="stable").tolist():
             if len(kept) == most:
                 break
-            if not whole[job] or (found := self._put(offers, job)[1]) is None:
+            if not whole[job] or (found := self._put(offers, job, None)[1]) is None:
                 continue
             taken = self._spare.gangs(gangs, [found])
             if len(found.nodes) > 1 or int(taken.cards.sum()) > SMALL_GANG_CARDS:
@@ -206,7 +257,7 @@ class Placer:
         job_id, pairs = offers.jobs.job_id[job], offers.pairs(job)
         if not pairs:
             return Refused(job_id, REFUSALS[offers.verdict.nearest_code[job]], int(offers.verdict.nearest_pool[job]))
-        found, placement = self._put(offers, job)
+        found, placement = self._put(offers, job, offers.known)
         if placement is not None:
             self._placed[job_id] = offers.jobs, placement
             return Placed(placement, int(offers.gain[found]))
@@ -216,9 +267,9 @@ class Placer:
             return Queued(job_id, Waits.SET_ASIDE)
         return Queued(job_id, Waits.BELOW_CLEARING_PRICE if found == TOO_DEAR else Waits.NO_ROOM)
 
-    def _put(self, offers: Offers, job: int) -> tuple[int, Placement | None]:
+    def _put(self, offers: Offers, job: int, known: Known | None) -> tuple[int, Placement | None]:
         """Put the job where it gains most; return the pair or what `Spare.put` says, and where it is."""
-        pair, entries = self._spare.put(offers.land, job, offers.best_first(job), offers.gain)
+        pair, entries = self._spare.put(offers.land, job, offers.best_first(job), offers.gain, known)
         if pair < 0:
             return pair, None
         jobs, pool = offers.jobs, int(offers.verdict.pool[pair])

@@ -6,7 +6,6 @@ ends with, so that worths, prices and the bound are exact. Values outside `field
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -355,18 +354,7 @@ class Snapshot:
 
     def input_hash(self) -> str:
         """Return the SHA-256 of the content in hexadecimal: of each array its name, type, shape and values."""
-        content = hashlib.sha256()
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, np.ndarray):
-                content.update(f"{each.name} {value.dtype.str} {value.shape}".encode())
-                content.update(value.data if value.size else b"")
-            elif isinstance(value, tuple):
-                content.update(f"{each.name} {len(value)} ".encode())
-                content.update("\0".join(value).encode())  # names are printable: they hold no \0
-            else:
-                content.update(f"{each.name} {value}".encode())
-        return content.hexdigest()
+        return snapshot_file.content_hash({each.name: getattr(self, each.name) for each in fields(self)})
 
 
 _KINDS: Final = {each.name: str(each.type) for each in fields(Snapshot)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +26,21 @@ def write(content: Mapping[str, object]) -> bytes:
             np.lib.format.write_array(member, _encoded(value), version=(1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), member.getvalue())
     return buffer.getvalue()
+
+
+def content_hash(content: Mapping[str, object]) -> str:
+    """Return the SHA-256 in hexadecimal, of each array its name, type, shape and values; it is quicker than writing."""
+    found = hashlib.sha256()
+    for name, value in content.items():
+        if isinstance(value, np.ndarray):
+            found.update(f"{name} {value.dtype.str} {value.shape}".encode())
+            found.update(value.data if value.size else b"")
+        elif isinstance(value, tuple):
+            found.update(f"{name} {len(value)} ".encode())
+            found.update("\0".join(value).encode())  # names are printable: they hold no \0
+        else:
+            found.update(f"{name} {value}".encode())
+    return found.hexdigest()
 
 
 def read(data: bytes, names: Sequence[str], needed: Collection[str]) -> dict[str, object]:

@@ -19,20 +19,21 @@ from scheduler.fields import MILLI_PER_CARD
 from scheduler.forms import Kinds, granted_slices
 from scheduler.ground import DoesNotFit, Ground
 from scheduler.judging import Verdict
-from scheduler.limits import NEW, NO_LIMIT, Limits, quota_room, quota_take
-from scheduler.packing import allowed, open_card, put, quota_of, room_for, take_share, wide
+from scheduler.limits import NO_LIMIT, Limits, quota_room, quota_take
+from scheduler.mix import BadMix, Mix
+from scheduler.packing import open_card, take_share
+from scheduler.picking import has_room, holds, put_first, put_steered, put_without_cards
 from scheduler.plan import Placement
 from scheduler.policy import Policy
 from scheduler.snapshot import Bools, Ints, Snapshot
+from scheduler.steering import Known, Steering
 from scheduler.terrain import (
     FIRST_SLOT,
     FIRST_SPLIT,
     HUB,
     MILLI_LEFT,
-    NEED,
     NEW_SLOT,
     TASKS_LEFT,
-    UNITS,
     UNKNOWN_FIT,
     UNSPLIT,
     Free,
@@ -41,9 +42,6 @@ from scheduler.terrain import (
     kind_tables,
 )
 
-TOO_DEAR: Final = -1
-NO_ROOM: Final = -2
-"""What `Spare.put` finds instead of a pair: none that pays, or none of those that pay has room."""
 POOL, CARDS, CPU, MEMORY, SHARE_OF_CARD, LEAF, WATTS, USE, FIRST = range(9)
 """Columns of `Gangs.table`."""
 _PPM: Final = 10**6
@@ -67,7 +65,8 @@ class Gangs:
 class Spare:
     """Free nodes, split cards, power and quotas of a world."""
 
-    def __init__(self, world: Snapshot, limits: Limits) -> None:
+    def __init__(self, world: Snapshot, limits: Limits, mix: Mix | None = None, tie_order: Ints | None = None) -> None:
+        """With a `mix` there is the rule of `steering`; `tie_order` [N]: of nodes it finds equal the first is taken."""
         empty = choose(world.with_jobs(world.taken_at_s), Policy())
         terrain = Terrain(empty, shared=np.diff(world.slice_start)[world.pool_model] > 0)
         whole = np.stack([world.node_cards, world.node_cpu_milli, world.node_memory_mib], axis=1)
@@ -75,6 +74,8 @@ class Spare:
         self._land = terrain.land
         self._free = Ground(terrain).free
         self._nothing_runs = self._free._replace(nodes=whole, widest=np.zeros_like(self._free.widest))
+        order = np.arange(len(world.node_names)) if tie_order is None else tie_order
+        self._steering = None if mix is None else Steering(mix, world, self._land, order)
 
     def land(self, jobs: Snapshot, kinds: Kinds, verdict: Verdict, meter: Ints, quota_use: Ints) -> Land:
         """Return the tables for these jobs: job j is group j."""
@@ -91,23 +92,55 @@ class Spare:
             quota_use=quota_use,
         )
 
-    def put(self, land: Land, group: int, order: Ints, gain: Ints) -> tuple[int, Ints]:
+    def known(self, land: Land) -> Known | None:
+        """Return the table in which `put` keeps scores for the needs of these tables; None without a mix."""
+        return None if self._steering is None else self._steering.known(len(land.needs))
+
+    def arrived(self, milli: int) -> None:
+        """Count a job that asks for so many card milli, before it is decided on. Without a mix nobody asks for it."""
+        if self._steering is not None:
+            self._steering.arrived(self._free, milli)
+
+    def put(self, land: Land, group: int, order: Ints, gain: Ints, known: Known | None = None) -> tuple[int, Ints]:
         """Put the group's gang by the first of its pairs, in this order, that pays and has room.
 
         A pair pays when its gain is above 0, or when the tenant's own quota has guaranteed so much that is not in use.
         Return the pair and its entries [*, 3]; or TOO_DEAR or NO_ROOM, and no entries.
+
+        `known`: for these tables; with it, of pairs that gain the same and stay on one node, the rule chooses.
         """
         lines, entries, end = _book()
-        pair, entries = _put_first(land, self._of(land, self._free), group, order, gain, lines, entries, end)
+        free, steering = self._of(land, self._free), self._steering
+        if steering is None or known is None:
+            pair, entries = put_first(land, free, group, order, gain, lines, entries, end)
+        else:
+            pair, entries = put_steered(
+                land, free, steering.rule, known, steering.points, group, order, gain, lines, entries, end
+            )
+        if steering is not None:
+            steering.changed(entries[: end[1], 0])
         return int(pair), entries[: end[1]]
+
+    def put_without_cards(self, cpu_milli: int, memory_mib: int, pools: Bools) -> int:
+        """Take CPU and memory, and no card, of the node in these pools [P] where the rule says; return it, or -1.
+
+        Raises: BadMix: it was made without a mix.
+        """
+        steering = self._steering
+        if steering is None:
+            raise BadMix("mix", "tasks without cards go where the rule says: give one when the placer is made")
+        steering.arrived(self._free, 0)
+        need = np.array([0, cpu_milli, memory_mib, 0], dtype=np.int64)
+        known = steering.without_cards(cpu_milli, memory_mib)
+        return int(put_without_cards(self._land, self._free, steering.rule, known, steering.points, need, pools))
 
     def has_room(self, land: Land, group: int, order: Ints, gain: Ints) -> bool:
         """Return whether any of the group's pairs pays and has room now."""
-        return bool(_has_room(land, self._of(land, self._free), group, order, gain))
+        return bool(has_room(land, self._of(land, self._free), group, order, gain))
 
     def could_ever(self, land: Land, pairs: range) -> bool:
         """Return whether any of the pairs would have room if nothing ran and every node were open."""
-        return bool(_holds(land, self._of(land, self._nothing_runs), pairs.start, pairs.stop))
+        return bool(holds(land, self._of(land, self._nothing_runs), pairs.start, pairs.stop))
 
     def take(self, gangs: Gangs, *, apart: bool = False) -> None:
         """Count gangs as placed, on the nodes that they name.
@@ -116,12 +149,14 @@ class Spare:
         Raises: DoesNotFit: something is taken that is not free; this ground must not be used any more.
         """
         short = int(_move(self._land, self._free, gangs.table, gangs.entries, 1, apart))
+        self._changed(gangs)
         if short >= 0:
             raise DoesNotFit("placements", f"the one at {short} takes what is not free; make a new view of the world")
 
     def give_back(self, gangs: Gangs) -> None:
         """Undo `take` or `put`."""
         _move(self._land, self._free, gangs.table, gangs.entries, -1, False)
+        self._changed(gangs)
 
     def within_limits(self, gangs: Gangs) -> Bools:
         """Return [N]: which of the gangs, one after the other, keep within power and quotas beside all that is taken.
@@ -133,6 +168,10 @@ class Spare:
     def gangs(self, jobs: Snapshot, placements: Sequence[Placement]) -> Gangs:
         """Return what placements of these jobs take."""
         return taken(self._limits, jobs, placements)
+
+    def _changed(self, gangs: Gangs) -> None:
+        if self._steering is not None:
+            self._steering.changed(gangs.entries[:, 0])
 
     def _of(self, land: Land, free: Free) -> Free:
         """Return what is free for one gang of each job of these tables."""
@@ -206,53 +245,6 @@ def _leaves(jobs: Snapshot, job: Ints, hub: Ints) -> Ints:
     if not jobs.tenant_names:
         return np.full(job.size, -1)
     return np.where(tenant >= 0, jobs.tenant_quota[tenant, hub], -1)
-
-
-@compiled
-def _pays(land: Land, free: Free, group: int, pair: int, gain: Ints) -> bool:
-    if gain[pair] > 0:
-        return True
-    pool, kind = wide(land.pool, pair), wide(land.kind, pair)
-    leaf = quota_of(land, group, pool)
-    if leaf < 0:
-        return False
-    return bool(land.quota_use[kind, pool] <= land.headroom[leaf] - free.account[leaf, NEW])
-
-
-@compiled
-def _put_first(
-    land: Land, free: Free, group: int, order: Ints, gain: Ints, lines: Ints, entries: Ints, end: Ints
-) -> tuple[int, Ints]:
-    found = TOO_DEAR
-    for pair in order:
-        if not _pays(land, free, group, pair, gain):
-            continue
-        found = NO_ROOM
-        lines, entries = put(land, free, group, pair, 1, lines, entries, end)
-        if end[0] > 0:
-            return int(pair), entries
-    return found, entries
-
-
-@compiled
-def _has_room(land: Land, free: Free, group: int, order: Ints, gain: Ints) -> bool:
-    for pair in order:
-        pool, kind = wide(land.pool, pair), wide(land.kind, pair)
-        if _pays(land, free, group, pair, gain) and allowed(land, free.watts, free.account, group, kind, pool, 1):
-            units = land.kinds[kind, UNITS]
-            if room_for(land, free, land.kinds[kind, NEED], pool, units) >= units:
-                return True
-    return False
-
-
-@compiled
-def _holds(land: Land, free: Free, low: int, high: int) -> bool:
-    for pair in range(low, high):
-        pool, kind = wide(land.pool, pair), wide(land.kind, pair)
-        units = land.kinds[kind, UNITS]
-        if room_for(land, free, land.kinds[kind, NEED], pool, units) >= units:
-            return True
-    return False
 
 
 @compiled

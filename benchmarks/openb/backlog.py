@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.openb.audit import findings
 from benchmarks.openb.run import run
-from benchmarks.openb.shapes import Mix
 from benchmarks.openb.trace import CARD_MILLI, Arrivals, Node, Placement, Request
 from scheduler import card_ground
+from scheduler.mix import Mix
 from scheduler.patterns import pack
 
 RIVALS = ("first-fit", "fgd")

@@ -17,7 +17,7 @@ from benchmarks.openb.backlog import PLANNER, RIVALS, Packed, backlog
 from benchmarks.openb.measure import LOADS, allocated, at, fragmented, published
 from benchmarks.openb.plot import draw
 from benchmarks.openb.run import POLICIES, run
-from benchmarks.openb.shapes import mix_of
+from benchmarks.openb.shapes import mix_of_list
 from benchmarks.openb.trace import BadTrace, arrivals, read_nodes, read_requests
 from benchmarks.result import Result
 
@@ -108,7 +108,7 @@ def _end(
 
 def _backlog(node_file: Path, pod_file: Path, seeds: Sequence[int], console: Console, json_file: Path | None) -> None:
     nodes, requests = read_nodes(node_file), read_requests(pod_file)
-    capacity_milli, mix = sum(node.cards for node in nodes) * 1000, mix_of(requests)
+    capacity_milli, mix = sum(node.cards for node in nodes) * 1000, mix_of_list(requests)
     packed: dict[str, list[Packed]] = {name: [] for name in (*RIVALS, PLANNER)}
     for seed in seeds:
         for name, one in backlog(nodes, arrivals(requests, capacity_milli, seed), mix, seed).items():
@@ -142,7 +142,7 @@ def _measure(
 ) -> dict[str, Measured]:
     nodes, requests = read_nodes(node_file), read_requests(pod_file)
     capacity_milli = sum(node.cards for node in nodes) * 1000
-    mix = mix_of(requests)
+    mix = mix_of_list(requests)
     measured = {}
     for name in chosen:
         # Compile before the clock runs; the few arrivals change nothing, every run starts from an empty cluster.

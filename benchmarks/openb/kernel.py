@@ -16,10 +16,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FIRST_FIT, RANDOM, BEST_FIT, DOT_PRODUCT, PACKING, CLUSTERING, FGD, XISUAN = range(8)
+FIRST_FIT, RANDOM, BEST_FIT, DOT_PRODUCT, PACKING, CLUSTERING, FGD = range(7)
 CARD = 1000
-WASTE_POINTS = 300
-"""What wasting a whole card costs, beside scores of 0 to 100."""
 CPU_MOST, CARD_MILLI_MOST = 128_000.0, 8_000.0
 """What the published scores divide by: 128 cores, 8 cards."""
 
@@ -32,8 +30,8 @@ def compiled(function: Function) -> Function:
 class Cluster(NamedTuple):
     """Nodes in the order of ties; `cpu`, `memory`, `card` are what is left and change in place.
 
-    Shapes [nodes], but `card` [nodes, 8] in milli, 0 where there is no card. `group` numbers the kinds of node, `held`
-    has a bit for each kind of request (0 = share, else its cards) that runs there, `version` counts changes.
+    Shapes [nodes], but `card` [nodes, 8] in milli, 0 where there is no card. `held` has a bit for each
+    kind of request (0 = share, else its cards) that runs there, `version` counts changes.
     """
 
     cpu: Ints
@@ -41,7 +39,6 @@ class Cluster(NamedTuple):
     card: Ints
     cards: Ints
     model: Ints
-    group: Ints
     held: Ints
     version: Ints
 
@@ -64,13 +61,6 @@ class Shapes(NamedTuple):
     milli: Ints
     models: Ints
     share: Floats
-
-
-class Steer(NamedTuple):
-    """What XISUAN goes by: worth of the milli left on a card and price of a share, both shape [1001], in cards."""
-
-    worth: Floats
-    price: Floats
 
 
 class Memory(NamedTuple):
@@ -172,31 +162,6 @@ def fgd(cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes) -> tu
 
 
 @compiled
-def steered(cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes, steer: Steer) -> tuple[int, int]:
-    """Return FGD's score and WASTE_POINTS, less those for the worth that is destroyed beyond what the share earns."""
-    cards, model = cluster.cards[n], cluster.model[n]
-    before = fragments(cluster.cpu[n], cluster.card[n], cards, model, shapes)
-    cpu = cluster.cpu[n] - asked.cpu[c]
-    milli = asked.milli[c]
-    share = asked.cards[c] == 1 and milli < CARD
-    best, best_card = -1, -1
-    for k in range(cards if share else 1):
-        left = cluster.card[n, k]
-        if share and left < milli:
-            continue
-        after = cluster.card[n].copy()
-        take(after, cards, asked.cards[c], milli, k)
-        drop = before - fragments(cpu, after, cards, model, shapes)
-        value = WASTE_POINTS + int(100.0 / (1.0 + math.exp(-drop / 1000.0)))
-        if share:
-            waste = steer.worth[left] - steer.worth[left - milli] - steer.price[milli]
-            value -= int(WASTE_POINTS * min(max(waste, 0.0), 1.0) + 0.5)
-        if value > best:
-            best, best_card = value, k
-    return best, best_card
-
-
-@compiled
 def packing(cluster: Cluster, n: int, asked: Requests, c: int) -> int:
     """Return a score that prefers cards in use, then idle cards on nodes in use, then idle nodes."""
     if asked.cards[c] == 0:
@@ -227,14 +192,10 @@ def clustering(cluster: Cluster, n: int, asked: Requests, c: int) -> int:
 
 
 @compiled
-def score(
-    policy: int, cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes, steer: Steer
-) -> tuple[int, int]:
+def score(policy: int, cluster: Cluster, n: int, asked: Requests, c: int, shapes: Shapes) -> tuple[int, int]:
     """Return the node's score from 0 to 100 and the card for a share."""
     if policy == FGD:
         return fgd(cluster, n, asked, c, shapes)
-    if policy == XISUAN:
-        return steered(cluster, n, asked, c, shapes, steer)
     card = tightest(cluster.card[n], cluster.cards[n], asked.milli[c])
     value = 0
     idle, milli = cluster.card[n].sum(), asked.cards[c] * asked.milli[c]
@@ -252,9 +213,7 @@ def score(
 
 
 @compiled
-def remember(
-    policy: int, cluster: Cluster, asked: Requests, c: int, shapes: Shapes, known: Memory, steer: Steer
-) -> None:
+def remember(policy: int, cluster: Cluster, asked: Requests, c: int, shapes: Shapes, known: Memory) -> None:
     """Bring the scores of one class up to date on the nodes that changed since it was last asked for."""
     for n in range(len(cluster.cpu)):
         if known.version[c, n] == cluster.version[n]:
@@ -263,20 +222,18 @@ def remember(
         if known.score[c, n] < 0:
             continue  # nothing ever leaves, so what did not fit never will
         if fits(cluster, n, asked, c):
-            known.score[c, n], known.card[c, n] = score(policy, cluster, n, asked, c, shapes, steer)
+            known.score[c, n], known.card[c, n] = score(policy, cluster, n, asked, c, shapes)
         else:
             known.score[c, n] = -1
 
 
 @compiled
-def choose(known: Memory, c: int, bias: Ints, group: Ints) -> int:
-    """Return the first node with the highest score plus its group's bias; -1 if the task fits nowhere."""
-    best, highest = -1, 0
-    for n in range(len(group)):
-        if known.score[c, n] >= 0:
-            value = known.score[c, n] + bias[c, group[n]]
-            if best < 0 or value > highest:
-                best, highest = n, value
+def choose(known: Memory, c: int) -> int:
+    """Return the first node with the highest score; -1 if the task fits nowhere."""
+    best, highest = -1, -1
+    for n in range(known.score.shape[1]):
+        if known.score[c, n] > highest:
+            best, highest = n, known.score[c, n]
     return best
 
 
@@ -296,29 +253,13 @@ def any_card(cluster: Cluster, n: int, milli: int, luck: float) -> int:
 
 @compiled
 def place(
-    policy: int,
-    order: Ints,
-    first: int,
-    last: int,
-    cluster: Cluster,
-    asked: Requests,
-    shapes: Shapes,
-    known: Memory,
-    bias: Ints,
-    luck: Floats,
-    log: Log,
-    steer: Steer,
+    policy: int, order: Ints, cluster: Cluster, asked: Requests, shapes: Shapes, known: Memory, luck: Floats, log: Log
 ) -> None:
-    """Place arrivals first..last-1 and write the log.
-
-    Args:
-        bias: shape [classes, groups], added to the scores.
-        luck: shape [arrivals, 2], uniform in [0, 1); only RANDOM looks at it.
-    """
-    for i in range(first, last):
+    """Place the arrivals and write the log. `luck`: [arrivals, 2], uniform in [0, 1); only RANDOM looks at it."""
+    for i in range(len(order)):
         c = order[i]
-        remember(policy, cluster, asked, c, shapes, known, steer)
-        n = anyone(known, c, luck[i, 0]) if policy == RANDOM else choose(known, c, bias, cluster.group)
+        remember(policy, cluster, asked, c, shapes, known)
+        n = anyone(known, c, luck[i, 0]) if policy == RANDOM else choose(known, c)
         log.node[i] = n
         if n < 0:
             continue

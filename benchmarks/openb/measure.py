@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.openb.shapes import Shape
 from benchmarks.openb.trace import CARD_MILLI, Arrivals, Node, Placement
 from scheduler import card_ground
 from scheduler.fragmentation import fragmentation
+from scheduler.mix import UsualTask
 
 LOADS = (80, 90, 95, 100, 110, 130)
 """Arrived loads that are reported, in % of the cluster's card milli."""
@@ -47,7 +47,10 @@ def allocated(placements: Sequence[Placement], milli: NDArray[np.int64], capacit
 
 
 def fragmented(
-    nodes: Sequence[Node], arrivals: Arrivals, placements: Sequence[Placement], typical: Sequence[tuple[Shape, float]]
+    nodes: Sequence[Node],
+    arrivals: Arrivals,
+    placements: Sequence[Placement],
+    typical: Sequence[tuple[UsualTask, float]],
 ) -> float:
     """Return the card milli that typical tasks cannot use after the last arrival, in % of the capacity."""
     cpu = [node.cpu_milli for node in nodes]

@@ -5,6 +5,8 @@ gangs is set aside; when it is committed, the view takes over what it started, a
 round, or commits one, holds `paused`, so view and tables never disagree about what this broker has leased; what is
 freed meanwhile is seen by the next view. Jobs that are not placed stay as they are: the next round looks at them.
 
+Among pools and nodes that cost a job the same, the placer goes by the usual mix (`recent.py`), made anew for each view.
+
 Commits go the way of a round's: the lead is checked, operators' limits are unchanged since the view, jobs and cards are
 locked and looked at again. Power and quotas are the view's to keep: nobody leases but the leader.
 """
@@ -22,9 +24,11 @@ from broker.ids import JobId, RoundId
 from broker.market.fitting import CardName, still_fitting
 from broker.market.lead import Lead, NotLeader
 from broker.market.policies import Policies
+from broker.market.recent import Recent
 from broker.market.snapshot import Prepared, arrived
 from broker.store import leadership, rounds, snapshots
 from broker.store.database import Database
+from broker.store.rounds import LeaseDraft
 from scheduler.ground import DoesNotFit
 from scheduler.placer import Placed, Placer, large_gangs, last_prices
 from scheduler.plan import Placement, Plan
@@ -99,6 +103,7 @@ class Placing:
         self.wake_cluster = wake_cluster
         self._enabled = enabled
         self._turn = asyncio.Lock()
+        self._recent = Recent()
         self._settled: _Settled | None = None
         self._view: _View | None = None
 
@@ -118,7 +123,7 @@ class Placing:
             self._view = None
         elif self._view is None or self._view.digest != digest:
             self._view = None
-            placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices)
+            placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
             newest = max((job.job for job in world.waiting.values()), default=JobId(0))
             self._view = _View(lead, settled.round, world, digest, placer, newest)
 
@@ -169,7 +174,8 @@ class Placing:
             arrivals = arrived(view.world, rows, shapes, now)
             decisions = await asyncio.to_thread(view.placer.place, arrivals.snapshot)
             placements = [each.placement for each in decisions if isinstance(each, Placed)]
-            drafts = []
+            fitting: list[tuple[Placement, LeaseDraft]] = []
+            drafts: list[LeaseDraft] = []
             if placements:
                 if not await leadership.still_leads(tx, view.lead.holder, view.lead.epoch):
                     raise NotLeader(view.lead)
@@ -180,6 +186,8 @@ class Placing:
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
         view.newest = rows[-1].job
+        if fitting:
+            self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
             self.wake_cluster(cluster)
         submitted = {row.job: row.submitted_at for row in rows}
@@ -188,8 +196,8 @@ class Placing:
         return len(rows), len(drafts)
 
 
-def _placer(world: Prepared, policy: Policy, prices: Sequence[OpeningPrice]) -> Placer:
-    placer = Placer(world.snapshot, policy, prices)
+def _placer(world: Prepared, policy: Policy, prices: Sequence[OpeningPrice], recent: Recent) -> Placer:
+    placer = Placer(world.snapshot, policy, prices, recent.mix(world.snapshot))
     placer.warm()
     placer.set_aside(large_gangs(world.snapshot, GANGS_JUDGED_MAX), GANGS_SET_ASIDE)
     return placer

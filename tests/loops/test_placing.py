@@ -111,6 +111,17 @@ class Lanes:
         endings = [ended(ref, Ending(EndReason.COMPLETED)) for ref in refs]
         await self.world.report(await self.world.attach(), 1, *endings)
 
+    async def held_beside(self, job: JobId) -> int:
+        """Return how many cards are held on the job's node, its own included."""
+        async with self.world.database.hub() as tx:
+            return int(
+                await tx.fetchval(
+                    """SELECT count(*) FROM held_cards WHERE node_id = (
+                           SELECT ln.node_id FROM leases l JOIN lease_nodes ln USING (lease_id) WHERE l.job_id = $1)""",
+                    job,
+                )
+            )
+
     async def numbers(self) -> list[int]:
         return [report.round for report in await self.reader.list_page(10, None, busy_only=False)]
 
@@ -256,6 +267,20 @@ async def test_the_view_goes_on_after_the_round_that_was_planned_beside_it(here:
     assert [await here.world.state_of(job) for job in rest].count(JobState.PENDING) == 1
     assert await here.world.held() == 16
     await here.world.check()
+
+
+async def test_a_pair_of_cards_is_left_whole_while_pairs_are_usual(here: Lanes) -> None:
+    """Two cards are free on one node and three on the other: the tightest would be the pair that the queue asks for."""
+    for cards in (5, 6):
+        await here.submit(cards_per_task=cards)
+    assert await here.round() == 2
+    await here.submit_to_round(tasks=3, cards_per_task=2)
+    assert await here.round() == 0  # three pairs have no room
+
+    job = await here.submit()
+
+    assert await here.place() == 1
+    assert await here.held_beside(job) == 6
 
 
 async def test_a_city_that_the_view_does_not_know_waits_for_the_round(here: Lanes) -> None:
