@@ -96,6 +96,8 @@ class Exchange:
         self._view: Zoned | None = None
         self._changed, self._stale, self._next_s = False, True, 0
         self._used = np.zeros(len(load.trace.vc_names), dtype=np.int64)  # milli-TFLOPS by virtual cluster
+        self._nodes = np.arange(load.world.node_cards.size)
+        self._empty = load.world.snapshot(0, load.world.node_cards, load.trace.vc_names, self._used)
         self.rounds, self.round_seconds, self.place_seconds = 0, 0.0, 0.0
 
     def decide(self, now_s: int, arrived: Sequence[int], ended: Sequence[int], state: State) -> Moves:
@@ -127,7 +129,13 @@ class Exchange:
         return bool(self._load.per_task[self._waiting].min() <= free.max())
 
     def _world(self, now_s: int, free: Ints) -> Snapshot:
-        return self._load.world.snapshot(now_s, free, self._load.trace.vc_names, np.maximum(self._used, 0))
+        """Return what is free now; without jobs."""
+        return self._empty.with_free(
+            node_free_cards=free,
+            node_free_cpu_milli=self._load.world.cpu_milli(self._nodes, free),
+            node_free_memory_mib=self._load.world.memory_mib(self._nodes, free),
+            city_used_milli_tflops=np.maximum(self._used, 0),
+        ).with_jobs(now_s)
 
     def _horizon(self) -> Horizon:
         """Return what is known of the time to come: requested walltimes, and what is promised."""
