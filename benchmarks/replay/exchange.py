@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
+from benchmarks.replay.outcomes import Outcomes
 from benchmarks.replay.workload import Workload
 from scheduler.decide import decide
 from scheduler.horizon import Horizon, Promise
@@ -96,6 +97,7 @@ class Exchange:
         self._view: Zoned | None = None
         self._changed, self._stale, self._next_s = False, True, 0
         self._used = np.zeros(len(load.trace.vc_names), dtype=np.int64)  # milli-TFLOPS by virtual cluster
+        self._outcomes = Outcomes()
         self._nodes = np.arange(load.world.node_cards.size)
         self._empty = load.world.snapshot(0, load.world.node_cards, load.trace.vc_names, self._used)
         self.rounds, self.round_seconds, self.place_seconds = 0, 0.0, 0.0
@@ -113,8 +115,8 @@ class Exchange:
         due = any(promise.start_s <= now_s for promise in self._promises)
         if not due and not (self._changed and now_s >= self._next_s and self._could_start(free)):
             return Moves(starts) if starts else NOTHING
-        more, promised = self._round(now_s, free)
-        return Moves(starts + more, promises=promised)
+        more, promised, expects = self._round(now_s, free)
+        return Moves(starts + more, promises=promised, expected=expects)
 
     def wake_s(self, now_s: int) -> int:
         """Return when the next round is due, if there is anything to decide."""
@@ -176,19 +178,21 @@ class Exchange:
         self.place_seconds += perf_counter() - began
         return starts
 
-    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], list[tuple[int, int]]]:
+    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], list[tuple[int, int]], list[tuple[int, int]]]:
         began = perf_counter()
         world = self._demand.snapshot(self._world(now_s, free), now_s, self._waiting)
         made = decide(world, self._horizon(), self._policy)
         self._prices = last_prices(made.zoned.world, made.plan)
         self._promises = made.promises
         starts = self._starts(now_s, made.placements, free)
+        self._outcomes.started(now_s, [one.job for one in starts])
         self._waiting = self._waiting[~np.isin(self._waiting, [one.job for one in starts])]
+        expects = self._outcomes.expect(world, self._horizon(), self._policy)
         self._placer, self._view = None, None
         self._changed, self._next_s = False, now_s + self._every_s
         self.rounds += 1
         self.round_seconds += perf_counter() - began
-        return starts, [(int(promise.job_id), promise.start_s) for promise in made.promises]
+        return starts, [(int(promise.job_id), promise.start_s) for promise in made.promises], expects
 
     def _starts(self, now_s: int, placements: Sequence[Placement], free: Ints) -> list[Start]:
         """Return the starts, and count their cards as taken."""
