@@ -1,0 +1,51 @@
+"""`benchmarks explain` in small: its figures, and that it ends with the verifier."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmarks import explain as benchmark
+from benchmarks.__main__ import app
+from scheduler.changes import Change
+
+PROMISED = {
+    "explain_p50_ms",
+    "explain_p99_ms",
+    "over_a_second",
+    "jobs",
+    "start_now",
+    "would_be_planned",
+    "nothing_found",
+}
+
+
+def run(*options: str) -> Result:
+    small = ("--nodes", "60", "--pools", "12", "--jobs", "200", "--explained", "15", "--effort", "1")
+    return CliRunner().invoke(app, ["explain", *small, *options])
+
+
+def test_a_run_writes_every_promised_figure_and_explains_every_job(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+
+    assert run("--json", str(file)).exit_code == 0
+
+    written = json.loads(file.read_text())
+    figures = written["figures"]
+    assert (written["benchmark"], written["audit"], set(figures)) == ("explain", {"violations": 0}, PROMISED)
+    assert figures["start_now"] + figures["would_be_planned"] + figures["nothing_found"] == figures["jobs"] == 15
+    assert figures["start_now"] + figures["would_be_planned"] > 0
+
+
+def test_a_proof_that_breaks_a_rule_makes_the_run_void(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = benchmark.broken_by
+
+    def doubled(change: Change) -> object:
+        tasks = tuple(2 * each for each in change.placement.tasks)
+        object.__setattr__(change, "placement", change.placement._replace(tasks=tasks))
+        return checked(change)
+
+    monkeypatch.setattr(benchmark, "broken_by", doubled)
+
+    assert run().exit_code == 1
