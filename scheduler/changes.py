@@ -24,7 +24,7 @@ from scheduler.judging import VALUE_MAX, fastest_builds
 from scheduler.levers import Lever, Step, steps, with_ceiling, with_hubs, with_owners
 from scheduler.limits import KEPT, LEFT, LEND, NO_LIMIT, limits_of
 from scheduler.placer import Placed, Placer
-from scheduler.plan import Placement
+from scheduler.plan import Placement, Plan
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.snapshot import Snapshot
 
@@ -51,9 +51,10 @@ class Change:
     name: str  # the hub, owner or quota that it is about; empty for other levers
     extra_micro_yuan_per_hour: int  # what the city may have to pay more at most; of CEILING only
     pool_name: str
-    world: Snapshot  # that the changed job was decided in; of STARTS_NOW alone
+    world: Snapshot  # that the changed job was decided in; of STARTS_NOW it is alone there
     placement: Placement  # where it starts in that world
-    instead: tuple[str, ...] = ()  # jobs that the round started and would not start then; of PLANNED
+    again: Plan | None = None  # of PLANNED: the plan of that world
+    instead: tuple[str, ...] = ()  # of PLANNED: jobs that the round started and would not start then
 
 
 def changes(world: Snapshot, policy: Policy, prices: Iterable[OpeningPrice], job_id: str) -> tuple[Change, ...]:
@@ -77,7 +78,9 @@ def changes(world: Snapshot, policy: Policy, prices: Iterable[OpeningPrice], job
     return tuple(sorted(filter(None, found), key=lambda change: _ORDER.index(change.lever)))
 
 
-def change_of(step: Step, placement: Placement, effect: Effect, instead: Sequence[str] = ()) -> Change:
+def change_of(
+    step: Step, placement: Placement, effect: Effect, again: Plan | None = None, instead: Sequence[str] = ()
+) -> Change:
     """Return the change that this placement of the changed job proves."""
     return Change(
         lever=step.lever,
@@ -89,6 +92,7 @@ def change_of(step: Step, placement: Placement, effect: Effect, instead: Sequenc
         pool_name=step.job.pool_names[placement.pool],
         world=step.job,
         placement=placement,
+        again=again,
         instead=tuple(instead),
     )
 
@@ -105,7 +109,7 @@ class _Proof:
         if not isinstance(decision, Placed):
             return None
         self._placer.release(job.job_id[0])
-        return decision.placement
+        return _numbered(decision.placement)
 
     def first(self, candidates: Iterable[Step]) -> Change | None:
         """Return the first of these steps that starts the job."""
@@ -114,6 +118,19 @@ class _Proof:
             if placement is not None:
                 return change_of(step, placement, Effect.STARTS_NOW)
         return None
+
+
+def _numbered(placement: Placement) -> Placement:
+    """Return the placement with the cards that it splits numbered from the first on, node by node.
+
+    Those that a placement before split, and gave back, keep their numbers in the placer.
+    """
+    cards: list[int] = []
+    for tasks in placement.tasks if placement.cards else ():
+        here = placement.cards[len(cards) : len(cards) + tasks]
+        new = sorted({card for card in here if card < 0}, reverse=True)
+        cards += [card if card >= 0 else -1 - new.index(card) for card in here]
+    return placement._replace(cards=tuple(cards))
 
 
 def _ceiling(alone: Snapshot, proof: _Proof) -> Change | None:

@@ -8,21 +8,24 @@ then others have come, and what the round started runs on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from scheduler.changes import Change, Effect, change_of
+from scheduler.choices import weights_percent
 from scheduler.errors import UnknownJob
 from scheduler.explain import PRICED, PoolVerdict, explain
 from scheduler.fields import LIMITS, MILLI_PER_CARD, UNKNOWN
 from scheduler.forms import granted_slices
+from scheduler.judging import fastest_builds
 from scheduler.levers import Step, steps, with_ceiling
 from scheduler.opening import prices_of
 from scheduler.plan import Placement, Plan
 from scheduler.planner import plan as make_plan
+from scheduler.policy import Policy
 from scheduler.reasons import Reason
 from scheduler.snapshot import ARRAYS_OF_JOBS, Bools, Ints, Snapshot
 
@@ -34,10 +37,9 @@ RIVALS_MAX: Final = 300
 EFFORT: Final = 2
 PRICE_ITERATIONS: Final = 10
 """The round's prices are known: they are only fitted to the part at stake."""
-PLANS_MAX: Final = 3
+PLANS_MAX: Final = 4
 """Rounds planned again for one job at most: each takes a tenth of a second at national size."""
-_ABOVE_CLEARING_PERCENT: Final = (100, 125)
-"""Ceilings to try: the clearing price is where a gang that could be split would win; a whole one may need more."""
+_ABOVE_PERCENT: Final = 125
 _CEILING_MAX: Final = LIMITS["job_ceiling_micro_yuan_per_pflops_hour"][1]
 _PPM: Final = 10**6
 
@@ -69,14 +71,21 @@ def planned_changes(world: Snapshot, made: Plan, job_id: str) -> tuple[Change, .
     at = world.job_id.index(job_id)
     alone = world.of_one_job(at)
     left, stakes = PLANS_MAX, dict[int, Stake]()
-    for candidates in (_ceilings(alone, made), _others(alone, made)):
+    policy = replace(
+        made.policy,
+        effort=EFFORT,
+        price_iterations_per_step=PRICE_ITERATIONS,
+        opening_prices=prices_of(world, made),
+        opening_seats=(),
+    )
+    for candidates in (_ceilings(world, made, alone), _others(alone, made)):
         for step, pool in candidates:
             if not left:
                 return ()
             left -= 1
             if pool not in stakes:
                 stakes[pool] = at_stake(world, made, job_id, pool)
-            if (found := _planned(world, made, step, stakes[pool])) is not None:
+            if (found := _planned(step, stakes[pool], policy)) is not None:
                 return (found,)
     return ()
 
@@ -99,21 +108,47 @@ def at_stake(world: Snapshot, made: Plan, job_id: str, pool: int, small_nodes: i
     return Stake(part, frozenset(here))
 
 
-def _ceilings(alone: Snapshot, made: Plan) -> Iterable[tuple[Step, int]]:
-    """Yield raises of the ceiling to what would win the cheapest pool, and somewhat above."""
+def _ceilings(world: Snapshot, made: Plan, alone: Snapshot) -> Iterator[tuple[Step, int]]:
+    """Yield raises of the ceiling, ascending: what wins the cheapest pool at the prices, what those started there are
+    worth whose cards it would take, and somewhat more, for their nodes may not be the ones it needs."""
     found = [verdict for verdict in _verdicts(alone, made) if verdict.reason in PRICED and not verdict.tasks_short]
     cheapest = min((each for each in found if each.clearing > 0), key=lambda each: each.clearing, default=None)
-    if cheapest is None:
+    if cheapest is None or cheapest.cost is None:
         return
     ceiling = int(alone.job_ceiling_micro_yuan_per_pflops_hour[0])
-    for percent in _ABOVE_CLEARING_PERCENT:
-        least = max(cheapest.clearing, ceiling)
-        raised = min(-(-least * percent // 100) + 1, _CEILING_MAX)
+    card = int(fastest_builds(alone)[0][0, alone.pool_model[cheapest.pool]])
+    milli = cheapest.tasks * (int(alone.shape_share_milli[0]) or int(alone.shape_cards_per_task[0]) * MILLI_PER_CARD)
+    short = _displaced_worth(world, made, cheapest.pool, milli) - cheapest.cost.total
+    weight = int(weights_percent(alone, made.policy)[0])
+    beside = max(short, 0) * 100 * _PPM * MILLI_PER_CARD // (weight * card * milli)
+    clearing = max(cheapest.clearing, ceiling)
+    dearer = cheapest.clearing + beside
+    for least in sorted({clearing, max(clearing, dearer), max(clearing, dearer) * _ABOVE_PERCENT // 100}):
+        raised = min(least + least // 1000 + 1, _CEILING_MAX)  # a little above: worth is rounded down in several steps
         if raised > ceiling:
             yield with_ceiling(alone, raised), cheapest.pool
 
 
-def _others(alone: Snapshot, made: Plan) -> Iterable[tuple[Step, int]]:
+def _displaced_worth(world: Snapshot, made: Plan, pool: int, milli: int) -> int:
+    """Return what the least worthy placements of a pool are worth that together take so many thousandths of cards."""
+    here = [placement for placement in made.placements if placement.pool == pool]
+    wanted = {placement.job_id for placement in here}
+    shape = {name: world.job_shape[at] for at, name in enumerate(world.job_id) if name in wanted}
+    by_card = []
+    for placement in here:
+        each = world.shape_share_milli[shape[placement.job_id]] or (
+            world.shape_cards_per_task[shape[placement.job_id]] * MILLI_PER_CARD
+        )
+        by_card.append((sum(placement.tasks) * int(each), placement.worth_micro_yuan_per_hour))
+    worth = 0
+    for takes, has in sorted(by_card, key=lambda pair: (pair[1] / pair[0], pair)):
+        if milli <= 0:
+            break
+        worth, milli = worth + has, milli - takes
+    return worth
+
+
+def _others(alone: Snapshot, made: Plan) -> Iterator[tuple[Step, int]]:
     """Yield other changes that make a pool pay at the round's prices, with the pool that asks least."""
     for candidates in steps(alone):
         for step in candidates:
@@ -131,23 +166,16 @@ def _verdicts(alone: Snapshot, made: Plan) -> tuple[PoolVerdict, ...]:
     return explain(alone, made, alone.job_id[0])
 
 
-def _planned(world: Snapshot, made: Plan, step: Step, stake: Stake) -> Change | None:
+def _planned(step: Step, stake: Stake, policy: Policy) -> Change | None:
     """Plan again with the changed job; return the change if the plan starts it."""
     [job_id] = step.job.job_id
     changed = with_job(stake.world, step.job)
-    policy = replace(
-        made.policy,
-        effort=EFFORT,
-        price_iterations_per_step=PRICE_ITERATIONS,
-        opening_prices=prices_of(world, made),
-        opening_seats=(),
-    )
     again = make_plan(changed, policy)
     placement = next((each for each in again.placements if each.job_id == job_id), None)
     if placement is None:
         return None
     running = {each.job_id for each in again.placements}
-    return change_of(replace(step, job=changed), placement, Effect.PLANNED, sorted(stake.started - running))
+    return change_of(replace(step, job=changed), placement, Effect.PLANNED, again, sorted(stake.started - running))
 
 
 def with_job(world: Snapshot, changed: Snapshot) -> Snapshot:
@@ -219,7 +247,11 @@ def _drawn(world: Snapshot, placements: Sequence[Placement], position: dict[str,
     leaf = np.where(tenant >= 0, world.tenant_quota[tenant, hub], UNKNOWN) if world.tenant_names else tenant
     counted = leaf >= 0
     np.add.at(new, leaf[counted], (-(-milli * figures // 1000))[counted])
+    below = np.zeros_like(used)
     for quota in range(new.size - 1, -1, -1):  # children stand behind their parents
+        # what a quota is said to use is at least what its children do: else new work could hide in the difference
+        used[quota] = max(used[quota], below[quota])
         if world.quota_parent[quota] >= 0:
             new[world.quota_parent[quota]] += new[quota]
+            below[world.quota_parent[quota]] += used[quota]
     return {"hub_used_watts": drawn, "quota_used_milli_tflops": used + new}

@@ -126,7 +126,10 @@ def job(
 def explain(
     ctx: typer.Context, job_id: JobId, city: City = "", operator: AsOperator = False, as_json: AsJson = False
 ) -> None:
-    """Tell, pool by pool, why a job waits, or where it could run; the nearest to starting comes first."""
+    """Tell, pool by pool, why a job waits, or where it could run; the nearest to starting comes first.
+
+    Below that stands what would start it: single changes, each of them proved by planning with it.
+    """
 
     async def asked() -> "Explanation":
         async with city_client(ctx, city, operator=operator) as xisuan:
@@ -156,6 +159,8 @@ def explain(
         for verdict in found.verdicts
     ]
     show(table(columns, rows, title=f"by the prices of round {found.round}" if found.round else "no round yet"))
+    if found.changes:
+        show("", "what would start it, each alone, the cheapest first:", *(f"  {one.detail}" for one in found.changes))
 
 
 def cancel(

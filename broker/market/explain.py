@@ -12,8 +12,9 @@ from broker.ids import JobId, RoundId, job_text
 from broker.job import Job
 from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
+from broker.market.remedies import offered_changes
 from broker.market.snapshot import Prepared, prepare
-from broker.market.verdicts import Explanation, Verdict
+from broker.market.verdicts import ChangeOffer, Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
 from scheduler.errors import BadPlan
@@ -63,14 +64,12 @@ class LastRound:
 
     round: RoundId
     plan: Plan
-    pool_names: tuple[str, ...]
-    hub_names: tuple[str, ...]
-    quota_names: tuple[str, ...]
+    world: Snapshot  # what was planned on: its names are those that the prices stand for
 
     @classmethod
     def of(cls, number: RoundId, plan: Plan, world: Snapshot) -> Self:
-        """Return the round with the names that its prices stand for."""
-        return cls(number, plan, world.pool_names, world.hub_names, world.quota_names)
+        """Return the round with the world that it was planned on."""
+        return cls(number, plan, world)
 
 
 class Explain:
@@ -100,7 +99,11 @@ class Explain:
         found = await asyncio.to_thread(_verdicts, prepared, last, job_text(job_id), self._policy)
         verdicts = sorted(found, key=lambda v: (_NEAREST_FIRST.index(v.reason), v.cards_short, v.cluster, v.pool))
         summary = _summary(job, verdicts)
-        return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary)
+        offers: tuple[ChangeOffer, ...] = ()
+        if job.state is JobState.PENDING and job.waiting_reason not in frozenset(Held) and verdicts:
+            round_ = None if last is None else (last.world, last.plan)
+            offers = await asyncio.to_thread(offered_changes, prepared.snapshot, self._policy, round_, job_text(job_id))
+        return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary, offers)
 
     async def _last_round(self) -> LastRound | None:
         """Return the newest round, whichever broker committed it."""
@@ -133,8 +136,8 @@ def _prices(world: Snapshot, empty: Prices, last: LastRound | None) -> Prices:
 
     `empty` are prices of this world: they tell which rules anybody uses.
     """
-    old, pools = (empty, world.pool_names) if last is None else (last.plan.prices, last.pool_names)
-    hubs, quotas = ((), ()) if last is None else (last.hub_names, last.quota_names)
+    old, pools = (empty, world.pool_names) if last is None else (last.plan.prices, last.world.pool_names)
+    hubs, quotas = ((), ()) if last is None else (last.world.hub_names, last.world.quota_names)
 
     def by_pool(values: Sequence[P], nothing: P) -> tuple[P, ...]:
         return _by_name(world.pool_names, pools, values if last else (), nothing) if values else ()

@@ -291,6 +291,21 @@ def explanation_to_wire(explanation: Explanation) -> spb.ExplainJobResponse:
         ],
         round=explanation.round,
         summary=explanation.summary,
+        changes=[
+            spb.JobChange(
+                lever=c.lever,
+                effect=c.effect,
+                before=c.before,
+                after=c.after,
+                name=c.name,
+                extra_micro_yuan_per_hour=c.extra_micro_yuan_per_hour,
+                cluster=c.cluster,
+                pool=c.pool,
+                instead_of_jobs=c.instead_of_jobs,
+                detail=c.detail,
+            )
+            for c in explanation.changes
+        ],
     )
 
 

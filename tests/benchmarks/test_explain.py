@@ -1,6 +1,7 @@
 """`benchmarks explain` in small: its figures, and that it ends with the verifier."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from scheduler.changes import Change
 PROMISED = {
     "explain_p50_ms",
     "explain_p99_ms",
+    "explain_cpu_p50_ms",
+    "explain_cpu_p99_ms",
     "over_a_second",
     "jobs",
     "start_now",
@@ -41,11 +44,12 @@ def test_a_run_writes_every_promised_figure_and_explains_every_job(tmp_path: Pat
 def test_a_proof_that_breaks_a_rule_makes_the_run_void(monkeypatch: pytest.MonkeyPatch) -> None:
     checked = benchmark.broken_by
 
-    def doubled(change: Change) -> object:
-        tasks = tuple(2 * each for each in change.placement.tasks)
-        object.__setattr__(change, "placement", change.placement._replace(tasks=tasks))
-        return checked(change)
+    def overrated(change: Change) -> object:
+        worth = change.placement.worth_micro_yuan_per_hour + 1
+        return checked(
+            replace(change, again=None, placement=change.placement._replace(worth_micro_yuan_per_hour=worth))
+        )
 
-    monkeypatch.setattr(benchmark, "broken_by", doubled)
+    monkeypatch.setattr(benchmark, "broken_by", overrated)
 
     assert run().exit_code == 1
