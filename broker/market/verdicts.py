@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from broker.job import Job
+from scheduler.worth_split import WorthSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Explanation:
         round: the round whose prices were used; 0 when there was none yet.
         summary: a sentence for people.
         changes: what would start it, the cheapest first; of a job that waits only.
+        worth: of a placed job what it is worth where it is, by the last round's prices.
     """
 
     job: Job
@@ -78,3 +80,4 @@ class Explanation:
     round: int
     summary: str
     changes: tuple[ChangeOffer, ...] = ()
+    worth: WorthSplit | None = None

@@ -175,3 +175,20 @@ async def test_a_job_that_would_start_or_is_placed_is_offered_no_change(table: T
     await table.round()
 
     assert waits.changes == (await explainer(table)(GANZHOU, job)).changes == ()
+
+
+async def test_a_placed_job_hears_what_it_is_worth_where_it_is(table: Table) -> None:
+    """A card of a milli-TFLOPS for two jobs' cards at the highest ceiling: a yuan for a card-hour, less the ask."""
+    async with table.world.database.hub() as tx:
+        await tx.execute("INSERT INTO asks VALUES ('east', 'ascend-910b', 400_000)")
+    await table.world.attach("east", "one", inventory("n1"))
+    job = await table.submit(cards_per_task=2)
+    waits = await explainer(table)(GANZHOU, job)
+    await table.round()
+
+    placed = (await explainer(table)(GANZHOU, job)).worth
+
+    assert waits.worth is None
+    assert placed is not None
+    assert (placed.gross, placed.asks, placed.energy, placed.transfer) == (2_000_000, 800_000, 0, 0)
+    assert placed.worth == 1_200_000 * placed.weight_percent // 100
