@@ -5,8 +5,8 @@
     PLANNED      nothing is free for it, but the last round planned again with the changed job starts it, instead of
                  others (`replanning.py`): what runs since then is not ended by it.
 
-What is in neither list was tried and does not help. Of each lever the least change that helps is offered; `Lever` has
-the order among them. A raise of the ceiling is exact: one micro-yuan less does not start the job.
+What is in neither list was tried and does not help. Of what starts the job now, each lever offers the least change that
+does; `Lever` has the order among them. There a raise of the ceiling is exact: one micro-yuan less does not start it.
 """
 
 from __future__ import annotations

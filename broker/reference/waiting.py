@@ -53,9 +53,9 @@ round. A job that rounds do not look at yet says so with `NOT_YET` or `UPSTREAM_
 
 CHANGES: Final = """\
 `xisuan explain JOB` (`ExplainJobResponse.changes`) also offers single changes that would start a job that waits, in
-this order, of each lever the least that helps. Each is proved: `STARTS_NOW` by placing the changed job into the free
-room at the last round's prices, `PLANNED` by planning the last round, or the part of it at stake, again. -1 is no
-limit."""
+this order. Each is proved. `STARTS_NOW`: the changed job is placed into the free room at the last round's prices; of
+each lever the least that does it is offered. `PLANNED`, where nothing starts it now: the last round, or the part of it
+at stake, is planned again with the changed job; the first change found is offered. -1 is no limit."""
 
 
 def page() -> str:
