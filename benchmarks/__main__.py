@@ -2,7 +2,7 @@
 
 import typer
 
-from benchmarks import allocate, placer, submit
+from benchmarks import allocate, explain, placer, submit
 from benchmarks.openb import command as openb
 from benchmarks.replay import command as replay
 
@@ -22,6 +22,7 @@ def choose() -> None:
 
 app.command(name="allocate")(allocate.main)
 app.command(name="placer")(placer.main)
+app.command(name="explain")(explain.main)
 app.command(name="submit")(submit.main)
 app.command(name="openb")(openb.main)
 app.command(name="replay")(replay.main)

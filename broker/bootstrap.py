@@ -44,6 +44,7 @@ from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
 from broker.market.placing import Placing
 from broker.market.policies import Policies
+from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
@@ -275,6 +276,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 worlds,
                 RoundsReader(database),
                 Windows(database, wake=wakes.work),
+                Previews(database, policy, jobs_max=settings.round_jobs_max),
                 records_kept=settings.round_records_kept,
                 policy_keys=(signer.public_key,),
                 clock=clock,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import audit, power, quotas
+from broker.cli import audit, power, preview, quotas
 from broker.cli.errors import run
 from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
 from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word
@@ -25,6 +25,7 @@ keys = typer.Typer(name="keys", help="API keys: make, list, end.", no_args_is_he
 app.add_typer(keys)
 app.add_typer(quotas.app)
 app.add_typer(power.app)
+app.add_typer(preview.app)
 app.command(
     epilog=examples(
         "xisuan admin audit",
@@ -175,7 +176,10 @@ def drain(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Empty nodes: no new work, and drained as soon as nothing runs there. --dry-run shows what would be waited for."""
+    """Empty nodes: no new work, and drained as soon as nothing runs there. --dry-run shows what would be waited for.
+
+    `xisuan admin preview close` also says what the next round would do without these nodes.
+    """
 
     async def done() -> "admin_service_pb2.DrainNodesResponse":
         async with admin_client(ctx) as xisuan:

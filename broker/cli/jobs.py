@@ -23,7 +23,7 @@ from broker.cli.settings import city_client
 
 if TYPE_CHECKING:
     from broker.client import Explanation, Job
-    from broker.wire.v1 import job_pb2
+    from broker.wire.v1 import job_pb2, job_service_pb2
 
 JOBS_SHOWN: int = 50
 WITHIN_DOMAIN: int = 2  # numbers of the wire's enum Within (a test compares)
@@ -126,7 +126,10 @@ def job(
 def explain(
     ctx: typer.Context, job_id: JobId, city: City = "", operator: AsOperator = False, as_json: AsJson = False
 ) -> None:
-    """Tell, pool by pool, why a job waits, or where it could run; the nearest to starting comes first."""
+    """Tell, pool by pool, why a job waits, or where it could run; the nearest to starting comes first.
+
+    Below that stands what would start it: single changes, each of them proved by planning with it.
+    """
 
     async def asked() -> "Explanation":
         async with city_client(ctx, city, operator=operator) as xisuan:
@@ -156,6 +159,28 @@ def explain(
         for verdict in found.verdicts
     ]
     show(table(columns, rows, title=f"by the prices of round {found.round}" if found.round else "no round yet"))
+    if found.wire.HasField("worth"):
+        _show_worth(found.wire.worth)
+    if found.changes:
+        show("", "what would start it, each alone, the cheapest first:", *(f"  {one.detail}" for one in found.changes))
+
+
+def _show_worth(split: "job_service_pb2.WorthSplit") -> None:
+    prices = {
+        "cards": split.cards_price_micro_yuan_per_hour,
+        "CPU and memory": split.host_price_micro_yuan_per_hour,
+        "power": split.power_price_micro_yuan_per_hour,
+        "quota": split.quota_price_micro_yuan_per_hour,
+    }
+    told = ", ".join(f"{name} {yuan(price)}" for name, price in prices.items() if price)
+    pays, asks = yuan(split.pays_micro_yuan_per_hour), yuan(split.asks_micro_yuan_per_hour)
+    energy, transfer = yuan(split.energy_micro_yuan_per_hour), yuan(split.transfer_micro_yuan_per_hour)
+    show(
+        "",
+        f"worth {yuan(split.worth_micro_yuan_per_hour)} an hour where it is: pays {pays}, less ask {asks}, "
+        f"energy {energy} and transfer {transfer}, times {split.weight_percent} %",
+        f"others would pay for the same: {told or 'nothing'}",
+    )
 
 
 def cancel(

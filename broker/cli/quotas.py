@@ -36,6 +36,9 @@ app = typer.Typer(
 Quota = Annotated[
     str, typer.Argument(metavar="QUOTA", help='"hub", "hub/city" or "hub/city/enterprise", such as qingyang/ganzhou.')
 ]
+Guaranteed = Annotated[str, typer.Option(metavar="P", help="FP16 PFLOPS, served before anybody's market worth.")]
+Borrow = Annotated[str, typer.Option(metavar="P", help='How much more it may use, or "unlimited".')]
+Lend = Annotated[str, typer.Option(metavar="P", help='How much of the guaranteed others may use meanwhile, or "all".')]
 
 
 @app.command(
@@ -49,11 +52,9 @@ Quota = Annotated[
 def set_quota(
     ctx: typer.Context,
     quota: Quota,
-    guaranteed: Annotated[str, typer.Option(metavar="P", help="FP16 PFLOPS, served before anybody's market worth.")],
-    borrow: Annotated[str, typer.Option(metavar="P", help='How much more it may use, or "unlimited".')] = "unlimited",
-    lend: Annotated[
-        str, typer.Option(metavar="P", help='How much of the guaranteed others may use meanwhile, or "all".')
-    ] = "all",
+    guaranteed: Guaranteed,
+    borrow: Borrow = "unlimited",
+    lend: Lend = "all",
     as_json: AsJson = False,
 ) -> None:
     """Set a quota, as a whole: FP16 PFLOPS as the programme counts them, of everything that is leased at once.
@@ -64,18 +65,13 @@ def set_quota(
     Up to its guarantee a quota is served before anybody else's worth. Beyond it, work borrows what others leave,
     while worth decides who; what nobody may lend stays free for its owner. Nothing that runs is ever ended by it.
     """
-    place = _place(quota, as_json=as_json)
-    amount = _milli_pflops("--guaranteed", guaranteed, as_json=as_json)
-    most = None if borrow == "unlimited" else _milli_pflops("--borrow", borrow, as_json=as_json)
-    lent = None if lend == "all" else _milli_pflops("--lend", lend, as_json=as_json)
+    amounts = quota_amounts(quota, guaranteed, borrow, lend, as_json=as_json)
 
     async def done() -> "admin_service_pb2.QuotaUse":
         from broker.wire.v1 import admin_service_pb2 as pb
 
         async with admin_client(ctx) as xisuan:
-            return await xisuan.set_quota(
-                pb.Quota(**place, guaranteed_milli_pflops=amount, borrow_milli_pflops=most, lend_milli_pflops=lent)
-            )
+            return await xisuan.set_quota(pb.Quota(**amounts))
 
     use = run(done(), as_json=as_json)
     if as_json:
@@ -123,6 +119,24 @@ def remove(ctx: typer.Context, quota: Quota, dry_run: DryRun = False, as_json: A
         print_json({"dry_run": dry_run, **message_data(use)})
     else:
         show(f"{quota} {'would be' if dry_run else 'is'} removed; it stood so:", _table([use]))
+
+
+class Amounts(Place):
+    """A quota as the wire takes it; None: no limit."""
+
+    guaranteed_milli_pflops: int
+    borrow_milli_pflops: int | None
+    lend_milli_pflops: int | None
+
+
+def quota_amounts(quota: str, guaranteed: str, borrow: str, lend: str, *, as_json: bool) -> Amounts:
+    """Return what the arguments of a quota say; end the command where they say nothing."""
+    return {
+        **_place(quota, as_json=as_json),
+        "guaranteed_milli_pflops": _milli_pflops("--guaranteed", guaranteed, as_json=as_json),
+        "borrow_milli_pflops": None if borrow == "unlimited" else _milli_pflops("--borrow", borrow, as_json=as_json),
+        "lend_milli_pflops": None if lend == "all" else _milli_pflops("--lend", lend, as_json=as_json),
+    }
 
 
 def _place(quota: str, *, as_json: bool) -> Place:

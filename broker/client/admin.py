@@ -301,3 +301,18 @@ class AdminClient(Connection):
         """Take a window back, in the midst of it too."""
         request = pb.CancelWindowRequest(window_id=window_id)
         return (await self.unary("AdminService/CancelWindow", request, pb.CancelWindowResponse)).window
+
+    async def preview_closing(self, cluster: str, nodes: Sequence[str] = ()) -> pb.GetPreviewResponse:
+        """Say what closing nodes (none named: all of the cluster) would do to what runs and to the next round."""
+        return await self._preview(pb.GetPreviewRequest(close_nodes=pb.NodesToClose(cluster=cluster, nodes=nodes)))
+
+    async def preview_pause(self, city: str) -> pb.GetPreviewResponse:
+        """Say what the next round would do without a city's jobs."""
+        return await self._preview(pb.GetPreviewRequest(pause_city=city))
+
+    async def preview_quota(self, quota: pb.Quota) -> pb.GetPreviewResponse:
+        """Say what the next round would do if a quota were set so, as a whole."""
+        return await self._preview(pb.GetPreviewRequest(quota=quota))
+
+    async def _preview(self, request: pb.GetPreviewRequest) -> pb.GetPreviewResponse:
+        return await self.unary("AdminService/GetPreview", request, pb.GetPreviewResponse)

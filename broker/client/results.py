@@ -268,24 +268,70 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class JobChange:
+    """A single change that would start a waiting job, proved by the broker.
+
+    Attributes:
+        lever: what is changed, such as "CEILING"; the reference lists them with the units of before and after.
+        effect: "STARTS_NOW": there is free room for it at the last round's prices; "PLANNED": the last round, planned
+            again with it, starts it.
+        before: how it stands now; None for no limit.
+        after: how it would have to be; None for no limit.
+        name: the hub, owner or quota that it is about; empty for other levers.
+        extra_micro_yuan_per_hour: what the city may have to pay more at most; of a ceiling only.
+        instead_of_jobs: jobs that the round started and would not start then.
+    """
+
+    lever: str
+    effect: str
+    before: int | None
+    after: int | None
+    name: str
+    extra_micro_yuan_per_hour: int
+    cluster: str
+    pool: str
+    instead_of_jobs: int
+    detail: str
+
+    @classmethod
+    def of(cls, wire: job_service_pb2.JobChange) -> Self:
+        """Return what the message says."""
+        return cls(
+            lever=wire.lever,
+            effect=wire.effect,
+            before=None if wire.before < 0 else wire.before,
+            after=None if wire.after < 0 else wire.after,
+            name=wire.name,
+            extra_micro_yuan_per_hour=wire.extra_micro_yuan_per_hour,
+            cluster=wire.cluster,
+            pool=wire.pool,
+            instead_of_jobs=wire.instead_of_jobs,
+            detail=wire.detail,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a job waits, or what its choices are: one verdict for each pool, the nearest to starting first.
 
     Attributes:
         round: the round whose prices were used; None when there was none yet.
+        changes: single changes that would start a job that waits, the cheapest first.
     """
 
     job: Job
     verdicts: tuple[Verdict, ...]
     round: int | None
     summary: str
+    changes: tuple[JobChange, ...]
     wire: job_service_pb2.ExplainJobResponse = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, wire: job_service_pb2.ExplainJobResponse) -> Self:
         """Return what the message says."""
         verdicts = tuple(Verdict.of(v) for v in wire.verdicts)
-        return cls(Job.of(wire.job), verdicts, wire.round or None, wire.summary, wire)
+        changes = tuple(JobChange.of(c) for c in wire.changes)
+        return cls(Job.of(wire.job), verdicts, wire.round or None, wire.summary, changes, wire)
 
 
 @dataclass(frozen=True, slots=True)

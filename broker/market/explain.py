@@ -1,6 +1,7 @@
 """Why a job waits, or what its choices are: one verdict for each pool, by the prices of the last round."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self, TypeVar
@@ -9,11 +10,12 @@ from broker.caller import Caller
 from broker.clock import Clock
 from broker.errors import JobNotFound
 from broker.ids import JobId, RoundId, job_text
-from broker.job import Job
+from broker.job import Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
+from broker.market.remedies import offered_changes
 from broker.market.snapshot import Prepared, prepare
-from broker.market.verdicts import Explanation, Verdict
+from broker.market.verdicts import ChangeOffer, Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
 from scheduler.errors import BadPlan
@@ -23,6 +25,7 @@ from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
 from scheduler.snapshot import Snapshot
+from scheduler.worth_split import WorthSplit, worth_split
 
 FITS: Final = "FITS"
 """The job would fit into the pool now, and pays the price at which the last round cleared."""
@@ -63,14 +66,12 @@ class LastRound:
 
     round: RoundId
     plan: Plan
-    pool_names: tuple[str, ...]
-    hub_names: tuple[str, ...]
-    quota_names: tuple[str, ...]
+    world: Snapshot  # what was planned on: its names are those that the prices stand for
 
     @classmethod
     def of(cls, number: RoundId, plan: Plan, world: Snapshot) -> Self:
-        """Return the round with the names that its prices stand for."""
-        return cls(number, plan, world.pool_names, world.hub_names, world.quota_names)
+        """Return the round with the world that it was planned on."""
+        return cls(number, plan, world)
 
 
 class Explain:
@@ -97,10 +98,14 @@ class Explain:
             view = await snapshots.read_for(tx, job_id, now)
         prepared = prepare(view, now)
         last = await self._last_round()
-        found = await asyncio.to_thread(_verdicts, prepared, last, job_text(job_id), self._policy)
+        found, worth = await asyncio.to_thread(_judged, prepared, last, job, self._policy)
         verdicts = sorted(found, key=lambda v: (_NEAREST_FIRST.index(v.reason), v.cards_short, v.cluster, v.pool))
         summary = _summary(job, verdicts)
-        return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary)
+        offers: tuple[ChangeOffer, ...] = ()
+        if job.state is JobState.PENDING and job.waiting_reason not in frozenset(Held) and verdicts:
+            round_ = None if last is None else (last.world, last.plan)
+            offers = await asyncio.to_thread(offered_changes, prepared.snapshot, self._policy, round_, job_text(job_id))
+        return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary, offers, worth)
 
     async def _last_round(self) -> LastRound | None:
         """Return the newest round, whichever broker committed it."""
@@ -118,14 +123,28 @@ class Explain:
         return self._last
 
 
-def _verdicts(prepared: Prepared, last: LastRound | None, job_id: str, policy: Policy) -> list[Verdict]:
-    """Ask the scheduler what each pool says to the job alone, at the last round's prices."""
-    world = prepared.snapshot
+def _judged(
+    prepared: Prepared, last: LastRound | None, job: Job, policy: Policy
+) -> tuple[list[Verdict], WorthSplit | None]:
+    """Ask the scheduler what each pool says to the job alone, and what it is worth where it is, at the last prices."""
+    world, job_id = prepared.snapshot, job_text(job.job)
     plan = make_plan(world, replace(policy, effort=0))
-    last_tier = replace(plan.tiers[-1], prices=_prices(world, plan.prices, last))
+    prices = _prices(world, plan.prices, last)
+    last_tier = replace(plan.tiers[-1], prices=prices)
+    worth = None
+    if job.placement is not None and job.state not in JOB_FINAL and (nodes := _nodes_of(prepared, job.placement)):
+        since = world.taken_at_s if job.started_at is None else math.floor(job.started_at.timestamp())
+        worth = worth_split(world, policy, prices, job_id, nodes, job.placement.tasks, since)
     found = explain(world, replace(plan, placements=(), tiers=(*plan.tiers[:-1], last_tier)), job_id)
     cheapest = cheapest_clearing(found)
-    return [_verdict(prepared, v, cheapest, known=last is not None) for v in found]
+    return [_verdict(prepared, v, cheapest, known=last is not None) for v in found], worth
+
+
+def _nodes_of(prepared: Prepared, placement: Placement) -> list[int]:
+    """Return the snapshot's indices of the nodes that a job is on."""
+    pools = {p.pool_id for p in prepared.pools if (p.cluster, p.pool) == (placement.cluster, placement.pool)}
+    names = {node.node for node in placement.nodes}
+    return [at for at, node in enumerate(prepared.nodes) if node.pool_id in pools and node.node in names]
 
 
 def _prices(world: Snapshot, empty: Prices, last: LastRound | None) -> Prices:
@@ -133,8 +152,8 @@ def _prices(world: Snapshot, empty: Prices, last: LastRound | None) -> Prices:
 
     `empty` are prices of this world: they tell which rules anybody uses.
     """
-    old, pools = (empty, world.pool_names) if last is None else (last.plan.prices, last.pool_names)
-    hubs, quotas = ((), ()) if last is None else (last.hub_names, last.quota_names)
+    old, pools = (empty, world.pool_names) if last is None else (last.plan.prices, last.world.pool_names)
+    hubs, quotas = ((), ()) if last is None else (last.world.hub_names, last.world.quota_names)
 
     def by_pool(values: Sequence[P], nothing: P) -> tuple[P, ...]:
         return _by_name(world.pool_names, pools, values if last else (), nothing) if values else ()

@@ -47,15 +47,8 @@ class Quotas:
         """
         async with self._database.hub() as tx:
             in_force_at = await rules.lock(tx, now)
-            await _check_names(tx, wanted)
-            stored = {row.quota: row for row in await quotas.all_quotas(tx)}
-            before = stored.get(wanted.quota)
+            before = await check_quota(tx, wanted)
             if before != wanted:
-                problems = list(tree_problems({**stored, wanted.quota: wanted}, [wanted.quota]))
-                if problems:
-                    raise InvalidRequest(
-                        *(FieldProblem(_on_the_wire(wanted, field), why) for _, field, why in problems)
-                    )
                 await quotas.put(tx, [wanted])
                 await rules.change(tx)
                 detail = {
@@ -141,6 +134,22 @@ def _lent(rows: Mapping[str, QuotaRow], used: Mapping[str, int], borrowed: Mappi
 def _lendable(row: QuotaRow, used: int) -> int:
     unused = max(0, _milli_tflops(row.guaranteed_milli_pflops) - used)
     return unused if row.lend_milli_pflops is None else min(unused, _milli_tflops(row.lend_milli_pflops))
+
+
+async def check_quota(tx: Connection, wanted: QuotaRow) -> QuotaRow | None:
+    """Return the quota as it is set now, None where there is none.
+
+    Raises:
+        HubNotFound, CityNotFound: the catalogue has no such hub or city.
+        InvalidRequest: its parent has no quota, or guarantees would not fit into one another.
+    """
+    await _check_names(tx, wanted)
+    stored = {row.quota: row for row in await quotas.all_quotas(tx)}
+    before = stored.get(wanted.quota)
+    problems = list(tree_problems({**stored, wanted.quota: wanted}, [wanted.quota])) if before != wanted else []
+    if problems:
+        raise InvalidRequest(*(FieldProblem(_on_the_wire(wanted, field), why) for _, field, why in problems))
+    return before
 
 
 def _on_the_wire(row: QuotaRow, field: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from broker.job import Job
+from scheduler.worth_split import WorthSplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,35 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeOffer:
+    """A single change that would start a waiting job, proved by the scheduler.
+
+    Attributes:
+        lever: what is changed, such as "CEILING" (`scheduler/levers.py` has them with their units).
+        effect: "STARTS_NOW" or "PLANNED" (`scheduler/changes.py`).
+        before: how it stands, in the unit of the lever; -1 for no limit.
+        after: how it would have to be.
+        name: the hub, owner or quota that it is about; empty for other levers.
+        extra_micro_yuan_per_hour: what the city may have to pay more at most; of a ceiling only.
+        cluster: where it starts then.
+        pool: the pool there.
+        instead_of_jobs: how many jobs the round would not have started then. Whose they are is not the city's business.
+        detail: a sentence for people.
+    """
+
+    lever: str
+    effect: str
+    before: int
+    after: int
+    name: str
+    extra_micro_yuan_per_hour: int
+    cluster: str
+    pool: str
+    instead_of_jobs: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a job waits, or what its choices are.
 
@@ -41,9 +71,13 @@ class Explanation:
         verdicts: one for each pool, the nearest to starting first.
         round: the round whose prices were used; 0 when there was none yet.
         summary: a sentence for people.
+        changes: what would start it, the cheapest first; of a job that waits only.
+        worth: of a placed job what it is worth where it is, by the last round's prices.
     """
 
     job: Job
     verdicts: tuple[Verdict, ...]
     round: int
     summary: str
+    changes: tuple[ChangeOffer, ...] = ()
+    worth: WorthSplit | None = None

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Final
 
 import broker.lifecycle
+import scheduler.levers
 import scheduler.reasons
 from broker.lifecycle import Held
 from broker.market.explain import FITS
 from broker.reference import markdown as md
+from scheduler.levers import Lever
 from scheduler.reasons import Reason
 
 HELP: Final[Mapping[Reason, str]] = {
@@ -49,6 +51,12 @@ A job that a round leaves waiting carries one reason, that of the pool that came
 (ExplainJob) gives one for every pool, with the cards that are short and the price at which the pool cleared in the last
 round. A job that rounds do not look at yet says so with `NOT_YET` or `UPSTREAM_RUNS`."""
 
+CHANGES: Final = """\
+`xisuan explain JOB` (`ExplainJobResponse.changes`) also offers single changes that would start a job that waits, in
+this order. Each is proved. `STARTS_NOW`: the changed job is placed into the free room at the last round's prices; of
+each lever the least that does it is offered. `PLANNED`, where nothing starts it now: the last round, or the part of it
+at stake, is planned again with the changed job; the first change found is offered. -1 is no limit."""
+
 
 def page() -> str:
     """Return the page."""
@@ -60,4 +68,15 @@ def page() -> str:
     rows.append(
         (md.code(FITS), "only in explanations: it would fit now at the last round's prices", "Wait for a round.")
     )
-    return md.text([*lines, *md.table(["reason", "what it says about a pool", "what would help"], rows)])
+    reasons = md.table(["reason", "what it says about a pool", "what would help"], rows)
+    units = md.enum_comments(Lever, Path(scheduler.levers.__file__))
+    levers = [(md.code(lever), md.prose(units[lever.name])) for lever in Lever]
+    changes = [
+        "",
+        "## What would start it",
+        "",
+        CHANGES,
+        "",
+        *md.table(["lever", "what is changed, and its unit"], levers),
+    ]
+    return md.text([*lines, *reasons, *changes])

@@ -9,13 +9,14 @@ from broker.errors import RoundNotFound, RoundNotReplayable
 from broker.ids import RoundId
 from broker.market.energy import HubEnergy
 from broker.market.operations import Operations
+from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
 from broker.rpc import convert_limits as limits
-from broker.rpc import convert_windows
+from broker.rpc import convert_previews, convert_windows
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -42,6 +43,7 @@ class AdminService(AdminServiceServicer):
         worlds: the catalogue.
         rounds: reports and records of rounds.
         windows: when nodes are closed for maintenance.
+        previews: what changes would do.
         records_kept: rounds whose record is kept for replay, for the error that says so.
         policy_keys: public keys with which placement policies are signed.
         clock: the edge's clock.
@@ -55,6 +57,7 @@ class AdminService(AdminServiceServicer):
         worlds: Worlds,
         rounds: RoundsReader,
         windows: Windows,
+        previews: Previews,
         *,
         records_kept: int,
         policy_keys: Sequence[str] = (),
@@ -66,6 +69,7 @@ class AdminService(AdminServiceServicer):
         self._worlds = worlds
         self._rounds = rounds
         self._windows = windows
+        self._previews = previews
         self._records_kept = records_kept
         self._policy_keys = tuple(policy_keys)
         self._clock = clock
@@ -247,6 +251,11 @@ class AdminService(AdminServiceServicer):
         window = convert_windows.window_id(request)
         found = await self._windows.cancel(caller_of(context), window, now=self._clock.now())
         return pb.CancelWindowResponse(window=convert_windows.window_to_wire(found))
+
+    async def GetPreview(self, request: pb.GetPreviewRequest, context: Context) -> pb.GetPreviewResponse:
+        """Say what a change would do."""
+        what = convert_previews.what_if(request)
+        return convert_previews.preview_to_wire(await self._previews.preview(what, now=self._clock.now()))
 
     async def _round(self, number: int) -> RoundReport:
         report = await self._rounds.get(convert.round_or_last(number))

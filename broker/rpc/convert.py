@@ -291,6 +291,42 @@ def explanation_to_wire(explanation: Explanation) -> spb.ExplainJobResponse:
         ],
         round=explanation.round,
         summary=explanation.summary,
+        changes=[
+            spb.JobChange(
+                lever=c.lever,
+                effect=c.effect,
+                before=c.before,
+                after=c.after,
+                name=c.name,
+                extra_micro_yuan_per_hour=c.extra_micro_yuan_per_hour,
+                cluster=c.cluster,
+                pool=c.pool,
+                instead_of_jobs=c.instead_of_jobs,
+                detail=c.detail,
+            )
+            for c in explanation.changes
+        ],
+        worth=_worth_to_wire(explanation),
+    )
+
+
+def _worth_to_wire(explanation: Explanation) -> spb.WorthSplit | None:
+    """Return what a placed job is worth; prices of all kinds of cards are one figure, so are CPU and memory."""
+    split = explanation.worth
+    if split is None:
+        return None
+    cost = split.cost
+    return spb.WorthSplit(
+        pays_micro_yuan_per_hour=split.gross,
+        asks_micro_yuan_per_hour=split.asks,
+        energy_micro_yuan_per_hour=split.energy,
+        transfer_micro_yuan_per_hour=split.transfer,
+        weight_percent=split.weight_percent,
+        worth_micro_yuan_per_hour=split.worth,
+        cards_price_micro_yuan_per_hour=cost.blocks + cost.slices + cost.domains,
+        host_price_micro_yuan_per_hour=cost.cpu + cost.memory,
+        power_price_micro_yuan_per_hour=cost.power,
+        quota_price_micro_yuan_per_hour=cost.quota,
     )
 
 

@@ -12,6 +12,7 @@ from broker.clock import ManualClock
 from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
 from broker.market.operations import Operations
+from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
 from broker.market.windows import Windows
@@ -19,6 +20,7 @@ from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.server import build_server
 from broker.store.database import Database
+from scheduler.policy import Policy
 from tests.cli.commands import Ended, xisuan
 from tests.small_world import T0, lay_out, placed, submitted
 
@@ -37,6 +39,7 @@ async def home(database: Database, tmp_path: Path) -> AsyncIterator[Path]:
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
         Windows(database, wake=lambda: None),
+        Previews(database, Policy(effort=5), jobs_max=1_000),
         records_kept=1,
         clock=clock,
     )
@@ -91,6 +94,20 @@ async def test_a_quota_without_one_above_it_is_told_with_the_way_out(home: Path)
 
     assert refused.code == 1
     assert "quota.city: qingyang has no quota: set that first" in refused.err
+
+
+async def test_changes_are_previewed(home: Path) -> None:
+    """The running job's lease is named; nobody waits, so nothing else would change."""
+    closed = await admin(home, "preview", "close", "longdong")
+    paused = await admin(home, "preview", "pause", "ganzhou", "--json")
+    raised = await admin(home, "preview", "quota", "qingyang", "--guaranteed", "2")
+
+    assert closed.code == raised.code == 0
+    assert closed.out.startswith("of 0 jobs that wait, the next round would start 0 more and leave 0 waiting")
+    assert "1 leases run there and would be waited for:" in closed.out
+    assert (paused.data["running"], paused.data["waiting_jobs"]) == ([], "0")
+    assert "leases run there" not in raised.out
+    assert (await admin(home, "quota", "list")).out.startswith("no quotas are set")
 
 
 async def test_power_is_set_and_shown(home: Path) -> None:

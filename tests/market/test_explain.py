@@ -9,6 +9,8 @@ from broker.job import Within
 from broker.market.explain import FITS, Explain
 from broker.store.clusters import NodeInventory, PoolInventory
 from broker.store.database import Database
+from scheduler.changes import Effect
+from scheduler.levers import Lever
 from scheduler.reasons import Reason
 from tests.cluster_world import START, ClusterWorld, inventory
 from tests.market.test_rounds import POLICY, RICH, Table
@@ -131,3 +133,62 @@ async def test_a_record_of_a_release_before_has_no_prices_and_stops_nothing(tabl
     assert found.round == 0
     assert found.verdicts[0].reason == Reason.GANG_TOO_LARGE
     assert await table.reader.refusals(done.round, 10) == []
+
+
+async def test_a_job_that_pays_too_little_hears_the_ceiling_that_starts_it(table: Table) -> None:
+    """Cards are free, and the price is what stands in the way: with the ceiling that is offered it fits at once."""
+    async with table.world.database.hub() as tx:
+        await tx.execute("INSERT INTO asks VALUES ('east', 'ascend-910b', 100_000)")
+    await table.world.attach("east", "one", inventory("n1"))
+    poor = await table.submit(ceiling_micro_yuan_per_pflops_hour=RICH // 100)
+
+    told = (await explainer(table)(GANZHOU, poor)).changes
+
+    (offer,) = [each for each in told if each.lever == Lever.CEILING]
+    assert (offer.effect, offer.before, offer.cluster, offer.pool) == (Effect.STARTS_NOW, RICH // 100, "east", "main")
+    assert offer.detail.startswith("raise the ceiling by ")
+    assert offer.detail.endswith("starts now in east/main")
+    paid = await table.submit(ceiling_micro_yuan_per_pflops_hour=offer.after)
+    assert (await explainer(table)(GANZHOU, paid)).verdicts[0].reason == FITS
+
+
+async def test_an_outbid_job_hears_at_which_ceiling_the_round_would_have_started_it(table: Table) -> None:
+    """All cards are taken now. Whose jobs would have waited instead is not told, only how many."""
+    await table.world.attach("east", "one", inventory("n1"))
+    await table.submit("nanjing", cards_per_task=8, ceiling_micro_yuan_per_pflops_hour=RICH // 4)
+    poor = await table.submit(cards_per_task=8, ceiling_micro_yuan_per_pflops_hour=RICH // 8)
+    lead = await table.lead()
+    prepared, plan = await table.planned()
+    await table.commit(lead, prepared, plan)
+
+    told = (await explainer(table)(GANZHOU, poor)).changes
+
+    assert [(each.lever, each.effect, each.instead_of_jobs) for each in told] == [(Lever.CEILING, Effect.PLANNED, 1)]
+    assert "instead of 1 other job" in told[0].detail
+
+
+async def test_a_job_that_would_start_or_is_placed_is_offered_no_change(table: Table) -> None:
+    await table.world.attach()
+    job = await table.submit()
+
+    waits = await explainer(table)(GANZHOU, job)
+    await table.round()
+
+    assert waits.changes == (await explainer(table)(GANZHOU, job)).changes == ()
+
+
+async def test_a_placed_job_hears_what_it_is_worth_where_it_is(table: Table) -> None:
+    """A card of a milli-TFLOPS for two jobs' cards at the highest ceiling: a yuan for a card-hour, less the ask."""
+    async with table.world.database.hub() as tx:
+        await tx.execute("INSERT INTO asks VALUES ('east', 'ascend-910b', 400_000)")
+    await table.world.attach("east", "one", inventory("n1"))
+    job = await table.submit(cards_per_task=2)
+    waits = await explainer(table)(GANZHOU, job)
+    await table.round()
+
+    placed = (await explainer(table)(GANZHOU, job)).worth
+
+    assert waits.worth is None
+    assert placed is not None
+    assert (placed.gross, placed.asks, placed.energy, placed.transfer) == (2_000_000, 800_000, 0, 0)
+    assert placed.worth == 1_200_000 * placed.weight_percent // 100

@@ -17,6 +17,7 @@ from broker.lifecycle import LeaseState
 from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
 from broker.market.operations import Operations
+from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
 from broker.market.windows import Windows
@@ -76,6 +77,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
         Windows(database, wake=lambda: None),
+        Previews(database, Policy(effort=5), jobs_max=1_000),
         records_kept=200,
         policy_keys=(POLICY_KEY,),
         clock=clock,

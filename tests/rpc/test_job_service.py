@@ -293,6 +293,23 @@ async def test_an_explanation_goes_out_pool_by_pool(edge: Edge) -> None:
     assert verdict.detail
 
 
+async def test_what_would_start_the_job_goes_out_too(edge: Edge) -> None:
+    """The owner asks 20 yuan for a card-hour of 0.32 PFLOPS, more than the city pays at most."""
+    job_id = await submitted(edge)
+    async with edge.database.hub() as tx:
+        await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
+        await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 20_000_000)")
+
+    told = await edge.stub.ExplainJob(spb.ExplainJobRequest(job_id=job_id), **edge.sent_by("ganzhou"))
+
+    [change] = told.changes
+    assert (change.lever, change.effect, change.instead_of_jobs) == ("CEILING", "STARTS_NOW", 0)
+    assert change.after > 62_500_000 > change.before
+    assert change.extra_micro_yuan_per_hour == -(-(change.after - change.before) * 16 * 320 // 1000)
+    assert (change.cluster, change.pool, change.name) == ("longdong", "ascend", "")
+    assert change.detail.startswith("raise the ceiling by ")
+
+
 def watched(edge: Edge, after: int = 0, idle: int = 0, who: str = "ganzhou", city: str = "") -> Any:
     request = spb.WatchJobsRequest(after_cursor=after, idle_seconds_max=idle, city=city)
     return edge.stub.WatchJobs(request, **edge.sent_by(who))

@@ -839,3 +839,87 @@ class CancelWindowResponse(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     window: Window
     def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...
+
+class GetPreviewRequest(_message.Message):
+    __slots__ = ("close_nodes", "pause_city", "quota")
+    CLOSE_NODES_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_CITY_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    close_nodes: NodesToClose
+    pause_city: str
+    quota: Quota
+    def __init__(self, close_nodes: _Optional[_Union[NodesToClose, _Mapping]] = ..., pause_city: _Optional[str] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
+
+class NodesToClose(_message.Message):
+    __slots__ = ("cluster", "nodes")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cluster: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetPreviewResponse(_message.Message):
+    __slots__ = ("at", "waiting_jobs", "running", "running_leases", "starting_job_ids", "starting_jobs", "waiting_longer_job_ids", "waiting_longer_jobs", "moved", "moved_jobs", "worth_before_micro_yuan_per_hour", "worth_after_micro_yuan_per_hour", "gap_before_ppm", "gap_after_ppm", "prices", "greedy")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_LEASES_FIELD_NUMBER: _ClassVar[int]
+    STARTING_JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    STARTING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_LONGER_JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_LONGER_JOBS_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    MOVED_JOBS_FIELD_NUMBER: _ClassVar[int]
+    WORTH_BEFORE_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    WORTH_AFTER_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    GAP_BEFORE_PPM_FIELD_NUMBER: _ClassVar[int]
+    GAP_AFTER_PPM_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
+    GREEDY_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    waiting_jobs: int
+    running: _containers.RepeatedCompositeFieldContainer[RunningLease]
+    running_leases: int
+    starting_job_ids: _containers.RepeatedScalarFieldContainer[str]
+    starting_jobs: int
+    waiting_longer_job_ids: _containers.RepeatedScalarFieldContainer[str]
+    waiting_longer_jobs: int
+    moved: _containers.RepeatedCompositeFieldContainer[MovedJob]
+    moved_jobs: int
+    worth_before_micro_yuan_per_hour: int
+    worth_after_micro_yuan_per_hour: int
+    gap_before_ppm: int
+    gap_after_ppm: int
+    prices: _containers.RepeatedCompositeFieldContainer[PriceMove]
+    greedy: bool
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_jobs: _Optional[int] = ..., running: _Optional[_Iterable[_Union[RunningLease, _Mapping]]] = ..., running_leases: _Optional[int] = ..., starting_job_ids: _Optional[_Iterable[str]] = ..., starting_jobs: _Optional[int] = ..., waiting_longer_job_ids: _Optional[_Iterable[str]] = ..., waiting_longer_jobs: _Optional[int] = ..., moved: _Optional[_Iterable[_Union[MovedJob, _Mapping]]] = ..., moved_jobs: _Optional[int] = ..., worth_before_micro_yuan_per_hour: _Optional[int] = ..., worth_after_micro_yuan_per_hour: _Optional[int] = ..., gap_before_ppm: _Optional[int] = ..., gap_after_ppm: _Optional[int] = ..., prices: _Optional[_Iterable[_Union[PriceMove, _Mapping]]] = ..., greedy: _Optional[bool] = ...) -> None: ...
+
+class RunningLease(_message.Message):
+    __slots__ = ("lease_id", "job_id", "ends_at")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    job_id: str
+    ends_at: _timestamp_pb2.Timestamp
+    def __init__(self, lease_id: _Optional[str] = ..., job_id: _Optional[str] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class MovedJob(_message.Message):
+    __slots__ = ("job_id", "before", "after")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    before: str
+    after: str
+    def __init__(self, job_id: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class PriceMove(_message.Message):
+    __slots__ = ("pool", "before_micro_yuan_per_card_hour", "after_micro_yuan_per_card_hour")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_MICRO_YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    AFTER_MICRO_YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    before_micro_yuan_per_card_hour: int
+    after_micro_yuan_per_card_hour: int
+    def __init__(self, pool: _Optional[str] = ..., before_micro_yuan_per_card_hour: _Optional[int] = ..., after_micro_yuan_per_card_hour: _Optional[int] = ...) -> None: ...

@@ -230,16 +230,68 @@ class ExplainJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class ExplainJobResponse(_message.Message):
-    __slots__ = ("job", "verdicts", "round", "summary")
+    __slots__ = ("job", "verdicts", "round", "summary", "changes", "worth")
     JOB_FIELD_NUMBER: _ClassVar[int]
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    WORTH_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     verdicts: _containers.RepeatedCompositeFieldContainer[PoolVerdict]
     round: int
     summary: str
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., verdicts: _Optional[_Iterable[_Union[PoolVerdict, _Mapping]]] = ..., round: _Optional[int] = ..., summary: _Optional[str] = ...) -> None: ...
+    changes: _containers.RepeatedCompositeFieldContainer[JobChange]
+    worth: WorthSplit
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., verdicts: _Optional[_Iterable[_Union[PoolVerdict, _Mapping]]] = ..., round: _Optional[int] = ..., summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[JobChange, _Mapping]]] = ..., worth: _Optional[_Union[WorthSplit, _Mapping]] = ...) -> None: ...
+
+class WorthSplit(_message.Message):
+    __slots__ = ("pays_micro_yuan_per_hour", "asks_micro_yuan_per_hour", "energy_micro_yuan_per_hour", "transfer_micro_yuan_per_hour", "weight_percent", "worth_micro_yuan_per_hour", "cards_price_micro_yuan_per_hour", "host_price_micro_yuan_per_hour", "power_price_micro_yuan_per_hour", "quota_price_micro_yuan_per_hour")
+    PAYS_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    ASKS_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    WORTH_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    CARDS_PRICE_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    HOST_PRICE_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    POWER_PRICE_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_PRICE_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    pays_micro_yuan_per_hour: int
+    asks_micro_yuan_per_hour: int
+    energy_micro_yuan_per_hour: int
+    transfer_micro_yuan_per_hour: int
+    weight_percent: int
+    worth_micro_yuan_per_hour: int
+    cards_price_micro_yuan_per_hour: int
+    host_price_micro_yuan_per_hour: int
+    power_price_micro_yuan_per_hour: int
+    quota_price_micro_yuan_per_hour: int
+    def __init__(self, pays_micro_yuan_per_hour: _Optional[int] = ..., asks_micro_yuan_per_hour: _Optional[int] = ..., energy_micro_yuan_per_hour: _Optional[int] = ..., transfer_micro_yuan_per_hour: _Optional[int] = ..., weight_percent: _Optional[int] = ..., worth_micro_yuan_per_hour: _Optional[int] = ..., cards_price_micro_yuan_per_hour: _Optional[int] = ..., host_price_micro_yuan_per_hour: _Optional[int] = ..., power_price_micro_yuan_per_hour: _Optional[int] = ..., quota_price_micro_yuan_per_hour: _Optional[int] = ...) -> None: ...
+
+class JobChange(_message.Message):
+    __slots__ = ("lever", "effect", "before", "after", "name", "extra_micro_yuan_per_hour", "cluster", "pool", "instead_of_jobs", "detail")
+    LEVER_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_MICRO_YUAN_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_JOBS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    lever: str
+    effect: str
+    before: int
+    after: int
+    name: str
+    extra_micro_yuan_per_hour: int
+    cluster: str
+    pool: str
+    instead_of_jobs: int
+    detail: str
+    def __init__(self, lever: _Optional[str] = ..., effect: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., name: _Optional[str] = ..., extra_micro_yuan_per_hour: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., instead_of_jobs: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class PoolVerdict(_message.Message):
     __slots__ = ("cluster", "pool", "hub", "model", "reason", "build", "cards_short", "clearing_micro_yuan_per_pflops_hour", "detail")
