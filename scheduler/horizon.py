@@ -157,10 +157,11 @@ class Horizon:
             _check_promise(promise)
 
     def check_against(self, world: Snapshot) -> None:
-        """Raise BadSnapshot unless all nodes and pools are those of this world."""
+        """Raise BadSnapshot unless all nodes, pools and quotas are those of this world."""
         nodes, pools = len(world.node_names), len(world.pool_names)
         _check_range("held_node", self.held_node, 0, nodes - 1)
         _check_range("closed_node", self.closed_node, 0, nodes - 1)
+        _check_range("lease_quota", self.lease_quota, -1, len(world.quota_names) - 1)
         for promise in self.promises:
             inside = 0 <= promise.pool < pools and all(0 <= node < nodes for node in promise.nodes)
             if not inside or any(world.node_pool[node] != promise.pool for node in promise.nodes):
