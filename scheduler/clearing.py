@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,7 @@ class Clearing:
         count = len(horizon.lease_id)
         self.profile, self.world = profile, world
         self.ends_s: Ints = np.maximum(horizon.lease_ends_at_s, world.taken_at_s) + margin_seconds
+        self.ends: list[int] = self.ends_s.tolist()
         self.held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
         self.first = np.searchsorted(horizon.held_lease, np.arange(count + 1))
         self.held_node = horizon.held_node
@@ -35,20 +37,31 @@ class Clearing:
         np.add.at(self.cards, horizon.held_lease, horizon.held_cards)
         self.pool = self._pools(count)
         self.pool_start = np.searchsorted(world.node_pool, np.arange(len(world.pool_names) + 1))
+        self.holds: dict[tuple[int, int], tuple[int, ...]] = {}  # of a lease on a node: cards, CPU, memory
         self.on_node: dict[int, list[int]] = defaultdict(list)
-        for lease, node in zip(horizon.held_lease.tolist(), horizon.held_node.tolist(), strict=True):
-            if lease not in self.on_node[node]:
+        held = zip(horizon.held_lease.tolist(), horizon.held_node.tolist(), self.held.tolist(), strict=True)
+        for lease, node, amount in held:
+            before = self.holds.get((lease, node))
+            if before is None:
                 self.on_node[node].append(lease)
+            self.holds[lease, node] = tuple(map(add, amount, before or (0, 0, 0)))
+        self._nodes: dict[int, tuple[int, ...]] = defaultdict(tuple)
+        for lease, node in self.holds:
+            self._nodes[lease] += (node,)
         self.stopped: dict[int, int] = {}  # lease -> when its room is free
 
-    def nodes(self, lease: int) -> list[int]:
+    def nodes(self, lease: int) -> tuple[int, ...]:
         """Return the nodes that a lease holds."""
-        nodes: list[int] = self.held_node[self.first[lease] : self.first[lease + 1]].tolist()
-        return nodes
+        return self._nodes[lease]
 
     def stop(self, leases: Iterable[int], free_from_s: int) -> None:
         """Count leases as stopped: from that time on their room is free."""
         self.stopped |= dict.fromkeys(leases, free_from_s)
+
+    def run_on(self, leases: Iterable[int]) -> None:
+        """Undo `stop`."""
+        for lease in leases:
+            del self.stopped[lease]
 
     def rooms(self, pool: int, gang: Gang, at_s: int) -> Rooms:
         """Return what each node of the pool holds of such a gang that starts at a time."""
@@ -115,7 +128,8 @@ class Rooms:
         return self._known[key]
 
     def _count(self, node: int, victims: frozenset[int]) -> int:
-        amounts = [(int(self._clearing.ends_s[lease]), self._held(lease, node)) for lease in victims]
+        clearing = self._clearing
+        amounts = [(clearing.ends[lease], clearing.holds[lease, node]) for lease in victims]
         fit = 2**62
         for at, free in zip(self._times, self._free[:, node - self.low].tolist(), strict=True):
             for resource, need in enumerate(self._need):
@@ -124,21 +138,13 @@ class Rooms:
                     fit = min(fit, max(free[resource] + more, 0) // need)
         return fit
 
-    def _held(self, lease: int, node: int) -> list[int]:
-        clearing = self._clearing
-        begin, end = clearing.first[lease], clearing.first[lease + 1]
-        here = clearing.held_node[begin:end] == node
-        held: list[int] = clearing.held[begin:end][here].sum(axis=0).tolist()
-        return held
-
     def _add(self, lease: int, from_s: int, high: int) -> None:
         clearing = self._clearing
-        for entry in range(int(clearing.first[lease]), int(clearing.first[lease + 1])):
-            node = int(clearing.held_node[entry])
+        for node in clearing.nodes(lease):
             if self.low <= node < high:
                 for column, at in enumerate(self._times):
-                    if from_s <= at < clearing.ends_s[lease]:
-                        self._free[column, node - self.low] += clearing.held[entry]
+                    if from_s <= at < clearing.ends[lease]:
+                        self._free[column, node - self.low] += clearing.holds[lease, node]
 
 
 def filled(room: dict[int, int], tasks: int) -> dict[int, int]:

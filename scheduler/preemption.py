@@ -34,7 +34,7 @@ from fractions import Fraction
 from typing import Final
 
 from scheduler.accounts import Accounts, Draw
-from scheduler.arrivals import Judge, Offers
+from scheduler.arrivals import Offers
 from scheduler.clearing import Clearing
 from scheduler.decide import Decision
 from scheduler.horizon import TIME_MAX, Horizon, Promise
@@ -42,12 +42,10 @@ from scheduler.limits import limits_of
 from scheduler.placer import last_prices
 from scheduler.policy import Policy
 from scheduler.profile import Gang
-from scheduler.promiser import BLOCKED_OR_OUTBID, gang_of
+from scheduler.promiser import BLOCKED_OR_OUTBID, Promiser, gang_of, promise_of
 from scheduler.reasons import Reason
 from scheduler.reclaim import Claim, Preemption, Reclaim
 from scheduler.snapshot import Ints, Snapshot
-from scheduler.spare import Spare
-from scheduler.tariff import Tariff
 from scheduler.victims import Allowed, Choice, Chooser
 
 GANGS_MAX: Final = 64
@@ -104,6 +102,7 @@ class _Search:
         self._limits = limits_of(world)
         self._accounts = Accounts(world, self._limits, horizon, self._clearing, decision.placements)
         self._left = budget
+        self._kept: list[Promise] = []  # places that nobody is promised, kept while this search goes on
 
     def run(self) -> Reclaim:
         promised = {each.job_id: each for each in self._decision.promises}
@@ -111,13 +110,16 @@ class _Search:
         made: dict[str, Promise] = {}
         preemptions: list[Preemption] = []
         if jobs:
-            offers = self._offers(jobs)
+            prices = last_prices(self._decision.zoned.world, self._decision.plan)
+            offers = Promiser(self._world, self._decision.profile, self._policy, prices).offers(jobs)
             for job in self._in_order(offers):
                 job_id = offers.jobs.job_id[job]
                 found = self._best(offers, job, promised.get(job_id))
                 if found is not None:
                     preemptions += self._carry_out(offers, job, found)
                     made[job_id] = found.promise
+        for place in self._kept:
+            self._decision.profile.give_back(place)
         stands = [made.get(each.job_id, each) for each in self._decision.promises]
         stands += [each for job_id, each in made.items() if job_id not in promised]
         return Reclaim(tuple(preemptions), tuple(stands), tuple(made.values()))
@@ -139,12 +141,6 @@ class _Search:
         jobs.sort(key=lambda job: (not entitled[world.job_tenant[job]], int(world.job_tier[job]), job))
         return jobs[:GANGS_MAX]
 
-    def _offers(self, jobs: list[int]) -> Offers:
-        decision = self._decision
-        tariff = Tariff(self._world, self._limits, last_prices(decision.zoned.world, decision.plan))
-        judge = Judge(self._limits, self._policy, Spare(self._world, self._limits))
-        return judge.offers(self._world.of_jobs(jobs), tariff)
-
     def _in_order(self, offers: Offers) -> list[int]:
         """Return guaranteed work first, then tier by tier who gains most."""
         entitled, gains, jobs = self._accounts.entitled(), offers.best_gains.tolist(), offers.jobs
@@ -165,7 +161,8 @@ class _Search:
                 continue
             found = self._of_pair(offers, job, pair, gang)
             if found is not None and not found.choice.victims:
-                best = None  # it has room by then as things stand
+                self._has_room(found.promise, before)
+                best = None
                 break
             if found is not None and (best is None or _dearness(found) < _dearness(best)):
                 best = found
@@ -175,6 +172,12 @@ class _Search:
         if before is not None and best is None:
             profile.take(before)
         return best
+
+    def _has_room(self, place: Promise, before: Promise | None) -> None:
+        """Keep its place for a gang that will have room as things stand, while others look for theirs."""
+        if before is None:
+            self._decision.profile.take(place)
+            self._kept.append(place)
 
     def _of_pair(self, offers: Offers, job: int, pair: int, gang: Gang) -> _Found | None:
         world, pool = self._world, int(offers.verdict.pool[pair])
@@ -194,21 +197,7 @@ class _Search:
         soon = self._clearing.rooms(pool, gang, start_s)
         if any(soon.of(node, choice.victims) < tasks for node, tasks in choice.places.items()):
             start_s = at  # something else ends between the two
-        promise = Promise(
-            job_id=offers.jobs.job_id[job],
-            start_s=start_s,
-            end_s=start_s + gang.seconds,
-            pool=pool,
-            build=int(offers.build[offers.jobs.job_shape[job], world.pool_model[pool]]),
-            nodes=tuple(choice.places),
-            tasks=tuple(choice.places.values()),
-            worth_micro_yuan_per_hour=int(offers.verdict.worth[pair]),
-            cards_per_task=gang.cards,
-            cpu_milli_per_task=gang.cpu_milli,
-            memory_mib_per_task=gang.memory_mib,
-            level=gang.level,
-            promised_s=start_s,
-        )
+        promise = promise_of(offers, job, pair, gang, start_s, choice.places)
         return _Found(promise, choice, draw)
 
     def _start_s(self, leases: Iterable[int]) -> int:
@@ -269,7 +258,7 @@ class _Search:
                 if lease in victims or freed <= 0 or not allowed(more):
                     continue
                 cost = chooser.cost([lease])
-                score = cost.lost_card_seconds / freed, cost.cards / freed, lease
+                score = cost.lost / freed, cost.cards / freed, lease
                 if best is None or score < best[0]:
                     best = score, more
             if best is None:
@@ -290,11 +279,11 @@ class _Search:
         self._decision.profile.take(found.promise)
         self._open -= found.choice.victims
         self._may_stop.clear()
-        self._left -= found.choice.cost.lost_card_seconds
+        self._left -= found.choice.cost.lost
         return told
 
 
 def _dearness(found: _Found) -> tuple[Fraction, Fraction]:
     """Return what a gang's room costs for each of its cards."""
     cost, cards = found.choice.cost, found.promise.cards
-    return Fraction(cost.lost_card_seconds, cards), Fraction(cost.cards, cards)
+    return Fraction(cost.lost, cards), Fraction(cost.cards, cards)

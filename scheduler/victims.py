@@ -25,10 +25,15 @@ EXACT_MAX: Final = 14
 """Leases of one node of which all sets are looked at; of more, only so many that lose least for their cards."""
 
 
-class Cost(NamedTuple):
-    """What stopping a set of leases costs; sets are compared by lost work first."""
+NODES_MIN: Final = 256
+NODES_BY_TASK: Final = 4
+"""Of a gang on several nodes, so many nodes are looked at, and so many more for each task; all if those do not do."""
 
-    lost_card_seconds: int
+
+class Cost(NamedTuple):
+    """What stopping a set of leases costs; sets are compared by what is lost first."""
+
+    lost: int
     cards: int
 
 
@@ -46,18 +51,21 @@ Allowed = Callable[[frozenset[int]], bool]
 
 
 class Chooser:
-    """Chooses among these leases. `accepts`: asked of every set before it counts as found; all are if left out."""
+    """Chooses among these leases.
+
+    `lost` [R]: what is lost by stopping each lease, in any unit. `accepts`: asked of a choice before it counts.
+    """
 
     def __init__(
         self,
         clearing: Clearing,
         candidates: Iterable[int],
-        lost_card_seconds: Sequence[int],
+        lost: Sequence[int],
         allowed: Allowed,
         accepts: Callable[[Choice], bool] = lambda _: True,
     ) -> None:
         self._clearing, self._allowed, self._accepts = clearing, allowed, accepts
-        self._lost, self._cards = lost_card_seconds, clearing.cards.tolist()
+        self._lost, self._cards = lost, clearing.cards.tolist()
         self._on_node: dict[int, list[int]] = {}
         for lease in sorted(set(candidates)):
             for node in sorted(set(clearing.nodes(lease))):
@@ -74,7 +82,7 @@ class Chooser:
         if standing:
             return Choice(NOTHING, Cost(0, 0), standing)
         nodes = [node for node in self._on_node if rooms.low <= node < rooms.low + rooms.base.size]
-        if gang.level == WITHIN_NODE:
+        if gang.level == WITHIN_NODE or gang.tasks == 1:
             return self._one_node(rooms, gang, sorted(nodes))
         if gang.level != WITHIN_DOMAIN:
             return self._several(rooms, gang, range(rooms.low, rooms.low + rooms.base.size), sorted(nodes))
@@ -108,7 +116,7 @@ class Chooser:
         best: Choice | None = None
         order = sorted((min(self._lost[lease] for lease in self._on_node[node]), node) for node in nodes)
         for least, node in order:
-            if best is not None and least > best.cost.lost_card_seconds:
+            if best is not None and least > best.cost.lost:
                 break
             below = None if best is None else best.cost
             best = self._cheapest(rooms, node, gang.tasks, NOTHING, below, self._accepts) or best
@@ -147,7 +155,7 @@ class Chooser:
             if at == len(free) or (chosen and not self._allowed(together)):
                 return
             lease = free[at]
-            dearer = Cost(cost.lost_card_seconds + self._lost[lease], cost.cards + self._cards[lease])
+            dearer = Cost(cost.lost + self._lost[lease], cost.cards + self._cards[lease])
             look(at + 1, chosen | {lease}, dearer)
             if rooms.of(node, together.union(free[at + 1 :])) >= tasks:
                 look(at + 1, chosen, cost)
@@ -161,7 +169,12 @@ class Chooser:
         most = {node: rooms.of(node, frozenset(self._on_node[node])) for node in nodes}
         if sum((room | most).values()) < gang.tasks:
             return None
-        victims = self._grown(rooms, gang.tasks, room, [node for node in nodes if most[node] > room[node]])
+        gain = {node: most[node] - room[node] for node in nodes if most[node] > room[node]}
+        first = self._least_first(gain)
+        few = NODES_MIN + NODES_BY_TASK * gang.tasks
+        victims = self._grown(rooms, gang.tasks, room, first[:few])
+        if victims is None and len(first) > few:
+            victims = self._grown(rooms, gang.tasks, room, first)
         if victims is None:
             return None
 
@@ -175,6 +188,15 @@ class Chooser:
         room |= {node: rooms.of(node, victims) for node in touched}
         choice = Choice(victims, self.cost(victims), filled(room, gang.tasks))
         return choice if self._accepts(choice) else None
+
+    def _least_first(self, gain: dict[int, int]) -> list[int]:
+        """Return the nodes, those first that lose least for their room: all their candidates, or the cheapest one."""
+        dear = {}
+        for node, tasks in gain.items():
+            leases = self._on_node[node]
+            all_of_them = sum(self._lost[lease] / len(self._clearing.nodes(lease)) for lease in leases) / tasks
+            dear[node] = min(all_of_them, min(self._lost[lease] for lease in leases))
+        return sorted(gain, key=lambda node: (dear[node], node))
 
     def pruned(self, victims: frozenset[int], holds: Callable[[frozenset[int]], bool]) -> frozenset[int]:
         """Return the victims without those that are not needed, the dearest let go first."""
@@ -204,7 +226,7 @@ class Chooser:
         def score(step: frozenset[int]) -> tuple[float, float]:
             more = min(sum(now - room[node] for node, now in gains(step).items()), tasks - total)
             cost = self.cost(step)
-            return (cost.lost_card_seconds / more, cost.cards / more) if more > 0 else (float("inf"), float("inf"))
+            return (cost.lost / more, cost.cards / more) if more > 0 else (float("inf"), float("inf"))
 
         for node in nodes:
             offer(node)
