@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _HERE: Final = Path(__file__).parent
 _IMPORTED: Final = re.compile(rb"^\s*from scheduler\.(\w+) import", re.MULTILINE)
@@ -39,6 +42,14 @@ def borrowing(function: _Function) -> _Function:
 def inlined(function: _Function) -> _Function:
     """Return the function as by `borrowing`, put into the code of its callers: for the few lines inside a loop."""
     return _made(function, _nrt=False, forceinline=True)
+
+
+def side_by_side(work: Callable[[_Item], _Result], items: Sequence[_Item], threads: int) -> list[_Result]:
+    """Return the results in the order of the items, worked out in so many threads; of one item, in this one."""
+    if len(items) < 2 or threads < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
 
 
 def _made(function: _Function, **options: Any) -> _Function:

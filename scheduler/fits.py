@@ -6,12 +6,11 @@ nodes, domains or cards, and the bound would stay valid but far too high.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from scheduler.compiled import borrowing, compiled, inlined
+from scheduler.compiled import borrowing, compiled, inlined, side_by_side
 from scheduler.fields import MILLI_PER_CARD, UNKNOWN, WITHIN_NODE, WITHIN_POOL
 from scheduler.forms import Kinds
 from scheduler.limits import Limits, meters
@@ -34,7 +33,8 @@ _SHORT: Final = np.array(
 _FABRIC_SHORT = REFUSALS.index(Reason.FABRIC_SHORT)
 _POWER_SHORT: Final = REFUSALS.index(Reason.POWER_SHORT)
 _FITS: Final = REFUSALS.index(Reason.OUTBID)
-_PARTS: Final = 2  # looked at side by side
+_PARTS: Final = 2  # looked at side by side ...
+_LOOKS_FOR_TWO: Final = 50_000  # ... if there are so many needs and nodes; to begin a thread takes as long as these
 
 
 class Places(NamedTuple):
@@ -58,11 +58,12 @@ def fit_codes(snapshot: Snapshot, kinds: Kinds, limits: Limits) -> Codes:
     member_start = np.searchsorted(need_of[order], np.arange(len(needs) + 1))
     places = places_of(snapshot)
 
-    def judge(part: int) -> None:
-        _judge(needs, part, _PARTS, member_start, order, kinds.tasks, kinds.level, places, _SHORT, codes)
+    parts = _PARTS if len(needs) * len(snapshot.node_names) >= _LOOKS_FOR_TWO else 1
 
-    with ThreadPoolExecutor(_PARTS) as threads:  # every need has codes of its own
-        list(threads.map(judge, range(_PARTS)))
+    def judge(part: int) -> None:
+        _judge(needs, part, parts, member_start, order, kinds.tasks, kinds.level, places, _SHORT, codes)
+
+    side_by_side(judge, range(parts), parts)  # every need has codes of its own
     if limits.has_power:
         short = meters(limits, kinds) > limits.hub_free_watts[limits.pool_hub]
         codes[(codes == _FITS) & short] = _POWER_SHORT

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import snapshot_file
+from scheduler.arrays import check_range
 from scheduler.errors import BadSnapshot
 from scheduler.snapshot import Bools, Ints, Snapshot
 
@@ -143,25 +144,25 @@ class Horizon:
         if len({promise.job_id for promise in self.promises}) != len(self.promises):
             raise BadSnapshot("promises", "promise a job twice")
         for name in ("lease_ends_at_s", "closed_from_s", "closed_until_s"):
-            _check_range(name, getattr(self, name), 0, TIME_MAX)
+            check_range(name, getattr(self, name), 0, TIME_MAX)
         for name in ("held_cards", "held_cpu_milli", "held_memory_mib"):
-            _check_range(name, getattr(self, name), 0, _AMOUNT_MAX)
+            check_range(name, getattr(self, name), 0, _AMOUNT_MAX)
         for name in ("lease_lost_card_seconds", "lease_quota_use", "lease_grace_seconds"):
-            _check_range(name, getattr(self, name), 0, _COUNT_MAX)
+            check_range(name, getattr(self, name), 0, _COUNT_MAX)
         if np.any(self.closed_until_s <= self.closed_from_s):
             raise BadSnapshot("closed_until_s", "must be later than closed_from_s")
         if np.any(np.diff(self.held_lease) < 0):
             raise BadSnapshot("held_lease", "must ascend: sort the entries by lease")
-        _check_range("held_lease", self.held_lease, 0, len(self.lease_id) - 1)
+        check_range("held_lease", self.held_lease, 0, len(self.lease_id) - 1)
         for promise in self.promises:
             _check_promise(promise)
 
     def check_against(self, world: Snapshot) -> None:
         """Raise BadSnapshot unless all nodes, pools and quotas are those of this world."""
         nodes, pools = len(world.node_names), len(world.pool_names)
-        _check_range("held_node", self.held_node, 0, nodes - 1)
-        _check_range("closed_node", self.closed_node, 0, nodes - 1)
-        _check_range("lease_quota", self.lease_quota, -1, len(world.quota_names) - 1)
+        check_range("held_node", self.held_node, 0, nodes - 1)
+        check_range("closed_node", self.closed_node, 0, nodes - 1)
+        check_range("lease_quota", self.lease_quota, -1, len(world.quota_names) - 1)
         for promise in self.promises:
             inside = 0 <= promise.pool < pools and all(0 <= node < nodes for node in promise.nodes)
             if not inside or any(world.node_pool[node] != promise.pool for node in promise.nodes):
@@ -233,9 +234,3 @@ def _promises(columns: dict[str, Any]) -> tuple[Promise, ...]:
         )
     except (IndexError, TypeError, ValueError) as error:
         raise BadSnapshot("promises", f"are not what was stored ({error})") from error
-
-
-def _check_range(name: str, values: Ints, low: int, high: int) -> None:
-    wrong = np.flatnonzero((values < low) | (values > high))
-    if wrong.size:
-        raise BadSnapshot(name, f"entry {wrong[0]} is {values[wrong[0]]}, must be between {low} and {high}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.compiled import borrowing, inlined
+from scheduler.compiled import borrowing, inlined, side_by_side
 from scheduler.fields import UNKNOWN
 from scheduler.forms import Forms
 from scheduler.limits import Limits, alone_rooms
@@ -153,8 +152,8 @@ def judge(question: Question, fit: Codes) -> Verdict:
         )
         return pair_pool[:end].copy(), pair_kind[:end].copy(), pair_worth[:end].copy()
 
-    with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:  # every group has entries of its own
-        found = list(threads.map(part, range(0, groups, _GROUPS_PER_PART)))
+    # every group has entries of its own
+    found = side_by_side(part, range(0, groups, _GROUPS_PER_PART), _PARTS_AT_ONCE)
     empty = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64))
     pool, kind, worth = (np.concatenate(column) for column in zip(empty, *found, strict=True))
     return Verdict(np.cumsum(number), pool, kind, worth, code, near)

@@ -6,7 +6,6 @@ ends with, so that worths, prices and the bound are exact. Values outside `field
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import snapshot_file
+from scheduler.arrays import check_order, check_range, check_starts, check_unique, frozen
 from scheduler.errors import BadSnapshot
 from scheduler.fields import (
     GANG_CARDS_MAX,
@@ -28,7 +28,16 @@ from scheduler.fields import (
     UNKNOWN,
 )
 
-__all__ = ["ARRAYS_OF_JOBS", "GANG_CARDS_MAX", "LIMITS", "NAME_LENGTH_MAX", "PRIORITIES", "UNKNOWN", "Snapshot"]
+__all__ = [
+    "ARRAYS_IN_USE",
+    "ARRAYS_OF_JOBS",
+    "GANG_CARDS_MAX",
+    "LIMITS",
+    "NAME_LENGTH_MAX",
+    "PRIORITIES",
+    "UNKNOWN",
+    "Snapshot",
+]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -164,7 +173,7 @@ class Snapshot:
         if not self.owner_names:
             object.__setattr__(self, "owner_names", ("any",))
         for each in fields(self):
-            object.__setattr__(self, each.name, _frozen(each.name, str(each.type), getattr(self, each.name)))
+            object.__setattr__(self, each.name, frozen(each.name, str(each.type), getattr(self, each.name)))
         self.validate()
 
     def validate(self) -> None:
@@ -184,12 +193,12 @@ class Snapshot:
         self._check_lengths(names)
         for name in names:
             if name in LIMITS:
-                _check_range(name, getattr(self, name), *LIMITS[name])
+                check_range(name, getattr(self, name), *LIMITS[name])
             target, low = INDICES.get(name), 0
             if target is None:
                 target, low = INDICES_OR_NONE.get(name), UNKNOWN
             if target is not None:
-                _check_range(name, getattr(self, name), low, len(getattr(self, target)) - 1)
+                check_range(name, getattr(self, name), low, len(getattr(self, target)) - 1)
 
     def _check_lengths(self, names: Iterable[str]) -> None:
         sizes = {
@@ -239,7 +248,7 @@ class Snapshot:
     def _check_names(self) -> None:
         unique = ("model_names", "hub_names", "city_names", "owner_names", "pool_names", "tenant_names", "quota_names")
         for name in (*unique, "job_id"):
-            _check_unique(name, getattr(self, name))
+            check_unique(name, getattr(self, name))
         pairs = set(zip(self.node_pool.tolist(), self.node_names, strict=True))
         if len(pairs) != len(self.node_names):
             raise BadSnapshot("node_names", "two nodes of one pool have the same name")
@@ -257,8 +266,8 @@ class Snapshot:
                 raise BadSnapshot(f"node_free_{resource}", f"node {over[0]} has more free than it has at all")
 
     def _check_splits(self) -> None:
-        _check_starts("slice_start", self.slice_start, len(self.slice_milli))
-        _check_order("slice_milli", self.slice_start, self.slice_milli, ascending=True)
+        check_starts("slice_start", self.slice_start, len(self.slice_milli))
+        check_order("slice_milli", self.slice_start, self.slice_milli, ascending=True)
         if np.any(np.diff(self.split_node) < 0):
             raise BadSnapshot("split_node", "must ascend: sort the split cards by node")
         split = np.bincount(self.split_node, minlength=len(self.node_names))
@@ -267,9 +276,9 @@ class Snapshot:
             raise BadSnapshot("split_node", f"node {over[0]} has more free and split cards than it has at all")
 
     def _check_shapes(self) -> None:
-        _check_starts("build_start", self.build_start, len(self.build_stack))
-        _check_starts("size_start", self.size_start, len(self.size_tasks))
-        _check_order("size_tasks", self.size_start, self.size_tasks, ascending=False)
+        check_starts("build_start", self.build_start, len(self.build_stack))
+        check_starts("size_start", self.size_start, len(self.size_tasks))
+        check_order("size_tasks", self.size_start, self.size_tasks, ascending=False)
         large = np.flatnonzero(self.shape_tasks * self.shape_cards_per_task > GANG_CARDS_MAX)
         if large.size:
             raise BadSnapshot("shape_tasks", f"shape {large[0]} asks for more than {GANG_CARDS_MAX} cards")
@@ -326,15 +335,29 @@ class Snapshot:
         for name in arrays.keys() - ARRAYS_OF_JOBS.keys():
             raise BadSnapshot(name, "says nothing of jobs, shapes, builds or sizes: make a new snapshot")
         other = object.__new__(Snapshot)
-        content = dict(vars(self), taken_at_s=_frozen("taken_at_s", "int", taken_at_s))
+        content = dict(vars(self), taken_at_s=frozen("taken_at_s", "int", taken_at_s))
         for name in ARRAYS_OF_JOBS:
             kind = _KINDS[name]
             given = arrays.get(name, () if kind.startswith("tuple") else _NOTHING[name])
-            content[name] = _frozen(name, kind, given)
+            content[name] = frozen(name, kind, given)
         vars(other).update(content)
         other._check_values(ARRAYS_OF_JOBS)
-        _check_unique("job_id", other.job_id)
+        check_unique("job_id", other.job_id)
         other._check_shapes()
+        return other
+
+    def with_free(self, **arrays: Any) -> Snapshot:
+        """Return the same world and jobs with other things free or in use; it costs what the new arrays cost.
+
+        `arrays` are of `ARRAYS_IN_USE`. Raises: BadSnapshot: naming the array and the way out.
+        """
+        for name in arrays.keys() - ARRAYS_IN_USE:
+            raise BadSnapshot(name, f"is none of {', '.join(sorted(ARRAYS_IN_USE))}: make a new snapshot")
+        other = object.__new__(Snapshot)
+        vars(other).update(vars(self) | {name: frozen(name, _KINDS[name], arrays[name]) for name in arrays})
+        other._check_values(arrays)
+        other._check_nodes()
+        other._check_splits()
         return other
 
     def to_bytes(self) -> bytes:
@@ -362,6 +385,11 @@ ARRAYS_OF_JOBS: Final = {
     name: prefix for name in _KINDS if (prefix := name.split("_", 1)[0]) in ("job", "shape", "build", "size")
 }
 """The arrays that speak of jobs and not of the world they come to, and what each is counted by."""
+ARRAYS_IN_USE: Final = frozenset(
+    {f"node_free_{name}" for name in ("cards", "cpu_milli", "memory_mib")}
+    | {"hub_used_watts", "quota_used_milli_tflops", "city_used_milli_tflops"}
+)
+"""The arrays that say what runs now."""
 _NOTHING: Final[dict[str, NDArray[np.generic]]] = {
     name: np.zeros(int(name == "build_start"), dtype=np.bool_ if _KINDS[name] == "Bools" else np.int64)
     for name in ARRAYS_OF_JOBS
@@ -379,70 +407,3 @@ def _filled(name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> N
     filled = np.full(shape, NEUTRAL.get(name, 0), dtype=dtype)
     filled.flags.writeable = False
     return filled
-
-
-def _check_unique(name: str, values: tuple[str, ...]) -> None:
-    if len(set(values)) == len(values):
-        return
-    twice = next(value for value, times in Counter(values).items() if times > 1)
-    raise BadSnapshot(name, f"{twice!r} stands there twice; names must be unique")
-
-
-def _check_starts(name: str, start: Ints, end: int) -> None:
-    if start[0] != 0 or start[-1] != end or np.any(np.diff(start) < 0):
-        raise BadSnapshot(name, f"must ascend from 0 to {end}, the number of entries")
-
-
-def _check_order(name: str, start: Ints, values: Ints, *, ascending: bool) -> None:
-    step = np.diff(values) if ascending else -np.diff(values)
-    inside = np.ones(step.size, dtype=bool)
-    borders = start[1:-1] - 1
-    inside[borders[(borders >= 0) & (borders < step.size)]] = False
-    if np.any(step[inside] <= 0):
-        raise BadSnapshot(name, f"must {'ascend' if ascending else 'descend'} within each list")
-
-
-def _frozen(name: str, kind: str, value: object) -> object:
-    if kind == "int":
-        if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "iu":
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise BadSnapshot(name, "must be one integer")
-        return int(value)
-    if kind.startswith("tuple"):
-        return _names(name, value)
-    return _array(name, value, np.dtype(np.bool_) if kind == "Bools" else np.dtype(np.int64))
-
-
-def _names(name: str, value: object) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise BadSnapshot(name, "must be a sequence of names")
-    names = tuple(str(item) if isinstance(item, np.str_) else item for item in value)
-    for item in names:
-        if not isinstance(item, str):
-            raise BadSnapshot(name, "must hold strings only")
-        if not 0 < len(item) <= NAME_LENGTH_MAX or not item.isprintable():
-            raise BadSnapshot(name, f"{item[:40]!r} is not 1 to {NAME_LENGTH_MAX} printable characters")
-    return names
-
-
-def _array(name: str, value: object, dtype: np.dtype[np.int64] | np.dtype[np.bool_]) -> NDArray[np.generic]:
-    try:
-        given = np.asarray(value)
-    except ValueError as error:
-        raise BadSnapshot(name, "rows have different lengths") from error
-    if given.size and given.dtype.kind not in ("b" if dtype == np.bool_ else "iu"):
-        wanted = "booleans" if dtype == np.bool_ else "integers"
-        raise BadSnapshot(name, f"holds {given.dtype}, must hold {wanted}")
-    if given.dtype == np.uint64 and given.size and given.max() > np.iinfo(np.int64).max:
-        raise BadSnapshot(name, "holds a value beyond 2^63")
-    frozen = np.array(given, dtype=dtype, order="C")  # a copy of our own: the caller may go on writing to theirs
-    frozen.flags.writeable = False
-    return frozen
-
-
-def _check_range(name: str, values: Ints, low: int, high: int) -> None:
-    wrong = np.flatnonzero((values < low) | (values > high))
-    if wrong.size:
-        found = int(values.reshape(-1)[wrong[0]])
-        raise BadSnapshot(name, f"entry {int(wrong[0])} is {found}, must be between {low} and {high}")

@@ -62,9 +62,8 @@ def zoned(world: Snapshot, profile: Profile) -> Zoned:
     pools = np.arange(len(world.pool_names))
     if not (until >= 0).any():
         node_of = np.arange(len(world.node_names))
-        same = (
-            replace(world, node_free_cpu_milli=cpu, node_free_memory_mib=memory) if _less(world, cpu, memory) else world
-        )
+        less = _less(world, cpu, memory)
+        same = world.with_free(node_free_cpu_milli=cpu, node_free_memory_mib=memory) if less else world
         return Zoned(same, pools, node_of, np.arange(world.split_node.size))
     # every pool stays, be it empty, so that prices keep their names; zones follow their pool by time
     pairs = np.stack([np.append(world.node_pool, pools), np.append(until, np.full(pools.size, UNKNOWN))], axis=1)
@@ -88,7 +87,7 @@ def zoned(world: Snapshot, profile: Profile) -> Zoned:
             name if time < 0 else f"{name} until {time}" for name, time in zip(names, zones[:, 1], strict=True)
         ],
         "pool_cluster": [world.pool_cluster[pool] for pool in pool_of.tolist()],
-        "pool_until_s": zones[:, 1],
+        "pool_until_s": _earlier(world.pool_until_s[pool_of], zones[:, 1]),
         "node_names": [world.node_names[node] for node in node_of.tolist()],
         "node_pool": zone_of[node_of],
         "node_free_cpu_milli": cpu[node_of],
@@ -98,6 +97,12 @@ def zoned(world: Snapshot, profile: Profile) -> Zoned:
         "split_shares": world.split_shares[split_of],
     }
     return Zoned(replace(world, **changes), pool_of, node_of, split_of)
+
+
+def _earlier(first: Ints, second: Ints) -> Ints:
+    """Return the earlier of two times where both are known, else the one that is."""
+    both: Ints = np.where(np.minimum(first, second) < 0, np.maximum(first, second), np.minimum(first, second))
+    return both
 
 
 def _is_array(value: object) -> bool:

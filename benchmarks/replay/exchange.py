@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
+from benchmarks.replay.outcomes import Outcomes
 from benchmarks.replay.workload import Workload
 from scheduler.decide import Decision, decide
 from scheduler.fields import PRIORITIES
@@ -101,6 +102,9 @@ class Exchange:
         self._view: Zoned | None = None
         self._changed, self._stale, self._next_s = False, True, 0
         self._used = np.zeros(len(load.trace.vc_names), dtype=np.int64)  # milli-TFLOPS by virtual cluster
+        self._outcomes = Outcomes()
+        self._nodes = np.arange(load.world.node_cards.size)
+        self._empty = load.world.snapshot(0, load.world.node_cards, load.trace.vc_names, self._used)
         self.rounds, self.round_seconds, self.place_seconds = 0, 0.0, 0.0
 
     def decide(self, now_s: int, arrived: Sequence[int], ended: Sequence[int], state: State) -> Moves:
@@ -116,9 +120,9 @@ class Exchange:
         due = any(promise.start_s <= now_s for promise in self._promises)
         if not due and not (self._changed and now_s >= self._next_s and self._could_start(free)):
             return Moves(starts) if starts else NOTHING
-        more, stopped = self._round(now_s, free)
+        more, stopped, expects = self._round(now_s, free)
         promised = [(int(promise.job_id), promise.start_s) for promise in self._promises]
-        return Moves(starts + more, preempted=stopped, promises=promised)
+        return Moves(starts + more, preempted=stopped, promises=promised, expected=expects)
 
     def wake_s(self, now_s: int) -> int:
         """Return when the next round is due, if there is anything to decide."""
@@ -133,7 +137,13 @@ class Exchange:
         return bool(self._load.per_task[self._waiting].min() <= free.max())
 
     def _world(self, now_s: int, free: Ints) -> Snapshot:
-        return self._load.world.snapshot(now_s, free, self._load.trace.vc_names, np.maximum(self._used, 0))
+        """Return what is free now; without jobs."""
+        return self._empty.with_free(
+            node_free_cards=free,
+            node_free_cpu_milli=self._load.world.cpu_milli(self._nodes, free),
+            node_free_memory_mib=self._load.world.memory_mib(self._nodes, free),
+            city_used_milli_tflops=np.maximum(self._used, 0),
+        ).with_jobs(now_s)
 
     def _horizon(self) -> Horizon:
         """Return what is known of the time to come: requested walltimes, and what is promised."""
@@ -174,8 +184,8 @@ class Exchange:
         self.place_seconds += perf_counter() - began
         return starts
 
-    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], Sequence[int]]:
-        """Return what starts, and the jobs that are stopped."""
+    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], Sequence[int], list[tuple[int, int]]]:
+        """Return what starts, the jobs that are stopped, and the starts that are expected."""
         began = perf_counter()
         world, horizon = self._demand.snapshot(self._world(now_s, free), now_s, self._waiting), self._horizon()
         made = decide(world, horizon, self._policy)
@@ -183,12 +193,14 @@ class Exchange:
         self._promises = made.promises
         stopped = self._stopped(world, horizon, made)
         starts = self._starts(now_s, made.placements, free)
+        self._outcomes.started(now_s, [one.job for one in starts])
         self._waiting = self._waiting[~np.isin(self._waiting, [one.job for one in starts])]
+        expects = self._outcomes.expect(world, self._horizon(), self._policy)
         self._placer, self._view = None, None
         self._changed, self._next_s = False, now_s + self._every_s
         self.rounds += 1
         self.round_seconds += perf_counter() - began
-        return starts, stopped
+        return starts, stopped, expects
 
     def _stopped(self, world: Snapshot, horizon: Horizon, made: Decision) -> Sequence[int]:  # noqa: ARG002
         """Return the jobs that are stopped after a round, none here; `preempting` has another answer."""

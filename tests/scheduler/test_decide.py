@@ -77,6 +77,26 @@ def test_promises_are_kept_and_everybody_starts(seed: int) -> None:
     assert made_any  # the test must be about something
 
 
+@pytest.mark.parametrize("policy", [EXACT, replace(EXACT, patience_seconds=20_000, promises_overdue=1)])
+def test_nobody_starves_under_a_load_that_never_ends(policy: Policy) -> None:
+    """The bound of the README: patience, and for all that was overdue before and itself the longest walltime each."""
+    rich = 80
+    days = Days(0, policy)
+    days.all = gangs((2, 8), *[(1, 8)] * rich, ceilings=[8_000_000] + [40_000_000] * rich, nodes_per_pool=2)
+    days.arrives = np.full(rich + 1, NOW)
+    days.arrives[rich // 2 :] += np.arange(rich + 1 - rich // 2) * 1_800  # two nodes, an hour each: always a queue
+
+    for world, horizon, made in days.rounds():
+        assert broken(world, horizon, made, policy) == []
+        if 0 in days.started:
+            break
+
+    longest = int(days.all.job_walltime_seconds.max())
+    older = rich // 2  # came with it, so may be overdue before it
+    assert days.started[0] - NOW <= policy.patience_seconds + (older + 1) * longest
+    assert len(days.started) < rich  # it did not just wait until the queue was empty
+
+
 # one thing at a time
 
 

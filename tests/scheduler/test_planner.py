@@ -293,3 +293,14 @@ def test_prices_of_other_pools_are_no_start() -> None:
 
     assert violations(world, found) == []
     assert found.objective == plan(world, QUICK).objective
+
+
+def test_a_short_job_ages_faster_than_a_long_one() -> None:
+    """Both have waited for an hour; the long one offers a tenth more, the short one has waited six times its length."""
+    world = gangs((1, 8), (1, 8), ceilings=[8_000_000, 8_800_000], nodes_per_pool=1)
+    world = replace(
+        world, job_walltime_seconds=np.array([600, 86_400]), job_submitted_at_s=np.array([1_000_000 - 3_600] * 2)
+    )
+    assert [each.job_id for each in plan(world, Policy(effort=4)).placements] == ["job-0"]
+    even = Policy(effort=4, ageing_step_seconds=600, ageing_step_walltime_percent=0)
+    assert [each.job_id for each in plan(world, even).placements] == ["job-1"]

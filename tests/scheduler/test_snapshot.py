@@ -6,6 +6,7 @@ import io
 import pickle
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,3 +172,15 @@ def test_damaged_bytes_give_a_snapshot_or_a_typed_error(at: int, byte: int, cut:
     for damaged in (bytes(data), bytes(data[:cut])):
         with suppress(BadSnapshot):
             Snapshot.from_bytes(damaged)
+
+
+def test_what_is_free_can_be_said_anew_and_is_checked() -> None:
+    world = random_world(7, jobs=20, pools=3, nodes_per_pool=4)
+    none = np.zeros_like(world.node_free_cards)
+    full = world.with_free(node_free_cards=none)
+    assert full.input_hash() == replace(world, node_free_cards=none).input_hash()
+    assert full.job_id is world.job_id
+    with pytest.raises(BadSnapshot, match="node_free_cards"):
+        world.with_free(node_free_cards=world.node_cards + 1)
+    with pytest.raises(BadSnapshot, match="node_cards"):
+        world.with_free(node_cards=world.node_cards)

@@ -1,0 +1,70 @@
+"""Expected starts: an estimate of the queue, corrected until one in ten is late."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planning_worlds import gangs, snapshot
+
+from scheduler.errors import BadPolicy
+from scheduler.forecast import Forecast, Outcome, cards_of, expected, size_of
+from scheduler.horizon import Horizon, Promise
+from scheduler.policy import Policy
+
+NOW = 1_000_000
+EXACT = Forecast(p50=(0.0,) * 4, p90=(0.0,) * 4)
+
+
+@pytest.mark.parametrize("luck", [0, 1, 2])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
+def test_one_in_ten_is_late_whatever_the_waits_are_like(luck: int, spread: float) -> None:
+    """Waits of a law that the forecast does not know, ten times longer after half of them."""
+    draw, forecast, late = np.random.default_rng(luck), Forecast(), []
+    for number in range(8_000):
+        wait = float(draw.lognormal(2.0 + (2.3 if number > 4_000 else 0), spread))
+        late.append(wait > np.exp(forecast.p90[0]))
+        outcomes = [Outcome(0, "p90", late[-1]), Outcome(0, "p50", wait > np.exp(forecast.p50[0]))]
+        forecast = forecast.learned(outcomes)
+    assert np.mean(late[500:]) == pytest.approx(0.1, abs=0.02)
+    assert forecast.p50[0] < forecast.p90[0]
+    assert forecast.p90[1:] == Forecast().p90[1:]  # of other sizes nothing was learned
+
+
+def test_who_offers_more_is_expected_first_and_what_runs_counts() -> None:
+    world = gangs((1, 8), (1, 8), ceilings=[8_000_000, 9_000_000], nodes_per_pool=1)
+    idle = expected(world, Horizon(), Policy(), EXACT)
+    assert idle.p90_s[1] == NOW + 300
+    assert idle.p90_s[0] == NOW + 300 + 3_600
+
+    busy = Horizon(
+        lease_id=("one",), lease_ends_at_s=[NOW + 1_000], held_lease=[0], held_node=[0], held_cards=[8],
+        held_cpu_milli=[0], held_memory_mib=[0],
+    )  # type: ignore[arg-type]  # fmt: skip
+    assert expected(world, busy, Policy(), EXACT).p90_s[1] == NOW + 1_300
+
+
+def test_what_is_promised_is_expected_then() -> None:
+    world = gangs((1, 8), nodes_per_pool=1)
+    promise = Promise("job-0", NOW + 50, NOW + 3_650, 0, 0, (0,), (1,), 1, 8, 0, 0, 0)
+    found = expected(world, Horizon(promises=(promise,)), Policy(), EXACT)
+    assert (found.p50_s[0], found.p90_s[0]) == (NOW + 50, NOW + 50)
+
+
+def test_sizes_and_shares() -> None:
+    world = snapshot(jobs=1, shape_share_milli=[250], slice_start=[0, 1], slice_milli=[250])
+    assert cards_of(world).tolist() == [0.25]
+    assert size_of(gangs((1, 1), (1, 8), (9, 7), (8, 8))).tolist() == [0, 1, 2, 3]
+
+
+def test_a_forecast_is_kept_from_round_to_round() -> None:
+    forecast = Forecast().learned([Outcome(3, "p90", True), Outcome(0, "p50", False)])
+    assert Forecast.from_json(forecast.to_json()) == forecast
+    for text in (
+        "",
+        "[]",
+        '{"p50": [1, 2, 3, 4]}',
+        '{"p50": [1], "p90": [1]}',
+        '{"p50": [1,1,1,NaN], "p90": [1,1,1,1]}',
+    ):
+        with pytest.raises(BadPolicy, match="forecast"):
+            Forecast.from_json(text)
