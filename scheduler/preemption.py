@@ -23,7 +23,8 @@ place of the decision's, books the lost work, and orders the agents to stop each
 again and counts as moved until its next checkpoint. In the rounds after, a lease that was ordered to stop ends at the
 order and its grace (`with_stops` says the same of the horizon of this round); `promises.stand` starts the gang when the
 nodes are free, in a round of its own if none is due. So a reclaim takes grace, margin and one round. A promise holds
-nodes, not power or quota: they are asked again at the start.
+nodes, not power or quota: they are asked again at the start. Promises of tiers below stand: room that is promised from
+a time on is not given to a gang of a tier above that would run beyond it.
 """
 
 from __future__ import annotations
