@@ -10,24 +10,25 @@ Data in, data out: equal world, horizon, policy and number of steps give the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from scheduler.choices import choose
-from scheduler.fields import WITHIN_POOL
 from scheduler.horizon import Horizon, News, Promise
+from scheduler.limits import limits_of
 from scheduler.placer import last_prices
 from scheduler.plan import Placement, Plan, Refusal
 from scheduler.planner import Stop, never, plan
 from scheduler.policy import Policy
-from scheduler.profile import Gang, Profile
+from scheduler.profile import Profile
 from scheduler.promiser import Promiser, input_seconds
 from scheduler.promises import Standing, carried_out, stand
 from scheduler.reasons import REFUSALS, Reason
 from scheduler.snapshot import Snapshot
+from scheduler.spare import CARDS, CPU, FIRST, MEMORY, POOL, SHARE_OF_CARD, taken
 from scheduler.workers import Inline, Workers
 from scheduler.zones import Zoned, zoned
 
@@ -91,32 +92,27 @@ def _planned(
     return around, plan(around.world, policy, stop, workers)
 
 
-def start(profile: Profile, world: Snapshot, placements: Iterable[Placement]) -> None:
+def start(profile: Profile, world: Snapshot, placements: Sequence[Placement]) -> None:
     """Count jobs of the world as running in the profile. A card that shares split is gone until the last of them ends.
 
     Others may join them, but not for longer than a promise allows: its nodes are a zone by then.
     """
+    if not placements:
+        return
+    gangs = taken(limits_of(world), world, placements)
     position = {job_id: job for job, job_id in enumerate(world.job_id)}
-    split: dict[tuple[int, int], int] = {}
-    for placement in placements:
-        job = position[placement.job_id]
-        shape = int(world.job_shape[job])
-        share = int(world.shape_share_milli[shape]) > 0
-        gang = Gang(
-            tasks=sum(placement.tasks),
-            cards=0 if share else int(world.shape_cards_per_task[shape]),
-            cpu_milli=int(world.shape_cpu_milli_per_task[shape]),
-            memory_mib=int(world.shape_memory_mib_per_task[shape]),
-            level=WITHIN_POOL,
-            seconds=input_seconds(world, job, placement.pool) + int(world.job_walltime_seconds[job]),
-        )
-        profile.start(placement.nodes, placement.tasks, gang)
-        at = np.repeat(np.array(placement.nodes), placement.tasks).tolist()
-        for key in zip(at, placement.cards, strict=False):
-            split[key] = max(gang.seconds, split.get(key, 0))
-    for (node, card), seconds in split.items():
-        if card < 0:  # the others were split before
-            profile.start((node,), (1,), Gang(1, 1, 0, 0, WITHIN_POOL, seconds))
+    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+    seconds = input_seconds(world, job, gangs.table[:, POOL]) + world.job_walltime_seconds[job]
+    gang = np.searchsorted(gangs.table[:, FIRST], np.arange(len(gangs.entries)), side="right") - 1
+    node, tasks, card = gangs.entries.T
+    ends = world.taken_at_s + seconds[gang]
+    profile.start(node, ends, tasks[:, None] * gangs.table[gang][:, [CARDS, CPU, MEMORY]])
+    new = np.flatnonzero((gangs.table[gang, SHARE_OF_CARD] > 0) & (card < 0))
+    new = new[np.lexsort((-ends[new], card[new], node[new]))]
+    first = np.ones(new.size, dtype=bool)
+    first[1:] = (np.diff(node[new]) != 0) | (np.diff(card[new]) != 0)
+    split = new[first]
+    profile.start(node[split], ends[split], np.tile(np.array([1, 0, 0]), (split.size, 1)))
 
 
 def _refusals(world: Snapshot, around: Zoned, planned: Plan, policy: Policy) -> tuple[Refusal, ...]:

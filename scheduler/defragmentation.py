@@ -139,6 +139,8 @@ class _Search:
                 otherwise = before.start_s
             else:
                 soonest = promiser.earliest(offers, job)
+                if promiser.exhausted:
+                    continue  # what would be gained is not known
                 otherwise = NEVER if soonest is None else soonest.start_s
             best = self._best(offers, job, otherwise)
             if before is not None:

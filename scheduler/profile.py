@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from scheduler.compiled import compiled
+from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE
 from scheduler.horizon import NEVER, TIME_MAX, Horizon, Promise
 from scheduler.snapshot import Bools, Ints, Snapshot
@@ -83,29 +83,30 @@ class Profile:
         nodes = len(world.node_names)
         now = world.taken_at_s
         ends = (np.maximum(horizon.lease_ends_at_s, now) + margin_seconds)[horizon.held_lease]
-        order = np.lexsort((ends, horizon.held_node))
-        node, at = horizon.held_node[order], ends[order]
         held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
         closed_now = (horizon.closed_from_s <= now) & (now < horizon.closed_until_s)
         usable = world.node_open.copy()
         usable[horizon.closed_node[closed_now]] = True  # closed for a time: it opens again
+        self._node_pool = world.node_pool
         self._pool_start = np.searchsorted(world.node_pool, np.arange(len(world.pool_names) + 1))
         self._now = now
         self._spans = 0
+        none = np.zeros(0, dtype=np.int64)
         self.table = Table(
             now=np.array([now]),
             free=np.stack([world.node_free_cards, world.node_free_cpu_milli, world.node_free_memory_mib], axis=1),
             usable=usable,
             domain=np.ascontiguousarray(world.node_domain),
-            release_start=np.searchsorted(node, np.arange(nodes + 1)),
-            release_at=at,
-            release_node=node,
-            by_time=np.lexsort((at, world.node_pool[node])),
-            released=np.ascontiguousarray(held[order]),
+            release_start=np.zeros(nodes + 1, dtype=np.int64),
+            release_at=none,
+            release_node=none,
+            by_time=none,
+            released=np.zeros((0, 3), dtype=np.int64),
             head=np.full(nodes, _NOBODY, dtype=np.int64),
             following=np.full(16, _NOBODY, dtype=np.int64),
             span=np.zeros((16, 5), dtype=np.int64),
         )
+        self._release(horizon.held_node, ends, held)
         whole = np.stack([world.node_cards, world.node_cpu_milli, world.node_memory_mib], axis=1)
         for closed, begin, end in zip(
             horizon.closed_node.tolist(), horizon.closed_from_s.tolist(), horizon.closed_until_s.tolist(), strict=True
@@ -123,10 +124,24 @@ class Profile:
         for node, tasks in zip(promise.nodes, promise.tasks, strict=True):
             self._remove(node, promise.start_s, promise.end_s, tasks * Gang.of(promise).need)
 
-    def start(self, nodes: tuple[int, ...], tasks: tuple[int, ...], gang: Gang) -> None:
-        """Count a gang as running from now on: its room is gone until it ends."""
-        for node, count in zip(nodes, tasks, strict=True):
-            self._add(node, self._now, self._now + gang.seconds, count * gang.need)
+    def start(self, node: Ints, ends_s: Ints, amounts: Ints) -> None:
+        """Count as running from now on: on these nodes, until these ends, so much of each resource, [*, 3]."""
+        np.subtract.at(self.table.free, node, amounts)
+        self._release(node, ends_s, amounts)
+
+    def _release(self, node: Ints, at: Ints, amounts: Ints) -> None:
+        """Add releases to those that are known, and bring all in order."""
+        table = self.table
+        node, at = np.concatenate([table.release_node, node]), np.concatenate([table.release_at, at])
+        order = np.lexsort((at, node))
+        node, at = node[order], at[order]
+        self.table = table._replace(
+            release_start=np.searchsorted(node, np.arange(table.free.shape[0] + 1)),
+            release_at=at,
+            release_node=node,
+            by_time=np.lexsort((at, self._node_pool[node])),
+            released=np.ascontiguousarray(np.concatenate([table.released, amounts])[order]),
+        )
 
     def earliest(self, pool: int, gang: Gang, not_before_s: int = 0, by_s: int = NEVER) -> int:
         """Return the first time, at `not_before_s` or later, at which the gang fits into the pool; NEVER if none is.
@@ -224,7 +239,7 @@ def _filled(room: Ints, tasks: int, low: int) -> tuple[tuple[int, ...], tuple[in
     return tuple(sorted(take)), tuple(take[node] for node in sorted(take))
 
 
-@compiled
+@borrowing
 def _free_at(table: Table, node: int, at: int, resource: int) -> int:
     """Return what is free on the node at a time, of one resource; may be below 0 under a closed time."""
     free = table.free[node, resource]
@@ -240,7 +255,7 @@ def _free_at(table: Table, node: int, at: int, resource: int) -> int:
     return int(free)
 
 
-@compiled
+@borrowing
 def _tasks_at(table: Table, node: int, at: int, need: Ints) -> int:
     fit = 2**62
     for resource in range(3):
@@ -249,7 +264,7 @@ def _tasks_at(table: Table, node: int, at: int, need: Ints) -> int:
     return fit
 
 
-@compiled
+@borrowing
 def _room(table: Table, node: int, at: int, seconds: int, need: Ints) -> int:
     """Return how many tasks fit on the node from `at` on for so long."""
     if not table.usable[node]:
@@ -280,29 +295,50 @@ def _sweep(table: Table, low: int, high: int, times: Ints, need: Ints, tasks: in
         place[node - low] = place[node - 1 - low] + (table.domain[node] != table.domain[node - 1])
     total = np.zeros(high - low + 1, dtype=np.int64)  # by domain; the last one for the whole pool
     spanned = np.flatnonzero(table.head[low:high] >= 0)
-    changed = np.arange(high - low)  # at the first time every node is looked at, later those that have changed
     release, end = table.release_start[low], table.release_start[high]
     while release < end and table.release_at[table.by_time[release]] <= times[0]:
         release += 1
-    for at in times:
+    for number in range(times.size):
         first = release
-        while release < end and table.release_at[table.by_time[release]] <= at:
+        while release < end and table.release_at[table.by_time[release]] <= times[number]:
             release += 1
-        if release > first or at > times[0]:
-            changed = np.append(table.release_node[table.by_time[first:release]] - low, spanned)
-        for here in changed:
-            now = _room(table, int(low + here), at, seconds, need)
-            total[place[here]] += now - room[here]
-            total[-1] += now - room[here]
-            room[here] = now
-        if total[-1] < tasks:
-            continue
-        if level != WITHIN_NODE and level != WITHIN_DOMAIN:
-            return int(at)
-        for here in changed:
-            if (room[here] if level == WITHIN_NODE else total[place[here]]) >= tasks:
-                return int(at)
+        # at the first time every node is looked at, later those that have changed: twice, for totals may fall again
+        count = high - low if number == 0 else release - first + spanned.size
+        for again in range(2):
+            if again == 1 and total[-1] < tasks:
+                break
+            for entry in range(count):
+                here = entry
+                if number > 0 and entry < release - first:
+                    here = table.release_node[table.by_time[first + entry]] - low
+                elif number > 0:
+                    here = spanned[entry - (release - first)]
+                if again == 0:
+                    _look(table, low, here, times[number], need, seconds, room, place, total)
+                elif _together(here, level, room, place, total) >= tasks:
+                    return int(times[number])
     return NEVER
+
+
+@borrowing
+def _look(
+    table: Table, low: int, here: int, at: int, need: Ints, seconds: int, room: Ints, place: Ints, total: Ints
+) -> None:
+    """Count the room of a node anew."""
+    now = _room(table, low + here, at, seconds, need)
+    total[place[here]] += now - room[here]
+    total[-1] += now - room[here]
+    room[here] = now
+
+
+@inlined
+def _together(here: int, level: int, room: Ints, place: Ints, total: Ints) -> int:
+    """Return how many tasks fit as close together as they must be, the node among them."""
+    if level == WITHIN_NODE:
+        return int(room[here])
+    if level == WITHIN_DOMAIN:
+        return int(total[place[here]])
+    return int(total[-1])
 
 
 @compiled

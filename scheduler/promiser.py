@@ -24,6 +24,8 @@ _PAIRS_MAX: Final = 64
 """Of a job, by gain: further pools are not asked for the earliest start."""
 _LOOKED_AT_MAX: Final = 256
 """Waiting jobs whose offers are looked at in one round, for each of the two kinds of promise."""
+_LOOKS_MAX: Final = 500
+"""Pools that are asked for an earliest start in one round, so that a round's time has a limit at any size."""
 _MIB_PER_GIB: Final = 1024
 BLOCKED: Final = frozenset(
     {Reason.CARDS_SHORT, Reason.CPU_SHORT, Reason.MEMORY_SHORT, Reason.FABRIC_SHORT, Reason.RESERVED}
@@ -38,6 +40,7 @@ class Promiser:
     def __init__(self, world: Snapshot, profile: Profile, policy: Policy, prices: Iterable[OpeningPrice]) -> None:
         """`world`: with the jobs that wait; `prices`: of the round's last tier."""
         self._world, self._profile, self._policy = world, profile, policy
+        self._looks = _LOOKS_MAX
         limits = limits_of(world)
         self._judge = Judge(limits, policy, Spare(world, limits))
         self._tariff = Tariff(world, limits, prices)
@@ -58,6 +61,11 @@ class Promiser:
         blocked = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED], np.int64)
         blocked = self._large(blocked[~np.isin(blocked, overdue)])
         return made + self._first(blocked, places - len(made), by_gain=True)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further pool is asked for an earliest start: answers may be later than the truth."""
+        return self._looks == 0
 
     def offers(self, jobs: Sequence[int]) -> Offers:
         """Return what these jobs of the world would take and gain, pool by pool, whatever is free."""
@@ -105,6 +113,9 @@ class Promiser:
             gang = gang_of(offers, job, pair)
             if gang.cards == 0 or gang.seconds >= TIME_MAX:
                 continue
+            if self._looks == 0:
+                break
+            self._looks -= 1
             latest = NEVER if best is None else best[0] - 1
             if (finish_by := int(jobs.job_finish_by_s[job])) >= 0:
                 latest = min(latest, finish_by - gang.seconds)
@@ -149,7 +160,7 @@ def gang_of(offers: Offers, job: int, pair: int) -> Gang:
     """Return what a job takes by one of its pairs, and for how long; its `cards` are 0 for shares."""
     jobs, land = offers.jobs, offers.land
     kind = land.kinds[int(offers.verdict.kind[pair])]
-    before = input_seconds(jobs, job, int(offers.verdict.pool[pair]))
+    before = int(input_seconds(jobs, np.array([job]), offers.verdict.pool[[pair]].astype(np.int64))[0])
     return Gang(
         tasks=int(kind[TASKS]),
         cards=int(kind[TASK_CARDS]),
@@ -160,10 +171,10 @@ def gang_of(offers: Offers, job: int, pair: int) -> Gang:
     )
 
 
-def input_seconds(jobs: Snapshot, job: int, pool: int) -> int:
-    """Return how long the job's input is on its way to the pool; UNMEASURED, longer than anything, if nobody knows."""
-    shape, hub = int(jobs.job_shape[job]), int(jobs.pool_hub[pool])
-    gib, speed = int(jobs.shape_input_gib[shape]), int(jobs.transfer_mib_per_second[jobs.job_city[job], hub])
-    if gib == 0 or jobs.shape_staged[shape, hub]:
-        return 0
-    return -(-gib * _MIB_PER_GIB // speed) if speed > 0 else UNMEASURED
+def input_seconds(jobs: Snapshot, job: Ints, pool: Ints) -> Ints:
+    """Return how long each job's input is on its way to a pool; UNMEASURED, longer than anything, if nobody knows."""
+    shape, hub = jobs.job_shape[job], jobs.pool_hub[pool]
+    gib, speed = jobs.shape_input_gib[shape], jobs.transfer_mib_per_second[jobs.job_city[job], hub]
+    known = np.where(speed > 0, -(-gib * _MIB_PER_GIB // np.maximum(speed, 1)), UNMEASURED)
+    seconds: Ints = np.where((gib == 0) | jobs.shape_staged[shape, hub], 0, known)
+    return seconds

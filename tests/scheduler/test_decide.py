@@ -46,7 +46,7 @@ def lease(node: int, cards: int, ends_s: int, **more: object) -> Horizon:
 # whatever comes
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_decisions_among_all_rules_break_none(seed: int) -> None:
     world, horizon = ruled(seed)
