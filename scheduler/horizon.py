@@ -23,6 +23,7 @@ TIME_MAX: Final = 2**41
 NEVER: Final = 2**62
 """A time that does not come."""
 _AMOUNT_MAX: Final = 2**34
+_COUNT_MAX: Final = 2**50
 
 
 def _none(dtype: type[np.generic] = np.int64) -> Any:
@@ -101,6 +102,7 @@ class Horizon:
     lease_quota: Ints = _none()  # [R] quota that it counts to, -1: none
     lease_quota_use: Ints = _none()  # [R] milli-TFLOPS that it counts there
     lease_moved: Bools = _none(np.bool_)  # [R] stopped once before, and no checkpoint since: not again
+    lease_grace_seconds: Ints = _none()  # [R] between the order to stop and the end, for a last checkpoint
 
     held_lease: Ints = _none()  # [X] index of the lease, ascending
     held_node: Ints = _none()  # [X] index of the node
@@ -145,6 +147,8 @@ class Horizon:
             check_range(name, getattr(self, name), 0, TIME_MAX)
         for name in ("held_cards", "held_cpu_milli", "held_memory_mib"):
             check_range(name, getattr(self, name), 0, _AMOUNT_MAX)
+        for name in ("lease_lost_card_seconds", "lease_quota_use", "lease_grace_seconds"):
+            check_range(name, getattr(self, name), 0, _COUNT_MAX)
         if np.any(self.closed_until_s <= self.closed_from_s):
             raise BadSnapshot("closed_until_s", "must be later than closed_from_s")
         if np.any(np.diff(self.held_lease) < 0):
@@ -154,10 +158,11 @@ class Horizon:
             _check_promise(promise)
 
     def check_against(self, world: Snapshot) -> None:
-        """Raise BadSnapshot unless all nodes and pools are those of this world."""
+        """Raise BadSnapshot unless all nodes, pools and quotas are those of this world."""
         nodes, pools = len(world.node_names), len(world.pool_names)
         check_range("held_node", self.held_node, 0, nodes - 1)
         check_range("closed_node", self.closed_node, 0, nodes - 1)
+        check_range("lease_quota", self.lease_quota, -1, len(world.quota_names) - 1)
         for promise in self.promises:
             inside = 0 <= promise.pool < pools and all(0 <= node < nodes for node in promise.nodes)
             if not inside or any(world.node_pool[node] != promise.pool for node in promise.nodes):
@@ -170,10 +175,10 @@ class Horizon:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Horizon:
-        """Read what `to_bytes` wrote. Raise BadSnapshot for anything else."""
+        """Read what `to_bytes` wrote, now or before arrays that may be left out came. Raise BadSnapshot for others."""
         columns = list(_columns(()))
         names = [each.name for each in fields(cls) if each.name != "promises"] + columns
-        given: dict[str, Any] = snapshot_file.read(data, names, names)
+        given: dict[str, Any] = snapshot_file.read(data, names, [name for name in names if name not in _NEUTRAL])
         promises = _promises({name: given.pop(name) for name in columns})
         return cls(**given | {"lease_id": tuple(str(each) for each in given["lease_id"])}, promises=promises)
 
@@ -185,6 +190,7 @@ _NEUTRAL: Final = {
     "lease_quota": -1,
     "lease_quota_use": 0,
     "lease_moved": False,
+    "lease_grace_seconds": 0,
 }
 _PROMISE_NUMBERS: Final = tuple(each.name for each in fields(Promise) if each.name not in ("job_id", "nodes", "tasks"))
 

@@ -35,6 +35,8 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "patience_seconds": (0, 2**31),
     "patience_walltime_percent": (0, 100_000),
     "lease_end_margin_seconds": (0, 86_400),
+    "churn_card_seconds_max": (0, 2**50),
+    "reclaim_seconds_max": (0, 86_400),
 }
 
 
@@ -85,6 +87,8 @@ class Policy:
     patience_seconds: int = 86_400  # a job is overdue when it has waited so long ...
     patience_walltime_percent: int = 400  # ... and so much of its walltime on top of it
     lease_end_margin_seconds: int = 60  # how long after its end a lease may still hold its cards
+    churn_card_seconds_max: int = 360_000  # work that preemption may cost in an hour; it would have to be done again
+    reclaim_seconds_max: int = 900  # who may preempt has the cards by then: what needs more grace is not stopped
     opening_prices: tuple[OpeningPrice, ...] = ()  # of an earlier round, to start from; rows not named start at 0
     opening_seats: tuple[OpeningSeat, ...] = ()  # of an earlier round; those that do not fit any more are dropped
 

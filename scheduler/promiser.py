@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -62,6 +62,15 @@ class Promiser:
         blocked = self._large(blocked[~np.isin(blocked, overdue)])
         return made + self._first(blocked, places - len(made), by_gain=True)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further pool is asked for an earliest start: answers may be later than the truth."""
+        return self._looks == 0
+
+    def offers(self, jobs: Sequence[int]) -> Offers:
+        """Return what these jobs of the world would take and gain, pool by pool, whatever is free."""
+        return self._judge.offers(self._world.of_jobs(jobs), self._tariff)
+
     def _overdue(self, jobs: Ints) -> Ints:
         """Return those that have waited longer than anybody should, the longest overdue first."""
         due = overdue_from_s(self._world, self._policy)[jobs]
@@ -80,7 +89,7 @@ class Promiser:
     def _first(self, jobs: Ints, places: int, *, by_gain: bool) -> list[Promise]:
         if places <= 0 or not jobs.size:
             return []
-        offers = self._judge.offers(self._world.of_jobs(jobs.tolist()), self._tariff)
+        offers = self.offers(jobs.tolist())
         order: Iterable[int] = range(jobs.size)
         if by_gain:
             gains = offers.best_gains
@@ -113,26 +122,31 @@ class Promiser:
             at = self._profile.earliest(int(offers.verdict.pool[pair]), gang, self._world.taken_at_s + 1, latest)
             if at < NEVER and at + gang.seconds <= TIME_MAX:
                 best = at, pair, gang
-        return None if best is None else self._promise(offers, job, *best)
+        if best is None:
+            return None
+        at, pair, gang = best
+        nodes, tasks = self._profile.nodes_at(int(offers.verdict.pool[pair]), gang, at)
+        return promise_of(offers, job, pair, gang, at, dict(zip(nodes, tasks, strict=True)))
 
-    def _promise(self, offers: Offers, job: int, at: int, pair: int, gang: Gang) -> Promise:
-        jobs, pool = offers.jobs, int(offers.verdict.pool[pair])
-        nodes, tasks = self._profile.nodes_at(pool, gang, at)
-        return Promise(
-            job_id=jobs.job_id[job],
-            start_s=at,
-            end_s=at + gang.seconds,
-            pool=pool,
-            build=int(offers.build[jobs.job_shape[job], jobs.pool_model[pool]]),
-            nodes=nodes,
-            tasks=tasks,
-            worth_micro_yuan_per_hour=int(offers.verdict.worth[pair]),
-            cards_per_task=gang.cards,
-            cpu_milli_per_task=gang.cpu_milli,
-            memory_mib_per_task=gang.memory_mib,
-            level=gang.level,
-            promised_s=at,
-        )
+
+def promise_of(offers: Offers, job: int, pair: int, gang: Gang, start_s: int, places: Mapping[int, int]) -> Promise:
+    """Return the promise of a start to a job by one of its pairs. `places`: tasks by node, the nodes ascending."""
+    jobs, pool = offers.jobs, int(offers.verdict.pool[pair])
+    return Promise(
+        job_id=jobs.job_id[job],
+        start_s=start_s,
+        end_s=start_s + gang.seconds,
+        pool=pool,
+        build=int(offers.build[jobs.job_shape[job], jobs.pool_model[pool]]),
+        nodes=tuple(places),
+        tasks=tuple(places.values()),
+        worth_micro_yuan_per_hour=int(offers.verdict.worth[pair]),
+        cards_per_task=gang.cards,
+        cpu_milli_per_task=gang.cpu_milli,
+        memory_mib_per_task=gang.memory_mib,
+        level=gang.level,
+        promised_s=start_s,
+    )
 
 
 def overdue_from_s(world: Snapshot, policy: Policy) -> Ints:

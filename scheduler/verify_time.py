@@ -69,8 +69,8 @@ def time_violations(
     before = _running(world, horizon, margin_seconds)
     after = {node: list(uses) for node, uses in before.items()}
     for placement in placements:
-        _add(after, placement.nodes, _started(world, placement))
-    for (node, _), end in _split(world, placements).items():
+        _add(after, placement.nodes, started(world, placement))
+    for (node, _), end in split_cards(world, placements).items():
         after[node].append(_Use(now, end, (1, 0, 0), "shares"))
     _promise_all(after, promises)
     found += list(_overbooked(world, after, promises, now))
@@ -126,7 +126,7 @@ def _running(world: Snapshot, horizon: Horizon, margin_seconds: int) -> dict[int
     return uses
 
 
-def _started(world: Snapshot, placement: Placement) -> tuple[int, int, list[tuple[int, int, int]], str]:
+def started(world: Snapshot, placement: Placement) -> tuple[int, int, list[tuple[int, int, int]], str]:
     """Return when a placement begins and ends, and what it takes on each of its nodes."""
     job = world.job_id.index(placement.job_id)
     shape, hub = int(world.job_shape[job]), int(world.pool_hub[placement.pool])
@@ -141,11 +141,11 @@ def _started(world: Snapshot, placement: Placement) -> tuple[int, int, list[tupl
     return world.taken_at_s, end, amounts, placement.job_id
 
 
-def _split(world: Snapshot, placements: Iterable[Placement]) -> dict[tuple[int, int], int]:
+def split_cards(world: Snapshot, placements: Iterable[Placement]) -> dict[tuple[int, int], int]:
     """Return the cards that shares split now, node and number, and when the last of these shares ends."""
     cards: dict[tuple[int, int], int] = {}
     for placement in placements:
-        _, end, _, _ = _started(world, placement)
+        _, end, _, _ = started(world, placement)
         of_tasks = [node for node, tasks in zip(placement.nodes, placement.tasks, strict=True) for _ in range(tasks)]
         for card in zip(of_tasks, placement.cards, strict=False):
             if card[1] < 0:

@@ -81,6 +81,8 @@ def _work(load: Workload, log: Log) -> list[str]:
             elif log.preempted[run]:
                 if every < 0:
                     found.append(f"job {job} was preempted at {log.ended_s[run]}, which it does not allow")
+                if number and (every <= 0 or lasted < every):  # an earlier run can only have ended so too
+                    found.append(f"job {job} was preempted at {log.ended_s[run]}, twice without a checkpoint between")
                 left -= (lasted // every * every if every > 0 else 0) / whole
             elif abs(lasted - min(left * whole, walltime)) > 1:
                 found.append(f"job {job} ended after {lasted} s, {left * whole:.0f} s of work were left")

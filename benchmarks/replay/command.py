@@ -14,10 +14,11 @@ from rich.table import Table
 
 from benchmarks.replay import engine, rivals
 from benchmarks.replay.audit import findings
-from benchmarks.replay.demand import gangs
+from benchmarks.replay.demand import emergencies, gangs
 from benchmarks.replay.engine import Log
 from benchmarks.replay.exchange import Exchange, round_seconds
 from benchmarks.replay.metrics import Outcome, figures, outcome, worth_bound
+from benchmarks.replay.preempting import Preempting
 from benchmarks.replay.public import read_trace, scaled
 from benchmarks.replay.trace import BadTrace, Trace
 from benchmarks.replay.workload import Workload, in_world
@@ -25,8 +26,9 @@ from benchmarks.replay.world import BUNDLED, World, read_world
 from benchmarks.result import Result
 from scheduler.policy import Policy
 
-GENERATED: Final = "gangs"
+GENERATED: Final[Mapping[str, Callable[[World, int, int], Trace]]] = {"gangs": gangs, "emergencies": emergencies}
 OURS: Final = "xisuan"
+STOPPING: Final = "xisuan+preempt"
 RIVALS: Final[Mapping[str, Callable[[Workload], engine.Policy]]] = {
     "fifo": rivals.first_come,
     "easy": rivals.Easy,
@@ -55,8 +57,8 @@ def main(
         str,
         typer.Option(
             metavar="FILE",
-            help=f"Trace (CSV, CSV.gz; columns in benchmarks/README.md), also looked up in --data; or {GENERATED!r}: "
-            "generated gangs of up to 1,024 cards. Default: a day of Philly that is bundled.",
+            help="Trace (CSV, CSV.gz; columns in benchmarks/README.md), also looked up in --data; or generated: "
+            "'gangs' of up to 1,024 cards, 'emergencies' among them. Default: a day of Philly that is bundled.",
         ),
     ] = "",
     world: Annotated[
@@ -71,6 +73,9 @@ def main(
     every: Annotated[
         int, typer.Option("--round", min=0, help="Least virtual seconds between rounds; 0: span / 20,000.")
     ] = 0,
+    preempt: Annotated[
+        bool, typer.Option("--preempt", help="Ours once more, with emergencies stopping what writes checkpoints.")
+    ] = False,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = 4,
     data: Annotated[Path | None, typer.Option(metavar="DIR", envvar="XISUAN_DATA", help="Folder of traces.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of walltimes, prices, priorities, gangs and rounds.")] = 1,
@@ -86,7 +91,7 @@ def main(
     python -m benchmarks replay --data DIR --jobs philly_jobs.csv.gz --world philly-small
     """
     console = Console()
-    chosen = _policies(policy)
+    chosen = _policies(policy) + [STOPPING] * preempt
     try:
         there = read_world(world)
         work = in_world(_trace(jobs, data, there, limit, part, load, seed), there, seed)
@@ -94,7 +99,7 @@ def main(
         raise typer.BadParameter(str(wrong)) from None
     step = every or round_seconds(work.trace.span_s)
     console.print(f"{work.trace.source}\non {there.name}: {there.cards:,} cards, load {work.load:.2f}, seed {seed}")
-    if OURS in chosen:
+    if OURS in chosen or preempt:
         console.print(f"rounds at least {step} s apart, effort {effort}")
     ours = Policy(effort=effort, seed=seed, lease_end_margin_seconds=0)  # here leases end when they must
     runs = _replayed(chosen, work, ours, step, console)
@@ -117,8 +122,8 @@ def _policies(text: str) -> list[str]:
 
 
 def _trace(jobs: str, data: Path | None, world: World, limit: int, part: int, load: float, seed: int) -> Trace:
-    if jobs == GENERATED:
-        found = gangs(world, seed, limit)
+    if jobs in GENERATED:
+        found = GENERATED[jobs](world, seed, limit)
     elif not jobs:
         with resources.as_file(resources.files("broker.demo") / "philly_day.csv.gz") as bundled:
             found = read_trace(bundled, limit)
@@ -140,17 +145,17 @@ def _replayed(names: list[str], work: Workload, policy: Policy, step: int, conso
     with Progress(console=console, transient=True) as progress:
         for name in names:
             task = progress.add_task(name, total=work.jobs)
-            ours = Exchange(work, policy, step)
+            ours = (Preempting if name == STOPPING else Exchange)(work, policy, step)
             began = perf_counter()
             log = engine.replay(
                 work,
-                ours if name == OURS else RIVALS[name](work),
+                RIVALS[name](work) if name in RIVALS else ours,
                 lambda arrived, task=task: progress.update(task, completed=arrived),  # type: ignore[misc]
             )
             seconds = perf_counter() - began
             known = outcome(work, log)
             found = figures(work, log, known) | {"seconds": seconds}
-            if name == OURS:
+            if name not in RIVALS:
                 found |= {"rounds": float(ours.rounds), "round_ms": 1000 * ours.round_seconds / max(ours.rounds, 1)}
             runs[name] = Replayed(log, known, found, findings(work, log, known.promises_broken), seconds)
     return runs

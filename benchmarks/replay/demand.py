@@ -1,6 +1,6 @@
 """What traces do not say, drawn by the seed and the same for every policy: walltimes, prices, priorities; and gangs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,10 @@ GANG_HOURS: Final = (1.0, 1.2, 72.0)  # median and sigma of a log-normal, longes
 GANG_JOBS: Final = 5_000
 GANG_LOAD: Final = 1.1
 GANG_CITIES: Final = 34
+
+EMERGENCY_SHARE: Final = 0.05
+CHECKPOINT_SHARE: Final = 0.6  # of the others
+CHECKPOINT_S: Final = 1800
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,3 +98,18 @@ def gangs(world: World, seed: int, limit: int = 0) -> Trace:
         )
     ]
     return trace_of(rows, f"generated gangs, {count:,} jobs of 1 to {int(cards.max()):,} cards, load {GANG_LOAD}")
+
+
+def emergencies(world: World, seed: int, limit: int = 0) -> Trace:
+    """Generate the same gangs, some of them emergencies; of the others most write a checkpoint every half an hour."""
+    trace = gangs(world, seed, limit)
+    luck = np.random.default_rng((seed, 13))
+    drawn = luck.random((2, trace.cards.size))
+    urgent = drawn[0] < EMERGENCY_SHARE
+    stops = ~urgent & (drawn[1] < CHECKPOINT_SHARE)
+    return replace(
+        trace,
+        source=f"{trace.source}; {int(urgent.sum()):,} emergencies, {int(stops.sum()):,} with checkpoints",
+        priority=np.where(urgent, PRIORITIES.index("emergency"), NOT_GIVEN),
+        checkpoint_s=np.where(stops, CHECKPOINT_S, NEVER_PREEMPTED),
+    )

@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
 from benchmarks.replay.outcomes import Outcomes
 from benchmarks.replay.workload import Workload
-from scheduler.decide import decide
+from scheduler.decide import Decision, decide
+from scheduler.fields import PRIORITIES
 from scheduler.horizon import Horizon, Promise
 from scheduler.placer import Placed, Placer, last_prices
 from scheduler.plan import Placement
@@ -25,6 +26,7 @@ from scheduler.profile import Profile
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.zones import Zoned, zoned
 
+EMERGENCY: Final = PRIORITIES.index("emergency")
 ROUNDS_AIMED_AT: Final = 20_000
 """Of a replay without `--round`: the time between rounds is the span over this, rounded up to ten seconds."""
 
@@ -43,6 +45,8 @@ class Demand:
         kinds, shape = np.unique(key, axis=0, return_inverse=True)
         self._shape: Ints = shape.reshape(-1)
         self._tasks, self._per_task, self._rate = kinds[:, 0], kinds[:, 1], kinds[:, 2:]
+        urgent = load.priority == EMERGENCY
+        self.tier: Ints = np.where(urgent | ~urgent.any(), 0, 1)  # emergencies are a tier above all others
 
     def snapshot(self, world: Snapshot, now_s: int, jobs: Ints) -> Snapshot:
         """Return these jobs in this world."""
@@ -71,6 +75,7 @@ class Demand:
             job_ceiling_micro_yuan_per_pflops_hour=load.ceiling_micro_yuan[jobs],
             job_submitted_at_s=load.trace.submit_s[jobs],
             job_walltime_seconds=load.walltime_s[jobs],
+            job_tier=self.tier[jobs],
         )
 
 
@@ -115,8 +120,9 @@ class Exchange:
         due = any(promise.start_s <= now_s for promise in self._promises)
         if not due and not (self._changed and now_s >= self._next_s and self._could_start(free)):
             return Moves(starts) if starts else NOTHING
-        more, promised, expects = self._round(now_s, free)
-        return Moves(starts + more, promises=promised, expected=expects)
+        more, stopped, expects = self._round(now_s, free)
+        promised = [(int(promise.job_id), promise.start_s) for promise in self._promises]
+        return Moves(starts + more, preempted=stopped, promises=promised, expected=expects)
 
     def wake_s(self, now_s: int) -> int:
         """Return when the next round is due, if there is anything to decide."""
@@ -178,12 +184,14 @@ class Exchange:
         self.place_seconds += perf_counter() - began
         return starts
 
-    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], list[tuple[int, int]], list[tuple[int, int]]]:
+    def _round(self, now_s: int, free: Ints) -> tuple[list[Start], Sequence[int], list[tuple[int, int]]]:
+        """Return what starts, the jobs that are stopped, and the starts that are expected."""
         began = perf_counter()
-        world = self._demand.snapshot(self._world(now_s, free), now_s, self._waiting)
-        made = decide(world, self._horizon(), self._policy)
+        world, horizon = self._demand.snapshot(self._world(now_s, free), now_s, self._waiting), self._horizon()
+        made = decide(world, horizon, self._policy)
         self._prices = last_prices(made.zoned.world, made.plan)
         self._promises = made.promises
+        stopped = self._stopped(world, horizon, made)
         starts = self._starts(now_s, made.placements, free)
         self._outcomes.started(now_s, [one.job for one in starts])
         self._waiting = self._waiting[~np.isin(self._waiting, [one.job for one in starts])]
@@ -192,7 +200,11 @@ class Exchange:
         self._changed, self._next_s = False, now_s + self._every_s
         self.rounds += 1
         self.round_seconds += perf_counter() - began
-        return starts, [(int(promise.job_id), promise.start_s) for promise in made.promises], expects
+        return starts, stopped, expects
+
+    def _stopped(self, world: Snapshot, horizon: Horizon, made: Decision) -> Sequence[int]:  # noqa: ARG002
+        """Return the jobs that are stopped after a round, none here; `preempting` has another answer."""
+        return ()
 
     def _starts(self, now_s: int, placements: Sequence[Placement], free: Ints) -> list[Start]:
         """Return the starts, and count their cards as taken."""

@@ -7,6 +7,7 @@ worth         micro-yuan that the placements earned until the horizon: rate at t
               preemption lost does not
 deadline      points of the first step that the job's end meets
 lost          card-hours that ran and were lost to preemption
+preempted     runs that ended so
 promises      share of jobs promised a start that started by the earliest second ever promised
 P90           share of jobs given a P90 that started by the first one they were given
 """
@@ -19,6 +20,7 @@ import numpy as np
 from benchmarks.replay.engine import Log
 from benchmarks.replay.trace import Floats
 from benchmarks.replay.workload import Workload
+from scheduler.fields import PRIORITIES
 from scheduler.snapshot import Ints
 
 BOUND_S: Final = 10
@@ -71,12 +73,18 @@ def figures(load: Workload, log: Log, known: Outcome) -> dict[str, float]:
         if chosen.any():
             found[f"wait_mean_s_{told}"] = float(wait[chosen].mean())
             found[f"wait_p99_s_{told}"] = float(np.percentile(wait[chosen], 99))
+    urgent = load.priority == PRIORITIES.index("emergency")
+    if urgent.any():
+        found["wait_mean_s_emergency"] = float(wait[urgent].mean())
+        found["wait_p99_s_emergency"] = float(np.percentile(wait[urgent], 99))
     found |= {
         "utilisation": utilisation(load, log),
         "worth": worth(load, log, known),
         "deadline_value": float(deadline_value(load, known.end_s)),
         "lost_card_hours": known.lost_card_hours,
     }
+    if any(log.preempted):
+        found["preempted"] = float(sum(log.preempted))
     if log.promised:
         found["promises"] = float(len(log.promised))
         found["promises_kept"] = 1 - known.promises_broken / len(log.promised)
