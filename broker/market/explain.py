@@ -16,6 +16,8 @@ from broker.market.snapshot import Prepared, prepare
 from broker.market.verdicts import Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
+from broker.store.rounds import RoundRecord
+from scheduler.decided import Decided
 from scheduler.errors import BadPlan
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.plan import Plan, Prices
@@ -68,9 +70,9 @@ class LastRound:
     quota_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, number: RoundId, plan: Plan, world: Snapshot) -> Self:
-        """Return the round with the names that its prices stand for."""
-        return cls(number, plan, world.pool_names, world.hub_names, world.quota_names)
+    def of(cls, number: RoundId, plan: Plan, world: Snapshot, zones: tuple[str, ...] = ()) -> Self:
+        """Return the round with the names that its prices stand for; `zones`: of its pools, where it had some."""
+        return cls(number, plan, zones or world.pool_names, world.hub_names, world.quota_names)
 
 
 class Explain:
@@ -111,11 +113,18 @@ class Explain:
             record = await rounds.record(tx, newest)
         if record is not None:
             try:
-                plan = Plan.from_bytes(record.plan)
+                plan, zones = _stored(record)
             except BadPlan:  # of a release before: its prices are not known, until the next round
                 return self._last
-            self._last = LastRound.of(newest, plan, Snapshot.from_bytes(record.snapshot))
+            self._last = LastRound.of(newest, plan, Snapshot.from_bytes(record.snapshot), zones)
         return self._last
+
+
+def _stored(record: RoundRecord) -> tuple[Plan, tuple[str, ...]]:
+    if record.decision is None:
+        return Plan.from_bytes(record.plan), ()
+    decided = Decided.from_bytes(record.plan, record.decision)
+    return decided.plan, decided.zones
 
 
 def _verdicts(prepared: Prepared, last: LastRound | None, job_id: str, policy: Policy) -> list[Verdict]:
@@ -239,6 +248,9 @@ def _summary(job: Job, verdicts: Sequence[Verdict]) -> str:
         return f"It does not start before {job.spec.earliest_start.isoformat(timespec='seconds')}."
     if job.waiting_reason == Held.UPSTREAM_RUNS:
         return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
+    if job.promised is not None:
+        at, where = job.promised.starts_at, f"{job.promised.cluster}/{job.promised.pool}"
+        return f"It is promised to start by {at.isoformat(timespec='seconds')} on {where}."
     if not verdicts:
         return "No cluster has attached yet: the job waits for the first one."
     nearest = verdicts[0]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from broker.ids import JobId, job_text
 from broker.job import PriorityClass, Within
 from broker.market import snapshot_rules
+from broker.market.ahead import LEVEL, horizon_of, zoned_world
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
-from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
+from scheduler.horizon import Horizon
 from scheduler.snapshot import UNKNOWN, Snapshot
+from scheduler.zones import Zoned
 
-WITHIN = {Within.POOL: WITHIN_POOL, Within.DOMAIN: WITHIN_DOMAIN, Within.NODE: WITHIN_NODE}
 FULL_SPEED_PPM = 1_000_000
 
 Shapes = Mapping[int, Mapping[str, Any]]
@@ -35,14 +36,18 @@ class Prepared:
     splits: tuple[tuple[int, int], ...]  # node_id and card of each split card
     rules_version: int  # of the rules that it was made by
     view: WorldView
+    horizon: Horizon = field(default_factory=Horizon)  # what is known beyond now, of a world for a round
 
     def job(self, job_id: str) -> JobId:
         """Return the id of a job that the snapshot names."""
         return self.waiting[job_id].job
 
 
-def prepare(view: WorldView, now: datetime) -> Prepared:
-    """Return the snapshot of a world view. Equal views at the same time give equal snapshots."""
+def prepare(view: WorldView, now: datetime, *, ahead: bool = False) -> Prepared:
+    """Return the snapshot of a world view. Equal views at the same time give equal snapshots.
+
+    `ahead`: with the horizon, which tells of windows, so that no pool has an end; for a round.
+    """
     pool_index = {pool.pool_id: i for i, pool in enumerate(view.pools)}
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
     domain = view.rules.node_domain
@@ -52,15 +57,16 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
     arrays = {
         **_catalogue(view),
         **_pools(view, owners),
-        "pool_until_s": _pool_until(view.pools, nodes),
+        "pool_until_s": _ints(UNKNOWN for _ in view.pools) if ahead else _pool_until(view.pools, nodes),
         **_nodes(nodes, pool_index),
         "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
         **_splits(nodes),
         **_of_jobs(view, shape_index, owners, ruled["tenant_names"]),
         **ruled,
     }
+    snapshot = Snapshot(taken_at_s=_floor(now), **arrays)
     return Prepared(
-        Snapshot(taken_at_s=_floor(now), **arrays),
+        snapshot,
         pools=view.pools,
         nodes=nodes,
         waiting={job_text(j.job): j for j in view.waiting},
@@ -68,7 +74,23 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         splits=tuple((n.node_id, card) for n in nodes for card in n.split),
         rules_version=view.rules.version,
         view=view,
+        horizon=horizon_of(view, snapshot, nodes) if ahead else Horizon(),
     )
+
+
+def zones(world: Prepared, margin_seconds: int) -> tuple[Prepared, Zoned]:
+    """Return the world as it is open to jobs that are promised nothing, and what its positions were before."""
+    around = zoned_world(world.snapshot, world.horizon, margin_seconds)
+    if around.world is world.snapshot:
+        return world, around
+    cut = replace(
+        world,
+        snapshot=around.world,
+        pools=tuple(world.pools[at] for at in around.pool_of.tolist()),
+        nodes=tuple(world.nodes[at] for at in around.node_of.tolist()),
+        splits=tuple(world.splits[at] for at in around.split_of.tolist()),
+    )
+    return cut, around
 
 
 def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now: datetime) -> Prepared:
@@ -139,7 +161,7 @@ def _pools(view: WorldView, owners: Sequence[str]) -> dict[str, Any]:
 def _pool_until(pools: Sequence[PoolRow], nodes: Sequence[NodeRow]) -> NDArray[np.int64]:
     """Return [P]: when the first window begins in pools all of whose open nodes have one ahead; UNKNOWN for others.
 
-    Where only some nodes have one, the commit hands back what would run into it.
+    For a question about one job alone; a round knows the windows of every node.
     """
     starts: dict[int, list[int]] = {pool.pool_id: [] for pool in pools}
     for node in nodes:
@@ -196,7 +218,7 @@ def _forms(shapes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sizes = [s.get("smaller_sizes", ()) for s in shapes]
     return {
         "shape_share_milli": _ints(s.get("share_milli", 0) for s in shapes),
-        "shape_within": _ints(WITHIN[s.get("within", Within.POOL)] for s in shapes),
+        "shape_within": _ints(LEVEL[s.get("within", Within.POOL)] for s in shapes),
         "shape_spread_speed_ppm": _ints(s.get("spread_speed_ppm", FULL_SPEED_PPM) for s in shapes),
         "size_start": np.cumsum([0, *map(len, sizes)], dtype=np.int64),
         "size_tasks": _ints(size["tasks"] for smaller in sizes for size in smaller),

@@ -38,6 +38,8 @@ class Occupancy:
         cards: [N] cards of which it holds something.
         milli: [N] what it holds of all these together, in thousandths of a card; 1000 for each whole one.
         cpu_milli, memory_mib: [N] held there.
+        shared_lease, shared_node_id, shared_card: [S] the cards of which leases hold shares, one entry for each card
+            of each such lease, in the order of leases and nodes.
     """
 
     lease: Ints = ()
@@ -55,6 +57,9 @@ class Occupancy:
     milli: Ints = ()
     cpu_milli: Ints = ()
     memory_mib: Ints = ()
+    shared_lease: Ints = ()
+    shared_node_id: Ints = ()
+    shared_card: Ints = ()
 
 
 NOTHING_HELD: Final = Occupancy()
@@ -92,6 +97,14 @@ NODES: Final[LiteralString] = """
          ORDER BY n.lease_id, n.node_id
       ) AS held
 """
+SHARED: Final[LiteralString] = """
+    SELECT array_agg(lease_id), array_agg(node_id), array_agg(card)
+      FROM (
+        SELECT DISTINCT n.lease_id, n.node_id, c.card
+          FROM leases l JOIN lease_nodes n USING (lease_id) CROSS JOIN unnest(n.cards) AS c (card)
+         WHERE l.state <> 'ended' AND n.share_milli > 0 ORDER BY n.lease_id, n.node_id, c.card
+      ) AS shared
+"""
 
 
 async def read(tx: Connection, now: datetime) -> Occupancy:
@@ -100,4 +113,5 @@ async def read(tx: Connection, now: datetime) -> Occupancy:
     lease_of, *held = [tuple(column or ()) for column in await tx.fetchrow(NODES) or ()]
     nodes = Counter(lease_of)
     first = tuple(accumulate((nodes[lease] for lease in leases[0]), initial=0))
-    return Occupancy(*leases, first, *held)  # type: ignore[call-arg]  # as many as the two queries have columns
+    shared = [tuple(column or ()) for column in await tx.fetchrow(SHARED) or ()]
+    return Occupancy(*leases, first, *held, *shared)  # type: ignore[call-arg]  # as many as the queries have columns

@@ -7,9 +7,10 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import occupancy, rules
+from broker.store import occupancy, promises, rules
 from broker.store.database import Connection
 from broker.store.occupancy import NOTHING_HELD, Occupancy
+from broker.store.promises import PromiseRow
 from broker.store.rules import RulesView
 
 
@@ -99,6 +100,7 @@ class WorldView:
     waiting: tuple[WaitingRow, ...]  # sorted by id
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
     leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job nothing
+    promises: tuple[PromiseRow, ...] = ()  # by start; of a view for one job nothing
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -158,7 +160,8 @@ WAITING: Final[LiteralString] = """
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
        AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
-     ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
+     ORDER BY job_id = ANY($3) DESC, array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority),
+              job_id
      LIMIT $2
 """
 ARRIVED: Final[LiteralString] = """
@@ -180,11 +183,13 @@ SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE s
 async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     """Return the world with the waiting jobs; of more than `jobs_max`, those of the highest class and the oldest.
 
-    Must be the first thing in a transaction of the hub's role, which it turns into one consistent view.
+    Those that are promised a start are always among them: no promise goes because the queue is long. Must be the first
+    thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
-    view = await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
-    return replace(view, leases=await occupancy.read(tx, now))
+    promised = await promises.read(tx)
+    view = await _view(tx, await tx.fetch(WAITING, now, jobs_max, [row.job for row in promised]), now)
+    return replace(view, leases=await occupancy.read(tx, now), promises=promised)
 
 
 async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:

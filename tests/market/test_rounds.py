@@ -19,7 +19,7 @@ from broker.store import leadership
 from broker.store.clusters import NodeCondition
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord
-from scheduler.plan import Plan
+from scheduler.decided import Decided
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
 from scheduler.replay import replay
@@ -57,16 +57,18 @@ class Table:
     async def submit(self, city: str = "ganzhou", **changes: object) -> JobId:
         return await self.world.submit(city, **{"ceiling_micro_yuan_per_pflops_hour": RICH} | changes)
 
-    async def planned(self) -> tuple[Prepared, Plan]:
+    async def planned(self) -> tuple[Prepared, Decided]:
         prepared = await self.rounds.read(self.world.now)
-        done = plan_and_verify(prepared.snapshot.to_bytes(), POLICY.to_json(), 10.0)
+        world, horizon = prepared.snapshot.to_bytes(), prepared.horizon.to_bytes()
+        done = plan_and_verify(world, horizon, POLICY.to_json(), 10.0)
         assert done.violations == ()
-        return prepared, Plan.from_bytes(done.plan)
+        return prepared, Decided.from_bytes(done.plan, done.decision)
 
-    async def commit(self, lead: Lead, prepared: Prepared, plan: Plan) -> Committed:
-        report = report_of(prepared, plan, at=self.world.now, versions=("test",), millis=(1, 2, 3))
-        record = RoundRecord(prepared.snapshot.to_bytes(), plan.to_bytes(), POLICY.to_json())
-        return await self.rounds.commit(lead, prepared, plan, report, record, self.world.now)
+    async def commit(self, lead: Lead, prepared: Prepared, decided: Decided) -> Committed:
+        report = report_of(prepared, decided, at=self.world.now, versions=("test",), millis=(1, 2, 3))
+        plan, horizon = decided.plan.to_bytes(), prepared.horizon.to_bytes()
+        record = RoundRecord(prepared.snapshot.to_bytes(), plan, POLICY.to_json(), horizon, decided.to_bytes())
+        return await self.rounds.commit(lead, prepared, decided, report, record, self.world.now)
 
     async def round(self) -> Committed:
         lead = await self.lead()
