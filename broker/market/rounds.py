@@ -23,7 +23,7 @@ from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
 from broker.store import leadership, promises, rounds, snapshots
 from broker.store.database import Connection, Database
-from broker.store.promises import PromiseEntry
+from broker.store.promises import PromiseEntry, PromiseRow
 from broker.store.rounds import RoundRecord, RoundReport
 from scheduler.decided import Decided
 from scheduler.errors import BadPlan
@@ -209,6 +209,11 @@ class RoundsReader:
         """Return the record of a round, None when it is no longer kept."""
         async with self._database.hub() as tx:
             return await rounds.record(tx, round_id)
+
+    async def promises(self) -> tuple[PromiseRow, ...]:
+        """Return the promises that stand, by start."""
+        async with self._database.hub() as tx:
+            return tuple(row for row in await promises.read(tx) if row.stands)
 
     async def refusals(self, round_id: RoundId, limit: int) -> list[tuple[str, str]]:
         """Return (job id, reason) of jobs that the round left waiting.

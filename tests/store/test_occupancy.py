@@ -85,6 +85,8 @@ async def test_tasks_that_share_a_card_hold_it_once(world: ClusterWorld) -> None
     found = await read(world)
 
     assert (found.cards, found.milli, found.cpu_milli) == ((2,), (750,), (300,))
+    assert (found.shared_lease, found.shared_card) == (found.lease * 2, (0, 1))
+    assert found.shared_node_id == (node_id, node_id)
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(days=400)])

@@ -44,9 +44,10 @@ ALTER TABLE promises FORCE ROW LEVEL SECURITY;
 ALTER TABLE promise_history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE promise_history FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_city ON promises TO xisuan_city USING (city = current_setting('xisuan.city', true));
+CREATE POLICY own_city ON promise_history TO xisuan_city USING (city = current_setting('xisuan.city', true));
 CREATE POLICY all_cities ON promises TO xisuan_hub USING (true);
 CREATE POLICY all_cities ON promise_history TO xisuan_hub USING (true);
-GRANT SELECT ON promises TO xisuan_city;
+GRANT SELECT ON promises, promise_history TO xisuan_city;
 GRANT SELECT, INSERT, DELETE ON promises TO xisuan_hub;
 GRANT SELECT, INSERT ON promise_history TO xisuan_hub;
 
