@@ -72,7 +72,8 @@ class Promising(Table):
     async def blocked(self) -> tuple[JobId, JobId]:
         """A job on four of eight cards for ten minutes, and a gang that wants all eight."""
         small = await self.start(cards_per_task=4, walltime_seconds=600, grace_seconds=0)
-        gang = await self.submit(cards_per_task=8, walltime_seconds=600)
+        poor = RICH // 100
+        gang = await self.submit(cards_per_task=8, walltime_seconds=600, ceiling_micro_yuan_per_pflops_hour=poor)
         assert (await self.round()).placed == 0
         return small, gang
 
@@ -104,7 +105,7 @@ async def test_a_blocked_gang_is_promised_the_end_of_what_runs(table: Promising)
 
 
 async def test_a_stream_of_later_small_jobs_does_not_starve_a_promised_gang(table: Promising) -> None:
-    """Every minute another rich job of one card for three minutes: those that end before start, and the gang in time."""
+    """Every minute another rich job of one card for three minutes: what ends before starts, and the gang in time."""
     small, gang = await table.blocked()
     by = (await table.rows())[gang].start_s
     mine: dict[JobId, int] = {}
@@ -117,7 +118,7 @@ async def test_a_stream_of_later_small_jobs_does_not_starve_a_promised_gang(tabl
         if now >= by - MARGIN and small:
             await table.ends(small)
             small = JobId(0)
-        await table.submit(walltime_seconds=180, grace_seconds=0, ceiling_micro_yuan_per_pflops_hour=RICH * 100)
+        await table.submit(walltime_seconds=180, grace_seconds=0)
         await table.round()
         for row in await fresh(table, set(mine) | {gang}):
             await table.runs(row)
@@ -138,7 +139,7 @@ async def fresh(table: Promising, known: set[JobId]) -> list[JobId]:
 
 async def test_a_long_job_that_comes_later_does_not_take_promised_cards(table: Promising) -> None:
     _, gang = await table.blocked()
-    long = await table.submit(walltime_seconds=900, ceiling_micro_yuan_per_pflops_hour=RICH * 100)
+    long = await table.submit(walltime_seconds=900)
     short = await table.submit(walltime_seconds=300)
 
     await table.round()
@@ -248,7 +249,7 @@ async def test_a_promised_gang_that_is_handed_back_keeps_its_promise(table: Prom
 async def test_who_lost_the_lead_promises_nothing(table: Promising) -> None:
     await table.start(cards_per_task=4)
     await table.submit(cards_per_task=8)
-    lead = await table.lead("old")
+    lead = await table.lead()
     prepared, decided = await table.planned()
     table.world.advance(6)
     await table.lead("new")
