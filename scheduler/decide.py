@@ -59,7 +59,7 @@ def decide(
     standing = stand(world, profile, horizon.promises)
     around, planned = _planned(world, profile, standing, policy, stop, workers)
     placements = tuple(around.unzoned(each) for each in planned.placements)
-    start(profile, world, placements)
+    start(profile, world, placements, policy.lease_end_margin_seconds)
     refusals = _refusals(world, around, planned, policy)
     made: list[Promise] = []
     if policy.promises_max > len(standing.promises) and refusals:
@@ -87,14 +87,15 @@ def _planned(
     left = carried_out(world, standing.starts)
     if promised:
         left = left.of_jobs([job for job, job_id in enumerate(world.job_id) if job_id not in promised])
-    around = zoned(left, profile)
+    around = zoned(left, profile, policy.lease_end_margin_seconds)
     return around, plan(around.world, policy, stop, workers)
 
 
-def start(profile: Profile, world: Snapshot, placements: Iterable[Placement]) -> None:
+def start(profile: Profile, world: Snapshot, placements: Iterable[Placement], margin_seconds: int) -> None:
     """Count jobs of the world as running in the profile. A card that shares split is gone until the last of them ends.
 
-    Others may join them, but not for longer than a promise allows: its nodes are a zone by then.
+    They hold what they have as long as the leases that they become: until the margin after their end. Others may join
+    the shares, but not for longer than a promise allows: its nodes are a zone by then.
     """
     position = {job_id: job for job, job_id in enumerate(world.job_id)}
     split: dict[tuple[int, int], int] = {}
@@ -108,7 +109,7 @@ def start(profile: Profile, world: Snapshot, placements: Iterable[Placement]) ->
             cpu_milli=int(world.shape_cpu_milli_per_task[shape]),
             memory_mib=int(world.shape_memory_mib_per_task[shape]),
             level=WITHIN_POOL,
-            seconds=input_seconds(world, job, placement.pool) + int(world.job_walltime_seconds[job]),
+            seconds=input_seconds(world, job, placement.pool) + int(world.job_walltime_seconds[job]) + margin_seconds,
         )
         profile.start(placement.nodes, placement.tasks, gang)
         at = np.repeat(np.array(placement.nodes), placement.tasks).tolist()

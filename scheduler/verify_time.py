@@ -1,8 +1,8 @@
 """What a decision with promises must keep, derived a second time: it shares no code with what decided.
 
 Node by node, everything that is known to be in use is laid side by side: what is in use and belongs to no lease, leases
-until their end and the margin, what starts now until its walltime ends, promises from their start to their end. At no
-start of a promise, and not now, may that be more than the node has; and nothing may reach into a closed time.
+until the margin after their end, so what starts now, and promises from their start to their end. At no start of a
+promise, and not now, may that be more than the node has; and nothing may reach into a closed time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from scheduler.horizon import Fate, Horizon, News, Promise
 from scheduler.plan import Placement
@@ -51,6 +51,10 @@ class _Use:
     whose: str
 
 
+_Taken: TypeAlias = tuple[int, int, list[tuple[int, int, int]], str]
+"""From, until, how much on each node, and whose."""
+
+
 def time_violations(
     world: Snapshot,
     horizon: Horizon,
@@ -68,9 +72,11 @@ def time_violations(
     now = world.taken_at_s
     before = _running(world, horizon, margin_seconds)
     after = {node: list(uses) for node, uses in before.items()}
-    for placement in placements:
-        _add(after, placement.nodes, _started(world, placement))
-    for (node, _), end in _split(world, placements).items():
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    starts = [(each, _started(world, position[each.job_id], each, margin_seconds)) for each in placements]
+    for placement, taken in starts:
+        _add(after, placement.nodes, taken)
+    for (node, _), end in _split(starts).items():
         after[node].append(_Use(now, end, (1, 0, 0), "shares"))
     _promise_all(after, promises)
     found += list(_overbooked(world, after, promises, now))
@@ -126,26 +132,24 @@ def _running(world: Snapshot, horizon: Horizon, margin_seconds: int) -> dict[int
     return uses
 
 
-def _started(world: Snapshot, placement: Placement) -> tuple[int, int, list[tuple[int, int, int]], str]:
+def _started(world: Snapshot, job: int, placement: Placement, margin_seconds: int) -> _Taken:
     """Return when a placement begins and ends, and what it takes on each of its nodes."""
-    job = world.job_id.index(placement.job_id)
     shape, hub = int(world.job_shape[job]), int(world.pool_hub[placement.pool])
     moves = 0
     if world.shape_input_gib[shape] > 0 and not world.shape_staged[shape, hub]:
         speed = int(world.transfer_mib_per_second[world.job_city[job], hub])
         moves = -(-int(world.shape_input_gib[shape]) * 1024 // speed) if speed > 0 else 2**59
-    end = world.taken_at_s + moves + int(world.job_walltime_seconds[job])
+    end = world.taken_at_s + moves + int(world.job_walltime_seconds[job]) + margin_seconds
     cpu, memory = int(world.shape_cpu_milli_per_task[shape]), int(world.shape_memory_mib_per_task[shape])
     cards = 0 if world.shape_share_milli[shape] > 0 else int(world.shape_cards_per_task[shape])
     amounts = [(tasks * cards, tasks * cpu, tasks * memory) for tasks in placement.tasks]
     return world.taken_at_s, end, amounts, placement.job_id
 
 
-def _split(world: Snapshot, placements: Iterable[Placement]) -> dict[tuple[int, int], int]:
+def _split(starts: Iterable[tuple[Placement, _Taken]]) -> dict[tuple[int, int], int]:
     """Return the cards that shares split now, node and number, and when the last of these shares ends."""
     cards: dict[tuple[int, int], int] = {}
-    for placement in placements:
-        _, end, _, _ = _started(world, placement)
+    for placement, (_, end, _, _) in starts:
         of_tasks = [node for node, tasks in zip(placement.nodes, placement.tasks, strict=True) for _ in range(tasks)]
         for card in zip(of_tasks, placement.cards, strict=False):
             if card[1] < 0:
@@ -153,9 +157,7 @@ def _split(world: Snapshot, placements: Iterable[Placement]) -> dict[tuple[int, 
     return cards
 
 
-def _add(
-    uses: dict[int, list[_Use]], nodes: Iterable[int], taken: tuple[int, int, list[tuple[int, int, int]], str]
-) -> None:
+def _add(uses: dict[int, list[_Use]], nodes: Iterable[int], taken: _Taken) -> None:
     begin, end, amounts, whose = taken
     for node, amount in zip(nodes, amounts, strict=True):
         uses[node].append(_Use(begin, end, amount, whose))

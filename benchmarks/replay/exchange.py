@@ -154,10 +154,11 @@ class Exchange:
         began = perf_counter()
         if self._placer is None or self._view is None or (self._stale and not self._waiting.size):
             world, horizon = self._world(now_s, free), self._horizon()
-            profile = Profile(world, horizon, self._policy.lease_end_margin_seconds)
+            margin_seconds = self._policy.lease_end_margin_seconds
+            profile = Profile(world, horizon, margin_seconds)
             for promise in self._promises:
                 profile.take(promise)
-            self._view = zoned(world, profile)
+            self._view = zoned(world, profile, margin_seconds)
             self._placer = Placer(self._view.world, self._policy, self._prices)
             self._stale = False
         found = self._placer.place(self._demand.snapshot(self._view.world, now_s, arrived))

@@ -47,13 +47,46 @@ class Places:
         )
 
 
-def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow]) -> Horizon:
-    """Return what a view tells of the time to come; `nodes` in the order of the snapshot that was made of it."""
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What the policy's margin is for: how long after its walltime, as a round has counted it, a lease may hold cards.
+
+    A lease that was decided on with a margin must not be seen to end later than that: promises would move only because
+    time passes between snapshot, commit and start.
+    """
+
+    seconds: int
+
+    @property
+    def planning(self) -> int:
+        """From a round's snapshot to its commit."""
+        return self.seconds // 4
+
+    @property
+    def begin(self) -> int:
+        """From a round's snapshot to the start of what it leased."""
+        return self.seconds // 2
+
+    @property
+    def end(self) -> int:
+        """From the end of the walltime until the agent has told of the end, and a round has seen it; grace included."""
+        return self.seconds - self.begin
+
+    def excess(self, grace_seconds: int) -> int:
+        """Return by how much a job's grace is longer than there is room for: its work may end so much later."""
+        return max(0, grace_seconds - self.end)
+
+
+def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow], margin_seconds: int) -> Horizon:
+    """Return what a view tells of the time to come; `nodes` in the order of the snapshot that was made of it.
+
+    `margin_seconds`: of the policy; how long after its end a lease is taken to hold its cards.
+    """
     places = Places.of(view.pools, nodes)
     windows = [(at, node.window) for at, node in enumerate(nodes) if node.window is not None]
     promises = (_promise(row, places) for row in view.promises if row.stands)
     return Horizon(
-        **_leases(view.leases, world, places),
+        **_leases(view.leases, world, places, Margin(margin_seconds)),
         closed_node=_ints([at for at, _ in windows]),
         closed_from_s=_ints([int(window[0].timestamp() // 1) for _, window in windows]),
         closed_until_s=_ints([-int(-window[1].timestamp() // 1) for _, window in windows]),
@@ -68,7 +101,7 @@ def zoned_world(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Zoned
     for promise in horizon.promises:
         if promise.job_id in waiting:
             profile.take(promise)
-    return zoned(world, profile)
+    return zoned(world, profile, margin_seconds)
 
 
 def promise_row(
@@ -139,11 +172,11 @@ def _promise(row: PromiseRow, places: Places) -> Promise | None:
     )
 
 
-def _leases(held: Occupancy, world: Snapshot, places: Places) -> dict[str, Any]:
+def _leases(held: Occupancy, world: Snapshot, places: Places, margin: Margin) -> dict[str, Any]:
     """Return leases and what they hold. Whole cards count for their lease, a split card for the last that shares it."""
     lease = np.repeat(np.arange(len(held.lease)), np.diff(_ints(held.first)))
     node = _ints([places.node[node_id] for node_id in held.node_id])
-    ends = _ints(held.ends_s)
+    ends = _ends(held, world.taken_at_s, margin)
     cards = _ints(held.cards)
     if held.shared_lease:
         cards = _with_shared(held, cards, lease, node, ends, places)
@@ -159,6 +192,16 @@ def _leases(held: Occupancy, world: Snapshot, places: Places) -> dict[str, Any]:
         "held_node": node,
         **{f"held_{name}": amount for name, amount in entries.items()},
     }
+
+
+def _ends(held: Occupancy, now_s: int, margin: Margin) -> Ints:
+    """Return when leases end but for the margin: at the walltime, as the round counted it that decided on them.
+
+    One that its agent has not started yet is taken to start in time; when it is late already, now.
+    """
+    offered, started = _ints(held.offered_s), _ints(held.started_s)
+    before = np.where(started < 0, np.minimum(now_s - offered + margin.planning, margin.begin), margin.begin)
+    return _ints(held.ends_s) - np.minimum(_ints(held.grace_seconds), margin.end) - before
 
 
 def _with_shared(held: Occupancy, cards: Ints, lease: Ints, node: Ints, ends: Ints, places: Places) -> Ints:

@@ -92,9 +92,9 @@ def beside(
     """
     world, made = prepared.snapshot, set(decided.made)
     profile = Profile(world, prepared.horizon, margin_seconds)
-    start(profile, world, started)
+    start(profile, world, started, margin_seconds)
     for jobs, placement in leased:
-        start(profile, jobs, [placement])
+        start(profile, jobs, [placement], margin_seconds)
     for promise in again:
         profile.take(promise)
     finish_by = dict(zip(world.job_id, world.job_finish_by_s.tolist(), strict=True))

@@ -80,7 +80,7 @@ class Rounds:
         async with self._database.hub() as tx:
             view = await snapshots.read(tx, now, self._jobs_max)
         return await asyncio.to_thread(
-            prepare, view, now, ahead=True
+            prepare, view, now, margin_seconds=self._margin_seconds
         )  # half a second for a hundred thousand jobs: calls go on
 
     async def commit(

@@ -52,10 +52,13 @@ def held(*entries: tuple[int, int, int, int], shared: tuple[tuple[int, int, int]
     return Occupancy(
         lease=tuple(leases),
         ends_s=tuple(ends[lease] for lease in leases),
+        offered_s=(S,) * len(leases),
+        started_s=(S,) * len(leases),
         first=tuple(accumulate(count, initial=0)),
         node_id=tuple(node_id for _, node_id, _, _ in entries),
         cards=tuple(cards for _, _, cards, _ in entries),
         milli=tuple(1000 * cards for _, _, cards, _ in entries),
+        grace_seconds=(0,) * len(leases),
         cpu_milli=nothing,
         memory_mib=nothing,
         shared_lease=tuple(lease for lease, _, _ in shared),
@@ -94,7 +97,7 @@ def promised(*nodes: tuple[str, int], **changes: Any) -> PromiseRow:
 
 
 def made_of(world: WorldView) -> Prepared:
-    return prepare(world, NOW, ahead=True)
+    return prepare(world, NOW, margin_seconds=0)
 
 
 def test_leases_hold_their_cards_where_the_snapshot_has_their_nodes() -> None:
@@ -201,7 +204,7 @@ def test_between_rounds_promised_nodes_are_open_to_what_ends_before() -> None:
     cut, zoned = zones(made, 60)
 
     until = {row.node: int(cut.snapshot.pool_until_s[cut.snapshot.node_pool[at]]) for at, row in enumerate(cut.nodes)}
-    assert until == {"n1": S + 2 * HOUR, "n2": S + 2 * HOUR, "n3": -1}
+    assert until == {"n1": S + 2 * HOUR - 60, "n2": S + 2 * HOUR - 60, "n3": -1}
     assert [pool.pool_id for pool in cut.pools] == [4, 5, 5]
     assert [made.nodes[at].node for at in zoned.node_of.tolist()] == [row.node for row in cut.nodes]
 
@@ -210,3 +213,38 @@ def test_without_promises_and_windows_the_world_stays_as_it_is() -> None:
     made = made_of(view(node(1, "n1")))
 
     assert zones(made, 60)[0] is made
+
+
+@pytest.mark.parametrize("grace", [0, 7, 30, 31, 600])
+@pytest.mark.parametrize(
+    ("offered", "started", "now"),
+    [(0, 0, 0), (15, None, 15), (15, None, 20), (15, None, 30), (15, 30, 30), (15, 30, 99)],
+)
+def test_what_was_decided_on_holds_its_cards_no_longer_as_a_lease(
+    grace: int, offered: int, started: int | None, now: int
+) -> None:
+    """Of a margin of a minute a quarter is for the round, one for the start, and the rest for grace and report."""
+    gang = replace(view().waiting[0], grace_seconds=grace, finish_by=NOW + timedelta(hours=2))
+    job = prepare(view(node(1, "n1"), waiting=(gang,)), NOW, margin_seconds=60).snapshot
+    begin = now if started is None else started
+    lease = replace(
+        held((1, 1, 8, begin + HOUR + grace)),
+        offered_s=(S + offered,),
+        started_s=(-1 if started is None else S + started,),
+        grace_seconds=(grace,),
+    )
+    then = prepare(view(node(1, "n1", free=0), leases=lease), NOW + timedelta(seconds=now), margin_seconds=60).horizon
+
+    decided_until = S + int(job.job_walltime_seconds[0]) + 60
+    held_until = int(then.lease_ends_at_s[0]) + 60
+
+    assert held_until <= decided_until
+    assert held_until >= S + begin + HOUR + grace
+    assert job.job_finish_by_s[0] - job.job_walltime_seconds[0] == S + HOUR
+
+
+def test_a_lease_that_its_agent_does_not_start_ends_later_and_later() -> None:
+    late = replace(held((1, 1, 8, 100 + HOUR)), started_s=(-1,))
+    horizon = prepare(view(node(1, "n1", free=0), leases=late), NOW + timedelta(seconds=100), margin_seconds=60).horizon
+
+    assert horizon.lease_ends_at_s.tolist() == [S + 100 + HOUR - 30]

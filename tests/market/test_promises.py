@@ -43,6 +43,7 @@ class Promising(Table):
         """Submit a job, let a round place it, and let it run."""
         job = await self.submit(**changes)
         assert (await self.round()).placed == 1
+        self.world.advance(1)
         await self.runs(job)
         return job
 
@@ -92,11 +93,11 @@ async def test_a_blocked_gang_is_promised_the_end_of_what_runs(table: Promising)
     row = (await table.rows())[gang]
     job = await table.world.job(gang)
 
-    assert table.seconds(row) == 600 + MARGIN
-    assert (row.nodes, row.end_s - row.start_s, row.first_start_s) == ((("n1", 1),), 600, row.start_s)
+    assert table.seconds(row) == 600 + MARGIN // 2
+    assert (row.nodes, row.end_s - row.start_s, row.first_start_s) == ((("n1", 1),), 600 + MARGIN, row.start_s)
     assert job.waiting_reason == Held.PROMISED
     assert job.promised is not None
-    assert job.promised.starts_at == job.promised.first_starts_at == table.world.now + timedelta(seconds=660)
+    assert job.promised.starts_at == job.promised.first_starts_at == table.world.now + timedelta(seconds=630)
     assert await table.history(gang) == [(PromiseFate.MADE, None)]
     report = await table.reader.get(None)
     assert report is not None
@@ -146,7 +147,7 @@ async def test_a_long_job_that_comes_later_does_not_take_promised_cards(table: P
 
     assert await table.world.state_of(long) is JobState.PENDING
     assert await table.world.state_of(short) is JobState.LEASED
-    assert table.seconds((await table.rows())[gang]) == 660
+    assert table.seconds((await table.rows())[gang]) == 630
 
 
 async def test_a_promised_gang_starts_as_soon_as_it_can(table: Promising) -> None:
@@ -164,7 +165,7 @@ async def test_a_start_long_after_its_time_is_late(table: Promising) -> None:
     """No broker was there when it was due."""
     small, gang = await table.blocked()
     await table.ends(small)
-    table.world.advance(660 + 31)
+    table.world.advance(630 + 31)
 
     await table.round()
 
@@ -299,7 +300,7 @@ async def test_a_new_promise_stands_beside_what_was_leased_meanwhile(table: Prom
     found = kept_of(table, prepared, only_gang, [(prepared.snapshot, fast)])
 
     assert [row.job for row in found.rows] == [gang]
-    assert table.seconds(found.rows[0]) == 1800
+    assert table.seconds(found.rows[0]) == 1800 + MARGIN
     assert found.rows[0].first_start_s == found.rows[0].start_s
     assert found.entries == (PromiseEntry(gang, PromiseFate.MADE, None, found.rows[0].start_s),)
 
@@ -325,8 +326,8 @@ async def test_a_promise_that_was_put_where_a_lease_is_now_moves_and_it_is_told(
     moved = kept_of(table, prepared, decided, [(late, fast)])
     still = kept_of(table, prepared, decided, [(soon, fast)])
 
-    assert [table.seconds(row) for row in moved.rows] == [3600]
+    assert [table.seconds(row) for row in moved.rows] == [3600 + MARGIN]
     assert [(e.fate, e.cause) for e in moved.entries] == [(PromiseFate.MOVED, PromiseCause.NODES_GONE)]
-    assert [table.seconds(row) for row in still.rows] == [1000]
+    assert [table.seconds(row) for row in still.rows] == [1000 + MARGIN]
     assert still.entries == ()
     assert [entry.job for entry in moved.entries] == [gang]
