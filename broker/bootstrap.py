@@ -250,7 +250,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     wakes = Wakes(asyncio.Event(), asyncio.Event(), asyncio.Event())
     signals, links = ClusterSignals(), AgentLinks()
     terms = _terms(settings)
-    policy = Policy(effort=settings.round_effort)
+    policy = _policy(settings)
     identity, catalogues = Identity(database), Catalogues(database)
     worlds = Worlds(database, wake=wakes.work)
     operations = Operations(database, identity, wake=wakes.work)
@@ -310,6 +310,17 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     return Broker(server, tuple(loops), planner, rounds, clock)
 
 
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        effort=settings.round_effort,
+        promises_max=settings.promises_max,
+        promises_overdue=settings.promises_overdue,
+        patience_seconds=settings.patience_seconds,
+        patience_walltime_percent=settings.patience_walltime_percent,
+        lease_end_margin_seconds=settings.lease_end_margin_seconds,
+    )
+
+
 def _terms(settings: Settings) -> Terms:
     return Terms(
         report_interval_seconds=settings.report_interval_seconds,
@@ -349,6 +360,7 @@ def _round_loop(
         remember=explain.remember,
         placing=placing,
         policies=policies,
+        margin_seconds=policy.lease_end_margin_seconds,
     )
     return RoundLoop(
         database,

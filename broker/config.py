@@ -82,6 +82,26 @@ class Settings(BaseModel):
     round_effort: Annotated[
         int, Field(ge=0, le=100_000, description="Improvement steps at most in one round; 0 gives the greedy plan.")
     ] = 100
+    promises_max: Annotated[
+        int,
+        Field(ge=0, le=10_000, description="Waiting gangs that are promised a start at a time; 0 promises nothing."),
+    ] = 8
+    promises_overdue: Annotated[
+        int,
+        Field(
+            ge=0, le=10_000, description="So many of them at most because they are overdue, the others by their gain."
+        ),
+    ] = 2
+    patience_seconds: Annotated[
+        int, Field(ge=0, le=2**31, description="A job is overdue when it has waited so long ...")
+    ] = 86_400
+    patience_walltime_percent: Annotated[
+        int, Field(ge=0, le=100_000, description="... and so many percent of its walltime on top of it.")
+    ] = 400
+    lease_end_margin_seconds: Annotated[
+        int,
+        Field(ge=0, le=86_400, description="How long after its end a lease may still hold its cards, for promises."),
+    ] = 60
     place_at_once: Annotated[
         bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
     ] = True

@@ -304,6 +304,16 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Promised:
+    """A start that a waiting job is promised."""
+
+    starts_at: datetime  # at the latest
+    first_starts_at: datetime  # as it was promised first; earlier where the promise had to be moved
+    cluster: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the broker knows it."""
 
@@ -319,6 +329,7 @@ class Job:
     ending: Ending | None = None
     waiting_reason: str = ""
     placement: Placement | None = None
+    promised: Promised | None = None
 
 
 @dataclass(frozen=True, slots=True)

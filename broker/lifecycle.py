@@ -121,10 +121,30 @@ RESTARTS_UNCOUNTED: Final = frozenset(
 
 
 class Held(StrEnum):
-    """Why a waiting job is kept out of the rounds' queue; shown where others show why a round did not place them."""
+    """What a waiting job waits for beside the reasons of rounds; shown where others show why they were not placed."""
 
     NOT_YET = "NOT_YET"  # its `earliest_start` has not come
     UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended
+    PROMISED = "PROMISED"  # it is promised a start, and starts then at the latest
+
+
+class PromiseFate(StrEnum):
+    """What became of a promised start in a round; while nothing is told, it stands or was brought forward."""
+
+    MADE = "made"  # a waiting job is promised a start
+    KEPT = "kept"  # it has started in time
+    LATE = "late"  # it has started, but after its promised time
+    MOVED = "moved"  # it starts later than was promised
+    BROKEN = "broken"  # it cannot be kept at any time: its job waits like others
+    GONE = "gone"  # its job does not wait any more
+
+
+class PromiseCause(StrEnum):
+    """Why a promised start was moved or broken."""
+
+    NODES_GONE = "nodes_gone"  # nodes failed or were closed, or what runs there does not end
+    POWER_SHORT = "power_short"  # others use the hub's power
+    QUOTA_SHORT = "quota_short"  # others use the quota of its city or enterprise
 
 
 class AgentState(StrEnum):

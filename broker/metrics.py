@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from broker.lifecycle import AgentState, JobState
+from broker.lifecycle import AgentState, JobState, PromiseCause, PromiseFate
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 
@@ -42,6 +42,20 @@ POLICY_REJECTIONS: Final = Counter(
     "Leases that their agent did not start because the signed placement policy does not hold at its place.",
     registry=REGISTRY,
 )
+PROMISES: Final = Counter(
+    "broker_promises_total",
+    "Promised starts by what became of them in a committed round, and why where one was moved or broken: made, kept "
+    "(started in time), late (started after its time), moved (to a later time), broken (cannot be kept), gone (its job "
+    "does not wait any more).",
+    ["fate", "cause"],
+    registry=REGISTRY,
+)
+for _fate in PromiseFate:
+    if _fate in (PromiseFate.MOVED, PromiseFate.BROKEN):
+        for _cause in PromiseCause:
+            PROMISES.labels(_fate.value, _cause.value)
+    else:
+        PROMISES.labels(_fate.value, "none")
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
     JOBS.labels(_state.value)
@@ -66,6 +80,11 @@ def round_done(outcome: str, seconds: float, gap_ppm: int) -> None:
 def placed_by_round(jobs: int) -> None:
     """Count jobs that a committed round has leased."""
     PLACEMENTS.labels("round").inc(jobs)
+
+
+def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
+    """Count what a committed round made of a promised start."""
+    PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
 
 
 def placed_at_once(seconds: float) -> None:

@@ -28,7 +28,8 @@ class Clearing:
         """`profile`: of the same world and horizon; it is read anew each time, so promises may be taken meanwhile."""
         count = len(horizon.lease_id)
         self.profile, self.world = profile, world
-        self.ends_s: Ints = np.maximum(horizon.lease_ends_at_s, world.taken_at_s) + margin_seconds
+        ends, now = horizon.lease_ends_at_s + margin_seconds, world.taken_at_s
+        self.ends_s: Ints = np.where(ends > now, ends, now + margin_seconds)  # as `decide.profile_of` has them
         self.ends: list[int] = self.ends_s.tolist()
         self.held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
         self.first = np.searchsorted(horizon.held_lease, np.arange(count + 1))

@@ -11,7 +11,7 @@ Data in, data out: equal world, horizon, policy and number of steps give the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -56,11 +56,13 @@ def decide(
     world: Snapshot, horizon: Horizon, policy: Policy, stop: Stop = never, workers: Workers = _INLINE
 ) -> Decision:
     """Decide a round. Raises: BadSnapshot: the horizon is not one of this world."""
-    profile = Profile(world, horizon, policy.lease_end_margin_seconds)
+    profile = profile_of(world, horizon, policy.lease_end_margin_seconds)
     standing = stand(world, profile, horizon.promises)
     around, planned = _planned(world, profile, standing, policy, stop, workers)
-    placements = tuple(around.unzoned(each) for each in planned.placements)
-    start(profile, world, placements)
+    placements = planned.placements
+    if around.has_zones:
+        placements = tuple(around.unzoned(each) for each in placements)
+    start(profile, world, placements, policy.lease_end_margin_seconds)
     refusals = _refusals(world, around, planned, policy)
     made: list[Promise] = []
     if policy.promises_max > len(standing.promises) and refusals:
@@ -88,21 +90,32 @@ def _planned(
     left = carried_out(world, standing.starts)
     if promised:
         left = left.of_jobs([job for job, job_id in enumerate(world.job_id) if job_id not in promised])
-    around = zoned(left, profile)
+    around = zoned(left, profile, policy.lease_end_margin_seconds)
     return around, plan(around.world, policy, stop, workers)
 
 
-def start(profile: Profile, world: Snapshot, placements: Sequence[Placement]) -> None:
+def profile_of(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Profile:
+    """Return the profile in which leases hold their cards until the margin after their end.
+
+    Those that hold them even longer are taken to do so until the margin after now: only they move what was promised.
+    """
+    ends = horizon.lease_ends_at_s + margin_seconds
+    held_until = np.where(ends > world.taken_at_s, ends, world.taken_at_s + margin_seconds)
+    return Profile(world, replace(horizon, lease_ends_at_s=held_until), 0)
+
+
+def start(profile: Profile, world: Snapshot, placements: Sequence[Placement], margin_seconds: int) -> None:
     """Count jobs of the world as running in the profile. A card that shares split is gone until the last of them ends.
 
-    Others may join them, but not for longer than a promise allows: its nodes are a zone by then.
+    They hold what they have as long as the leases that they become: until the margin after their end. Others may join
+    the shares, but not for longer than a promise allows: its nodes are a zone by then.
     """
     if not placements:
         return
     gangs = taken(limits_of(world), world, placements)
     position = {job_id: job for job, job_id in enumerate(world.job_id)}
     job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
-    seconds = input_seconds(world, job, gangs.table[:, POOL]) + world.job_walltime_seconds[job]
+    seconds = input_seconds(world, job, gangs.table[:, POOL]) + world.job_walltime_seconds[job] + margin_seconds
     gang = np.searchsorted(gangs.table[:, FIRST], np.arange(len(gangs.entries)), side="right") - 1
     node, tasks, card = gangs.entries.T
     ends = world.taken_at_s + seconds[gang]

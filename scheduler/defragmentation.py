@@ -151,7 +151,7 @@ class _Search:
     def _best(self, offers: Offers, job: int, otherwise_s: int) -> Proposal | None:
         best: Proposal | None = None
         for pair in offers.best_first(job)[:_PAIRS_MAX].tolist():
-            gang, pool = gang_of(offers, job, pair), int(offers.verdict.pool[pair])
+            gang, pool = gang_of(offers, job, pair, self._margin), int(offers.verdict.pool[pair])
             draw = self._accounts.draw(pool, int(offers.jobs.job_tenant[job]), gang.tasks * gang.cards)
             if gang.cards == 0 or gang.seconds >= TIME_MAX or any(self._accounts.short(draw, ())):
                 continue

@@ -157,7 +157,7 @@ class _Search:
             profile.give_back(before)
         best: _Found | None = None
         for pair in offers.best_first(job)[:_PAIRS_MAX].tolist():
-            gang = gang_of(offers, job, pair)
+            gang = gang_of(offers, job, pair, self._margin)
             if gang.cards == 0 or gang.seconds >= TIME_MAX:
                 continue
             found = self._of_pair(offers, job, pair, gang)

@@ -110,7 +110,7 @@ class Promiser:
         """
         jobs, best = offers.jobs, None
         for pair in offers.best_first(job)[:_PAIRS_MAX].tolist():
-            gang = gang_of(offers, job, pair)
+            gang = gang_of(offers, job, pair, self._policy.lease_end_margin_seconds)
             if gang.cards == 0 or gang.seconds >= TIME_MAX:
                 continue
             if self._looks == 0:
@@ -118,7 +118,7 @@ class Promiser:
             self._looks -= 1
             latest = NEVER if best is None else best[0] - 1
             if (finish_by := int(jobs.job_finish_by_s[job])) >= 0:
-                latest = min(latest, finish_by - gang.seconds)
+                latest = min(latest, finish_by - gang.seconds + self._policy.lease_end_margin_seconds)
             at = self._profile.earliest(int(offers.verdict.pool[pair]), gang, self._world.taken_at_s + 1, latest)
             if at < NEVER and at + gang.seconds <= TIME_MAX:
                 best = at, pair, gang
@@ -156,8 +156,8 @@ def overdue_from_s(world: Snapshot, policy: Policy) -> Ints:
     return since
 
 
-def gang_of(offers: Offers, job: int, pair: int) -> Gang:
-    """Return what a job takes by one of its pairs, and for how long; its `cards` are 0 for shares."""
+def gang_of(offers: Offers, job: int, pair: int, margin_seconds: int) -> Gang:
+    """Return what a job takes by one of its pairs, and for how long, with the margin; its `cards` are 0 for shares."""
     jobs, land = offers.jobs, offers.land
     kind = land.kinds[int(offers.verdict.kind[pair])]
     before = int(input_seconds(jobs, np.array([job]), offers.verdict.pool[[pair]].astype(np.int64))[0])
@@ -167,7 +167,7 @@ def gang_of(offers: Offers, job: int, pair: int) -> Gang:
         cpu_milli=int(kind[TASK_CPU]),
         memory_mib=int(kind[TASK_MEMORY]),
         level=int(land.needs[kind[NEED], NEED_LEVEL]),
-        seconds=before + int(jobs.job_walltime_seconds[job]),
+        seconds=before + int(jobs.job_walltime_seconds[job]) + margin_seconds,
     )
 
 

@@ -193,11 +193,12 @@ class _Laid:
         self.world, self.horizon = world, horizon
         self._margin = terms.margin_seconds
         self._uses: dict[int, list[tuple[int, int, tuple[int, ...]]]] = defaultdict(list)
-        for placement in placements:
-            begin, end, amounts, _ = started(world, placement)
+        position = {job_id: job for job, job_id in enumerate(world.job_id)}
+        starts = [(each, started(world, position[each.job_id], each, self._margin)) for each in placements]
+        for placement, (begin, end, amounts, _) in starts:
             for node, amount in zip(placement.nodes, amounts, strict=True):
                 self._uses[node].append((begin, end, amount))
-        for (node, _), end in split_cards(world, placements).items():
+        for (node, _), end in split_cards(starts).items():
             self._uses[node].append((world.taken_at_s, end, (1, 0, 0)))
         for promise in promises:
             task = (promise.cards_per_task, promise.cpu_milli_per_task, promise.memory_mib_per_task)
@@ -225,10 +226,11 @@ class _Laid:
         for entry in np.flatnonzero(horizon.held_node == node).tolist():
             lease = int(horizon.held_lease[entry])
             amount = tuple(int(getattr(horizon, f"held_{name}")[entry]) for name in _RESOURCES)
-            end = max(int(horizon.lease_ends_at_s[lease]), world.taken_at_s)
+            end = int(horizon.lease_ends_at_s[lease]) + self._margin
+            end = end if end > world.taken_at_s else world.taken_at_s + self._margin
             if lease in stopped:
                 end = min(end, world.taken_at_s + int(horizon.lease_grace_seconds[lease]))
-            uses.append((0, end + self._margin, amount))
+            uses.append((0, end, amount))
             known = [known[at] + amount[at] for at in range(3)]
         held = [
             int(getattr(world, f"node_{name}")[node] - getattr(world, f"node_free_{name}")[node]) for name in _RESOURCES

@@ -1,17 +1,17 @@
 """What a decision with promises must keep, derived a second time: it shares no code with what decided.
 
 Node by node, everything that is known to be in use is laid side by side: what is in use and belongs to no lease, leases
-until their end and the margin, what starts now until its walltime ends, promises from their start to their end. At no
-start of a promise, and not now, may that be more than the node has; and nothing may reach into a closed time.
+until the margin after their end, so what starts now, and promises from their start to their end. At no start of a
+promise, and not now, may that be more than the node has; and nothing may reach into a closed time.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from scheduler.horizon import Fate, Horizon, News, Promise
 from scheduler.plan import Placement
@@ -51,6 +51,10 @@ class _Use:
     whose: str
 
 
+Taken: TypeAlias = tuple[int, int, list[tuple[int, int, int]], str]
+"""From, until, how much on each node, and whose."""
+
+
 def time_violations(
     world: Snapshot,
     horizon: Horizon,
@@ -66,12 +70,18 @@ def time_violations(
     found = list(_spoken_of(horizon, placements, promises, news))
     found += list(_in_place(world, promises))
     now = world.taken_at_s
-    before = _running(world, horizon, margin_seconds)
+    looked_at = {node for each in (*promises, *horizon.promises) for node in each.nodes}
+    looked_at.update(horizon.closed_node.tolist())  # on all others nothing is promised and nothing closes
+    before = _running(world, horizon, margin_seconds, looked_at)
     after = {node: list(uses) for node, uses in before.items()}
-    for placement in placements:
-        _add(after, placement.nodes, started(world, placement))
-    for (node, _), end in split_cards(world, placements).items():
-        after[node].append(_Use(now, end, (1, 0, 0), "shares"))
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    there = [each for each in placements if not looked_at.isdisjoint(each.nodes)]
+    starts = [(each, started(world, position[each.job_id], each, margin_seconds)) for each in there]
+    for placement, taken in starts:
+        _add(after, placement.nodes, taken)
+    for (node, _), end in split_cards(starts).items():
+        if node in looked_at:
+            after[node].append(_Use(now, end, (1, 0, 0), "shares"))
     _promise_all(after, promises)
     found += list(_overbooked(world, after, promises, now))
     found += list(_into_closed(horizon, after, now))
@@ -108,15 +118,18 @@ def _in_place(world: Snapshot, promises: Iterable[Promise]) -> Iterator[TimeViol
             yield TimeViolation(TimeRule.OUTSIDE_POOL, promise.job_id)
 
 
-def _running(world: Snapshot, horizon: Horizon, margin_seconds: int) -> dict[int, list[_Use]]:
-    """Return what is in use before the round, by node; what belongs to no lease is in use for good."""
-    uses: dict[int, list[_Use]] = defaultdict(list)
+def _running(world: Snapshot, horizon: Horizon, margin_seconds: int, nodes: Collection[int]) -> dict[int, list[_Use]]:
+    """Return what is in use on these nodes before the round; what belongs to no lease is in use for good."""
+    uses: dict[int, list[_Use]] = {node: [] for node in sorted(nodes)}
     for entry, node in enumerate(horizon.held_node.tolist()):
+        if node not in uses:
+            continue
         lease = int(horizon.held_lease[entry])
-        end = max(int(horizon.lease_ends_at_s[lease]), world.taken_at_s) + margin_seconds
+        end = int(horizon.lease_ends_at_s[lease]) + margin_seconds
+        end = end if end > world.taken_at_s else world.taken_at_s + margin_seconds
         cards, cpu, memory = (int(getattr(horizon, f"held_{name}")[entry]) for name in _RESOURCES)
         uses[node].append(_Use(0, end, (cards, cpu, memory), horizon.lease_id[lease]))
-    for node in range(len(world.node_names)):
+    for node in uses:
         known = [sum(use.amount[at] for use in uses[node]) for at in range(3)]
         cards, cpu, memory = (
             int(getattr(world, f"node_{name}")[node] - getattr(world, f"node_free_{name}")[node]) - known[at]
@@ -126,26 +139,24 @@ def _running(world: Snapshot, horizon: Horizon, margin_seconds: int) -> dict[int
     return uses
 
 
-def started(world: Snapshot, placement: Placement) -> tuple[int, int, list[tuple[int, int, int]], str]:
+def started(world: Snapshot, job: int, placement: Placement, margin_seconds: int) -> Taken:
     """Return when a placement begins and ends, and what it takes on each of its nodes."""
-    job = world.job_id.index(placement.job_id)
     shape, hub = int(world.job_shape[job]), int(world.pool_hub[placement.pool])
     moves = 0
     if world.shape_input_gib[shape] > 0 and not world.shape_staged[shape, hub]:
         speed = int(world.transfer_mib_per_second[world.job_city[job], hub])
         moves = -(-int(world.shape_input_gib[shape]) * 1024 // speed) if speed > 0 else 2**59
-    end = world.taken_at_s + moves + int(world.job_walltime_seconds[job])
+    end = world.taken_at_s + moves + int(world.job_walltime_seconds[job]) + margin_seconds
     cpu, memory = int(world.shape_cpu_milli_per_task[shape]), int(world.shape_memory_mib_per_task[shape])
     cards = 0 if world.shape_share_milli[shape] > 0 else int(world.shape_cards_per_task[shape])
     amounts = [(tasks * cards, tasks * cpu, tasks * memory) for tasks in placement.tasks]
     return world.taken_at_s, end, amounts, placement.job_id
 
 
-def split_cards(world: Snapshot, placements: Iterable[Placement]) -> dict[tuple[int, int], int]:
+def split_cards(starts: Iterable[tuple[Placement, Taken]]) -> dict[tuple[int, int], int]:
     """Return the cards that shares split now, node and number, and when the last of these shares ends."""
     cards: dict[tuple[int, int], int] = {}
-    for placement in placements:
-        _, end, _, _ = started(world, placement)
+    for placement, (_, end, _, _) in starts:
         of_tasks = [node for node, tasks in zip(placement.nodes, placement.tasks, strict=True) for _ in range(tasks)]
         for card in zip(of_tasks, placement.cards, strict=False):
             if card[1] < 0:
@@ -153,12 +164,11 @@ def split_cards(world: Snapshot, placements: Iterable[Placement]) -> dict[tuple[
     return cards
 
 
-def _add(
-    uses: dict[int, list[_Use]], nodes: Iterable[int], taken: tuple[int, int, list[tuple[int, int, int]], str]
-) -> None:
+def _add(uses: dict[int, list[_Use]], nodes: Iterable[int], taken: Taken) -> None:
     begin, end, amounts, whose = taken
     for node, amount in zip(nodes, amounts, strict=True):
-        uses[node].append(_Use(begin, end, amount, whose))
+        if node in uses:
+            uses[node].append(_Use(begin, end, amount, whose))
 
 
 def _promise_all(uses: dict[int, list[_Use]], promises: Iterable[Promise]) -> None:

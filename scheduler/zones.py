@@ -52,10 +52,15 @@ class Zoned:
         return placement._replace(pool=self.pool_of.item(placement.pool), nodes=tuple(nodes), tasks=tasks, cards=cards)
 
 
-def zoned(world: Snapshot, profile: Profile) -> Zoned:
-    """Return the world with every promised or closing node in a zone of its own time."""
+def zoned(world: Snapshot, profile: Profile, margin_seconds: int) -> Zoned:
+    """Return the world with every promised or closing node in a zone of its own time.
+
+    `margin_seconds`: as of the profile. What starts in a zone becomes a lease, which may hold its cards so long after
+    its end: it ends so much before the zone is needed, or the promise would have to move.
+    """
     until, kept = profile.kept_until()
-    until = np.where(until < NEVER, np.maximum(until // GRID_SECONDS * GRID_SECONDS, world.taken_at_s), UNKNOWN)
+    ends = (until - margin_seconds) // GRID_SECONDS * GRID_SECONDS
+    until = np.where(until < NEVER, np.maximum(ends, world.taken_at_s), UNKNOWN)
     until = np.where(world.node_open & (world.node_free_cards > 0), until, UNKNOWN)  # nothing to take: no zone
     cpu = np.where(until < 0, np.minimum(world.node_free_cpu_milli, kept[:, CPU]), world.node_free_cpu_milli)
     memory = np.where(until < 0, np.minimum(world.node_free_memory_mib, kept[:, MEMORY]), world.node_free_memory_mib)

@@ -255,6 +255,7 @@ def show_job(found: "Job") -> None:
         ("set", spec.job_set),
         ("state", found.state + (" (cancellation asked for)" if found.cancel_requested and not found.final else "")),
         ("why", str(found.end) if found.end else found.waiting_reason),
+        ("promised", _promised(found)),
         ("asks for", f"{_asked(spec)}, at most {duration(spec.walltime_seconds)}"),
         ("only on", _only_on(spec)),
         ("data", _data(spec)),
@@ -287,8 +288,21 @@ def _row(one: "Job") -> tuple[object, ...]:
         _where(one),
         clock_time(one.submitted_at),
         _ran(one),
-        str(one.end) if one.end and one.state != "succeeded" else one.waiting_reason,
+        _why(one),
     )
+
+
+def _why(one: "Job") -> str:
+    if one.end and one.state != "succeeded":
+        return str(one.end)
+    return f"promised {_promised(one)}" if one.promised else one.waiting_reason
+
+
+def _promised(one: "Job") -> str:
+    if one.promised is None:
+        return ""
+    by, first = clock_time(one.promised.starts_at), clock_time(one.promised.first_starts_at)
+    return f"to start by {by} on {one.promised.cluster}/{one.promised.pool} (first promised {first})"
 
 
 def _policy(one: "Job") -> str:

@@ -1,6 +1,7 @@
 """A stored round under another policy: what would have started instead."""
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -9,8 +10,52 @@ from broker.cli.output import percent, show, table, yuan
 
 if TYPE_CHECKING:
     from broker.client import RoundRecord
+    from scheduler.plan import Placement, Plan
 
 JOBS_SHOWN: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What came of deciding a stored round again."""
+
+    plan: "Plan"
+    placements: "tuple[Placement, ...]"  # everything that starts, in the positions of the stored world
+    promises: int  # that stand after it
+    decision: bytes  # as it would be stored; empty for a round that did not look ahead
+    violations: list[str]
+
+
+def decided_again(record: "RoundRecord", policy_json: str, effort: int) -> Again:
+    """Decide a stored round again, by this policy and so many steps, and verify it.
+
+    Raises: SchedulerError: the record or the policy cannot be read.
+    """
+    from scheduler.decided import Decided
+    from scheduler.horizon import Horizon
+    from scheduler.policy import Policy
+    from scheduler.replay import replay, replay_decision
+    from scheduler.snapshot import Snapshot
+    from scheduler.verify import violations
+    from scheduler.verify_time import time_violations
+
+    world = Snapshot.from_bytes(record.snapshot)
+    if not record.horizon:
+        plan = replay(record.snapshot, policy_json, effort)
+        return Again(plan, plan.placements, 0, b"", [f"{v.rule}: {v.detail}" for v in violations(world, plan)])
+    made = replay_decision(record.snapshot, record.horizon, policy_json, effort)
+    margin, ahead = Policy.from_json(policy_json).lease_end_margin_seconds, Horizon.from_bytes(record.horizon)
+    broken = [f"{v.rule}: {v.detail}" for v in violations(made.zoned.world, made.plan)]
+    of_time = time_violations(world, ahead, margin, made.placements, made.promises, made.news)
+    broken += [f"{v.rule}: {v.detail}" for v in of_time]
+    return Again(made.plan, made.placements, len(made.promises), Decided.of(world, made).to_bytes(), broken)
+
+
+def placements_of(record: "RoundRecord", plan: "Plan") -> "tuple[Placement, ...]":
+    """Return what a stored round started. Raise BadPlan when its record cannot be read."""
+    from scheduler.decided import Decided
+
+    return Decided.from_bytes(record.plan, record.decision).placements if record.decision else plan.placements
 
 
 def compared(record: "RoundRecord", settings: list[str]) -> dict[str, Any]:
@@ -20,25 +65,22 @@ def compared(record: "RoundRecord", settings: list[str]) -> dict[str, Any]:
     """
     from scheduler.errors import SchedulerError
     from scheduler.plan import Plan
-    from scheduler.replay import replay
-    from scheduler.snapshot import Snapshot
-    from scheduler.verify import violations
 
     policy = json.loads(record.policy_json) | dict(_setting(text) for text in settings)
     try:
         stored = Plan.from_bytes(record.plan)
-        other = replay(record.snapshot, json.dumps(policy), stored.effort_spent)
-        broken = violations(Snapshot.from_bytes(record.snapshot), other)
+        first = placements_of(record, stored)
+        other = decided_again(record, json.dumps(policy), stored.effort_spent)
     except SchedulerError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
-    before = {each.job_id: each for each in stored.placements}
+    before = {each.job_id: each for each in first}
     after = {each.job_id: each for each in other.placements}
     both = before.keys() & after.keys()
     return {
         "settings": settings,
-        "violations": [f"{violation.rule}: {violation.detail}" for violation in broken],
-        "stored": _figures(stored),
-        "other": _figures(other),
+        "violations": other.violations,
+        "stored": _figures(stored, len(first)),
+        "other": _figures(other.plan, len(other.placements)),
         "starts_only_stored": sorted(before.keys() - both),
         "starts_only_other": sorted(after.keys() - both),
         "moves": sorted(
@@ -61,9 +103,9 @@ def _setting(text: str) -> tuple[str, Any]:
         raise typer.BadParameter(f"{text!r} must be NAME=VALUE, the value as JSON", param_hint="--set") from error
 
 
-def _figures(plan: Any) -> dict[str, Any]:
+def _figures(plan: "Plan", placed: int) -> dict[str, Any]:
     return {
-        "placed": len(plan.placements),
+        "placed": placed,
         "objective_micro_yuan_per_hour": plan.objective,
         "bound_micro_yuan_per_hour": plan.bound,
         "gap_ppm": plan.gap_ppm,

@@ -22,7 +22,7 @@ from broker.cli.output import (
     word,
     yuan,
 )
-from broker.cli.policies import compared, show_compared
+from broker.cli.policies import compared, decided_again, placements_of, show_compared
 from broker.cli.settings import admin_client
 
 if TYPE_CHECKING:
@@ -160,31 +160,29 @@ def _compare(number: int, record: "RoundRecord", changed: list[str], *, as_json:
 
 
 def replayed(record: "RoundRecord") -> dict[str, Any]:
-    """Return what came of planning a stored round again: the same bytes or not, and what the verifier says."""
+    """Return what came of deciding a stored round again: the same bytes or not, and what the verifiers say."""
     from scheduler.errors import SchedulerError
     from scheduler.plan import Plan
-    from scheduler.replay import replay as plan_again
-    from scheduler.snapshot import Snapshot
-    from scheduler.verify import violations
 
     began = time.perf_counter()
     result: dict[str, Any] = {"same": False, "violations": [], "versions_now": _versions()}
     try:
         stored = Plan.from_bytes(record.plan)
-        again = plan_again(record.snapshot, record.policy_json, stored.effort_spent)
-        broken = violations(Snapshot.from_bytes(record.snapshot), again)
+        before = placements_of(record, stored)
+        again = decided_again(record, record.policy_json, stored.effort_spent)
     except SchedulerError as error:
         return result | {"violations": [f"the record cannot be read: {error}"]}
     return result | {
-        "same": again.to_bytes() == record.plan,
-        "violations": [f"{violation.rule}: {violation.detail}" for violation in broken],
+        "same": again.plan.to_bytes() == record.plan and again.decision == record.decision,
+        "violations": again.violations,
         "effort": stored.effort_spent,
         "placed": len(again.placements),
-        "stored_placed": len(stored.placements),
-        "objective_micro_yuan_per_hour": again.objective,
+        "stored_placed": len(before),
+        "objective_micro_yuan_per_hour": again.plan.objective,
         "stored_objective_micro_yuan_per_hour": stored.objective,
-        "bound_micro_yuan_per_hour": again.bound,
-        "gap_ppm": again.gap_ppm,
+        "bound_micro_yuan_per_hour": again.plan.bound,
+        "gap_ppm": again.plan.gap_ppm,
+        "promises": again.promises,
         "seconds": round(time.perf_counter() - began, 3),
     }
 
@@ -196,6 +194,8 @@ def _show_replay(report: "Report", result: dict[str, Any]) -> None:
             f"round {report.round}: {result['placed']:,} gangs placed, worth {worth} an hour, "
             f"gap {percent(result['gap_ppm'])}, {result['effort']} steps, replayed in {result['seconds']} s"
         )
+        if result["promises"]:
+            show(f"{result['promises']} starts are promised after it")
     for violation in itertools.islice(result["violations"], VIOLATIONS_SHOWN):
         show(f"violation: {violation}")
     if result["same"]:

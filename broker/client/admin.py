@@ -27,6 +27,8 @@ class RoundRecord:
     snapshot: bytes
     plan: bytes
     policy_json: str
+    horizon: bytes = b""  # of rounds that looked ahead
+    decision: bytes = b""
 
 
 class AdminClient(Connection):
@@ -183,18 +185,26 @@ class AdminClient(Connection):
         while True:
             request = pb.GetRoundRecordRequest(round=number)
             call = self.server_stream("AdminService/GetRoundRecord", request, pb.GetRoundRecordResponse)
-            snapshot, plan, policy_json = bytearray(), bytearray(), ""
+            snapshot, plan, policy_json, horizon, decision = bytearray(), bytearray(), "", bytearray(), bytearray()
             try:
                 async for message in call:
                     snapshot += message.snapshot
                     plan += message.plan
                     policy_json = message.policy_json or policy_json
-                return RoundRecord(bytes(snapshot), bytes(plan), policy_json)
+                    horizon += message.horizon
+                    decision += message.decision
+                return RoundRecord(bytes(snapshot), bytes(plan), policy_json, bytes(horizon), bytes(decision))
             except grpc.aio.AioRpcError as error:
                 broken = from_call(error)
             finally:
                 call.cancel()
             await self.pause_or_raise(broken, patience)
+
+    async def promises(self) -> Sequence[pb.Promise]:
+        """Return the starts that are promised to waiting jobs, the next one first."""
+        return (
+            await self.unary("AdminService/ListPromises", pb.ListPromisesRequest(), pb.ListPromisesResponse)
+        ).promises
 
     async def set_quota(self, quota: pb.Quota) -> pb.QuotaUse:
         """Add a quota or change it as a whole, and return how it stands; the same again changes nothing."""

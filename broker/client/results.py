@@ -156,6 +156,26 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Promised:
+    """A start that a waiting job is promised.
+
+    Attributes:
+        starts_at: at the latest.
+        first_starts_at: as it was promised first; earlier where the promise had to be moved.
+    """
+
+    starts_at: datetime
+    first_starts_at: datetime
+    cluster: str
+    pool: str
+
+    @classmethod
+    def of(cls, wire: job_pb2.Promised) -> Self:
+        """Return what the message says."""
+        return cls(moment(wire.starts_at), moment(wire.first_starts_at), wire.cluster, wire.pool)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the broker knows it; times are aware UTC."""
 
@@ -172,6 +192,7 @@ class Job:
     placement: Placement | None
     end: End | None
     wire: job_pb2.Job = field(repr=False, compare=False)
+    promised: Promised | None = None
 
     @classmethod
     def of(cls, wire: job_pb2.Job) -> Self:
@@ -190,6 +211,7 @@ class Job:
             placement=Placement.of(wire.placement) if wire.HasField("placement") else None,
             end=End.of(wire.end) if wire.HasField("end") else None,
             wire=wire,
+            promised=Promised.of(wire.promised) if wire.HasField("promised") else None,
         )
 
     @property

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ctypes
-import gc
 import os
 import platform
 import signal
@@ -16,11 +15,15 @@ from multiprocessing import get_context
 from time import monotonic, perf_counter
 from typing import Final
 
-from scheduler.placer import Placer
-from scheduler.planner import plan as make_plan
-from scheduler.policy import Policy
+from broker.loops.warming import empty_snapshot, warm
+from scheduler.decide import decide
+from scheduler.decided import Decided
+from scheduler.horizon import Horizon
+from scheduler.opening import prices_of, seats_of
+from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 from scheduler.snapshot import Snapshot
 from scheduler.verify import violations
+from scheduler.verify_time import time_violations
 
 OVERTIME_SECONDS_MAX: Final = 300.0
 """Far more than what a plan needs beyond its budget: the first answer and the verifier, for the largest worlds."""
@@ -33,7 +36,10 @@ class Planned:
     """What the planning process sends back."""
 
     plan: bytes
-    violations: tuple[str, ...]  # of the plan, as the verifier found them; empty: it may be committed
+    decision: bytes  # beside the plan, see `scheduler.decided`
+    prices: tuple[OpeningPrice, ...]  # of the plan, for the rounds after it
+    seats: tuple[OpeningSeat, ...]  # that it gave to large gangs, should they be handed back
+    violations: tuple[str, ...]  # of plan and promises, as the verifiers found them; empty: it may be committed
     plan_millis: int
     verify_millis: int
 
@@ -54,8 +60,8 @@ class PlanningProcess:
         self._overtime_seconds_max = overtime_seconds_max
         self._executor: ProcessPoolExecutor | None = None
 
-    async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
-        """Plan and verify. Raise PlannerDied when the process does not live to answer, or does not answer in time.
+    async def plan(self, snapshot: bytes, horizon: bytes, policy_json: str, budget_seconds: float) -> Planned:
+        """Decide and verify. Raise PlannerDied when the process does not live to answer, or does not answer in time.
 
         Raise PlannerClosed when `close` was called meanwhile.
         """
@@ -66,7 +72,7 @@ class PlanningProcess:
         try:
             async with asyncio.timeout(budget_seconds + self._overtime_seconds_max):
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._executor, plan_and_verify, snapshot, policy_json, budget_seconds
+                    self._executor, plan_and_verify, snapshot, horizon, policy_json, budget_seconds
                 )
         except (BrokenProcessPool, TimeoutError) as error:
             if self._executor is None:
@@ -76,9 +82,9 @@ class PlanningProcess:
 
     async def warm(self) -> None:
         """Start the process and let it load the solver, so that the first round does not pay for it."""
-        await self.plan(empty_snapshot().to_bytes(), Policy(effort=1).to_json(), 1.0)
+        await self.plan(empty_snapshot().to_bytes(), Horizon().to_bytes(), Policy(effort=1).to_json(), 1.0)
         if self._executor is not None:  # the fast lane's code too: made here, it is only loaded where calls are served
-            await asyncio.get_running_loop().run_in_executor(self._executor, _warm_placer)
+            await asyncio.get_running_loop().run_in_executor(self._executor, warm)
 
     def pids(self) -> list[int]:
         """Return the process's id; empty while there is none."""
@@ -96,25 +102,26 @@ class PlanningProcess:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def plan_and_verify(snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
+def plan_and_verify(snapshot: bytes, horizon: bytes, policy_json: str, budget_seconds: float) -> Planned:
     """Do one round's thinking; runs in the planning process."""
-    world, policy = Snapshot.from_bytes(snapshot), Policy.from_json(policy_json)
+    world, ahead, policy = Snapshot.from_bytes(snapshot), Horizon.from_bytes(horizon), Policy.from_json(policy_json)
     started = perf_counter()
-    plan = make_plan(world, policy, stop_after(budget_seconds))
+    made = decide(world, ahead, policy, stop_after(budget_seconds))
     planned = perf_counter()
-    found = violations(world, plan)
+    margin = policy.lease_end_margin_seconds
+    found = [f"{v.rule.value}: {v.detail}" for v in violations(made.zoned.world, made.plan)]
+    of_time = time_violations(world, ahead, margin, made.placements, made.promises, made.news)
+    found += [f"{v.rule.value}: {v.detail}" for v in of_time]
     verified = perf_counter()
     return Planned(
-        plan=plan.to_bytes(),
-        violations=tuple(f"{v.rule.value}: {v.detail}" for v in found[:20]),
+        plan=made.plan.to_bytes(),
+        decision=Decided.of(world, made).to_bytes(),
+        prices=prices_of(made.zoned.world, made.plan),
+        seats=seats_of(made.zoned.world, made.plan),
+        violations=tuple(found[:20]),
         plan_millis=round((planned - started) * 1000),
         verify_millis=round((verified - planned) * 1000),
     )
-
-
-def _warm_placer() -> None:
-    Placer(empty_snapshot(), Policy()).warm()
-    gc.freeze()  # the compiler leaves some hundred thousand objects that every garbage collection would walk through
 
 
 def stop_after(seconds: float) -> Callable[[], bool]:
@@ -127,15 +134,6 @@ def versions() -> tuple[str, ...]:
     """Return the versions that a replay depends on."""
     libraries = (f"{name} {metadata.version(name)}" for name in ("xisuan", "ortools", "numpy", "numba"))
     return (*libraries, f"python {platform.python_version()}", platform.machine())
-
-
-def empty_snapshot() -> Snapshot:
-    """Return a world without anything."""
-    none: tuple[str, ...] = ()
-    texts = {"model_names", "model_stack", "model_origin", "hub_names", "city_names", "pool_names", "pool_cluster"}
-    texts |= {"node_names", "build_stack", "job_id"}
-    values = {name: none if name in texts else [] for name in Snapshot.__dataclass_fields__}
-    return Snapshot(**{**values, "taken_at_s": 0, "build_start": [0]})  # type: ignore[arg-type]
 
 
 def _die_with_parent() -> None:

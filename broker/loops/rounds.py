@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -19,8 +20,7 @@ from broker.market.snapshot import Prepared
 from broker.store import leadership
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord, RoundReport
-from scheduler.opening import prices_of, seats_of
-from scheduler.plan import Plan
+from scheduler.decided import Decided
 from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 
 log = structlog.get_logger("rounds")
@@ -72,7 +72,7 @@ class RoundLoop:
         async with self._placing.paused():
             prepared = await self._rounds.read(now)
             digest = await asyncio.to_thread(_digest, prepared)
-            due = bool(prepared.waiting) and self._worth_planning(digest, now)
+            due = bool(prepared.waiting) and self._worth_planning(digest, prepared, now)
             if due:  # a view of an equal world read before has set nothing aside, and does not know this round's plan
                 self._placing.drop()
             await self._placing.begin(lead, prepared, digest)
@@ -80,19 +80,28 @@ class RoundLoop:
             return 0
         self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
+        horizon = await asyncio.to_thread(prepared.horizon.to_bytes)
         snapshot_millis = round((perf_counter() - started) * 1000)
         opened = replace(self._policy, opening_prices=self._opening_prices, opening_seats=self._opening_seats)
         policy_json = opened.to_json()
         try:
             async with self._leading_on(lead):
-                planned = await self._planner.plan(snapshot, policy_json, self._budget_seconds)
+                planned = await self._planner.plan(snapshot, horizon, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
-        record = RoundRecord(snapshot, planned.plan, policy_json)
+        record = RoundRecord(snapshot, planned.plan, policy_json, horizon, planned.decision)
         placed, stale = await self._settle(lead, prepared, record, planned, snapshot_millis, started, now)
+        if self._placing.outdated:
+            await self._look_again(lead)
         if not stale:  # what was handed back as stale is due again at once
             self._seen = digest, now
         return placed
+
+    async def _look_again(self, lead: Lead) -> None:
+        """Read the world that a round has left, so that the fast lane goes on with the promises that it made."""
+        async with self._placing.paused():
+            prepared = await self._rounds.read(self._now())
+            await self._placing.begin(lead, prepared, await asyncio.to_thread(_digest, prepared))
 
     async def resign(self, now: datetime) -> None:
         """Let another broker lead at once."""
@@ -111,9 +120,11 @@ class RoundLoop:
         now: datetime,
     ) -> tuple[int, int]:
         """Commit the plan, or record why not. Return how many gangs were placed and how many were handed back."""
-        plan = await asyncio.to_thread(Plan.from_bytes, planned.plan)  # it can name a hundred thousand jobs
+        # It can name a hundred thousand jobs.
+        decided = await asyncio.to_thread(Decided.from_bytes, planned.plan, planned.decision)
+        plan = decided.plan
         millis = (snapshot_millis, planned.plan_millis, planned.verify_millis)
-        report = report_of(prepared, plan, at=now, versions=versions(), millis=millis)
+        report = report_of(prepared, decided, at=now, versions=versions(), millis=millis)
         if planned.violations:
             error = "; ".join(planned.violations)
             self._placing.drop()
@@ -125,10 +136,12 @@ class RoundLoop:
         if renewed != lead:
             self._placing.drop()
             raise NotLeader(lead)
-        done = await self._rounds.commit(lead, prepared, plan, report, record, self._now())
-        self._opening_prices = prices_of(prepared.snapshot, plan)
-        self._opening_seats = seats_of(prepared.snapshot, plan) if done.stale else ()
+        done = await self._rounds.commit(lead, prepared, decided, report, record, self._now(), planned.prices)
+        self._opening_prices = planned.prices
+        self._opening_seats = planned.seats if done.stale else ()
         metrics.placed_by_round(done.placed)
+        for entry in done.promises:
+            metrics.promise_told(entry.fate, entry.cause)
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
         log.info(
             "round_committed",
@@ -136,6 +149,7 @@ class RoundLoop:
             jobs=report.jobs,
             placed=done.placed,
             stale=done.stale,
+            promises=Counter(entry.fate.value for entry in done.promises),
             gap_ppm=plan.gap_ppm,
             effort=plan.effort_spent,
             millis=(*millis, done.millis),
@@ -190,20 +204,28 @@ class RoundLoop:
             with suppress(DatabaseUnavailable):  # it may be back in time; the commit checks the lead in any case
                 renewed = await self._lead(self._now())
 
-    def _worth_planning(self, digest: str, now: datetime) -> bool:
-        """Tell whether the world differs from the one planned last, or has waited long enough for ageing to matter."""
-        return self._seen is None or self._seen[0] != digest or now - self._seen[1] >= self._recheck
+    def _worth_planning(self, digest: str, prepared: Prepared, now: datetime) -> bool:
+        """Tell whether the world differs from the one planned last, a promised start has come due since, or jobs aged.
+
+        A promise that the last round put off for power or quota is due at once again: for it the world has to change.
+        """
+        if self._seen is None or self._seen[0] != digest or now - self._seen[1] >= self._recheck:
+            return True
+        last, current = self._seen[1].timestamp() + 1, now.timestamp()
+        return any(last < each.start_s <= current for each in prepared.horizon.promises)
 
 
 def _digest(prepared: Prepared) -> str:
-    """Return a hash of the world without the time at which it was read."""
-    world = prepared.snapshot
+    """Return a hash of the world without the time at which it was read, and of its windows."""
+    world, ahead = prepared.snapshot, prepared.horizon
     found = hashlib.sha256()
     for name in type(world).__dataclass_fields__:
         if name != "taken_at_s":
             value = getattr(world, name)
             found.update(repr(value).encode() if isinstance(value, tuple) else value.tobytes())
             found.update(b"\0")
+    for windows in (ahead.closed_node, ahead.closed_from_s, ahead.closed_until_s):
+        found.update(windows.tobytes())
     return found.hexdigest()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from broker.caller import Caller
 from broker.clock import Clock
@@ -18,7 +18,9 @@ from broker.market.snapshot import Prepared, prepare
 from broker.market.verdicts import ChangeOffer, Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
-from scheduler.errors import BadPlan
+from broker.store.rounds import RoundRecord
+from scheduler.decided import Decided
+from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
@@ -66,12 +68,7 @@ class LastRound:
 
     round: RoundId
     plan: Plan
-    world: Snapshot  # what was planned on: its names are those that the prices stand for
-
-    @classmethod
-    def of(cls, number: RoundId, plan: Plan, world: Snapshot) -> Self:
-        """Return the round with the world that it was planned on."""
-        return cls(number, plan, world)
+    world: Snapshot  # its names are those that the plan's prices stand for
 
 
 class Explain:
@@ -116,11 +113,17 @@ class Explain:
             record = await rounds.record(tx, newest)
         if record is not None:
             try:
-                plan = Plan.from_bytes(record.plan)
-            except BadPlan:  # of a release before: its prices are not known, until the next round
+                world = Snapshot.from_bytes(record.snapshot)
+                self._last = LastRound(newest, _stored(record, world), world)
+            except (BadPlan, BadSnapshot):  # of a release before: its prices are not known, until the next round
                 return self._last
-            self._last = LastRound.of(newest, plan, Snapshot.from_bytes(record.snapshot))
         return self._last
+
+
+def _stored(record: RoundRecord, world: Snapshot) -> Plan:
+    if record.decision is None:
+        return Plan.from_bytes(record.plan)
+    return Decided.from_bytes(record.plan, record.decision).plan_of(world)
 
 
 def _judged(
@@ -258,6 +261,9 @@ def _summary(job: Job, verdicts: Sequence[Verdict]) -> str:
         return f"It does not start before {job.spec.earliest_start.isoformat(timespec='seconds')}."
     if job.waiting_reason == Held.UPSTREAM_RUNS:
         return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
+    if job.promised is not None:
+        at, where = job.promised.starts_at, f"{job.promised.cluster}/{job.promised.pool}"
+        return f"It is promised to start by {at.isoformat(timespec='seconds')} on {where}."
     if not verdicts:
         return "No cluster has attached yet: the job waits for the first one."
     nearest = verdicts[0]

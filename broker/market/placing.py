@@ -1,9 +1,11 @@
 """The fast lane beside the rounds: a job that arrives is leased at once where the last round's prices allow it.
 
-A *view* is a world as a round read it, with what was leased here since. While the round plans, the room of its best
-gangs is set aside; when it is committed, the view takes over what it started, and its prices. Who reads the world for a
-round, or commits one, holds `paused`, so view and tables never disagree about what this broker has leased; what is
-freed meanwhile is seen by the next view. Jobs that are not placed stay as they are: the next round looks at them.
+A *view* is a world as a round read it, with what was leased here since. Nodes that are promised or will close are open
+in it to what ends before. While the round plans, the room of its best gangs is set aside; when it is committed, the
+view takes over what it started, and its prices; where there are promises or zones the view is `outdated` instead, and
+the world is read anew. Who reads the world for a round, or commits one, holds `paused`, so view and tables never
+disagree about what this broker has leased; what is freed meanwhile is seen by the next view. Jobs that are not placed
+stay as they are: the next round looks at them.
 
 Among pools and nodes that cost a job the same, the placer goes by the usual mix (`recent.py`), made anew for each view.
 
@@ -19,20 +21,26 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Final
 
+import numpy as np
+
 from broker import metrics
 from broker.ids import JobId, RoundId
 from broker.market.fitting import CardName, still_fitting
 from broker.market.lead import Lead, NotLeader
 from broker.market.policies import Policies
+from broker.market.promising import Leased
 from broker.market.recent import Recent
-from broker.market.snapshot import Prepared, arrived
+from broker.market.snapshot import Prepared, arrived, zones
 from broker.store import leadership, rounds, snapshots
 from broker.store.database import Database
 from broker.store.rounds import LeaseDraft
+from scheduler.decided import Decided
 from scheduler.ground import DoesNotFit
-from scheduler.placer import Placed, Placer, large_gangs, last_prices
-from scheduler.plan import Placement, Plan
+from scheduler.placer import Placed, Placer, large_gangs
+from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
+from scheduler.snapshot import Snapshot
+from scheduler.zones import Zoned
 
 JOBS_PER_COMMIT_MAX: Final = 200
 GANGS_SET_ASIDE: Final = 8
@@ -45,11 +53,23 @@ class _View:
 
     lead: Lead
     round: RoundId  # the last one committed: leases refer to it
-    world: Prepared
+    source: Prepared  # the world as the round has it
+    world: Prepared  # the same, cut into zones
+    zoned: Zoned  # what the positions of the one are in the other
     digest: str  # of the world
     placer: Placer
     newest: JobId  # jobs up to here are known to the round that read the world, or were decided here
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
+    leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
+
+    def within_limits(self, placements: Sequence[Placement]) -> Sequence[Placement]:
+        """Return those of a round's placements that keep power and quotas beside what was leased here."""
+        if not self.leased:
+            return placements
+        zone = np.searchsorted(self.zoned.pool_of, [each.pool for each in placements]).tolist()  # any zone of the pool
+        there = [each._replace(pool=at) for each, at in zip(placements, zone, strict=True)]
+        within = {each.job_id for each in self.placer.within_limits(self.world.snapshot, there)}
+        return [each for each in placements if each.job_id in within]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +84,43 @@ class _Settled:
 class Beside:
     """What the fast lane says to a round's commit, and hears of it."""
 
-    def __init__(self, within: Sequence[Placement], world: Prepared, plan: Plan, view: _View | None) -> None:
+    def __init__(
+        self,
+        world: Prepared,
+        decided: Decided,
+        prices: tuple[OpeningPrice, ...],
+        within: Sequence[Placement],
+        view: _View | None,
+    ) -> None:
         self.within_limits = within
-        """The plan's placements that keep power and quotas beside what the fast lane leased meanwhile."""
+        """The round's placements that keep power and quotas beside what the fast lane leased meanwhile."""
+        self.leased: Leased = () if view is None else tuple(view.leased)
         self.settled: _Settled | None = None
         self.view: _View | None = None
-        self._world, self._plan, self._before = world, plan, view
+        self.outdated = False
+        self._world, self._decided, self._prices, self._before = world, decided, prices, view
 
     async def settle(self, lead: Lead, round_id: RoundId, started: Sequence[Placement]) -> None:
         """Take over what was committed: leases, prices, the round's number."""
-        self.settled = _Settled(lead, round_id, last_prices(self._world.snapshot, self._plan))
-        if self._before is None:
+        plan = self._decided.plan
+        last = plan.tiers[-1].name
+        self.settled = _Settled(lead, round_id, tuple(price for price in self._prices if price.tier == last))
+        view = self._before
+        if view is None or self._cut(view):
+            self.outdated = True
             return
         try:
-            await asyncio.to_thread(self._before.placer.settle, self._world.snapshot, self._plan, started)
+            await asyncio.to_thread(view.placer.settle, self._world.snapshot, plan, started)
         except DoesNotFit:  # a lease made here has ended already, and the round found its cards free again
             return
-        self._before.round = round_id
-        self.view = self._before
+        view.round = round_id
+        view.leased.clear()
+        self.view = view
+
+    def _cut(self, view: _View) -> bool:
+        """Tell whether the view's world or the round's had zones or promises: one does not stand for the other then."""
+        promises = bool(self._decided.promises) or bool(self._world.horizon.promises)
+        return promises or view.world is not view.source or self._decided.zones != self._world.snapshot.pool_names
 
 
 class Placing:
@@ -106,6 +145,12 @@ class Placing:
         self._recent = Recent()
         self._settled: _Settled | None = None
         self._view: _View | None = None
+        self._outdated = False
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the last commit left no view only because the world has to be read anew for one."""
+        return self._enabled and self._outdated
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -123,22 +168,25 @@ class Placing:
             self._view = None
         elif self._view is None or self._view.digest != digest:
             self._view = None
-            placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
+            cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
             newest = max((job.job for job in world.waiting.values()), default=JobId(0))
-            self._view = _View(lead, settled.round, world, digest, placer, newest)
+            self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, newest)
+        self._outdated = False
 
     @asynccontextmanager
-    async def committing(self, world: Prepared, plan: Plan) -> AsyncIterator[Beside]:
-        """Lease nothing here while the block commits a round that was planned on this world."""
+    async def committing(
+        self, world: Prepared, decided: Decided, prices: tuple[OpeningPrice, ...]
+    ) -> AsyncIterator[Beside]:
+        """Lease nothing here while the block commits a round that was planned on this world. `prices`: of its plan."""
         async with self._turn:
-            view = self._view if self._view is not None and self._view.world is world else None
-            within: Sequence[Placement] = plan.placements
-            if view is not None and view.placer.placements:
-                within = await asyncio.to_thread(view.placer.within_limits, world.snapshot, within)
+            view = self._view if self._view is not None and self._view.source is world else None
+            within: Sequence[Placement] = decided.placements
+            if view is not None:
+                within = await asyncio.to_thread(view.within_limits, within)
             self._view = None  # until it is known what was committed
-            beside = Beside(within, world, plan, view)
+            beside = Beside(world, decided, prices, within, view)
             yield beside
-            self._settled, self._view = beside.settled, beside.view
+            self._settled, self._view, self._outdated = beside.settled, beside.view, beside.outdated
 
     def drop(self) -> None:
         """Lease nothing here until the next view: its round came to nothing, or this broker does not lead."""
@@ -186,6 +234,7 @@ class Placing:
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
         view.newest = rows[-1].job
+        view.leased += [(arrivals.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
@@ -196,8 +245,11 @@ class Placing:
         return len(rows), len(drafts)
 
 
-def _placer(world: Prepared, policy: Policy, prices: Sequence[OpeningPrice], recent: Recent) -> Placer:
-    placer = Placer(world.snapshot, policy, prices, recent.mix(world.snapshot))
+def _placer(
+    world: Prepared, policy: Policy, prices: Sequence[OpeningPrice], recent: Recent
+) -> tuple[Prepared, Zoned, Placer]:
+    cut, zoned = zones(world, policy.lease_end_margin_seconds)
+    placer = Placer(cut.snapshot, policy, prices, recent.mix(cut.snapshot))
     placer.warm()
-    placer.set_aside(large_gangs(world.snapshot, GANGS_JUDGED_MAX), GANGS_SET_ASIDE)
-    return placer
+    placer.set_aside(large_gangs(cut.snapshot, GANGS_JUDGED_MAX), GANGS_SET_ASIDE)
+    return cut, zoned, placer

@@ -1,30 +1,34 @@
 """One round: read the world, let the scheduler decide, commit what still fits.
 
 A plan is committed by fit, not by version: the named nodes still have the cards (or shares of them), CPU and memory,
-and the job still waits. Each gang whole, or handed back as stale.
+and the job still waits. Each gang whole, or handed back as stale. Promises are kept by the same transaction.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
 
 from broker.ids import RoundId
+from broker.lifecycle import Held
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
 from broker.market.placing import Placing
 from broker.market.policies import Policies
+from broker.market.promising import Kept, Leased, kept
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
-from broker.store import leadership, rounds, snapshots
-from broker.store.database import Database
+from broker.store import leadership, promises, rounds, snapshots
+from broker.store.database import Connection, Database
+from broker.store.promises import PromiseEntry, PromiseRow
 from broker.store.rounds import RoundRecord, RoundReport
+from scheduler.decided import Decided
 from scheduler.errors import BadPlan
-from scheduler.plan import Plan
-from scheduler.policy import Policy
+from scheduler.plan import Placement, Plan
+from scheduler.policy import OpeningPrice, Policy
 
 WAITING_REASONS_BATCH = 20_000
 
@@ -37,6 +41,7 @@ class Committed:
     placed: int
     stale: int
     millis: int
+    promises: tuple[PromiseEntry, ...] = ()  # what became of promises
 
 
 class Rounds:
@@ -52,13 +57,16 @@ class Rounds:
         remember: Callable[[LastRound], None],
         placing: Placing | None = None,
         policies: Policies | None = None,
+        margin_seconds: int = Policy.lease_end_margin_seconds,
     ) -> None:
         """Work on `database`.
 
         Args:
             placing: the fast lane beside the rounds; without one everything waits for its round.
             policies: signs the placement policies of leases; without it leases have none.
+            margin_seconds: how long after its end a lease may still hold its cards, as in the rounds' policy.
         """
+        self._margin_seconds = margin_seconds
         self._policies = policies
         self._database = database
         self._jobs_max = jobs_max
@@ -71,14 +79,26 @@ class Rounds:
         """Return what the next round is planned on."""
         async with self._database.hub() as tx:
             view = await snapshots.read(tx, now, self._jobs_max)
-        return await asyncio.to_thread(prepare, view, now)  # half a second for a hundred thousand jobs: calls go on
+        return await asyncio.to_thread(
+            prepare, view, now, margin_seconds=self._margin_seconds
+        )  # half a second for a hundred thousand jobs: calls go on
 
     async def commit(
-        self, lead: Lead, prepared: Prepared, plan: Plan, report: RoundReport, record: RoundRecord, now: datetime
+        self,
+        lead: Lead,
+        prepared: Prepared,
+        decided: Decided,
+        report: RoundReport,
+        record: RoundRecord,
+        now: datetime,
+        prices: tuple[OpeningPrice, ...] = (),
     ) -> Committed:
-        """Store the round and turn what still fits into leases. Raise NotLeader when another broker leads."""
+        """Store the round, turn what still fits into leases, and keep the promises. `prices`: of its plan.
+
+        Raises: NotLeader: another broker leads.
+        """
         began = perf_counter()
-        async with self.placing.committing(prepared, plan) as fast:
+        async with self.placing.committing(prepared, decided, prices) as fast:
             async with self._database.hub() as tx:
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
@@ -91,15 +111,37 @@ class Rounds:
                 leases = await rounds.offer(tx, round_id, drafts, now + timedelta(seconds=perf_counter() - began))
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
-                stale = len(plan.placements) - len(drafts)
+                started = [placement for placement, _ in fitting]
+                promised = await self._keep(tx, prepared, decided, started, fast.leased, round_id, report.at)
+                stale = len(decided.placements) - len(drafts)
                 millis = round((perf_counter() - began) * 1000)
                 await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
-            await fast.settle(lead, round_id, [placement for placement, _ in fitting])
+            await fast.settle(lead, round_id, started)
         for cluster in {draft.cluster for draft in drafts}:
             self._wake_cluster(cluster)
-        self._remember(LastRound.of(round_id, plan, prepared.snapshot))
-        await self._tell_reasons(prepared, plan)
-        return Committed(round_id, len(drafts), stale, millis)
+        self._remember(LastRound(round_id, decided.plan_of(prepared.snapshot), prepared.snapshot))
+        await self._tell_reasons(prepared, decided, promised)
+        return Committed(round_id, len(drafts), stale, millis, promised.entries)
+
+    async def _keep(
+        self,
+        tx: Connection,
+        prepared: Prepared,
+        decided: Decided,
+        started: Sequence[Placement],
+        leased: Leased,
+        round_id: RoundId,
+        at: datetime,
+    ) -> Kept:
+        """Store the promises as they are after the round, and what became of those before."""
+        margin = self._margin_seconds
+        found = await asyncio.to_thread(
+            kept, prepared, decided, started, leased, margin_seconds=margin, round_id=round_id, at=at
+        )
+        if found.rows != prepared.view.promises:
+            await promises.keep(tx, found.rows)
+        await promises.tell(tx, round_id, found.entries, at)
+        return found
 
     async def reject(self, lead: Lead, report: RoundReport, record: RoundRecord | None) -> RoundId:
         """Store a round that may not be committed, with its input when there is one, so that it can be looked into."""
@@ -109,9 +151,10 @@ class Rounds:
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
         return round_id
 
-    async def _tell_reasons(self, prepared: Prepared, plan: Plan) -> None:
+    async def _tell_reasons(self, prepared: Prepared, decided: Decided, promised: Kept) -> None:
         """Write why each job waits; in batches, so that no submission waits long for a row."""
-        told = [(prepared.job(r.job_id), r.reason.value) for r in plan.refusals]
+        told = [(prepared.job(r.job_id), r.reason.value) for r in decided.refusals]
+        told += [(row.job, Held.PROMISED.value) for row in promised.rows]
         for start in range(0, len(told), WAITING_REASONS_BATCH):
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:
@@ -119,15 +162,19 @@ class Rounds:
 
 
 def report_of(
-    prepared: Prepared, plan: Plan, *, at: datetime, versions: tuple[str, ...], millis: tuple[int, int, int]
+    prepared: Prepared, decided: Decided, *, at: datetime, versions: tuple[str, ...], millis: tuple[int, int, int]
 ) -> RoundReport:
-    """Return the report of a plan that is about to be committed; `millis` are snapshot, plan, verify."""
+    """Return the report of a decision that is about to be committed; `millis` are snapshot, plan, verify."""
+    plan = decided.plan
+    refused = Counter(r.reason.value for r in decided.refusals)
+    if decided.promises:
+        refused[Held.PROMISED.value] = len(decided.promises)
     return RoundReport(
         at=at,
         outcome="committed",
-        input_sha256=plan.snapshot_hash,
+        input_sha256=decided.snapshot_hash,
         jobs=len(prepared.waiting),
-        placed=len(plan.placements),
+        placed=len(decided.placements),
         stale=0,
         objective=plan.objective,
         bound=plan.bound,
@@ -138,7 +185,7 @@ def report_of(
         verify_millis=millis[2],
         commit_millis=0,
         versions=versions,
-        refused_by_reason=Counter(r.reason.value for r in plan.refusals),
+        refused_by_reason=refused,
     )
 
 
@@ -163,6 +210,11 @@ class RoundsReader:
         async with self._database.hub() as tx:
             return await rounds.record(tx, round_id)
 
+    async def promises(self) -> tuple[PromiseRow, ...]:
+        """Return the promises that stand, by start."""
+        async with self._database.hub() as tx:
+            return tuple(row for row in await promises.read(tx) if row.stands)
+
     async def refusals(self, round_id: RoundId, limit: int) -> list[tuple[str, str]]:
         """Return (job id, reason) of jobs that the round left waiting.
 
@@ -172,7 +224,14 @@ class RoundsReader:
         if record is None:
             return []
         try:
-            plan = await asyncio.to_thread(Plan.from_bytes, record.plan)  # a plan can name a hundred thousand jobs
+            return await asyncio.to_thread(_refusals, record, limit)  # a plan can name a hundred thousand jobs
         except BadPlan:
             return []
-        return [(r.job_id, r.reason.value) for r in plan.refusals[:limit]]
+
+
+def _refusals(record: RoundRecord, limit: int) -> list[tuple[str, str]]:
+    if record.decision is None:
+        return [(r.job_id, r.reason.value) for r in Plan.from_bytes(record.plan).refusals[:limit]]
+    decided = Decided.from_bytes(record.plan, record.decision)
+    found = [(r.job_id, r.reason.value) for r in decided.refusals]
+    return [*((each.job_id, Held.PROMISED.value) for each in decided.promises), *found][:limit]

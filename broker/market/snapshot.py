@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from broker.ids import JobId, job_text
 from broker.job import PriorityClass, Within
 from broker.market import snapshot_rules
+from broker.market.ahead import LEVEL, Margin, horizon_of, zoned_world
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
-from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
+from scheduler.horizon import Horizon
 from scheduler.snapshot import UNKNOWN, Snapshot
+from scheduler.zones import Zoned
 
-WITHIN = {Within.POOL: WITHIN_POOL, Within.DOMAIN: WITHIN_DOMAIN, Within.NODE: WITHIN_NODE}
 FULL_SPEED_PPM = 1_000_000
 
 Shapes = Mapping[int, Mapping[str, Any]]
@@ -35,14 +36,21 @@ class Prepared:
     splits: tuple[tuple[int, int], ...]  # node_id and card of each split card
     rules_version: int  # of the rules that it was made by
     view: WorldView
+    horizon: Horizon = field(default_factory=Horizon)  # what is known beyond now, of a world for a round
+    margin_seconds: int | None = None  # of the round's policy: how long after its end a lease may hold its cards
 
     def job(self, job_id: str) -> JobId:
         """Return the id of a job that the snapshot names."""
         return self.waiting[job_id].job
 
 
-def prepare(view: WorldView, now: datetime) -> Prepared:
-    """Return the snapshot of a world view. Equal views at the same time give equal snapshots."""
+def prepare(view: WorldView, now: datetime, *, margin_seconds: int | None = None) -> Prepared:
+    """Return the snapshot of a world view. Equal views at the same time give equal snapshots.
+
+    `margin_seconds`: for a round with a policy of this margin: with the horizon, which tells of windows, so that no
+    pool has an end.
+    """
+    ahead = margin_seconds is not None
     pool_index = {pool.pool_id: i for i, pool in enumerate(view.pools)}
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
     domain = view.rules.node_domain
@@ -52,15 +60,16 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
     arrays = {
         **_catalogue(view),
         **_pools(view, owners),
-        "pool_until_s": _pool_until(view.pools, nodes),
+        "pool_until_s": _ints(UNKNOWN for _ in view.pools) if ahead else _pool_until(view.pools, nodes),
         **_nodes(nodes, pool_index),
         "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
         **_splits(nodes),
-        **_of_jobs(view, shape_index, owners, ruled["tenant_names"]),
+        **_of_jobs(view, shape_index, owners, ruled["tenant_names"], margin_seconds),
         **ruled,
     }
+    snapshot = Snapshot(taken_at_s=_floor(now), **arrays)
     return Prepared(
-        Snapshot(taken_at_s=_floor(now), **arrays),
+        snapshot,
         pools=view.pools,
         nodes=nodes,
         waiting={job_text(j.job): j for j in view.waiting},
@@ -68,7 +77,24 @@ def prepare(view: WorldView, now: datetime) -> Prepared:
         splits=tuple((n.node_id, card) for n in nodes for card in n.split),
         rules_version=view.rules.version,
         view=view,
+        horizon=Horizon() if margin_seconds is None else horizon_of(view, snapshot, nodes, margin_seconds),
+        margin_seconds=margin_seconds,
     )
+
+
+def zones(world: Prepared, margin_seconds: int) -> tuple[Prepared, Zoned]:
+    """Return the world as it is open to jobs that are promised nothing, and what its positions were before."""
+    around = zoned_world(world.snapshot, world.horizon, margin_seconds)
+    if around.world is world.snapshot:
+        return world, around
+    cut = replace(
+        world,
+        snapshot=around.world,
+        pools=tuple(world.pools[at] for at in around.pool_of.tolist()),
+        nodes=tuple(world.nodes[at] for at in around.node_of.tolist()),
+        splits=tuple(world.splits[at] for at in around.split_of.tolist()),
+    )
+    return cut, around
 
 
 def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now: datetime) -> Prepared:
@@ -78,7 +104,7 @@ def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now:
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
     snapshot = world.snapshot.with_jobs(
         _floor(now),
-        **_of_jobs(view, shape_index, world.snapshot.owner_names, world.snapshot.tenant_names),
+        **_of_jobs(view, shape_index, world.snapshot.owner_names, world.snapshot.tenant_names, world.margin_seconds),
     )
     return replace(
         world,
@@ -90,14 +116,18 @@ def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now:
 
 
 def _of_jobs(
-    view: WorldView, shape_index: Mapping[int, int], owners: Sequence[str], tenants: Sequence[str]
+    view: WorldView,
+    shape_index: Mapping[int, int],
+    owners: Sequence[str],
+    tenants: Sequence[str],
+    margin_seconds: int | None,
 ) -> dict[str, Any]:
     shapes = [view.shapes[shape_id] for shape_id in shape_index]
     return {
         **_shapes(view, shapes),
         **_forms(shapes),
         **_places(view, shapes, owners),
-        **_jobs(view, shape_index),
+        **_jobs(view, shape_index, margin_seconds),
         "job_tenant": _tenants(view.waiting, tenants),
     }
 
@@ -139,7 +169,7 @@ def _pools(view: WorldView, owners: Sequence[str]) -> dict[str, Any]:
 def _pool_until(pools: Sequence[PoolRow], nodes: Sequence[NodeRow]) -> NDArray[np.int64]:
     """Return [P]: when the first window begins in pools all of whose open nodes have one ahead; UNKNOWN for others.
 
-    Where only some nodes have one, the commit hands back what would run into it.
+    For a question about one job alone; a round knows the windows of every node.
     """
     starts: dict[int, list[int]] = {pool.pool_id: [] for pool in pools}
     for node in nodes:
@@ -196,7 +226,7 @@ def _forms(shapes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sizes = [s.get("smaller_sizes", ()) for s in shapes]
     return {
         "shape_share_milli": _ints(s.get("share_milli", 0) for s in shapes),
-        "shape_within": _ints(WITHIN[s.get("within", Within.POOL)] for s in shapes),
+        "shape_within": _ints(LEVEL[s.get("within", Within.POOL)] for s in shapes),
         "shape_spread_speed_ppm": _ints(s.get("spread_speed_ppm", FULL_SPEED_PPM) for s in shapes),
         "size_start": np.cumsum([0, *map(len, sizes)], dtype=np.int64),
         "size_tasks": _ints(size["tasks"] for smaller in sizes for size in smaller),
@@ -225,9 +255,15 @@ def _tenants(jobs: Sequence[WaitingRow], names: Sequence[str]) -> NDArray[np.int
     return _ints(index.get(f"{j.city}/{j.enterprise}", city) for j, city in zip(jobs, by_city, strict=True))
 
 
-def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
+def _jobs(view: WorldView, shape_index: Mapping[int, int], margin_seconds: int | None) -> dict[str, Any]:
+    """Return the waiting jobs. Their time is with what grace takes beyond the margin, if there is one.
+
+    So work that may be long in ending ends before the cards are promised; being done in time is by the walltime alone.
+    """
     city_index = {city: i for i, (city, _) in enumerate(view.cities)}
     jobs = view.waiting
+    finish_by = _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs)
+    over = _ints(0 if margin_seconds is None else Margin(margin_seconds).excess(j.grace_seconds) for j in jobs)
     return {
         "job_id": tuple(job_text(j.job) for j in jobs),
         "job_city": _ints(city_index[j.city] for j in jobs),
@@ -236,8 +272,8 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int]) -> dict[str, Any]:
         "job_tier": _ints(0 if j.priority is PriorityClass.EMERGENCY else 1 for j in jobs),
         "job_ceiling_micro_yuan_per_pflops_hour": _ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
         "job_submitted_at_s": _ints(_floor(j.submitted_at) for j in jobs),
-        "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs),
-        "job_finish_by_s": _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs),
+        "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs) + over,
+        "job_finish_by_s": np.where(finish_by < 0, finish_by, finish_by + over),
     }
 
 

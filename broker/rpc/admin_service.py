@@ -16,7 +16,7 @@ from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
 from broker.rpc import convert_limits as limits
-from broker.rpc import convert_previews, convert_windows
+from broker.rpc import convert_previews, convert_promises, convert_windows
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -257,6 +257,10 @@ class AdminService(AdminServiceServicer):
         what = convert_previews.what_if(request)
         return convert_previews.preview_to_wire(await self._previews.preview(what, now=self._clock.now()))
 
+    async def ListPromises(self, request: pb.ListPromisesRequest, context: Context) -> pb.ListPromisesResponse:
+        """Return all promised starts, the next one first."""
+        return convert_promises.promises_to_wire(await self._rounds.promises())
+
     async def _round(self, number: int) -> RoundReport:
         report = await self._rounds.get(convert.round_or_last(number))
         if report is None:
@@ -270,3 +274,8 @@ def _pieces(record: RoundRecord) -> Iterator[pb.GetRoundRecordResponse]:
         yield pb.GetRoundRecordResponse(snapshot=record.snapshot[start : start + PIECE_BYTES])
     for start in range(0, len(record.plan), PIECE_BYTES):
         yield pb.GetRoundRecordResponse(plan=record.plan[start : start + PIECE_BYTES])
+    if record.horizon is not None and record.decision is not None:
+        for start in range(0, len(record.horizon), PIECE_BYTES):
+            yield pb.GetRoundRecordResponse(horizon=record.horizon[start : start + PIECE_BYTES])
+        for start in range(0, len(record.decision), PIECE_BYTES):
+            yield pb.GetRoundRecordResponse(decision=record.decision[start : start + PIECE_BYTES])

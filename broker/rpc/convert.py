@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.ids import JobId, job_text, lease_text
-from broker.job import Build, Ending, Event, Job, JobSpec, NodeCards, Placement, PriorityClass, Within
+from broker.job import Build, Ending, Event, Job, JobSpec, NodeCards, Placement, PriorityClass, Promised, Within
 from broker.lifecycle import JobState
 from broker.market.logs import LogStream
 from broker.market.verdicts import Explanation
@@ -42,6 +42,7 @@ __all__ = [
     "new_priority",
     "node_cards_to_wire",
     "placement_to_wire",
+    "promised_to_wire",
     "spec_to_wire",
     "submission",
     "timestamp",
@@ -174,7 +175,19 @@ def job_to_wire(job: Job, policy: SignedPolicy | None = None) -> pb.Job:
         wire.ended_at.CopyFrom(timestamp(job.ended_at))
     if policy is not None:
         wire.policy.CopyFrom(policy_to_wire(policy))
+    if job.promised is not None:
+        wire.promised.CopyFrom(promised_to_wire(job.promised))
     return wire
+
+
+def promised_to_wire(promised: Promised) -> pb.Promised:
+    """Return a start that is promised."""
+    return pb.Promised(
+        starts_at=timestamp(promised.starts_at),
+        first_starts_at=timestamp(promised.first_starts_at),
+        cluster=promised.cluster,
+        pool=promised.pool,
+    )
 
 
 def spec_to_wire(spec: JobSpec) -> pb.JobSpec:

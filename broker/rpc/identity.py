@@ -58,6 +58,7 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/ListWindows": ADMIN_READ,
     "/broker.wire.v1.AdminService/CancelWindow": ADMIN_CHANGE,
     "/broker.wire.v1.AdminService/GetPreview": ADMIN_READ,
+    "/broker.wire.v1.AdminService/ListPromises": ADMIN_READ,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

@@ -10,8 +10,9 @@ from typing import Any, Final, LiteralString
 
 from broker.errors import JobNotFound, JobNotWaiting
 from broker.ids import JobId, job_text
-from broker.job import Ending, Job, JobSpec, Placement, PriorityClass
+from broker.job import Ending, Job, JobSpec, Placement, PriorityClass, Promised
 from broker.lifecycle import EndReason, JobEvent, JobState, job_sources
+from broker.store import promises
 from broker.store.database import Connection
 from broker.store.placements import last_placements
 
@@ -214,10 +215,11 @@ def _cancel_sources() -> tuple[list[JobState], list[JobState]]:
 
 async def _jobs(tx: Connection, rows: Sequence[Any]) -> list[Job]:
     placed = await last_placements(tx, [JobId(r["job_id"]) for r in rows if r["attempt"] > 0])
-    return [_job(r, placed.get(JobId(r["job_id"]))) for r in rows]
+    promised = await promises.of_jobs(tx, [JobId(r["job_id"]) for r in rows if r["state"] == JobState.PENDING])
+    return [_job(r, placed.get(JobId(r["job_id"])), promised.get(JobId(r["job_id"]))) for r in rows]
 
 
-def _job(row: Any, placement: Placement | None) -> Job:
+def _job(row: Any, placement: Placement | None, promised: Promised | None) -> Job:
     state = JobState(row["state"])
     ending = None
     if row["end_reason"] is not None:
@@ -241,4 +243,5 @@ def _job(row: Any, placement: Placement | None) -> Job:
         ending=ending,
         waiting_reason=row["waiting_reason"] if state is JobState.PENDING else "",
         placement=placement,
+        promised=promised,
     )

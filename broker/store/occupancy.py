@@ -33,11 +33,14 @@ class Occupancy:
         preemptible: [L] whether it may be stopped for other work.
         checkpoint_interval_seconds: [L] work that a stop without grace costs at most; 0: all since its start.
         grace_seconds: [L] time between TERM and KILL.
+        walltime_seconds: [L] how long it may run before TERM.
         first: [L + 1] where the nodes of each lease begin.
         node_id: [N] the node, ascending for each lease.
         cards: [N] cards of which it holds something.
         milli: [N] what it holds of all these together, in thousandths of a card; 1000 for each whole one.
         cpu_milli, memory_mib: [N] held there.
+        shared_lease, shared_node_id, shared_card: [S] the cards of which leases hold shares, one entry for each card
+            of each such lease, in the order of leases and nodes.
     """
 
     lease: Ints = ()
@@ -49,12 +52,16 @@ class Occupancy:
     preemptible: tuple[bool, ...] = ()
     checkpoint_interval_seconds: Ints = ()
     grace_seconds: Ints = ()
+    walltime_seconds: Ints = ()
     first: Ints = (0,)
     node_id: Ints = ()
     cards: Ints = ()
     milli: Ints = ()
     cpu_milli: Ints = ()
     memory_mib: Ints = ()
+    shared_lease: Ints = ()
+    shared_node_id: Ints = ()
+    shared_card: Ints = ()
 
 
 NOTHING_HELD: Final = Occupancy()
@@ -62,14 +69,15 @@ NOTHING_HELD: Final = Occupancy()
 # Aggregates take their rows in the order of the subquery; sorting in each of them would take as often as long.
 LEASES: Final[LiteralString] = """
     SELECT array_agg(lease_id), array_agg(job_id), array_agg(pool_id), array_agg(offered_s), array_agg(started_s),
-           array_agg(ends_s), array_agg(preemptible), array_agg(checkpoint_interval_seconds), array_agg(grace_seconds)
+           array_agg(ends_s), array_agg(preemptible), array_agg(checkpoint_interval_seconds), array_agg(grace_seconds),
+           array_agg(walltime_seconds)
       FROM (
         SELECT l.lease_id, l.job_id, l.pool_id, floor(date_part('epoch', l.offered_at))::bigint AS offered_s,
                coalesce(floor(date_part('epoch', l.started_at)), -1)::bigint AS started_s,
                ceil(greatest(date_part('epoch', $2::timestamptz),
                              date_part('epoch', least(coalesce(l.started_at, $1), $1))
                              + j.walltime_seconds + j.grace_seconds))::bigint AS ends_s,
-               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds
+               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds, j.walltime_seconds
           FROM leases l JOIN jobs j USING (job_id) WHERE l.state <> 'ended' ORDER BY l.lease_id
       ) AS live
 """
@@ -92,6 +100,14 @@ NODES: Final[LiteralString] = """
          ORDER BY n.lease_id, n.node_id
       ) AS held
 """
+SHARED: Final[LiteralString] = """
+    SELECT array_agg(lease_id), array_agg(node_id), array_agg(card)
+      FROM (
+        SELECT DISTINCT n.lease_id, n.node_id, c.card
+          FROM leases l JOIN lease_nodes n USING (lease_id) CROSS JOIN unnest(n.cards) AS c (card)
+         WHERE l.state <> 'ended' AND n.share_milli > 0 ORDER BY n.lease_id, n.node_id, c.card
+      ) AS shared
+"""
 
 
 async def read(tx: Connection, now: datetime) -> Occupancy:
@@ -100,4 +116,5 @@ async def read(tx: Connection, now: datetime) -> Occupancy:
     lease_of, *held = [tuple(column or ()) for column in await tx.fetchrow(NODES) or ()]
     nodes = Counter(lease_of)
     first = tuple(accumulate((nodes[lease] for lease in leases[0]), initial=0))
-    return Occupancy(*leases, first, *held)  # type: ignore[call-arg]  # as many as the two queries have columns
+    shared = [tuple(column or ()) for column in await tx.fetchrow(SHARED) or ()]
+    return Occupancy(*leases, first, *held, *shared)  # type: ignore[call-arg]  # as many as the queries have columns

@@ -40,11 +40,13 @@ class RoundReport:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """What a replay needs."""
+    """What a replay needs; rounds of releases that did not look ahead have neither horizon nor decision."""
 
     snapshot: bytes
     plan: bytes
     policy_json: str
+    horizon: bytes | None = None
+    decision: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ FINISH_ROUND: Final[LiteralString] = """
     UPDATE rounds SET placed = $2, stale = $3, commit_millis = $4 WHERE round_id = $1
 """
 INSERT_RECORD: Final[LiteralString] = """
-    INSERT INTO round_records (round_id, snapshot, plan, policy_json) VALUES ($1, $2, $3, $4)
+    INSERT INTO round_records (round_id, snapshot, plan, policy_json, horizon, decision) VALUES ($1, $2, $3, $4, $5, $6)
 """
 PRUNE_RECORDS: Final[LiteralString] = """
     DELETE FROM round_records
@@ -148,7 +150,9 @@ LIST: Final[LiteralString] = (
 GET: Final[LiteralString] = (
     "SELECT " + COLUMNS + " FROM rounds WHERE round_id = coalesce($1, (SELECT max(round_id) FROM rounds))"
 )
-RECORD: Final[LiteralString] = "SELECT snapshot, plan, policy_json FROM round_records WHERE round_id = $1"
+RECORD: Final[LiteralString] = """
+    SELECT snapshot, plan, policy_json, horizon, decision FROM round_records WHERE round_id = $1
+"""
 NEWEST_RECORD: Final[LiteralString] = """
     SELECT max(round_id) FROM rounds JOIN round_records USING (round_id) WHERE outcome = 'committed'
 """
@@ -199,7 +203,8 @@ async def finish(tx: Connection, round_id: RoundId, *, placed: int, stale: int, 
 
 async def keep_record(tx: Connection, round_id: RoundId, record: RoundRecord, kept: int) -> None:
     """Store what a replay needs, and let go of all but the last `kept` records."""
-    await tx.execute(INSERT_RECORD, round_id, record.snapshot, record.plan, record.policy_json)
+    parts = (record.snapshot, record.plan, record.policy_json, record.horizon, record.decision)
+    await tx.execute(INSERT_RECORD, round_id, *parts)
     await tx.execute(PRUNE_RECORDS, kept)
 
 
@@ -251,7 +256,7 @@ async def get(tx: Connection, round_id: RoundId | None) -> RoundReport | None:
 async def record(tx: Connection, round_id: RoundId) -> RoundRecord | None:
     """Return what a replay of the round needs, None when it is no longer kept."""
     row = await tx.fetchrow(RECORD, round_id)
-    return None if row is None else RoundRecord(row["snapshot"], row["plan"], row["policy_json"])
+    return None if row is None else RoundRecord(*row.values())
 
 
 async def newest_record(tx: Connection) -> RoundId | None:

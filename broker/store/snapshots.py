@@ -7,9 +7,10 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import occupancy, rules
+from broker.store import occupancy, promises, rules
 from broker.store.database import Connection
 from broker.store.occupancy import NOTHING_HELD, Occupancy
+from broker.store.promises import PromiseRow
 from broker.store.rules import RulesView
 
 
@@ -83,6 +84,7 @@ class WaitingRow:
     walltime_seconds: int
     enterprise: str  # empty: the city itself
     finish_by: datetime | None = None
+    grace_seconds: int = 0  # between TERM and KILL, on top of the walltime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class WorldView:
     waiting: tuple[WaitingRow, ...]  # sorted by id
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
     leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job nothing
+    promises: tuple[PromiseRow, ...] = ()  # by start; of a view for one job nothing
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -154,16 +157,17 @@ NODES: Final[LiteralString] = """
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by
+           enterprise, finish_by, grace_seconds
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
        AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
-     ORDER BY array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority), job_id
+     ORDER BY job_id = ANY($3) DESC, array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority),
+              job_id
      LIMIT $2
 """
 ARRIVED: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by
+           enterprise, finish_by, grace_seconds
       FROM jobs
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
        AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
@@ -171,7 +175,7 @@ ARRIVED: Final[LiteralString] = """
 """
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by
+           enterprise, finish_by, grace_seconds
       FROM jobs WHERE job_id = $1
 """
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
@@ -180,11 +184,13 @@ SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE s
 async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     """Return the world with the waiting jobs; of more than `jobs_max`, those of the highest class and the oldest.
 
-    Must be the first thing in a transaction of the hub's role, which it turns into one consistent view.
+    Those that are promised a start are always among them: no promise goes because the queue is long. Must be the first
+    thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
-    view = await _view(tx, await tx.fetch(WAITING, now, jobs_max), now)
-    return replace(view, leases=await occupancy.read(tx, now))
+    promised = await promises.read(tx)
+    view = await _view(tx, await tx.fetch(WAITING, now, jobs_max, [row.job for row in promised]), now)
+    return replace(view, leases=await occupancy.read(tx, now), promises=promised)
 
 
 async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
@@ -237,6 +243,7 @@ def _waiting(r: Any) -> WaitingRow:
         r["walltime_seconds"],
         r["enterprise"],
         r["finish_by"],
+        r["grace_seconds"],
     )
 
 

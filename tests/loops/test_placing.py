@@ -44,8 +44,8 @@ class Slow(PlanningProcess):
         self.planning = asyncio.Event()
         self.may_end = asyncio.Event()
 
-    async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
-        planned = await super().plan(snapshot, policy_json, budget_seconds)
+    async def plan(self, snapshot: bytes, horizon: bytes, policy_json: str, budget_seconds: float) -> Planned:
+        planned = await super().plan(snapshot, horizon, policy_json, budget_seconds)
         self.planning.set()
         await self.may_end.wait()
         return planned

@@ -11,11 +11,13 @@ import pytest
 
 from broker.ids import RoundId
 from broker.lifecycle import JobState
-from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess, empty_snapshot
+from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess
 from broker.loops.rounds import RoundLoop
+from broker.loops.warming import empty_snapshot
 from broker.market.lead import NotLeader
 from broker.market.rounds import Rounds, RoundsReader
 from broker.store.database import Database
+from scheduler.horizon import Horizon
 from scheduler.opening import prices_of
 from scheduler.plan import Plan
 from scheduler.policy import Policy
@@ -123,9 +125,9 @@ async def test_a_planning_process_that_is_killed_costs_one_round(world: ClusterW
 class Ponderer(PlanningProcess):
     """Takes its time over every plan."""
 
-    async def plan(self, snapshot: bytes, policy_json: str, budget_seconds: float) -> Planned:
+    async def plan(self, snapshot: bytes, horizon: bytes, policy_json: str, budget_seconds: float) -> Planned:
         began = perf_counter()
-        planned = await super().plan(snapshot, policy_json, budget_seconds)
+        planned = await super().plan(snapshot, horizon, policy_json, budget_seconds)
 
         async def long_enough() -> bool:
             return perf_counter() - began > 0.6
@@ -164,7 +166,9 @@ async def test_a_planning_process_that_never_answers_is_replaced() -> None:
     """It would hold up all rounds for ever."""
     planner = PlanningProcess(overtime_seconds_max=0.5)
     try:
-        planning = asyncio.create_task(planner.plan(empty_snapshot().to_bytes(), POLICY.to_json(), 0.0))
+        planning = asyncio.create_task(
+            planner.plan(empty_snapshot().to_bytes(), Horizon().to_bytes(), POLICY.to_json(), 0.0)
+        )
 
         async def there() -> bool:
             return bool(planner.pids())

@@ -19,10 +19,10 @@ from broker.store import leadership
 from broker.store.clusters import NodeCondition
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord
-from scheduler.plan import Plan
+from scheduler.decided import Decided
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
-from scheduler.replay import replay
+from scheduler.replay import replay_decision
 from scheduler.snapshot import Snapshot
 from tests.cluster_world import ClusterWorld, ended, inventory
 from tests.deadlines import eventually
@@ -33,7 +33,9 @@ POLICY = Policy(effort=4)
 
 
 class Table:
-    """A world with a round's use cases at hand."""
+    """A world with a round's use cases at hand; its rounds promise nothing, so that reasons are those of pools."""
+
+    planned_by = replace(POLICY, promises_max=0)
 
     def __init__(self, world: ClusterWorld) -> None:
         self.world = world
@@ -57,16 +59,18 @@ class Table:
     async def submit(self, city: str = "ganzhou", **changes: object) -> JobId:
         return await self.world.submit(city, **{"ceiling_micro_yuan_per_pflops_hour": RICH} | changes)
 
-    async def planned(self) -> tuple[Prepared, Plan]:
+    async def planned(self) -> tuple[Prepared, Decided]:
         prepared = await self.rounds.read(self.world.now)
-        done = plan_and_verify(prepared.snapshot.to_bytes(), POLICY.to_json(), 10.0)
+        world, horizon = prepared.snapshot.to_bytes(), prepared.horizon.to_bytes()
+        done = plan_and_verify(world, horizon, self.planned_by.to_json(), 10.0)
         assert done.violations == ()
-        return prepared, Plan.from_bytes(done.plan)
+        return prepared, Decided.from_bytes(done.plan, done.decision)
 
-    async def commit(self, lead: Lead, prepared: Prepared, plan: Plan) -> Committed:
-        report = report_of(prepared, plan, at=self.world.now, versions=("test",), millis=(1, 2, 3))
-        record = RoundRecord(prepared.snapshot.to_bytes(), plan.to_bytes(), POLICY.to_json())
-        return await self.rounds.commit(lead, prepared, plan, report, record, self.world.now)
+    async def commit(self, lead: Lead, prepared: Prepared, decided: Decided) -> Committed:
+        report = report_of(prepared, decided, at=self.world.now, versions=("test",), millis=(1, 2, 3))
+        plan, horizon = decided.plan.to_bytes(), prepared.horizon.to_bytes()
+        record = RoundRecord(prepared.snapshot.to_bytes(), plan, self.planned_by.to_json(), horizon, decided.to_bytes())
+        return await self.rounds.commit(lead, prepared, decided, report, record, self.world.now)
 
     async def round(self) -> Committed:
         lead = await self.lead()
@@ -289,8 +293,10 @@ async def test_the_last_rounds_can_be_replayed_bit_for_bit(table: Table) -> None
 
     assert record is not None
     assert report is not None
-    again = replay(record.snapshot, record.policy_json, report.effort)
-    assert again.to_bytes() == record.plan
+    assert record.horizon is not None
+    again = replay_decision(record.snapshot, record.horizon, record.policy_json, report.effort)
+    assert again.plan.to_bytes() == record.plan
+    assert Decided.of(Snapshot.from_bytes(record.snapshot), again).to_bytes() == record.decision
     assert Snapshot.from_bytes(record.snapshot).input_hash() == report.input_sha256
     assert await table.reader.record(numbers[0]) is None
     assert [r.round for r in await table.reader.list_page(10, None, busy_only=True)] == numbers[::-1]

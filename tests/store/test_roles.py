@@ -47,6 +47,11 @@ ROWS = """
         ceiling_micro_yuan_per_pflops_hour, walltime_seconds, if_lost, attempts_max, submitted_at)
         SELECT job_id + 2, city, 'l', 'x', '{}', 1, 'standard', 1, 1, 'hold', 1, now() FROM jobs;
     INSERT INTO job_upstreams SELECT job_id + 2, job_id, city, false FROM jobs WHERE request_key = 'k';
+    INSERT INTO promises
+        SELECT job_id, city, 0, 1, '{n}', '{1}', 0, now(), now() + interval '1 hour', now(), NULL, 0, 1, 0, 0, 'pool',
+               now(), 1 FROM jobs WHERE request_key = 'l';
+    INSERT INTO promise_history (job_id, city, round_id, at, fate, starts_at)
+        SELECT job_id, city, 1, now(), 'made', now() FROM promises;
 """
 
 TABLES_OF_CITIES = """

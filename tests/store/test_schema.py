@@ -6,8 +6,18 @@ from enum import StrEnum
 import pytest
 
 from broker.caller import Role
-from broker.job import IfLost, PriorityClass
-from broker.lifecycle import JOB_FINAL, AgentState, EndReason, JobEvent, JobState, LeaseState, NodeMode
+from broker.job import IfLost, PriorityClass, Within
+from broker.lifecycle import (
+    JOB_FINAL,
+    AgentState,
+    EndReason,
+    JobEvent,
+    JobState,
+    LeaseState,
+    NodeMode,
+    PromiseCause,
+    PromiseFate,
+)
 from broker.store.database import Database
 
 LISTED: dict[tuple[str, str], type[StrEnum]] = {
@@ -22,6 +32,9 @@ LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("leases", "if_lost"): IfLost,
     ("leases", "state"): LeaseState,
     ("nodes", "mode"): NodeMode,
+    ("promise_history", "cause"): PromiseCause,
+    ("promise_history", "fate"): PromiseFate,
+    ("promises", "within"): Within,
 }
 
 # Lists of the tables alone: the code has no enum for them.

@@ -563,14 +563,18 @@ class GetRoundRecordRequest(_message.Message):
     def __init__(self, round: _Optional[int] = ...) -> None: ...
 
 class GetRoundRecordResponse(_message.Message):
-    __slots__ = ("snapshot", "plan", "policy_json")
+    __slots__ = ("snapshot", "plan", "policy_json", "horizon", "decision")
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     POLICY_JSON_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     snapshot: bytes
     plan: bytes
     policy_json: str
-    def __init__(self, snapshot: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., policy_json: _Optional[str] = ...) -> None: ...
+    horizon: bytes
+    decision: bytes
+    def __init__(self, snapshot: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., policy_json: _Optional[str] = ..., horizon: _Optional[bytes] = ..., decision: _Optional[bytes] = ...) -> None: ...
 
 class CreateKeyRequest(_message.Message):
     __slots__ = ("role", "subject", "note")
@@ -923,3 +927,41 @@ class PriceMove(_message.Message):
     before_micro_yuan_per_card_hour: int
     after_micro_yuan_per_card_hour: int
     def __init__(self, pool: _Optional[str] = ..., before_micro_yuan_per_card_hour: _Optional[int] = ..., after_micro_yuan_per_card_hour: _Optional[int] = ...) -> None: ...
+
+class ListPromisesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPromisesResponse(_message.Message):
+    __slots__ = ("promises",)
+    PROMISES_FIELD_NUMBER: _ClassVar[int]
+    promises: _containers.RepeatedCompositeFieldContainer[Promise]
+    def __init__(self, promises: _Optional[_Iterable[_Union[Promise, _Mapping]]] = ...) -> None: ...
+
+class Promise(_message.Message):
+    __slots__ = ("job_id", "city", "promised", "ends_at", "nodes", "cards_per_task", "made_at", "round")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    CARDS_PER_TASK_FIELD_NUMBER: _ClassVar[int]
+    MADE_AT_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    city: str
+    promised: _job_pb2.Promised
+    ends_at: _timestamp_pb2.Timestamp
+    nodes: _containers.RepeatedCompositeFieldContainer[PromisedNode]
+    cards_per_task: int
+    made_at: _timestamp_pb2.Timestamp
+    round: int
+    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., promised: _Optional[_Union[_job_pb2.Promised, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[PromisedNode, _Mapping]]] = ..., cards_per_task: _Optional[int] = ..., made_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., round: _Optional[int] = ...) -> None: ...
+
+class PromisedNode(_message.Message):
+    __slots__ = ("node", "tasks")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    tasks: int
+    def __init__(self, node: _Optional[str] = ..., tasks: _Optional[int] = ...) -> None: ...

@@ -165,6 +165,11 @@ class AdminServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewResponse.FromString,
                 _registered_method=True)
+        self.ListPromises = channel.unary_unary(
+                '/broker.wire.v1.AdminService/ListPromises',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -354,6 +359,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPromises(self, request, context):
+        """Return the starts that are promised to waiting jobs, the next one first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -486,6 +498,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetPreview,
                     request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewResponse.SerializeToString,
+            ),
+            'ListPromises': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPromises,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1191,6 +1208,33 @@ class AdminService:
             '/broker.wire.v1.AdminService/GetPreview',
             broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPromises(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/ListPromises',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesResponse.FromString,
             options,
             channel_credentials,
             insecure,
