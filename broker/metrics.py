@@ -55,7 +55,7 @@ for _fate in PromiseFate:
         for _cause in PromiseCause:
             PROMISES.labels(_fate.value, _cause.value)
     else:
-        PROMISES.labels(_fate.value, "")
+        PROMISES.labels(_fate.value, "none")
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
     JOBS.labels(_state.value)
@@ -84,7 +84,7 @@ def placed_by_round(jobs: int) -> None:
 
 def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
     """Count what a committed round made of a promised start."""
-    PROMISES.labels(fate.value, "" if cause is None else cause.value).inc()
+    PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
 
 
 def placed_at_once(seconds: float) -> None:

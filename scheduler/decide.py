@@ -11,7 +11,7 @@ Data in, data out: equal world, horizon, policy and number of steps give the sam
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -55,7 +55,7 @@ def decide(
     world: Snapshot, horizon: Horizon, policy: Policy, stop: Stop = never, workers: Workers = _INLINE
 ) -> Decision:
     """Decide a round. Raises: BadSnapshot: the horizon is not one of this world."""
-    profile = Profile(world, horizon, policy.lease_end_margin_seconds)
+    profile = profile_of(world, horizon, policy.lease_end_margin_seconds)
     standing = stand(world, profile, horizon.promises)
     around, planned = _planned(world, profile, standing, policy, stop, workers)
     placements = tuple(around.unzoned(each) for each in planned.placements)
@@ -89,6 +89,16 @@ def _planned(
         left = left.of_jobs([job for job, job_id in enumerate(world.job_id) if job_id not in promised])
     around = zoned(left, profile, policy.lease_end_margin_seconds)
     return around, plan(around.world, policy, stop, workers)
+
+
+def profile_of(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Profile:
+    """Return the profile in which leases hold their cards until the margin after their end.
+
+    Those that hold them even longer are taken to do so until the margin after now: only they move what was promised.
+    """
+    ends = horizon.lease_ends_at_s + margin_seconds
+    held_until = np.where(ends > world.taken_at_s, ends, world.taken_at_s + margin_seconds)
+    return Profile(world, replace(horizon, lease_ends_at_s=held_until), 0)
 
 
 def start(profile: Profile, world: Snapshot, placements: Iterable[Placement], margin_seconds: int) -> None:

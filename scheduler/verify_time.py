@@ -119,7 +119,8 @@ def _running(world: Snapshot, horizon: Horizon, margin_seconds: int) -> dict[int
     uses: dict[int, list[_Use]] = defaultdict(list)
     for entry, node in enumerate(horizon.held_node.tolist()):
         lease = int(horizon.held_lease[entry])
-        end = max(int(horizon.lease_ends_at_s[lease]), world.taken_at_s) + margin_seconds
+        end = int(horizon.lease_ends_at_s[lease]) + margin_seconds
+        end = end if end > world.taken_at_s else world.taken_at_s + margin_seconds
         cards, cpu, memory = (int(getattr(horizon, f"held_{name}")[entry]) for name in _RESOURCES)
         uses[node].append(_Use(0, end, (cards, cpu, memory), horizon.lease_id[lease]))
     for node in range(len(world.node_names)):

@@ -15,12 +15,11 @@ import numpy as np
 
 from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
 from benchmarks.replay.workload import Workload
-from scheduler.decide import decide
+from scheduler.decide import decide, profile_of
 from scheduler.horizon import Horizon, Promise
 from scheduler.placer import Placed, Placer, last_prices
 from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
-from scheduler.profile import Profile
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.zones import Zoned, zoned
 
@@ -155,7 +154,7 @@ class Exchange:
         if self._placer is None or self._view is None or (self._stale and not self._waiting.size):
             world, horizon = self._world(now_s, free), self._horizon()
             margin_seconds = self._policy.lease_end_margin_seconds
-            profile = Profile(world, horizon, margin_seconds)
+            profile = profile_of(world, horizon, margin_seconds)
             for promise in self._promises:
                 profile.take(promise)
             self._view = zoned(world, profile, margin_seconds)

@@ -72,7 +72,7 @@ class RoundLoop:
         async with self._placing.paused():
             prepared = await self._rounds.read(now)
             digest = await asyncio.to_thread(_digest, prepared)
-            due = bool(prepared.waiting) and self._worth_planning(digest, now)
+            due = bool(prepared.waiting) and self._worth_planning(digest, prepared, now)
             if due:  # a view of an equal world read before has set nothing aside, and does not know this round's plan
                 self._placing.drop()
             await self._placing.begin(lead, prepared, digest)
@@ -204,13 +204,19 @@ class RoundLoop:
             with suppress(DatabaseUnavailable):  # it may be back in time; the commit checks the lead in any case
                 renewed = await self._lead(self._now())
 
-    def _worth_planning(self, digest: str, now: datetime) -> bool:
-        """Tell whether the world differs from the one planned last, or has waited long enough for ageing to matter."""
-        return self._seen is None or self._seen[0] != digest or now - self._seen[1] >= self._recheck
+    def _worth_planning(self, digest: str, prepared: Prepared, now: datetime) -> bool:
+        """Tell whether the world differs from the one planned last, a promised start has come due since, or jobs aged.
+
+        A promise that the last round put off for power or quota is due at once again: for it the world has to change.
+        """
+        if self._seen is None or self._seen[0] != digest or now - self._seen[1] >= self._recheck:
+            return True
+        last, current = self._seen[1].timestamp() + 1, now.timestamp()
+        return any(last < each.start_s <= current for each in prepared.horizon.promises)
 
 
 def _digest(prepared: Prepared) -> str:
-    """Return a hash of the world without the time at which it was read, of its windows, and of the promises due."""
+    """Return a hash of the world without the time at which it was read, and of its windows."""
     world, ahead = prepared.snapshot, prepared.horizon
     found = hashlib.sha256()
     for name in type(world).__dataclass_fields__:
@@ -220,8 +226,6 @@ def _digest(prepared: Prepared) -> str:
             found.update(b"\0")
     for windows in (ahead.closed_node, ahead.closed_from_s, ahead.closed_until_s):
         found.update(windows.tobytes())
-    due = sorted(each.job_id for each in ahead.promises if each.start_s <= world.taken_at_s)
-    found.update(repr(due).encode())
     return found.hexdigest()
 
 

@@ -17,9 +17,9 @@ from broker.job import Within
 from broker.store.occupancy import Occupancy
 from broker.store.promises import PromiseRow
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
+from scheduler.decide import profile_of
 from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
 from scheduler.horizon import Horizon, Promise
-from scheduler.profile import Profile
 from scheduler.snapshot import Snapshot
 from scheduler.zones import Zoned, zoned
 
@@ -96,7 +96,7 @@ def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow], margi
 
 def zoned_world(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Zoned:
     """Return the world as it is open to whoever is promised nothing: promised and closing nodes are free until then."""
-    profile = Profile(world, horizon, margin_seconds)
+    profile = profile_of(world, horizon, margin_seconds)
     waiting = set(world.job_id)
     for promise in horizon.promises:
         if promise.job_id in waiting:
@@ -197,11 +197,14 @@ def _leases(held: Occupancy, world: Snapshot, places: Places, margin: Margin) ->
 def _ends(held: Occupancy, now_s: int, margin: Margin) -> Ints:
     """Return when leases end but for the margin: at the walltime, as the round counted it that decided on them.
 
-    One that its agent has not started yet is taken to start in time; when it is late already, now.
+    One that its agent has not started yet is taken to start in time; when it is late already, now. What should have
+    ended is for the profile to put off, not before its time has come.
     """
-    offered, started = _ints(held.offered_s), _ints(held.started_s)
-    before = np.where(started < 0, np.minimum(now_s - offered + margin.planning, margin.begin), margin.begin)
-    return _ints(held.ends_s) - np.minimum(_ints(held.grace_seconds), margin.end) - before
+    offered, started = np.minimum(_ints(held.offered_s), now_s), np.minimum(_ints(held.started_s), now_s)
+    waiting = np.maximum(offered - margin.planning, now_s - margin.begin)
+    begin = np.where(started < 0, waiting, started - margin.begin)
+    excess = np.maximum(_ints(held.grace_seconds) - margin.end, 0)
+    return np.maximum(begin + _ints(held.walltime_seconds) + excess, 0)
 
 
 def _with_shared(held: Occupancy, cards: Ints, lease: Ints, node: Ints, ends: Ints, places: Places) -> Ints:

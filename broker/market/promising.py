@@ -15,7 +15,7 @@ from broker.lifecycle import PromiseCause, PromiseFate
 from broker.market.ahead import promise_row
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseEntry, PromiseRow
-from scheduler.decide import start
+from scheduler.decide import profile_of, start
 from scheduler.decided import Decided
 from scheduler.horizon import NEVER, Cause, Fate, News, Promise
 from scheduler.plan import Placement
@@ -91,7 +91,7 @@ def beside(
     made. One that stood before was respected where it was then: put elsewhere, it may have to move, and that is told.
     """
     world, made = prepared.snapshot, set(decided.made)
-    profile = Profile(world, prepared.horizon, margin_seconds)
+    profile = profile_of(world, prepared.horizon, margin_seconds)
     start(profile, world, started, margin_seconds)
     for jobs, placement in leased:
         start(profile, jobs, [placement], margin_seconds)

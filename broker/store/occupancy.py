@@ -33,6 +33,7 @@ class Occupancy:
         preemptible: [L] whether it may be stopped for other work.
         checkpoint_interval_seconds: [L] work that a stop without grace costs at most; 0: all since its start.
         grace_seconds: [L] time between TERM and KILL.
+        walltime_seconds: [L] how long it may run before TERM.
         first: [L + 1] where the nodes of each lease begin.
         node_id: [N] the node, ascending for each lease.
         cards: [N] cards of which it holds something.
@@ -51,6 +52,7 @@ class Occupancy:
     preemptible: tuple[bool, ...] = ()
     checkpoint_interval_seconds: Ints = ()
     grace_seconds: Ints = ()
+    walltime_seconds: Ints = ()
     first: Ints = (0,)
     node_id: Ints = ()
     cards: Ints = ()
@@ -67,14 +69,15 @@ NOTHING_HELD: Final = Occupancy()
 # Aggregates take their rows in the order of the subquery; sorting in each of them would take as often as long.
 LEASES: Final[LiteralString] = """
     SELECT array_agg(lease_id), array_agg(job_id), array_agg(pool_id), array_agg(offered_s), array_agg(started_s),
-           array_agg(ends_s), array_agg(preemptible), array_agg(checkpoint_interval_seconds), array_agg(grace_seconds)
+           array_agg(ends_s), array_agg(preemptible), array_agg(checkpoint_interval_seconds), array_agg(grace_seconds),
+           array_agg(walltime_seconds)
       FROM (
         SELECT l.lease_id, l.job_id, l.pool_id, floor(date_part('epoch', l.offered_at))::bigint AS offered_s,
                coalesce(floor(date_part('epoch', l.started_at)), -1)::bigint AS started_s,
                ceil(greatest(date_part('epoch', $2::timestamptz),
                              date_part('epoch', least(coalesce(l.started_at, $1), $1))
                              + j.walltime_seconds + j.grace_seconds))::bigint AS ends_s,
-               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds
+               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds, j.walltime_seconds
           FROM leases l JOIN jobs j USING (job_id) WHERE l.state <> 'ended' ORDER BY l.lease_id
       ) AS live
 """

@@ -9,10 +9,14 @@ import typer
 from broker.cli.policies import compared, show_compared
 from broker.cli.rounds import replayed
 from broker.client import RoundRecord
+from scheduler.decide import decide
+from scheduler.decided import Decided
+from scheduler.errors import BadPlan
+from scheduler.horizon import Horizon
 from scheduler.plan import Plan
 from scheduler.planner import plan
 from scheduler.policy import Policy
-from tests.scheduler.planning_worlds import random_world
+from tests.scheduler.planning_worlds import gangs, random_world
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,43 @@ def test_a_record_that_cannot_be_read_is_told(record: RoundRecord, part: str) ->
 
     assert not result["same"]
     assert "the record cannot be read" in result["violations"][0]
+
+
+@pytest.fixture(scope="module")
+def ahead() -> RoundRecord:
+    """A round that looked ahead: a gang of eight cards waits for four that are taken for two hours."""
+    world = gangs((1, 8), (1, 1), nodes_per_pool=1, node_free_cards=[4])
+    taken: dict[str, object] = {"held_node": [0], "held_cards": [4], "held_cpu_milli": [0], "held_memory_mib": [0]}
+    ends = {"lease_id": ("lease-1",), "lease_ends_at_s": [world.taken_at_s + 7_200], "held_lease": [0]}
+    horizon, policy = Horizon(**taken | ends), Policy(effort=6)  # type: ignore[arg-type]
+    made = decide(world, horizon, policy)
+    assert made.made
+    decision = Decided.of(world, made).to_bytes()
+    return RoundRecord(world.to_bytes(), made.plan.to_bytes(), policy.to_json(), horizon.to_bytes(), decision)
+
+
+def test_a_round_that_looked_ahead_replays_with_its_promises(ahead: RoundRecord) -> None:
+    result, forgetful = replayed(ahead), compared(ahead, ["promises_max=0"])
+
+    assert (result["same"], result["violations"]) == (True, [])
+    assert (result["placed"], result["stored_placed"], result["promises"]) == (1, 1, 1)
+    assert (forgetful["violations"], forgetful["other"]["placed"]) == ([], 1)
+
+
+def test_another_decision_beside_the_same_plan_is_told(ahead: RoundRecord) -> None:
+    stored = Decided.from_bytes(ahead.plan, ahead.decision)
+
+    result = replayed(replace(ahead, decision=replace(stored, promises=(), made=()).to_bytes()))
+
+    assert not result["same"]
+
+
+@pytest.mark.parametrize("broken", [b"{}", b"[]", b'{"news": 1}', b" "])
+def test_a_decision_that_cannot_be_read_is_told(ahead: RoundRecord, broken: bytes) -> None:
+    with pytest.raises(BadPlan):
+        Decided.from_bytes(ahead.plan, broken)
+    assert "the record cannot be read" in replayed(replace(ahead, decision=broken))["violations"][0]
+    assert "the record cannot be read" in replayed(replace(ahead, horizon=broken))["violations"][0]
 
 
 def test_a_round_under_another_policy_is_compared_job_by_job(

@@ -54,6 +54,7 @@ def held(*entries: tuple[int, int, int, int], shared: tuple[tuple[int, int, int]
         ends_s=tuple(ends[lease] for lease in leases),
         offered_s=(S,) * len(leases),
         started_s=(S,) * len(leases),
+        walltime_seconds=tuple(ends[lease] - S for lease in leases),
         first=tuple(accumulate(count, initial=0)),
         node_id=tuple(node_id for _, node_id, _, _ in entries),
         cards=tuple(cards for _, _, cards, _ in entries),
@@ -228,7 +229,7 @@ def test_what_was_decided_on_holds_its_cards_no_longer_as_a_lease(
     job = prepare(view(node(1, "n1"), waiting=(gang,)), NOW, margin_seconds=60).snapshot
     begin = now if started is None else started
     lease = replace(
-        held((1, 1, 8, begin + HOUR + grace)),
+        held((1, 1, 8, HOUR)),
         offered_s=(S + offered,),
         started_s=(-1 if started is None else S + started,),
         grace_seconds=(grace,),
@@ -244,7 +245,19 @@ def test_what_was_decided_on_holds_its_cards_no_longer_as_a_lease(
 
 
 def test_a_lease_that_its_agent_does_not_start_ends_later_and_later() -> None:
-    late = replace(held((1, 1, 8, 100 + HOUR)), started_s=(-1,))
+    late = replace(held((1, 1, 8, HOUR)), started_s=(-1,))
     horizon = prepare(view(node(1, "n1", free=0), leases=late), NOW + timedelta(seconds=100), margin_seconds=60).horizon
 
     assert horizon.lease_ends_at_s.tolist() == [S + 100 + HOUR - 30]
+
+
+def test_a_lease_ends_when_it_should_until_that_time_has_passed() -> None:
+    """Not a minute after now in its last minute: what is promised its end would move, and so at every round."""
+    lease = held((1, 1, 8, 600))
+    ends = [
+        prepare(view(node(1, "n1", free=0), leases=lease), NOW + timedelta(seconds=now), margin_seconds=60)
+        .horizon.lease_ends_at_s.tolist()
+        for now in (0, 599, 700)
+    ]  # fmt: skip
+
+    assert ends == [[S + 570]] * 3

@@ -12,6 +12,7 @@ from planning_worlds import gangs
 from timed_worlds import QUICK, Days, ruled
 
 from scheduler.decide import Decision, decide
+from scheduler.decided import Decided
 from scheduler.horizon import Cause, Fate, Horizon, Promise
 from scheduler.policy import Policy
 from scheduler.profile import Profile
@@ -57,6 +58,13 @@ def test_decisions_among_all_rules_break_none(seed: int) -> None:
     second = decide(world, later, QUICK)  # as if nothing had been carried out
     assert broken(world, later, second) == []
     assert decide(world, later, QUICK).promises == second.promises
+    for before, made in ((horizon, first), (later, second)):
+        kept = Decided.of(world, made)
+        again = Decided.from_bytes(made.plan.to_bytes(), kept.to_bytes())
+        assert again == kept
+        assert again.refusals == made.refusals
+        assert again.snapshot_hash == world.input_hash()
+        assert before.promises == () or len(again.news) == len(before.promises)
 
 
 @pytest.mark.parametrize("policy", [EXACT, QUICK], ids=["exact", "margin"])
@@ -124,6 +132,21 @@ def test_a_promise_starts_as_soon_as_it_can_and_moves_only_for_a_cause() -> None
     gone = decide(replace(world, node_open=np.array([False])), replace(horizon, promises=(promise,)), EXACT)
     assert [each.fate for each in gone.news] == [Fate.BROKEN]
     assert decide(world.of_jobs([1]), replace(horizon, promises=(promise,)), EXACT).news[0].fate is Fate.GONE
+
+
+def test_a_lease_that_uses_its_margin_does_not_move_a_promise_and_one_that_uses_more_does() -> None:
+    world, horizon = blocked()
+    (promise,) = decide(world, horizon, QUICK).made
+    assert promise.start_s == NOW + 7_260
+    horizon = replace(horizon, promises=(promise,))
+
+    def at(now: int) -> tuple[Fate, int]:
+        made = decide(replace(world, taken_at_s=now), horizon, QUICK)
+        assert broken(replace(world, taken_at_s=now), horizon, made) == []
+        return made.news[0].fate, made.news[0].start_s
+
+    assert at(NOW + 7_199) == at(NOW + 7_259) == (Fate.KEPT, NOW + 7_260)
+    assert at(NOW + 7_260) == (Fate.MOVED, NOW + 7_320)
 
 
 def test_a_booked_window_does_not_start_before_its_time() -> None:

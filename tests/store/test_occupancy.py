@@ -65,6 +65,7 @@ async def test_live_leases_tell_what_they_hold_and_until_when(world: ClusterWorl
     assert found.ends_s == (s(started) + 607, s(world.now + OVERDUE), s(world.now) + 60)
     assert found.preemptible == (True, False, False)
     assert (found.checkpoint_interval_seconds, found.grace_seconds) == ((300, 0, 0), (7, 7, 0))
+    assert found.walltime_seconds == (600, 10, 60)
     assert found.first == (0, 2, 3, 4)
     assert (found.cards, found.milli) == ((2, 2, 1, 1), (2000, 2000, 1000, 1000))
     assert (found.cpu_milli, found.memory_mib) == ((500, 500, 0, 0), (64, 64, 0, 0))
