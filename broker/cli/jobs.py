@@ -263,8 +263,14 @@ def _row(one: "Job") -> tuple[object, ...]:
         _where(one),
         clock_time(one.submitted_at),
         _ran(one),
-        str(one.end) if one.end and one.state != "succeeded" else _promised(one) or one.waiting_reason,
+        _why(one),
     )
+
+
+def _why(one: "Job") -> str:
+    if one.end and one.state != "succeeded":
+        return str(one.end)
+    return f"promised {_promised(one)}" if one.promised else one.waiting_reason
 
 
 def _promised(one: "Job") -> str:

@@ -19,7 +19,7 @@ WANTED = """
     rounds list, rounds show, rounds replay, admin keys create, admin keys list, admin keys revoke, admin cordon,
     admin drain, admin uncordon, admin leases, admin write-off, admin audit, admin quota set, admin quota list,
     admin quota remove, admin power set, admin power show, world list, world show, world check, world apply, demo,
-    policy verify, policy keygen, version, window create, window list, window cancel
+    policy verify, policy keygen, version, window create, window list, window cancel, admin promises
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

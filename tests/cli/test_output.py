@@ -130,6 +130,21 @@ def test_a_job_tells_what_it_asks_for_and_what_it_got(capsys: pytest.CaptureFixt
     assert (shared["runs with"], shared["cards"]) == ("2 tasks of 0.5 card each", "n1: 3,3")
 
 
+def test_a_promised_job_tells_by_when_it_starts_and_what_was_promised_first(capsys: pytest.CaptureFixture[str]) -> None:
+    wire = job_pb2.Job(job_id="job-1", city="ganzhou", state=job_pb2.JOB_STATE_PENDING, waiting_reason="PROMISED")
+    wire.promised.CopyFrom(job_pb2.Promised(cluster="c", pool="p"))
+    wire.promised.starts_at.FromDatetime(datetime(2026, 3, 1, 9, 0, tzinfo=UTC))
+    wire.promised.first_starts_at.FromDatetime(datetime(2026, 3, 1, 8, 0, tzinfo=UTC))
+    job = Job.of(wire)
+    by, first = (clock_time(datetime(2026, 3, 1, hour, 0, tzinfo=UTC)) for hour in (9, 8))
+
+    jobs.show_job(job)
+    out = capsys.readouterr().out
+
+    assert f"to start by {by} on c/p (first promised {first})" in out
+    assert jobs._row(job)[-1] == f"promised to start by {by} on c/p (first promised {first})"
+
+
 def test_a_job_across_domains_tells_its_speed(capsys: pytest.CaptureFixture[str]) -> None:
     spec = job_pb2.JobSpec(tasks=2, cards_per_task=1, walltime_seconds=60, spread_speed_ppm=800_000)
 

@@ -13,6 +13,7 @@ from broker.caller import Role
 from broker.clock import ManualClock
 from broker.errors import BrokerError
 from broker.ids import RoundId
+from broker.job import Within
 from broker.lifecycle import LeaseState
 from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
@@ -26,12 +27,16 @@ from broker.rpc import convert_limits
 from broker.rpc.admin_service import PIECE_BYTES, AdminService
 from broker.rpc.identity import MAY_CALL
 from broker.rpc.server import build_server
-from broker.store import clusters, leases, rounds
+from broker.store import clusters, leases, promises, rounds
 from broker.store.database import Database
+from broker.store.promises import PromiseRow
 from broker.store.rounds import RoundRecord, RoundReport
 from broker.wire.v1 import admin_service_pb2 as pb
 from broker.wire.v1.admin_service_pb2_grpc import AdminServiceStub
 from broker.worlds.loader import bundled
+from scheduler.decide import decide
+from scheduler.decided import Decided
+from scheduler.horizon import Horizon
 from scheduler.planner import plan
 from scheduler.policy import Policy
 from tests.cluster_world import START, ClusterWorld, inventory
@@ -305,9 +310,50 @@ async def test_rounds_are_reported_and_can_be_replayed(admin: Admin) -> None:
     assert b"".join(piece.snapshot for piece in pieces) == record.snapshot
     assert b"".join(piece.plan for piece in pieces) == record.plan
     assert [piece.policy_json for piece in pieces if piece.WhichOneof("part") == "policy_json"] == ['{"seed": 1}']
+    assert {piece.WhichOneof("part") for piece in pieces} == {"snapshot", "plan", "policy_json"}
     old = await refusal(admin.stub.GetRoundRecord(pb.GetRoundRecordRequest(round=quiet), **admin.by("operator")))
     assert (old.code, old.reason) == ("FAILED_PRECONDITION", "ROUND_NOT_REPLAYABLE")
     assert not (await admin(pb.GetRoundRequest(round=quiet))).replayable
+
+
+async def test_a_round_that_looked_ahead_has_its_horizon_and_its_decision(admin: Admin) -> None:
+    world = gangs((4, 8), (1, 1))
+    made = decide(world, Horizon(), Policy())
+    parts = {"horizon": b"h" * (PIECE_BYTES + 1), "decision": Decided.of(world, made).to_bytes()}
+    await _store_round(admin, REPORT, RoundRecord(b"s", made.plan.to_bytes(), "{}", **parts))
+
+    got = await admin(pb.GetRoundRequest())
+    pieces = [piece async for piece in admin.stub.GetRoundRecord(pb.GetRoundRecordRequest(), **admin.by("observer"))]
+
+    assert {name: b"".join(getattr(piece, name) for piece in pieces) for name in parts} == parts
+    assert [refusal.job_id for refusal in got.refusals] == [each.job_id for each in made.refusals]
+
+
+async def test_promised_starts_are_listed(admin: Admin) -> None:
+    """Those of jobs that do not wait any more are not."""
+    world = admin.world
+    jobs = [await world.submit() for _ in range(2)]
+    start = int(START.timestamp()) + 60
+    number = await _store_round(admin, REPORT)
+    async with world.database.hub() as tx:
+        pool_id = await tx.fetchval("SELECT pool_id FROM pools WHERE cluster = 'east'")
+        rows = [
+            PromiseRow(
+                job, "ganzhou", pool_id, "east/main", (("n1", 1), ("n3", 2)), 0, start, start + 600, start - 30, 0, 1,
+                8, 0, 0, Within.POOL, START, number,
+            )
+            for job in jobs
+        ]  # fmt: skip
+        await promises.keep(tx, rows)
+    await world.cancel(jobs[0])
+
+    (found,) = (await admin(pb.ListPromisesRequest(), "observer")).promises
+
+    assert (found.job_id, found.city, found.round) == (f"job-{jobs[1]}", "ganzhou", number)
+    assert (found.promised.cluster, found.promised.pool, found.cards_per_task) == ("east", "main", 8)
+    seconds = (found.promised.first_starts_at, found.promised.starts_at, found.ends_at)
+    assert [at.ToSeconds() - start for at in seconds] == [-30, 0, 600]
+    assert [(node.node, node.tasks) for node in found.nodes] == [("n1", 1), ("n3", 2)]
 
 
 async def test_rounds_are_listed_newest_first(admin: Admin) -> None:
