@@ -11,8 +11,9 @@ import pytest
 
 from broker.ids import RoundId
 from broker.lifecycle import JobState
-from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess, empty_snapshot
+from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess
 from broker.loops.rounds import RoundLoop
+from broker.loops.warming import empty_snapshot
 from broker.market.lead import NotLeader
 from broker.market.rounds import Rounds, RoundsReader
 from broker.store.database import Database
