@@ -48,14 +48,15 @@ class Decided:
     def to_bytes(self) -> bytes:
         """Return all but the plan as canonical JSON: equal decisions give equal bytes.
 
-        A refusal is there only where it is not as in the plan: a long queue is not written twice.
+        Placements and refusals are there only where they are not as in the plan: a long queue is not written twice.
         """
+        placements = None if self.placements == self.plan.placements else self.placements
         as_planned = set(_unzoned(self.plan.refusals, self.pool_of))
         content = {
             "snapshot_hash": self.snapshot_hash,
             "zones": self.zones,
             "pool_of": self.pool_of,
-            "placements": [each._asdict() for each in self.placements],
+            "placements": placements and [each._asdict() for each in placements],
             "refusals": [each._asdict() for each in self.refusals if each not in as_planned],
             "promises": [asdict(each) for each in self.promises],
             "made": self.made,
@@ -77,6 +78,9 @@ class Decided:
 
 
 def _content(plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
+    placements = plan.placements
+    if given["placements"] is not None:
+        placements = tuple(Placement(**_tuples(each, "nodes", "tasks", "cards")) for each in given["placements"])
     promises = tuple(Promise(**_tuples(each, "nodes", "tasks")) for each in given["promises"])
     changed = {each["job_id"]: Refusal(**{**each, "reason": Reason(each["reason"])}) for each in given["refusals"]}
     promised = {each.job_id for each in promises}
@@ -85,7 +89,7 @@ def _content(plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
         "plan": plan,
         "zones": tuple(given["zones"]),
         "pool_of": tuple(given["pool_of"]),
-        "placements": tuple(Placement(**_tuples(each, "nodes", "tasks", "cards")) for each in given["placements"]),
+        "placements": placements,
         "refusals": tuple(
             changed.get(each.job_id, each)
             for each in _unzoned(plan.refusals, given["pool_of"])

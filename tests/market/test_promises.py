@@ -31,7 +31,7 @@ PROMISING = replace(POLICY, promises_max=2, lease_end_margin_seconds=MARGIN)
 class Promising(Table):
     """A table whose rounds promise starts, over one node of eight cards; its agent reports on `session`."""
 
-    policy = PROMISING
+    planned_by = PROMISING
 
     async def open(self) -> "Promising":
         self.session = await self.world.attach("east", "one", inventory("n1"))

@@ -35,7 +35,7 @@ POLICY = Policy(effort=4)
 class Table:
     """A world with a round's use cases at hand; its rounds promise nothing, so that reasons are those of pools."""
 
-    policy = replace(POLICY, promises_max=0)
+    planned_by = replace(POLICY, promises_max=0)
 
     def __init__(self, world: ClusterWorld) -> None:
         self.world = world
@@ -62,14 +62,14 @@ class Table:
     async def planned(self) -> tuple[Prepared, Decided]:
         prepared = await self.rounds.read(self.world.now)
         world, horizon = prepared.snapshot.to_bytes(), prepared.horizon.to_bytes()
-        done = plan_and_verify(world, horizon, self.policy.to_json(), 10.0)
+        done = plan_and_verify(world, horizon, self.planned_by.to_json(), 10.0)
         assert done.violations == ()
         return prepared, Decided.from_bytes(done.plan, done.decision)
 
     async def commit(self, lead: Lead, prepared: Prepared, decided: Decided) -> Committed:
         report = report_of(prepared, decided, at=self.world.now, versions=("test",), millis=(1, 2, 3))
         plan, horizon = decided.plan.to_bytes(), prepared.horizon.to_bytes()
-        record = RoundRecord(prepared.snapshot.to_bytes(), plan, self.policy.to_json(), horizon, decided.to_bytes())
+        record = RoundRecord(prepared.snapshot.to_bytes(), plan, self.planned_by.to_json(), horizon, decided.to_bytes())
         return await self.rounds.commit(lead, prepared, decided, report, record, self.world.now)
 
     async def round(self) -> Committed:
