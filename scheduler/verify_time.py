@@ -7,8 +7,8 @@ promise, and not now, may that be more than the node has; and nothing may reach 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -70,14 +70,18 @@ def time_violations(
     found = list(_spoken_of(horizon, placements, promises, news))
     found += list(_in_place(world, promises))
     now = world.taken_at_s
-    before = _running(world, horizon, margin_seconds)
+    looked_at = {node for each in (*promises, *horizon.promises) for node in each.nodes}
+    looked_at.update(horizon.closed_node.tolist())  # on all others nothing is promised and nothing closes
+    before = _running(world, horizon, margin_seconds, looked_at)
     after = {node: list(uses) for node, uses in before.items()}
     position = {job_id: job for job, job_id in enumerate(world.job_id)}
-    starts = [(each, _started(world, position[each.job_id], each, margin_seconds)) for each in placements]
+    there = [each for each in placements if not looked_at.isdisjoint(each.nodes)]
+    starts = [(each, _started(world, position[each.job_id], each, margin_seconds)) for each in there]
     for placement, taken in starts:
         _add(after, placement.nodes, taken)
     for (node, _), end in _split(starts).items():
-        after[node].append(_Use(now, end, (1, 0, 0), "shares"))
+        if node in looked_at:
+            after[node].append(_Use(now, end, (1, 0, 0), "shares"))
     _promise_all(after, promises)
     found += list(_overbooked(world, after, promises, now))
     found += list(_into_closed(horizon, after, now))
@@ -114,16 +118,18 @@ def _in_place(world: Snapshot, promises: Iterable[Promise]) -> Iterator[TimeViol
             yield TimeViolation(TimeRule.OUTSIDE_POOL, promise.job_id)
 
 
-def _running(world: Snapshot, horizon: Horizon, margin_seconds: int) -> dict[int, list[_Use]]:
-    """Return what is in use before the round, by node; what belongs to no lease is in use for good."""
-    uses: dict[int, list[_Use]] = defaultdict(list)
+def _running(world: Snapshot, horizon: Horizon, margin_seconds: int, nodes: Collection[int]) -> dict[int, list[_Use]]:
+    """Return what is in use on these nodes before the round; what belongs to no lease is in use for good."""
+    uses: dict[int, list[_Use]] = {node: [] for node in sorted(nodes)}
     for entry, node in enumerate(horizon.held_node.tolist()):
+        if node not in uses:
+            continue
         lease = int(horizon.held_lease[entry])
         end = int(horizon.lease_ends_at_s[lease]) + margin_seconds
         end = end if end > world.taken_at_s else world.taken_at_s + margin_seconds
         cards, cpu, memory = (int(getattr(horizon, f"held_{name}")[entry]) for name in _RESOURCES)
         uses[node].append(_Use(0, end, (cards, cpu, memory), horizon.lease_id[lease]))
-    for node in range(len(world.node_names)):
+    for node in uses:
         known = [sum(use.amount[at] for use in uses[node]) for at in range(3)]
         cards, cpu, memory = (
             int(getattr(world, f"node_{name}")[node] - getattr(world, f"node_free_{name}")[node]) - known[at]
@@ -161,7 +167,8 @@ def _split(starts: Iterable[tuple[Placement, _Taken]]) -> dict[tuple[int, int], 
 def _add(uses: dict[int, list[_Use]], nodes: Iterable[int], taken: _Taken) -> None:
     begin, end, amounts, whose = taken
     for node, amount in zip(nodes, amounts, strict=True):
-        uses[node].append(_Use(begin, end, amount, whose))
+        if node in uses:
+            uses[node].append(_Use(begin, end, amount, whose))
 
 
 def _promise_all(uses: dict[int, list[_Use]], promises: Iterable[Promise]) -> None:
