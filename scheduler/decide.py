@@ -58,7 +58,9 @@ def decide(
     profile = profile_of(world, horizon, policy.lease_end_margin_seconds)
     standing = stand(world, profile, horizon.promises)
     around, planned = _planned(world, profile, standing, policy, stop, workers)
-    placements = tuple(around.unzoned(each) for each in planned.placements)
+    placements = planned.placements
+    if around.has_zones:
+        placements = tuple(around.unzoned(each) for each in placements)
     start(profile, world, placements, policy.lease_end_margin_seconds)
     refusals = _refusals(world, around, planned, policy)
     made: list[Promise] = []
