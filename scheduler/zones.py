@@ -59,9 +59,13 @@ def zoned(world: Snapshot, profile: Profile, margin_seconds: int) -> Zoned:
     its end: it ends so much before the zone is needed, or the promise would have to move.
     """
     until, kept = profile.kept_until()
+    shared = np.unique(world.split_node)
+    until[shared] = np.minimum(until[shared], [_first_need(profile, node) for node in shared.tolist()])
     ends = (until - margin_seconds) // GRID_SECONDS * GRID_SECONDS
     until = np.where(until < NEVER, np.maximum(ends, world.taken_at_s), UNKNOWN)
-    until = np.where(world.node_open & (world.node_free_cards > 0), until, UNKNOWN)  # nothing to take: no zone
+    takes = world.node_free_cards > 0
+    takes[shared] = True
+    until = np.where(world.node_open & takes, until, UNKNOWN)  # nothing to take: no zone
     cpu = np.where(until < 0, np.minimum(world.node_free_cpu_milli, kept[:, CPU]), world.node_free_cpu_milli)
     memory = np.where(until < 0, np.minimum(world.node_free_memory_mib, kept[:, MEMORY]), world.node_free_memory_mib)
     pools = np.arange(len(world.pool_names))
@@ -103,6 +107,21 @@ def zoned(world: Snapshot, profile: Profile, margin_seconds: int) -> Zoned:
         "split_shares": world.split_shares[split_of],
     }
     return Zoned(replace(world, **changes), pool_of, node_of, split_of)
+
+
+def _first_need(profile: Profile, node: int) -> int:
+    """Return when anything of a node is needed first; NEVER if nothing is.
+
+    A share that joins a split card needs nothing that is free, and holds the card for longer all the same.
+    """
+    table, found = profile.table, NEVER
+    span = int(table.head[node])
+    while span >= 0:
+        begin, end = table.span[span, :2].tolist()
+        if end > table.now[0]:
+            found = min(found, begin)
+        span = int(table.following[span])
+    return found
 
 
 def _is_array(value: object) -> bool:

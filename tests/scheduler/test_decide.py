@@ -186,6 +186,21 @@ def test_nothing_runs_into_a_closed_time_and_a_closed_node_can_be_promised_for_a
     assert [each.start_s for each in waits.made] == [NOW + 10_000]
 
 
+@pytest.mark.parametrize("free_cpu_milli", [0, 64_000])
+def test_no_share_joins_a_split_card_for_longer_than_its_node_is_open(free_cpu_milli: int) -> None:
+    """It needs no card, CPU or memory that is free, and would hold its card into the closed time all the same."""
+    slices = {"slice_start": [0, 1], "slice_milli": [250], "shape_share_milli": [250, 250]}
+    split = {"split_node": [0], "split_free_milli": [500], "split_shares": [2], "node_free_cards": [0]}
+    world = gangs((1, 1), (1, 1), nodes_per_pool=1, job_walltime_seconds=[4_000, 3_600], **slices, **split)
+    world = replace(world, node_free_cpu_milli=np.array([free_cpu_milli]), node_free_memory_mib=np.array([0]))
+    closed = Horizon(closed_node=[0], closed_from_s=[NOW + 3_680], closed_until_s=[NOW + 9_000])  # type: ignore[arg-type]
+
+    made = decide(world, closed, EXACT)
+
+    assert [each.job_id for each in made.placements] == ["job-1"]
+    assert broken(world, closed, made, EXACT) == []
+
+
 def test_an_overdue_job_that_is_always_outbid_is_promised_a_start() -> None:
     world = gangs((1, 8), (1, 8), ceilings=[8_000_000, 40_000_000], nodes_per_pool=1)
     young = decide(world, Horizon(), EXACT)
