@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+import numpy as np
+
 from broker.caller import Caller
 from broker.clock import Clock
 from broker.errors import JobNotFound
@@ -16,8 +18,9 @@ from broker.market.access import transaction_of
 from broker.market.remedies import offered_changes
 from broker.market.snapshot import Prepared, prepare
 from broker.market.verdicts import ChangeOffer, Explanation, Verdict
-from broker.store import jobs, rounds, snapshots
+from broker.store import jobs, promises, rounds, snapshots
 from broker.store.database import Database
+from broker.store.promises import PromiseRow
 from broker.store.rounds import RoundRecord
 from scheduler.decided import Decided
 from scheduler.errors import BadPlan, BadSnapshot
@@ -93,6 +96,7 @@ class Explain:
         now = self._clock.now()
         async with self._database.hub() as tx:
             view = await snapshots.read_for(tx, job_id, now)
+            promised = await promises.read(tx)
         prepared = prepare(view, now)
         last = await self._last_round()
         found, worth = await asyncio.to_thread(_judged, prepared, last, job, self._policy)
@@ -101,7 +105,8 @@ class Explain:
         offers: tuple[ChangeOffer, ...] = ()
         if job.state is JobState.PENDING and job.waiting_reason not in frozenset(Held) and verdicts:
             round_ = None if last is None else (last.world, last.plan)
-            offers = await asyncio.to_thread(offered_changes, prepared.snapshot, self._policy, round_, job_text(job_id))
+            world = _free_for_good(prepared, promised)
+            offers = await asyncio.to_thread(offered_changes, world, self._policy, round_, job_text(job_id))
         return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary, offers, worth)
 
     async def _last_round(self) -> LastRound | None:
@@ -118,6 +123,16 @@ class Explain:
             except (BadPlan, BadSnapshot):  # of a release before: its prices are not known, until the next round
                 return self._last
         return self._last
+
+
+def _free_for_good(prepared: Prepared, promised: Sequence[PromiseRow]) -> Snapshot:
+    """Return the world without the nodes that are promised or will close: what starts there may have to wait after all.
+
+    Stricter than rounds, in which work that ends before may have them.
+    """
+    taken = {(row.pool_id, name) for row in promised if row.stands for name, _ in row.nodes}
+    kept = [node.window is None and (node.pool_id, node.node) not in taken for node in prepared.nodes]
+    return replace(prepared.snapshot, node_open=prepared.snapshot.node_open & np.array(kept, dtype=np.bool_))
 
 
 def _stored(record: RoundRecord, world: Snapshot) -> Plan:
