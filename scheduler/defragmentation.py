@@ -158,7 +158,8 @@ class _Search:
             here = [lease for lease in self._open if self._clearing.pool[lease] == pool]
             for grace in sorted({self._grace[lease] for lease in here})[:_GRACES_MAX]:
                 start_s = self._world.taken_at_s + max(grace + self._margin, 1)
-                if start_s >= otherwise_s or not self._in_time(offers, job, pool, start_s + gang.seconds):
+                ends_s = start_s + gang.seconds - self._margin  # the margin after it is no longer the gang's own
+                if start_s >= otherwise_s or not self._in_time(offers, job, pool, ends_s):
                     continue
                 leases = [each for each in here if self._grace[each] <= grace]
                 found = self._proposal(offers, job, pair, gang, start_s, leases, otherwise_s)
@@ -175,7 +176,7 @@ class _Search:
     ) -> Proposal | None:
         """Return what to move of these leases so that the gang starts then; None if nothing pays, or need be moved."""
         pool, worth = int(offers.verdict.pool[pair]), int(offers.verdict.worth[pair])
-        gain = worth * min(otherwise_s - start_s, gang.seconds) // _HOUR
+        gain = worth * min(otherwise_s - start_s, gang.seconds - self._margin) // _HOUR
         running = [lease for lease in leases if self._clearing.ends_s[lease] > start_s]
         lost = [0] * len(self._lost)
         loss = [0] * len(self._lost)

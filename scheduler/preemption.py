@@ -188,7 +188,8 @@ class _Search:
             return None
         at = self._start_s(candidates)
         finish_by, until = int(offers.jobs.job_finish_by_s[job]), int(world.pool_until_s[pool])
-        if any(0 <= limit < at + gang.seconds for limit in (finish_by, until, TIME_MAX)):
+        ends = at + gang.seconds - self._margin  # the margin after it is no longer the gang's own
+        if any(0 <= limit < ends for limit in (finish_by, until, TIME_MAX)):
             return None
         running = {lease for lease in candidates if self._clearing.ends_s[lease] > at}
         choice = self._choice(running, draw, gang, at)

@@ -175,7 +175,7 @@ def _in_time(
     if not least <= made.start_s - world.taken_at_s <= most:
         yield PreemptionViolation(PreemptionRule.TOO_LATE, f"{made.job_id} at {made.start_s}")
     finish_by = int(world.job_finish_by_s[world.job_id.index(made.job_id)])
-    if 0 <= finish_by < made.end_s:
+    if 0 <= finish_by < made.end_s - terms.margin_seconds:  # a promise holds its nodes for the margin after its end
         yield PreemptionViolation(PreemptionRule.TOO_LATE, f"{made.job_id} ends at {made.end_s}")
 
 

@@ -36,7 +36,7 @@ def proposed(world: Snapshot, horizon: Horizon, *, rate: int = RATE, budget: int
         assert each.benefit_micro_yuan > 0
         assert each.loss_micro_yuan == sum(move.loss_micro_yuan for move in each.moves)
         sooner = min(each.instead_of_s, NEVER) - each.promise.start_s
-        runs = each.promise.end_s - each.promise.start_s
+        runs = each.promise.end_s - each.promise.start_s - PLAIN.lease_end_margin_seconds
         assert each.gain_micro_yuan == each.promise.worth_micro_yuan_per_hour * min(sooner, runs) // 3_600
     assert [each.benefit_micro_yuan for each in found] == sorted((e.benefit_micro_yuan for e in found), reverse=True)
     again = proposals(world, horizon, decide(world, horizon, PLAIN), PLAIN, rates, budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,13 @@ def test_the_largest_figures_stay_exact() -> None:
 
 
 def test_weights_grow_with_waiting_and_fall_with_a_city_that_has_its_share() -> None:
-    """Of 1,000 in use the first city, with three quarters of the weight, has 250: it is entitled to 750."""
+    """Of 1,000 in use the first city, with three quarters of the weight, has 250: it is entitled to 750.
+
+    A step of ageing is 5 % of the walltime here, three minutes of an hour.
+    """
+    policy = Policy(
+        ageing_step_seconds=60, ageing_step_walltime_percent=5, ageing_percent_per_step=4, ageing_steps_max=400
+    )
     two = snapshot(
         jobs=4,
         city_names=("nanjing", "wuhan", "hefei"),
@@ -144,7 +151,11 @@ def test_weights_grow_with_waiting_and_fall_with_a_city_that_has_its_share() -> 
     )
 
     assert fair_percent(two, POLICY) == [100 + 25 * 500 // 750, 100 - 25 * 450 // 700, 100 - 25]
-    assert weights_percent(two, POLICY).tolist() == [116, 110 * 84 // 100, 400 * 75 // 100, 75 * 116 // 100]
+    aged = [116, 124 * 84 // 100, 448 * 75 // 100, 425 * 116 // 100]
+    assert weights_percent(two, policy).tolist() == aged
+    urgent = replace(policy, priority_percent=(25, 100, 10_000, 10_000))
+    assert weights_percent(two, urgent).tolist()[2] == 8_400
+    assert weights_percent(two, replace(urgent, fair_share_percent=0)).tolist()[2] == 10_000  # and never more
     assert fair_percent(two, Policy(fair_share_percent=0)) == [100] * 3
 
 
