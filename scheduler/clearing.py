@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from scheduler.horizon import Horizon
-from scheduler.profile import Gang, Profile, Table
+from scheduler.profile import Gang, Profile, Table, held_until_s
 from scheduler.snapshot import Ints, Snapshot
 
 NOTHING: Final[frozenset[int]] = frozenset()
@@ -28,8 +28,7 @@ class Clearing:
         """`profile`: of the same world and horizon; it is read anew each time, so promises may be taken meanwhile."""
         count = len(horizon.lease_id)
         self.profile, self.world = profile, world
-        ends, now = horizon.lease_ends_at_s + margin_seconds, world.taken_at_s
-        self.ends_s: Ints = np.where(ends > now, ends, now + margin_seconds)  # as `decide.profile_of` has them
+        self.ends_s: Ints = held_until_s(horizon, world.taken_at_s, margin_seconds)
         self.ends: list[int] = self.ends_s.tolist()
         self.held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
         self.first = np.searchsorted(horizon.held_lease, np.arange(count + 1))

@@ -11,7 +11,7 @@ Data in, data out: equal world, horizon, policy and number of steps give the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -56,9 +56,8 @@ def decide(
     world: Snapshot, horizon: Horizon, policy: Policy, stop: Stop = never, workers: Workers = _INLINE
 ) -> Decision:
     """Decide a round. Raises: BadSnapshot: the horizon is not one of this world."""
-    profile = profile_of(world, horizon, policy.lease_end_margin_seconds)
-    standing = stand(world, profile, horizon.promises)
-    around, planned = _planned(world, profile, standing, policy, stop, workers)
+    profile, standing, around = before_planning(world, horizon, policy)
+    planned = plan(around.world, policy, stop, workers)
     placements = planned.placements
     if around.has_zones:
         placements = tuple(around.unzoned(each) for each in placements)
@@ -82,26 +81,18 @@ def decide(
     )
 
 
-def _planned(
-    world: Snapshot, profile: Profile, standing: Standing, policy: Policy, stop: Stop, workers: Workers
-) -> tuple[Zoned, Plan]:
-    """Plan what waits and is promised nothing, on what is left beside what is."""
+def before_planning(world: Snapshot, horizon: Horizon, policy: Policy) -> tuple[Profile, Standing, Zoned]:
+    """Return what a round does before it plans: it looks at the promises, and at what is left beside them.
+
+    The zoned world holds what waits and is promised nothing. Raises: BadSnapshot: as `decide`.
+    """
+    profile = Profile(world, horizon, policy.lease_end_margin_seconds)
+    standing = stand(world, profile, horizon.promises)
     promised = {each.job_id for each in standing.starts} | {each.job_id for each in standing.promises}
     left = carried_out(world, standing.starts)
     if promised:
         left = left.of_jobs([job for job, job_id in enumerate(world.job_id) if job_id not in promised])
-    around = zoned(left, profile, policy.lease_end_margin_seconds)
-    return around, plan(around.world, policy, stop, workers)
-
-
-def profile_of(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Profile:
-    """Return the profile in which leases hold their cards until the margin after their end.
-
-    Those that hold them even longer are taken to do so until the margin after now: only they move what was promised.
-    """
-    ends = horizon.lease_ends_at_s + margin_seconds
-    held_until = np.where(ends > world.taken_at_s, ends, world.taken_at_s + margin_seconds)
-    return Profile(world, replace(horizon, lease_ends_at_s=held_until), 0)
+    return profile, standing, zoned(left, profile, policy.lease_end_margin_seconds)
 
 
 def start(profile: Profile, world: Snapshot, placements: Sequence[Placement], margin_seconds: int) -> None:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from scheduler.decide import Decision
 from scheduler.errors import BadPlan, SchedulerError
 from scheduler.horizon import Cause, Fate, News, Promise
-from scheduler.plan import Placement, Plan, Prices, Refusal
+from scheduler.plan import Placement, Plan, Refusal
 from scheduler.reasons import Reason
 from scheduler.snapshot import Snapshot
-
-_BY_POOL: Final = (
-    "cards_micro_yuan_per_block_hour",
-    "cpu_micro_yuan_per_core_hour",
-    "memory_micro_yuan_per_gib_hour",
-    "slices_micro_yuan_per_slice_hour",
-    "domains_micro_yuan_per_hour",
-)
-"""Prices that each pool has its own of."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +45,6 @@ class Decided:
             news=made.news,
         )
 
-    def plan_of(self, world: Snapshot) -> Plan:
-        """Return the plan as one of the world that was decided on: a pool has the prices of its nodes that stay free.
-
-        Promised gangs that start are among the placements; those that wait for theirs are in neither.
-        """
-        rows = [self.zones.index(name) for name in world.pool_names]
-        tiers = tuple(replace(tier, prices=_of_pools(tier.prices, rows)) for tier in self.plan.tiers)
-        return replace(
-            self.plan,
-            snapshot_hash=self.snapshot_hash,
-            placements=self.placements,
-            refusals=self.refusals,
-            tiers=tiers,
-        )
-
     def to_bytes(self) -> bytes:
         """Return all but the plan as canonical JSON: equal decisions give equal bytes.
 
@@ -99,12 +75,6 @@ class Decided:
         if found.to_bytes() != decision:
             raise BadPlan("decision", "is not in canonical form")
         return found
-
-
-def _of_pools(prices: Prices, rows: Sequence[int]) -> Prices:
-    """Return prices with these rows for the pools."""
-    changed = {name: tuple(getattr(prices, name)[row] for row in rows) for name in _BY_POOL if getattr(prices, name)}
-    return replace(prices, **changed)
 
 
 def _content(plan: Plan, given: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ Tibshirani, "Conformal PID control for time series prediction", 2023).
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -65,8 +64,9 @@ class Forecast:
             found = {name: tuple(float(value) for value in given[name]) for name in _LATE}
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadPolicy("forecast", f"is not what was stored ({error})") from error
-        if any(len(each) != _CLASSES or not all(map(math.isfinite, each)) for each in found.values()):
-            raise BadPolicy("forecast", f"must have {_CLASSES} finite numbers for each quantile")
+        for each in found.values():
+            if len(each) != _CLASSES or not all(-_MOST <= value <= _MOST for value in each):
+                raise BadPolicy("forecast", f"must have {_CLASSES} numbers from {-_MOST} to {_MOST} for each quantile")
         return cls(**found)
 
 

@@ -11,10 +11,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scheduler import snapshot_file
-from scheduler.arrays import check_range
+from scheduler.arrays import check_range, frozen
 from scheduler.errors import BadSnapshot
 from scheduler.snapshot import Bools, Ints, Snapshot
 
@@ -118,11 +117,8 @@ class Horizon:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if each.name not in ("lease_id", "promises"):
-                dtype = np.bool_ if str(each.type) == "Bools" else np.int64
-                array: NDArray[np.generic] = np.array(getattr(self, each.name), dtype=dtype)
-                array.flags.writeable = False
-                object.__setattr__(self, each.name, array)
+            if each.name != "promises":
+                object.__setattr__(self, each.name, frozen(each.name, str(each.type), getattr(self, each.name)))
         self._fill()
         self._check()
 
@@ -131,6 +127,7 @@ class Horizon:
         for name in _NEUTRAL:
             if not getattr(self, name).size:
                 value = np.full(len(self.lease_id), _NEUTRAL[name], dtype=getattr(self, name).dtype)
+                value.flags.writeable = False
                 object.__setattr__(self, name, value)
 
     def _check(self) -> None:

@@ -70,19 +70,29 @@ class Gang:
         return np.array([self.cards, self.cpu_milli, self.memory_mib])
 
 
+def held_until_s(horizon: Horizon, now_s: int, margin_seconds: int) -> Ints:
+    """Return until when each lease holds what it has, [R]: until it is killed and reported, and a round has seen it.
+
+    That is the margin after its end. One that holds on even longer is taken to do so until the margin after now: only
+    such leases move what was promised.
+    """
+    ends = horizon.lease_ends_at_s + margin_seconds
+    until: Ints = np.where(ends > now_s, ends, now_s + margin_seconds)
+    return until
+
+
 class Profile:
     """The profile of a world. Spans may be added and taken away."""
 
     def __init__(self, world: Snapshot, horizon: Horizon, margin_seconds: int) -> None:
         """Lay out releases and closed times; promises are not taken yet.
 
-        `margin_seconds`: how long after its end a lease may still hold its cards, until it is killed and reported, and
-        until a round has seen it; one that should have ended by now ends so much later than now.
+        `margin_seconds`: see `held_until_s`.
         """
         horizon.check_against(world)
         nodes = len(world.node_names)
         now = world.taken_at_s
-        ends = (np.maximum(horizon.lease_ends_at_s, now) + margin_seconds)[horizon.held_lease]
+        ends = held_until_s(horizon, now, margin_seconds)[horizon.held_lease]
         held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
         closed_now = (horizon.closed_from_s <= now) & (now < horizon.closed_until_s)
         usable = world.node_open.copy()

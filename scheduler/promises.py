@@ -58,9 +58,9 @@ def _look(
 ) -> None:
     """Start a promise, bring it forward or move it. `stands`: as it is, if it could be kept so."""
     now = world.taken_at_s
-    after, cause = _anew(profile, before, now, max(before.start_s, now)), Cause.NODES_GONE
+    after, cause = anew(profile, before, now, max(before.start_s, now)), Cause.NODES_GONE
     if after is None:
-        after = _anew(profile, before, now, NEVER)
+        after = anew(profile, before, now)
     if after is not None and after.start_s == now:
         short = left.take(_placement(after))
         if short is None:
@@ -69,7 +69,7 @@ def _look(
             found.news.append(News(before.job_id, Fate.STARTED, before.start_s, now))
             return
         cause = short
-        after = stands if before.start_s > now else _anew(profile, before, now + 1, NEVER)
+        after = stands if before.start_s > now else anew(profile, before, now + 1)
     if after is None:
         found.news.append(News(before.job_id, Fate.BROKEN, before.start_s, NEVER, cause))
         return
@@ -80,8 +80,8 @@ def _look(
     found.news.append(News(before.job_id, fate, before.start_s, after.start_s, cause if late else None))
 
 
-def _anew(profile: Profile, before: Promise, not_before_s: int, by_s: int) -> Promise | None:
-    """Return the promise at the earliest time that its pool has room."""
+def anew(profile: Profile, before: Promise, not_before_s: int, by_s: int = NEVER) -> Promise | None:
+    """Return the promise at the earliest of these times at which its pool has room, which must not be taken for it."""
     gang = Gang.of(before)
     at = profile.earliest(before.pool, gang, max(before.not_before_s, not_before_s), by_s)
     if at == NEVER:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from scheduler.horizon import NEVER
+from scheduler.horizon import NEVER, Horizon
 from scheduler.plan import Placement
 from scheduler.profile import CPU, MEMORY, Profile
 from scheduler.snapshot import UNKNOWN, Ints, Snapshot
@@ -112,6 +112,14 @@ def _earlier(first: Ints, second: Ints) -> Ints:
     """Return the earlier of two times where both are known, else the one that is."""
     both: Ints = np.where(np.minimum(first, second) < 0, np.maximum(first, second), np.minimum(first, second))
     return both
+
+
+def open_world(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Zoned:
+    """Return the world as it is open to whoever is promised nothing. `margin_seconds`: as of `Profile`."""
+    profile = Profile(world, horizon, margin_seconds)
+    for promise in horizon.promises:
+        profile.take(promise)
+    return zoned(world, profile, margin_seconds)
 
 
 def _first_need(profile: Profile, node: int) -> int:

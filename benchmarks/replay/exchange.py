@@ -16,14 +16,14 @@ import numpy as np
 from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
 from benchmarks.replay.outcomes import Outcomes
 from benchmarks.replay.workload import Workload
-from scheduler.decide import Decision, decide, profile_of
+from scheduler.decide import Decision, decide
 from scheduler.fields import PRIORITIES
 from scheduler.horizon import Horizon, Promise
 from scheduler.placer import Placed, Placer, last_prices
 from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.snapshot import Ints, Snapshot
-from scheduler.zones import Zoned, zoned
+from scheduler.zones import Zoned, open_world
 
 EMERGENCY: Final = PRIORITIES.index("emergency")
 ROUNDS_AIMED_AT: Final = 20_000
@@ -169,11 +169,7 @@ class Exchange:
         began = perf_counter()
         if self._placer is None or self._view is None or (self._stale and not self._waiting.size):
             world, horizon = self._world(now_s, free), self._horizon()
-            margin_seconds = self._policy.lease_end_margin_seconds
-            profile = profile_of(world, horizon, margin_seconds)
-            for promise in self._promises:
-                profile.take(promise)
-            self._view = zoned(world, profile, margin_seconds)
+            self._view = open_world(world, horizon, self._policy.lease_end_margin_seconds)
             self._placer = Placer(self._view.world, self._policy, self._prices)
             self._stale = False
         found = self._placer.place(self._demand.snapshot(self._view.world, now_s, arrived))

@@ -17,11 +17,9 @@ from broker.job import Within
 from broker.store.occupancy import Occupancy
 from broker.store.promises import PromiseRow
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
-from scheduler.decide import profile_of
 from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
 from scheduler.horizon import Horizon, Promise
 from scheduler.snapshot import Snapshot
-from scheduler.zones import Zoned, zoned
 
 Ints = NDArray[np.int64]
 
@@ -92,16 +90,6 @@ def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow], margi
         closed_until_s=_ints([-int(-window[1].timestamp() // 1) for _, window in windows]),
         promises=tuple(each for each in promises if each is not None),
     )
-
-
-def zoned_world(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Zoned:
-    """Return the world as it is open to whoever is promised nothing: promised and closing nodes are free until then."""
-    profile = profile_of(world, horizon, margin_seconds)
-    waiting = set(world.job_id)
-    for promise in horizon.promises:
-        if promise.job_id in waiting:
-            profile.take(promise)
-    return zoned(world, profile, margin_seconds)
 
 
 def promise_row(

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, TypeVar
 
 import numpy as np
@@ -22,9 +23,10 @@ from broker.store import jobs, promises, rounds, snapshots
 from broker.store.database import Database
 from broker.store.promises import PromiseRow
 from broker.store.rounds import RoundRecord
-from scheduler.decided import Decided
+from scheduler.decide import before_planning
 from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
+from scheduler.horizon import Horizon
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
@@ -65,13 +67,24 @@ _NEAREST_FIRST: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LastRound:
-    """What later questions need of the last committed round."""
+    """What later questions need of the last committed round. `horizon`: None of a record from before there were any."""
 
     round: RoundId
     plan: Plan
-    world: Snapshot  # its names are those that the plan's prices stand for
+    snapshot: Snapshot
+    horizon: Horizon | None
+
+    @cached_property
+    def world(self) -> Snapshot:
+        """What was planned: without what was promised, and with its pools cut into zones.
+
+        Worked out when it is asked for, and not on the loop of events: it takes a part of a second at national size.
+        """
+        if self.horizon is None:
+            return self.snapshot
+        return before_planning(self.snapshot, self.horizon, self.plan.policy)[2].world
 
 
 class Explain:
@@ -104,9 +117,7 @@ class Explain:
         summary = _summary(job, verdicts)
         offers: tuple[ChangeOffer, ...] = ()
         if job.state is JobState.PENDING and job.waiting_reason not in frozenset(Held) and verdicts:
-            round_ = None if last is None else (last.world, last.plan)
-            world = _free_for_good(prepared, promised)
-            offers = await asyncio.to_thread(offered_changes, world, self._policy, round_, job_text(job_id))
+            offers = await asyncio.to_thread(_offers, prepared, promised, last, job_text(job_id), self._policy)
         return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary, offers, worth)
 
     async def _last_round(self) -> LastRound | None:
@@ -118,11 +129,17 @@ class Explain:
             record = await rounds.record(tx, newest)
         if record is not None:
             try:
-                world = Snapshot.from_bytes(record.snapshot)
-                self._last = LastRound(newest, _stored(record, world), world)
+                self._last = await asyncio.to_thread(_stored, newest, record)
             except (BadPlan, BadSnapshot):  # of a release before: its prices are not known, until the next round
                 return self._last
         return self._last
+
+
+def _offers(
+    prepared: Prepared, promised: Sequence[PromiseRow], last: LastRound | None, job_id: str, policy: Policy
+) -> tuple[ChangeOffer, ...]:
+    round_ = None if last is None else (last.world, last.plan)
+    return offered_changes(_free_for_good(prepared, promised), policy, round_, job_id)
 
 
 def _free_for_good(prepared: Prepared, promised: Sequence[PromiseRow]) -> Snapshot:
@@ -135,10 +152,9 @@ def _free_for_good(prepared: Prepared, promised: Sequence[PromiseRow]) -> Snapsh
     return replace(prepared.snapshot, node_open=prepared.snapshot.node_open & np.array(kept, dtype=np.bool_))
 
 
-def _stored(record: RoundRecord, world: Snapshot) -> Plan:
-    if record.decision is None:
-        return Plan.from_bytes(record.plan)
-    return Decided.from_bytes(record.plan, record.decision).plan_of(world)
+def _stored(number: RoundId, record: RoundRecord) -> LastRound:
+    horizon = None if record.horizon is None else Horizon.from_bytes(record.horizon)
+    return LastRound(number, Plan.from_bytes(record.plan), Snapshot.from_bytes(record.snapshot), horizon)
 
 
 def _judged(

@@ -15,11 +15,12 @@ from broker.lifecycle import PromiseCause, PromiseFate
 from broker.market.ahead import promise_row
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseEntry, PromiseRow
-from scheduler.decide import profile_of, start
+from scheduler.decide import start
 from scheduler.decided import Decided
 from scheduler.horizon import NEVER, Cause, Fate, News, Promise
 from scheduler.plan import Placement
-from scheduler.profile import Gang, Profile
+from scheduler.profile import Profile
+from scheduler.promises import anew
 from scheduler.snapshot import Snapshot
 
 LATE_AFTER_SECONDS: Final = 30
@@ -91,7 +92,7 @@ def beside(
     made. One that stood before was respected where it was then: put elsewhere, it may have to move, and that is told.
     """
     world, made = prepared.snapshot, set(decided.made)
-    profile = profile_of(world, prepared.horizon, margin_seconds)
+    profile = Profile(world, prepared.horizon, margin_seconds)
     start(profile, world, started, margin_seconds)
     for jobs, placement in leased:
         start(profile, jobs, [placement], margin_seconds)
@@ -101,9 +102,10 @@ def beside(
     news = {each.job_id: each for each in decided.news}
     found = []
     for promise in sorted(decided.promises, key=lambda each: (each.start_s, each.job_id)):
-        now = promise if profile.fits_at(promise) else _next(profile, promise, world.taken_at_s + 1)
+        now = promise if profile.fits_at(promise) else anew(profile, promise, world.taken_at_s + 1)
         is_new = promise.job_id in made
-        if is_new and now is not None and 0 <= finish_by[promise.job_id] < now.end_s:
+        # the margin after its end is no longer the gang's own
+        if is_new and now is not None and 0 <= finish_by[promise.job_id] < now.end_s - margin_seconds:
             now = None
         if now is not None:
             profile.take(now)
@@ -111,15 +113,6 @@ def beside(
         if not is_new and now is not promise:
             news[promise.job_id] = _moved(news[promise.job_id], now)
     return tuple(found), tuple(news.values())
-
-
-def _next(profile: Profile, promise: Promise, not_before_s: int) -> Promise | None:
-    gang = Gang.of(promise)
-    at = profile.earliest(promise.pool, gang, max(promise.not_before_s, not_before_s))
-    if at == NEVER:
-        return None
-    nodes, tasks = profile.nodes_at(promise.pool, gang, at)
-    return replace(promise, start_s=at, end_s=at + gang.seconds, nodes=nodes, tasks=tasks)
 
 
 def _moved(news: News, now: Promise | None) -> News:

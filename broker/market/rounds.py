@@ -119,7 +119,7 @@ class Rounds:
             await fast.settle(lead, round_id, started)
         for cluster in {draft.cluster for draft in drafts}:
             self._wake_cluster(cluster)
-        self._remember(LastRound(round_id, decided.plan_of(prepared.snapshot), prepared.snapshot))
+        self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))
         await self._tell_reasons(prepared, decided, promised)
         return Committed(round_id, len(drafts), stale, millis, promised.entries)
 

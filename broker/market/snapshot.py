@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from broker.ids import JobId, job_text
 from broker.job import PriorityClass, Within
 from broker.market import snapshot_rules
-from broker.market.ahead import LEVEL, Margin, horizon_of, zoned_world
+from broker.market.ahead import LEVEL, Margin, horizon_of
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
 from scheduler.horizon import Horizon
 from scheduler.snapshot import UNKNOWN, Snapshot
-from scheduler.zones import Zoned
+from scheduler.zones import Zoned, open_world
 
 FULL_SPEED_PPM = 1_000_000
 
@@ -84,7 +84,7 @@ def prepare(view: WorldView, now: datetime, *, margin_seconds: int | None = None
 
 def zones(world: Prepared, margin_seconds: int) -> tuple[Prepared, Zoned]:
     """Return the world as it is open to jobs that are promised nothing, and what its positions were before."""
-    around = zoned_world(world.snapshot, world.horizon, margin_seconds)
+    around = open_world(world.snapshot, world.horizon, margin_seconds)
     if around.world is world.snapshot:
         return world, around
     cut = replace(

@@ -59,7 +59,9 @@ def test_sizes_and_shares() -> None:
 def test_a_forecast_is_kept_from_round_to_round() -> None:
     forecast = Forecast().learned([Outcome(3, "p90", True), Outcome(0, "p50", False)])
     assert Forecast.from_json(forecast.to_json()) == forecast
+    beyond = '{"p50": [1,1,1,1], "p90": [1,1,1,1e308]}'
     for text in (
+        beyond,
         "",
         "[]",
         '{"p50": [1, 2, 3, 4]}',
