@@ -172,27 +172,28 @@ class Profile:
         )
 
     def nodes_at(self, pool: int, gang: Gang, start_s: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return nodes and tasks for a gang that fits at this time: on few nodes, those that it fills best.
+        """Return nodes and tasks for a gang that fits at this time: those that are least free until then, and few.
 
-        Both are empty if it does not fit.
+        What is free now on a node that is promised is lost to whoever would stay longer than until then: so nodes are
+        preferred that become free just in time. Both are empty if the gang does not fit.
         """
         low, high = int(self._pool_start[pool]), int(self._pool_start[pool + 1])
         room = _rooms(self.table, low, high, start_s, gang.seconds, gang.need)
+        idle = self.table.free[low:high, CARDS] * (start_s > self._now)
         if gang.level == WITHIN_NODE:
             fitting = np.flatnonzero(room >= gang.tasks)
             if not fitting.size:
                 return (), ()
-            best = int(fitting[np.argmin(room[fitting])])
+            best = int(fitting[np.lexsort((room[fitting], idle[fitting]))[0]])
             return (low + best,), (gang.tasks,)
         if gang.level == WITHIN_DOMAIN:
-            domain = self.table.domain[low:high]
-            names, of = np.unique(domain, return_inverse=True)
-            total = np.bincount(of, weights=room, minlength=names.size)
+            names, of = np.unique(self.table.domain[low:high], return_inverse=True)
+            total, free = (np.bincount(of, weights=each, minlength=names.size) for each in (room, idle))
             enough = np.flatnonzero(total >= gang.tasks)
             if not enough.size:
                 return (), ()
-            room = np.where(of == enough[np.argmin(total[enough])], room, 0)
-        return _filled(room, gang.tasks, low)
+            room = np.where(of == enough[np.lexsort((total[enough], free[enough]))[0]], room, 0)
+        return _filled(room, idle, gang.tasks, low)
 
     def kept_until(self) -> tuple[Ints, Ints]:
         """Return what may be begun now without touching a span: until when, [N], and what is free for longer, [N, 3].
@@ -233,17 +234,21 @@ class Profile:
         self.table.span[at] = 0  # its place is not used again: a round has few promises
 
 
-def _filled(room: Ints, tasks: int, low: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the fewest nodes that hold the tasks, the last one the smallest that does; empty if they do not fit."""
-    order = np.argsort(-room, kind="stable")
+def _filled(room: Ints, idle: Ints, tasks: int, low: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return nodes that hold the tasks: the least idle first, of equal ones those that hold most; empty if none do.
+
+    The last one is the smallest that does, of those as idle.
+    """
+    order = np.lexsort((-room, idle))
+    order = order[room[order] > 0]
     held = np.cumsum(room[order])
     if not held.size or held[-1] < tasks:
         return (), ()
     count = int(np.searchsorted(held, tasks)) + 1
-    chosen = order[:count]
+    chosen = order[:count].copy()
     rest = tasks - (int(held[count - 2]) if count > 1 else 0)
     others = order[count - 1 :]
-    enough = others[room[others] >= rest]
+    enough = others[(room[others] >= rest) & (idle[others] == idle[chosen[-1]])]
     chosen[-1] = enough[np.argmin(room[enough])]
     take = {low + int(node): int(room[node]) for node in chosen[:-1]} | {low + int(chosen[-1]): rest}
     return tuple(sorted(take)), tuple(take[node] for node in sorted(take))

@@ -4,10 +4,9 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Final, TypeVar
-
-import numpy as np
 
 from broker.caller import Caller
 from broker.clock import Clock
@@ -17,12 +16,12 @@ from broker.job import Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
 from broker.market.remedies import offered_changes
-from broker.market.snapshot import Prepared, prepare
+from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, Explanation, Verdict
-from broker.store import jobs, promises, rounds, snapshots
+from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
-from broker.store.promises import PromiseRow
 from broker.store.rounds import RoundRecord
+from broker.store.snapshots import WorldView
 from scheduler.decide import before_planning
 from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
@@ -109,7 +108,6 @@ class Explain:
         now = self._clock.now()
         async with self._database.hub() as tx:
             view = await snapshots.read_for(tx, job_id, now)
-            promised = await promises.read(tx)
         prepared = prepare(view, now)
         last = await self._last_round()
         found, worth = await asyncio.to_thread(_judged, prepared, last, job, self._policy)
@@ -117,7 +115,7 @@ class Explain:
         summary = _summary(job, verdicts)
         offers: tuple[ChangeOffer, ...] = ()
         if job.state is JobState.PENDING and job.waiting_reason not in frozenset(Held) and verdicts:
-            offers = await asyncio.to_thread(_offers, prepared, promised, last, job_text(job_id), self._policy)
+            offers = await asyncio.to_thread(_offers, view, now, last, job_text(job_id), self._policy)
         return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary, offers, worth)
 
     async def _last_round(self) -> LastRound | None:
@@ -129,30 +127,26 @@ class Explain:
             record = await rounds.record(tx, newest)
         if record is not None:
             try:
-                self._last = await asyncio.to_thread(_stored, newest, record)
+                self._last = await asyncio.to_thread(stored, newest, record)
             except (BadPlan, BadSnapshot):  # of a release before: its prices are not known, until the next round
                 return self._last
         return self._last
 
 
 def _offers(
-    prepared: Prepared, promised: Sequence[PromiseRow], last: LastRound | None, job_id: str, policy: Policy
+    view: WorldView, now: datetime, last: LastRound | None, job_id: str, policy: Policy
 ) -> tuple[ChangeOffer, ...]:
-    round_ = None if last is None else (last.world, last.plan)
-    return offered_changes(_free_for_good(prepared, promised), policy, round_, job_id)
+    """Return what would start the job, in the world as it is open to whoever is promised nothing.
 
-
-def _free_for_good(prepared: Prepared, promised: Sequence[PromiseRow]) -> Snapshot:
-    """Return the world without the nodes that are promised or will close: what starts there may have to wait after all.
-
-    Stricter than rounds, in which work that ends before may have them.
+    The view knows no leases: what is promised of a node is taken from what is free there now.
     """
-    taken = {(row.pool_id, name) for row in promised if row.stands for name, _ in row.nodes}
-    kept = [node.window is None and (node.pool_id, node.node) not in taken for node in prepared.nodes]
-    return replace(prepared.snapshot, node_open=prepared.snapshot.node_open & np.array(kept, dtype=np.bool_))
+    margin = policy.lease_end_margin_seconds
+    free, _ = zones(prepare(view, now, margin_seconds=margin), margin)
+    return offered_changes(free.snapshot, policy, None if last is None else (last.world, last.plan), job_id)
 
 
-def _stored(number: RoundId, record: RoundRecord) -> LastRound:
+def stored(number: RoundId, record: RoundRecord) -> LastRound:
+    """Return a round from its record. Raise BadPlan or BadSnapshot for one of a release that wrote others."""
     horizon = None if record.horizon is None else Horizon.from_bytes(record.horizon)
     return LastRound(number, Plan.from_bytes(record.plan), Snapshot.from_bytes(record.snapshot), horizon)
 

@@ -196,10 +196,12 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
 async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
     """Return the world with this job as the only waiting one, whatever its state; with none when it does not exist.
 
-    Must be the first thing in a transaction of the hub's role.
+    With what is promised to others, and without leases, which would take longest. Must be the first thing in a
+    transaction of the hub's role.
     """
     await tx.execute(ONE_VIEW)
-    return await _view(tx, await tx.fetch(ONE_WAITING, job), now)
+    view = await _view(tx, await tx.fetch(ONE_WAITING, job), now)
+    return replace(view, promises=await promises.read(tx))
 
 
 async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict[int, NodeRow]:

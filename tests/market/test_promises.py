@@ -6,19 +6,23 @@ from datetime import timedelta
 
 import pytest
 
+from broker.clock import ManualClock
 from broker.ids import JobId, RoundId, job_text
 from broker.job import Ending
 from broker.lifecycle import EndReason, Held, JobState, PromiseCause, PromiseFate
+from broker.market.explain import Explain, stored
 from broker.market.lead import NotLeader
 from broker.market.promising import Kept, Leased, kept
 from broker.market.snapshot import Prepared
 from broker.market.windows import Windows
-from broker.store import promises
+from broker.store import promises, rounds
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from broker.store.promises import PromiseEntry, PromiseRow
 from broker.store.windows import WindowDraft
+from scheduler.changes import Effect
 from scheduler.decided import Decided
+from scheduler.levers import Lever
 from scheduler.reasons import Reason
 from tests.cluster_world import ClusterWorld, ended, inventory, running
 from tests.market.test_rounds import POLICY, RICH, Table
@@ -303,6 +307,55 @@ async def test_a_new_promise_stands_beside_what_was_leased_meanwhile(table: Prom
     assert table.seconds(found.rows[0]) == 1800 + MARGIN
     assert found.rows[0].first_start_s == found.rows[0].start_s
     assert found.entries == (PromiseEntry(gang, PromiseFate.MADE, None, found.rows[0].start_s),)
+
+
+@pytest.mark.parametrize(("spare_seconds", "made"), [(0, 1), (-1, 0)])
+async def test_a_new_promise_is_not_put_beyond_the_deadline_of_its_job(
+    table: Promising, spare_seconds: int, made: int
+) -> None:
+    """It would end just by then; the margin for which its nodes are kept after that is no longer its own."""
+    await table.start(cards_per_task=4, walltime_seconds=600, grace_seconds=0)
+    end = table.world.now + timedelta(seconds=1800 + MARGIN + 600 + spare_seconds)
+    await table.submit(cards_per_task=8, walltime_seconds=600, finish_by=end)
+    await table.submit(walltime_seconds=1800)
+    prepared, decided = await table.planned()
+    (fast,) = decided.placements
+
+    found = kept_of(table, prepared, replace(decided, placements=()), [(prepared.snapshot, fast)])
+
+    assert len(found.rows) == made
+
+
+async def test_what_is_promised_is_offered_for_the_time_before_only(table: Promising) -> None:
+    """Four cards are free, and promised to a gang from 630 s on: a shorter walltime helps, no price does."""
+    await table.blocked()
+    long = await table.submit(walltime_seconds=900)
+    await table.round()
+    assert await table.world.state_of(long) is JobState.PENDING
+
+    found = await Explain(table.world.database, PROMISING, ManualClock(table.world.now))(OPERATOR, long)
+
+    now = [offer for offer in found.changes if offer.effect is Effect.STARTS_NOW]
+    assert [offer.lever for offer in now] == [Lever.WALLTIME]
+    assert 0 < now[0].after <= 630 - MARGIN
+
+
+async def test_what_was_planned_is_known_again_to_the_last_integer(table: Promising) -> None:
+    """Explanations plan the last round again: on the world without the promised and with its zones, here and read."""
+    await table.blocked()
+    await table.submit(walltime_seconds=900)
+    done = await table.round()
+    last = table.remembered[-1]
+    assert any(" until " in name for name in last.world.pool_names)
+    assert last.world.input_hash() == last.plan.snapshot_hash
+
+    async with table.world.database.hub() as tx:
+        record = await rounds.record(tx, done.round)
+    assert record is not None
+    read = stored(done.round, record)
+
+    assert read.plan == last.plan
+    assert read.world.input_hash() == last.plan.snapshot_hash
 
 
 def kept_of(table: Promising, prepared: Prepared, decided: Decided, leased: Leased) -> Kept:
