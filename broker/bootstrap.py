@@ -315,6 +315,7 @@ def _policy(settings: Settings) -> Policy:
         effort=settings.round_effort,
         promises_max=settings.promises_max,
         promises_overdue=settings.promises_overdue,
+        promises_wait_walltime_percent=settings.promises_wait_walltime_percent,
         patience_seconds=settings.patience_seconds,
         patience_walltime_percent=settings.patience_walltime_percent,
         lease_end_margin_seconds=settings.lease_end_margin_seconds,

@@ -79,8 +79,16 @@ class Promiser:
         return order[:_LOOKED_AT_MAX]
 
     def _large(self, jobs: Ints) -> Ints:
-        """Return the gangs that offer most in all."""
-        world, shape = self._world, self._world.job_shape[jobs]
+        """Return the gangs that offer most in all, of those that have waited long enough to be promised anything.
+
+        Work ends before its walltime more often than not: a gang that is promised a start at once keeps others from
+        nodes that it does not need, for it would have started soon.
+        """
+        world = self._world
+        waited = world.taken_at_s - world.job_submitted_at_s[jobs]
+        long = world.job_walltime_seconds[jobs] * self._policy.promises_wait_walltime_percent // 100
+        jobs = jobs[waited >= long]
+        shape = world.job_shape[jobs]
         cards = (world.shape_tasks * world.shape_cards_per_task)[shape]
         offer = world.job_ceiling_micro_yuan_per_pflops_hour[jobs].astype(np.float64) * cards
         chosen: Ints = jobs[np.argsort(-offer, kind="stable")[:_LOOKED_AT_MAX]]

@@ -306,6 +306,15 @@ class Snapshot:
                 depth[quota] = depth[parent] + 1
         if depth.max(initial=0) > QUOTA_DEPTH_MAX:
             raise BadSnapshot("quota_parent", f"the tree is deeper than {QUOTA_DEPTH_MAX}")
+        below, children = self.quota_parent >= 0, np.zeros(quotas, dtype=np.int64)
+        np.add.at(children, self.quota_parent[below], self.quota_used_milli_tflops[below])
+        less = np.flatnonzero(self.quota_used_milli_tflops < children)
+        if less.size:
+            name, used, parts = self.quota_names[less[0]], self.quota_used_milli_tflops[less[0]], children[less[0]]
+            raise BadSnapshot(
+                "quota_used_milli_tflops",
+                f"{name} uses {used}, its children {parts}: what they use counts to it as well",
+            )
 
     def of_one_job(self, job: int) -> Snapshot:
         """Return the same world with this job alone in it, as job 0 of shape 0."""

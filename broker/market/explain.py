@@ -36,6 +36,8 @@ from scheduler.worth_split import WorthSplit, worth_split
 FITS: Final = "FITS"
 """The job would fit into the pool now, and pays the price at which the last round cleared."""
 
+_BOUND_TO_WAIT: Final = frozenset({Held.NOT_YET, Held.UPSTREAM_RUNS})
+"""No change of the job would start it."""
 UPSTREAMS_SHOWN_MAX: Final = 8
 MICRO: Final = 1_000_000
 
@@ -51,9 +53,9 @@ _NEAREST_FIRST: Final = (
     Reason.CPU_SHORT,
     Reason.MEMORY_SHORT,
     Reason.PRICE_BELOW_ASK,
+    Reason.RESERVED,  # nearer than what a zone alone is too small for
     Reason.POOL_CLOSED,
     Reason.GANG_TOO_LARGE,
-    Reason.RESERVED,
     Reason.TOO_LATE,
     Reason.TRANSFER_TOO_LONG,
     Reason.ROUND_TRIP_TOO_LONG,
@@ -108,15 +110,8 @@ class Explain:
         now = self._clock.now()
         async with self._database.hub() as tx:
             view = await snapshots.read_for(tx, job_id, now)
-        prepared = prepare(view, now)
         last = await self._last_round()
-        found, worth = await asyncio.to_thread(_judged, prepared, last, job, self._policy)
-        verdicts = sorted(found, key=lambda v: (_NEAREST_FIRST.index(v.reason), v.cards_short, v.cluster, v.pool))
-        summary = _summary(job, verdicts)
-        offers: tuple[ChangeOffer, ...] = ()
-        if job.state is JobState.PENDING and job.waiting_reason not in frozenset(Held) and verdicts:
-            offers = await asyncio.to_thread(_offers, view, now, last, job_text(job_id), self._policy)
-        return Explanation(job, tuple(verdicts), 0 if last is None else last.round, summary, offers, worth)
+        return await asyncio.to_thread(_explained, view, now, last, job, self._policy)
 
     async def _last_round(self) -> LastRound | None:
         """Return the newest round, whichever broker committed it."""
@@ -133,16 +128,25 @@ class Explain:
         return self._last
 
 
-def _offers(
-    view: WorldView, now: datetime, last: LastRound | None, job_id: str, policy: Policy
-) -> tuple[ChangeOffer, ...]:
-    """Return what would start the job, in the world as it is open to whoever is promised nothing.
+def _explained(view: WorldView, now: datetime, last: LastRound | None, job: Job, policy: Policy) -> Explanation:
+    """Explain the job in the world as it is open to it: without what is promised to others.
 
     The view knows no leases: what is promised of a node is taken from what is free there now.
     """
     margin = policy.lease_end_margin_seconds
-    free, _ = zones(prepare(view, now, margin_seconds=margin), margin)
-    return offered_changes(free.snapshot, policy, None if last is None else (last.world, last.plan), job_id)
+    whole = prepare(view, now, margin_seconds=margin)
+    others = tuple(promise for promise in whole.horizon.promises if promise.job_id != job_text(job.job))
+    whole = replace(whole, horizon=replace(whole.horizon, promises=others))
+    free, _ = zones(whole, margin)
+    alone = make_plan(free.snapshot, replace(policy, effort=0))
+    verdicts = _verdicts(free, alone, last, job)
+    offers: tuple[ChangeOffer, ...] = ()
+    if job.state is JobState.PENDING and job.waiting_reason not in _BOUND_TO_WAIT and verdicts:
+        rounded = None if last is None else (last.world, last.plan)
+        offers = offered_changes(free.snapshot, policy, rounded, job_text(job.job))
+    number = RoundId(0) if last is None else last.round
+    worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
+    return Explanation(job, verdicts, number, _summary(job, verdicts), offers, worth)
 
 
 def stored(number: RoundId, record: RoundRecord) -> LastRound:
@@ -151,21 +155,30 @@ def stored(number: RoundId, record: RoundRecord) -> LastRound:
     return LastRound(number, Plan.from_bytes(record.plan), Snapshot.from_bytes(record.snapshot), horizon)
 
 
-def _judged(
-    prepared: Prepared, last: LastRound | None, job: Job, policy: Policy
-) -> tuple[list[Verdict], WorthSplit | None]:
-    """Ask the scheduler what each pool says to the job alone, and what it is worth where it is, at the last prices."""
-    world, job_id = prepared.snapshot, job_text(job.job)
-    plan = make_plan(world, replace(policy, effort=0))
-    prices = _prices(world, plan.prices, last)
-    last_tier = replace(plan.tiers[-1], prices=prices)
-    worth = None
-    if job.placement is not None and job.state not in JOB_FINAL and (nodes := _nodes_of(prepared, job.placement)):
-        since = world.taken_at_s if job.started_at is None else math.floor(job.started_at.timestamp())
-        worth = worth_split(world, policy, prices, job_id, nodes, job.placement.tasks, since)
-    found = explain(world, replace(plan, placements=(), tiers=(*plan.tiers[:-1], last_tier)), job_id)
+def _verdicts(free: Prepared, alone: Plan, last: LastRound | None, job: Job) -> tuple[Verdict, ...]:
+    """Return what each pool says to the job at the last prices, the nearest first; of a pool's zones the nearest.
+
+    `alone`: a plan of the world, which tells what rules anybody uses.
+    """
+    world = free.snapshot
+    last_tier = replace(alone.tiers[-1], prices=_prices(world, alone.prices, last))
+    found = explain(world, replace(alone, placements=(), tiers=(*alone.tiers[:-1], last_tier)), job_text(job.job))
     cheapest = cheapest_clearing(found)
-    return [_verdict(prepared, v, cheapest, known=last is not None) for v in found], worth
+    said = [_verdict(free, verdict, cheapest, known=last is not None) for verdict in found]
+    said.sort(key=lambda v: (_NEAREST_FIRST.index(v.reason), v.cards_short, v.cluster, v.pool))
+    nearest: dict[tuple[str, str], Verdict] = {}
+    for verdict in said:
+        nearest.setdefault((verdict.cluster, verdict.pool), verdict)
+    return tuple(nearest.values())
+
+
+def _worth(world: Prepared, policy: Policy, prices: Prices, job: Job) -> WorthSplit | None:
+    """Return what a placed job is worth where it is."""
+    if job.placement is None or job.state in JOB_FINAL or not (nodes := _nodes_of(world, job.placement)):
+        return None
+    taken_at_s = world.snapshot.taken_at_s
+    since = taken_at_s if job.started_at is None else math.floor(job.started_at.timestamp())
+    return worth_split(world.snapshot, policy, prices, job_text(job.job), nodes, job.placement.tasks, since)
 
 
 def _nodes_of(prepared: Prepared, placement: Placement) -> list[int]:

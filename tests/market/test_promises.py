@@ -29,7 +29,7 @@ from tests.market.test_rounds import POLICY, RICH, Table
 from tests.small_world import OPERATOR
 
 MARGIN = 60
-PROMISING = replace(POLICY, promises_max=2, lease_end_margin_seconds=MARGIN)
+PROMISING = replace(POLICY, promises_max=2, promises_wait_walltime_percent=0, lease_end_margin_seconds=MARGIN)
 
 
 class Promising(Table):
@@ -326,15 +326,20 @@ async def test_a_new_promise_is_not_put_beyond_the_deadline_of_its_job(
     assert len(found.rows) == made
 
 
-async def test_what_is_promised_is_offered_for_the_time_before_only(table: Promising) -> None:
+@pytest.mark.parametrize(("promises_max", "promised"), [(1, Reason.RESERVED), (2, Held.PROMISED)])
+async def test_what_is_promised_is_offered_for_the_time_before_only(
+    table: Promising, promises_max: int, promised: str
+) -> None:
     """Four cards are free, and promised to a gang from 630 s on: a shorter walltime helps, no price does."""
+    table.planned_by = replace(PROMISING, promises_max=promises_max)
     await table.blocked()
     long = await table.submit(walltime_seconds=900)
     await table.round()
-    assert await table.world.state_of(long) is JobState.PENDING
+    assert (await table.world.job(long)).waiting_reason == promised
 
     found = await Explain(table.world.database, PROMISING, ManualClock(table.world.now))(OPERATOR, long)
 
+    assert [verdict.reason for verdict in found.verdicts] == [Reason.RESERVED]
     now = [offer for offer in found.changes if offer.effect is Effect.STARTS_NOW]
     assert [offer.lever for offer in now] == [Lever.WALLTIME]
     assert 0 < now[0].after <= 630 - MARGIN

@@ -280,10 +280,13 @@ def _ruled_limits(draw: np.random.Generator) -> dict[str, Any]:
         "quota_guaranteed_milli_tflops": [3_000_000, 1_200_000, 1_000_000, 600_000],
         "quota_borrow_milli_tflops": [int(draw.choice([0, 2_000_000])), 1_000_000, -1, 500_000],
         "quota_lend_milli_tflops": [-1, int(draw.choice([-1, 500_000])), 0, 100_000],
-        "quota_used_milli_tflops": [
-            int(draw.choice([0, 1_500_000, 3_200_000], p=[0.5, 0.35, 0.15])),
-            int(draw.choice([0, 400_000, 900_000])),
-            int(draw.choice([0, 700_000])),
-            int(draw.choice([0, 300_000])),
-        ],
+        "quota_used_milli_tflops": _used(draw),
     }
+
+
+def _used(draw: np.random.Generator) -> list[int]:
+    """Return what the tree of `_ruled_limits` uses, children included."""
+    everybody = int(draw.choice([0, 1_500_000, 3_200_000], p=[0.5, 0.35, 0.15]))
+    nanjing, wuhan, works = (int(draw.choice(each)) for each in ([0, 400_000, 900_000], [0, 700_000], [0, 300_000]))
+    nanjing = max(nanjing, works)
+    return [max(everybody, nanjing + wuhan), nanjing, wuhan, works]

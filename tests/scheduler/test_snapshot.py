@@ -109,6 +109,17 @@ def test_a_value_that_cannot_be_is_refused_by_name(field: str, value: Any) -> No
     assert refused.value.why
 
 
+def test_what_a_quota_uses_counts_to_those_above() -> None:
+    """Otherwise a world in which more runs would break rules that it kept before."""
+    tree: dict[str, Any] = {"quota_names": ("hub", "city", "works"), "quota_parent": [-1, 0, 1]}
+    tree |= {f"quota_{name}_milli_tflops": [9, 9, 9] for name in ("guaranteed", "borrow", "lend")}
+
+    assert snapshot(**tree, quota_used_milli_tflops=[5, 5, 4]).quota_names
+    with pytest.raises(BadSnapshot, match="city uses 3, its children 4") as refused:
+        snapshot(**tree, quota_used_milli_tflops=[5, 3, 4])
+    assert refused.value.field == "quota_used_milli_tflops"
+
+
 def test_nodes_must_be_sorted_by_pool() -> None:
     """Pools are slices of the node arrays."""
     with pytest.raises(BadSnapshot, match="sort the nodes by pool"):

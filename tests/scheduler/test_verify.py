@@ -256,7 +256,7 @@ KINDER_WORLDS: list[tuple[Rule, dict[str, Any]]] = [
     (Rule.QUOTA_OVER, {"quota_used_milli_tflops": [9_000_000, 0, 0]}),
     (Rule.LENT_OVER, {"quota_lend_milli_tflops": [-1, -1, 0]}),
     (Rule.WRONG_BROKEN_BEFORE, {"quota_used_milli_tflops": [9_000_000, 0, 0]}),
-    (Rule.WRONG_TIERS, {"quota_used_milli_tflops": [9_000_000] * 3}),
+    (Rule.WRONG_TIERS, {"quota_used_milli_tflops": [18_000_000, 9_000_000, 9_000_000]}),
     (Rule.WRONG_TIERS, {"job_tier": [0, 0, 0, 1, 2]}),
     (Rule.WRONG_REASON, {"node_cards": [9] * 5, "node_free_cards": [9, 7, 8, 8, 8]}),
     (Rule.WRONG_BOUND, {"job_ceiling_micro_yuan_per_pflops_hour": [10_000_000, 20_000_000] + [10_000_000] * 3}),

@@ -14,8 +14,13 @@ from scheduler.policy import Policy
 from scheduler.snapshot import Snapshot
 
 QUICK = Policy(
-    effort=2, promises_max=4, promises_overdue=2, patience_seconds=3_600, patience_walltime_percent=0
-)  # fmt: skip
+    effort=2,
+    promises_max=4,
+    promises_overdue=2,
+    promises_wait_walltime_percent=0,
+    patience_seconds=3_600,
+    patience_walltime_percent=0,
+)
 
 
 def random_horizon(world: Snapshot, seed: int) -> Horizon:
