@@ -4,6 +4,8 @@
                  keeps every rule, and pays the last round's prices. The placement that proves it comes with it.
     PLANNED      nothing is free for it, but the last round planned again with the changed job starts it, instead of
                  others (`replanning.py`): what runs since then is not ended by it.
+    STARTS_BY    the changed job could be promised a start by a time, beside all that runs, closes and is promised
+                 (`by_time.py`). The promise that proves it comes with it.
 
 What is in neither list was tried and does not help. Of what starts the job now, each lever offers the least change that
 does; `Lever` has the order among them. There a raise of the ceiling is exact: one micro-yuan less does not start it.
@@ -14,19 +16,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from scheduler.errors import UnknownJob
 from scheduler.fields import LIMITS, MILLI_PER_CARD, UNKNOWN
+from scheduler.horizon import Promise
 from scheduler.judging import VALUE_MAX, fastest_builds
 from scheduler.levers import Lever, Step, steps, with_ceiling, with_hubs, with_owners
 from scheduler.limits import KEPT, LEFT, LEND, NO_LIMIT, limits_of
 from scheduler.placer import Placed, Placer
 from scheduler.plan import Placement, Plan
 from scheduler.policy import OpeningPrice, Policy
-from scheduler.snapshot import Snapshot
+from scheduler.snapshot import Ints, Snapshot
 
 PPM: Final = 10**6
 _ORDER: Final = tuple(Lever)
@@ -38,6 +41,7 @@ class Effect(StrEnum):
 
     STARTS_NOW = "STARTS_NOW"
     PLANNED = "PLANNED"
+    STARTS_BY = "STARTS_BY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,11 @@ class Change:
     name: str  # the hub, owner or quota that it is about; empty for other levers
     extra_micro_yuan_per_hour: int  # what the city may have to pay more at most; of CEILING only
     pool_name: str
-    world: Snapshot  # that the changed job was decided in; of STARTS_NOW it is alone there
+    world: Snapshot  # that the changed job was decided in; but for PLANNED it is alone there
     placement: Placement  # where it starts in that world
     again: Plan | None = None  # of PLANNED: the plan of that world
     instead: tuple[str, ...] = ()  # of PLANNED: jobs that the round started and would not start then
+    promise: Promise | None = None  # of STARTS_BY: what could be promised
 
 
 def changes(world: Snapshot, policy: Policy, prices: Iterable[OpeningPrice], job_id: str) -> tuple[Change, ...]:
@@ -70,16 +75,36 @@ def changes(world: Snapshot, policy: Policy, prices: Iterable[OpeningPrice], job
     if job_id not in world.job_id:
         raise UnknownJob("job_id", f"{job_id!r} is not in this world")
     alone, prices = world.of_one_job(world.job_id.index(job_id)), tuple(prices)
-    proof = _Proof(alone, policy, prices)
+    proof = _Now(alone, policy, prices)
     if proof.start(alone) is not None:
         return ()
     found = [proof.first(each) for each in steps(alone)]
-    found += [_ceiling(alone, proof), _hub(alone, proof), _owner(alone, proof), _quota(alone, policy, prices)]
+    found += [least_ceiling(alone, proof), one_hub(alone, proof), one_owner(alone, proof)]
+    return by_lever([*found, _quota(alone, policy, prices)])
+
+
+def by_lever(found: Iterable[Change | None]) -> tuple[Change, ...]:
+    """Return the changes that there are, in the order of `Lever`."""
     return tuple(sorted(filter(None, found), key=lambda change: _ORDER.index(change.lever)))
 
 
+class Proof(Protocol):
+    """Decides whether a changed job starts, in time."""
+
+    def start(self, job: Snapshot) -> Placement | None:
+        """Return where the only job of this snapshot would start; None: it would not."""
+
+    def first(self, candidates: Iterable[Step]) -> Change | None:
+        """Return the first of these steps that starts the job."""
+
+
 def change_of(
-    step: Step, placement: Placement, effect: Effect, again: Plan | None = None, instead: Sequence[str] = ()
+    step: Step,
+    placement: Placement,
+    effect: Effect,
+    again: Plan | None = None,
+    instead: Sequence[str] = (),
+    promise: Promise | None = None,
 ) -> Change:
     """Return the change that this placement of the changed job proves."""
     return Change(
@@ -94,10 +119,11 @@ def change_of(
         placement=placement,
         again=again,
         instead=tuple(instead),
+        promise=promise,
     )
 
 
-class _Proof:
+class _Now:
     """Decides changed jobs, one at a time, in the same world."""
 
     def __init__(self, world: Snapshot, policy: Policy, prices: Sequence[OpeningPrice]) -> None:
@@ -133,7 +159,7 @@ def _numbered(placement: Placement) -> Placement:
     return placement._replace(cards=tuple(cards))
 
 
-def _ceiling(alone: Snapshot, proof: _Proof) -> Change | None:
+def least_ceiling(alone: Snapshot, proof: Proof) -> Change | None:
     """Return the least higher ceiling that starts the job: with it, whatever pays and has room goes on to do so."""
     fails, helps = int(alone.job_ceiling_micro_yuan_per_pflops_hour[0]), _most_useful_ceiling(alone)
     if helps <= fails or proof.start(with_ceiling(alone, helps).job) is None:
@@ -147,7 +173,8 @@ def _ceiling(alone: Snapshot, proof: _Proof) -> Change | None:
     return proof.first([with_ceiling(alone, helps)])
 
 
-def _hub(alone: Snapshot, proof: _Proof) -> Change | None:
+def one_hub(alone: Snapshot, proof: Proof) -> Change | None:
+    """Return the one more hub that starts the job: of all that are barred the one where it goes."""
     barred = [hub for hub, allowed in enumerate(alone.shape_hub_allowed[0].tolist()) if not allowed]
     if not barred or (best := proof.start(with_hubs(alone, barred).job)) is None:
         return None
@@ -155,7 +182,8 @@ def _hub(alone: Snapshot, proof: _Proof) -> Change | None:
     return proof.first([with_hubs(alone, [hub], alone.hub_names[hub])])
 
 
-def _owner(alone: Snapshot, proof: _Proof) -> Change | None:
+def one_owner(alone: Snapshot, proof: Proof) -> Change | None:
+    """Return the one more owner that starts the job, found as the hub is."""
     barred = [owner for owner, allowed in enumerate(alone.shape_owner_allowed[0].tolist()) if not allowed]
     if not barred or (best := proof.start(with_owners(alone, barred).job)) is None:
         return None
@@ -165,25 +193,38 @@ def _owner(alone: Snapshot, proof: _Proof) -> Change | None:
 
 def _quota(alone: Snapshot, policy: Policy, prices: Sequence[OpeningPrice]) -> Change | None:
     """Return the one quota that keeps the job out, raised by what is short; None where none or several do."""
-    tenant, borrow = int(alone.job_tenant[0]), alone.quota_borrow_milli_tflops
+    if (free := without_quotas(alone)) is None or (best := _Now(free, policy, prices).start(free)) is None:
+        return None
+    step = raised_quota(alone, best, limits_of(alone).account)
+    return None if step is None else _Now(step.job, policy, prices).first([step])
+
+
+def without_quotas(alone: Snapshot) -> Snapshot | None:
+    """Return the world in which no quota limits anybody; None where none limits the job."""
+    tenant = int(alone.job_tenant[0])
     if tenant == UNKNOWN or not (alone.tenant_quota[tenant] >= 0).any():
         return None
-    free = replace(alone, quota_borrow_milli_tflops=np.full_like(borrow, UNKNOWN))
-    best = _Proof(free, policy, prices).start(free)
-    if best is None:
-        return None
-    short = _quotas_short(alone, best)
+    borrow = np.full_like(alone.quota_borrow_milli_tflops, UNKNOWN)
+    return replace(alone, quota_borrow_milli_tflops=borrow)
+
+
+def raised_quota(alone: Snapshot, placement: Placement, account: Ints) -> Step | None:
+    """Return the world with the one quota that is short for this placement raised by that; None: not exactly one is.
+
+    `account`: of quotas when it starts, as `Limits.account`.
+    """
+    short = _quotas_short(alone, placement, account)
     if len(short) != 1:
         return None
     [(quota, amount)] = short.items()
+    borrow = alone.quota_borrow_milli_tflops
     raised = borrow.copy()
     raised[quota] += amount
     world = replace(alone, quota_borrow_milli_tflops=raised)
-    step = Step(Lever.QUOTA, int(borrow[quota]), int(raised[quota]), world, alone.quota_names[quota])
-    return _Proof(world, policy, prices).first([step])
+    return Step(Lever.QUOTA, int(borrow[quota]), int(raised[quota]), world, alone.quota_names[quota])
 
 
-def _quotas_short(alone: Snapshot, placement: Placement) -> dict[int, int]:
+def _quotas_short(alone: Snapshot, placement: Placement, account: Ints) -> dict[int, int]:
     """Return how much each quota of the job's chain lacks for this placement, milli-TFLOPS; only those that do."""
     limits = limits_of(alone)
     amount = -(-_granted_milli(alone, placement) * int(limits.pool_milli_tflops[placement.pool]) // 1000)
@@ -191,7 +232,7 @@ def _quotas_short(alone: Snapshot, placement: Placement) -> dict[int, int]:
     short: dict[int, int] = {}
     grown = amount  # what the quota counts more by the second rule of `limits.py`
     while quota >= 0:
-        left, lend, kept = (int(limits.account[quota, column]) for column in (LEFT, LEND, KEPT))
+        left, lend, kept = (int(account[quota, column]) for column in (LEFT, LEND, KEPT))
         if left < NO_LIMIT and (lacking := max(amount - left, grown - lend)) > 0:
             short[quota] = lacking
         grown = amount - (max(kept, 0) - max(kept - amount, 0))

@@ -69,7 +69,11 @@ class Promiser:
 
     def offers(self, jobs: Sequence[int]) -> Offers:
         """Return what these jobs of the world would take and gain, pool by pool, whatever is free."""
-        return self._judge.offers(self._world.of_jobs(jobs), self._tariff)
+        return self.offers_to(self._world.of_jobs(jobs))
+
+    def offers_to(self, jobs: Snapshot) -> Offers:
+        """Return the same of jobs that need not wait: the world with these jobs, by `with_jobs` or `of_jobs`."""
+        return self._judge.offers(jobs, self._tariff)
 
     def _overdue(self, jobs: Ints) -> Ints:
         """Return those that have waited longer than anybody should, the longest overdue first."""
@@ -124,9 +128,9 @@ class Promiser:
             if self._looks == 0:
                 break
             self._looks -= 1
-            latest = NEVER if best is None else best[0] - 1
-            if (finish_by := int(jobs.job_finish_by_s[job])) >= 0:
-                latest = min(latest, finish_by - gang.seconds + self._policy.lease_end_margin_seconds)
+            latest = latest_start_s(jobs, job, gang, self._policy.lease_end_margin_seconds)
+            if best is not None:
+                latest = min(latest, best[0] - 1)
             at = self._profile.earliest(int(offers.verdict.pool[pair]), gang, self._world.taken_at_s + 1, latest)
             if at < NEVER and at + gang.seconds <= TIME_MAX:
                 best = at, pair, gang
@@ -177,6 +181,12 @@ def gang_of(offers: Offers, job: int, pair: int, margin_seconds: int) -> Gang:
         level=int(land.needs[kind[NEED], NEED_LEVEL]),
         seconds=before + int(jobs.job_walltime_seconds[job]) + margin_seconds,
     )
+
+
+def latest_start_s(jobs: Snapshot, job: int, gang: Gang, margin_seconds: int) -> int:
+    """Return the last time at which the gang could start and be done in time; the margin need not be. NEVER: any."""
+    finish_by = int(jobs.job_finish_by_s[job])
+    return NEVER if finish_by < 0 else finish_by - gang.seconds + margin_seconds
 
 
 def input_seconds(jobs: Snapshot, job: Ints, pool: Ints) -> Ints:

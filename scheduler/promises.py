@@ -62,10 +62,10 @@ def _look(
     if after is None:
         after = anew(profile, before, now)
     if after is not None and after.start_s == now:
-        short = left.take(_placement(after))
+        short = left.take(placement_of(after))
         if short is None:
             profile.take(after)
-            found.starts.append(_placement(after))
+            found.starts.append(placement_of(after))
             found.news.append(News(before.job_id, Fate.STARTED, before.start_s, now))
             return
         cause = short
@@ -90,7 +90,8 @@ def anew(profile: Profile, before: Promise, not_before_s: int, by_s: int = NEVER
     return replace(before, start_s=at, end_s=at + gang.seconds, nodes=nodes, tasks=tasks)
 
 
-def _placement(promise: Promise) -> Placement:
+def placement_of(promise: Promise) -> Placement:
+    """Return where a promised gang would run as it stands."""
     return Placement(
         promise.job_id, promise.build, promise.pool, promise.nodes, promise.tasks, promise.worth_micro_yuan_per_hour
     )

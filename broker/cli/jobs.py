@@ -1,12 +1,13 @@
 """Commands about jobs that exist: jobs, job, explain, cancel, update."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from broker.cli.errors import run, usage
-from broker.cli.options import AsJson, AsOperator, City, DryRun, JobId, examples
+from broker.cli.options import AsJson, AsOperator, City, DryRun, JobId, aware_time, examples
 from broker.cli.output import (
     clock_time,
     duration,
@@ -69,7 +70,7 @@ def register(app: typer.Typer) -> None:
         )
     )(jobs)
     app.command(epilog=examples("xisuan job job-42", "xisuan job job-42 --json"))(job)
-    app.command(epilog=examples("xisuan explain job-42"))(explain)
+    app.command(epilog=examples("xisuan explain job-42", "xisuan explain job-42 --by 2026-12-01T22:00+08:00"))(explain)
     app.command(epilog=examples("xisuan cancel job-42 job-43", "xisuan cancel --job-set nightly --dry-run"))(cancel)
     app.command(epilog=examples("xisuan update job-42 --priority urgent"))(update)
 
@@ -124,16 +125,23 @@ def job(
 
 
 def explain(
-    ctx: typer.Context, job_id: JobId, city: City = "", operator: AsOperator = False, as_json: AsJson = False
+    ctx: typer.Context,
+    job_id: JobId,
+    by: Annotated[str, typer.Option("--by", metavar="TIME", help="What would start it by then, not now.")] = "",
+    city: City = "",
+    operator: AsOperator = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell, pool by pool, why a job waits, or where it could run; the nearest to starting comes first.
 
-    Below that stands what would start it: single changes, each of them proved by planning with it.
+    Below that stands what would start it: single changes, each of them proved by planning with it. With --by: when it
+    could start as it is, if nobody else came, and with which changes it could be promised a start by that time.
     """
+    start_by = aware_time("--by", by, as_json=as_json) if by else None
 
     async def asked() -> "Explanation":
         async with city_client(ctx, city, operator=operator) as xisuan:
-            return await xisuan.explain(job_id)
+            return await xisuan.explain(job_id, start_by=start_by)
 
     found = run(asked(), as_json=as_json)
     if as_json:
@@ -161,8 +169,19 @@ def explain(
     show(table(columns, rows, title=f"by the prices of round {found.round}" if found.round else "no round yet"))
     if found.wire.HasField("worth"):
         _show_worth(found.wire.worth)
+    _show_changes(found, start_by)
+
+
+def _show_changes(found: "Explanation", start_by: datetime | None) -> None:
+    asked = found.wire.HasField("earliest")
+    by = f" by {clock_time(start_by)}" if start_by and asked else ""
+    if asked:
+        show("", found.wire.earliest.detail)
     if found.changes:
-        show("", "what would start it, each alone, the cheapest first:", *(f"  {one.detail}" for one in found.changes))
+        lines = (f"  {one.detail}" for one in found.changes)
+        show("", f"what would start it{by}, each alone, the cheapest first:", *lines)
+    elif asked and start_by and (found.earliest_start is None or found.earliest_start > start_by):
+        show(f"no single change that was tried would start it{by}")
 
 
 def _show_worth(split: "job_service_pb2.WorthSplit") -> None:

@@ -1,13 +1,12 @@
 """Commands for operators: maintenance windows."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from broker.cli.admin import Nodes, leases_table
-from broker.cli.errors import run, usage
-from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
+from broker.cli.errors import run
+from broker.cli.options import AsJson, ClusterName, DryRun, Reason, aware_time, examples
 from broker.cli.output import clock_time, message_data, print_json, print_message, show, table
 from broker.cli.settings import admin_client
 
@@ -47,8 +46,8 @@ def create(
     Inside a window its nodes take no new work, and no job that is not preemptible starts there whose walltime crosses
     it. Nothing that runs is ended by it.
     """
-    starts_at = _time("--from", begin, as_json=as_json) if begin else None
-    ends_at = _time("--until", until, as_json=as_json)
+    starts_at = aware_time("--from", begin, as_json=as_json) if begin else None
+    ends_at = aware_time("--until", until, as_json=as_json)
 
     async def created() -> "admin_service_pb2.CreateWindowResponse":
         async with admin_client(ctx) as xisuan:
@@ -108,16 +107,6 @@ def cancel(ctx: typer.Context, window: WindowId, as_json: AsJson = False) -> Non
         print_message(found)
     else:
         show(f"{found.window_id} of {found.cluster} is cancelled")
-
-
-def _time(option: str, text: str, *, as_json: bool) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        usage(f"{option} {text[:80]!r} must be a time with its zone, such as 2026-12-01T22:00+08:00", as_json=as_json)
-    return at
 
 
 def _table(found: "list[admin_service_pb2.Window]") -> Any:

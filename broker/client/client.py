@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -12,7 +13,7 @@ from broker.client.errors import Unavailable
 from broker.client.results import CancelledSet, Event, Explanation, Job, JobState, Receipt, Submission
 from broker.client.retry import RetryPolicy
 from broker.client.settings import ClientSettings, resolve
-from broker.client.spec import JobSpec, PriorityClass
+from broker.client.spec import JobSpec, PriorityClass, timestamp
 from broker.wire.v1 import job_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
@@ -157,9 +158,13 @@ class Client(Connection):
         request = pb.UpdateJobRequest(job_id=job_id, priority=f"PRIORITY_CLASS_{priority.name}")
         return Job.of((await self.unary("JobService/UpdateJob", request, pb.UpdateJobResponse)).job)
 
-    async def explain(self, job_id: str) -> Explanation:
-        """Tell, pool by pool, why a job waits or where it could run."""
-        request = pb.ExplainJobRequest(job_id=job_id)
+    async def explain(self, job_id: str, *, start_by: datetime | None = None) -> Explanation:
+        """Tell, pool by pool, why a job waits or where it could run, and what would start it.
+
+        Args:
+            start_by: an aware time: what would start it by then, and when it could start as it is. Without it: now.
+        """
+        request = pb.ExplainJobRequest(job_id=job_id, start_by=timestamp(start_by))
         return Explanation.of(await self.unary("JobService/ExplainJob", request, pb.ExplainJobResponse))
 
     async def logs(

@@ -302,6 +302,7 @@ class JobChange:
         name: the hub, owner or quota that it is about; empty for other levers.
         extra_micro_yuan_per_hour: what the city may have to pay more at most; of a ceiling only.
         instead_of_jobs: jobs that the round started and would not start then.
+        starts_at: when it could start then, where a time was asked for.
     """
 
     lever: str
@@ -314,6 +315,7 @@ class JobChange:
     pool: str
     instead_of_jobs: int
     detail: str
+    starts_at: datetime | None
 
     @classmethod
     def of(cls, wire: job_service_pb2.JobChange) -> Self:
@@ -329,6 +331,7 @@ class JobChange:
             pool=wire.pool,
             instead_of_jobs=wire.instead_of_jobs,
             detail=wire.detail,
+            starts_at=moment(wire.starts_at) if wire.HasField("starts_at") else None,
         )
 
 
@@ -339,6 +342,7 @@ class Explanation:
     Attributes:
         round: the round whose prices were used; None when there was none yet.
         changes: single changes that would start a job that waits, the cheapest first.
+        earliest_start: when it could start as it is, where a time was asked for and one is known.
     """
 
     job: Job
@@ -346,6 +350,7 @@ class Explanation:
     round: int | None
     summary: str
     changes: tuple[JobChange, ...]
+    earliest_start: datetime | None
     wire: job_service_pb2.ExplainJobResponse = field(repr=False, compare=False)
 
     @classmethod
@@ -353,7 +358,9 @@ class Explanation:
         """Return what the message says."""
         verdicts = tuple(Verdict.of(v) for v in wire.verdicts)
         changes = tuple(JobChange.of(c) for c in wire.changes)
-        return cls(Job.of(wire.job), verdicts, wire.round or None, wire.summary, changes, wire)
+        known = wire.HasField("earliest") and wire.earliest.HasField("starts_at")
+        earliest = moment(wire.earliest.starts_at) if known else None
+        return cls(Job.of(wire.job), verdicts, wire.round or None, wire.summary, changes, earliest, wire)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from broker.ids import JobId, RoundId, job_text
 from broker.job import Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
-from broker.market.remedies import offered_changes
+from broker.market.remedies import offered_by, offered_changes
 from broker.market.snapshot import Prepared, prepare, zones
-from broker.market.verdicts import ChangeOffer, Explanation, Verdict
+from broker.market.verdicts import ChangeOffer, EarliestStart, Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord
@@ -36,8 +36,6 @@ from scheduler.worth_split import WorthSplit, worth_split
 FITS: Final = "FITS"
 """The job would fit into the pool now, and pays the price at which the last round cleared."""
 
-_BOUND_TO_WAIT: Final = frozenset({Held.NOT_YET, Held.UPSTREAM_RUNS})
-"""No change of the job would start it."""
 UPSTREAMS_SHOWN_MAX: Final = 8
 MICRO: Final = 1_000_000
 
@@ -101,17 +99,20 @@ class Explain:
         """Take note of a round that was committed here."""
         self._last = last
 
-    async def __call__(self, caller: Caller, job_id: JobId) -> Explanation:
-        """Explain one job. Raise JobNotFound when there is none that the caller may see."""
+    async def __call__(self, caller: Caller, job_id: JobId, start_by: datetime | None = None) -> Explanation:
+        """Explain one job. Raise JobNotFound when there is none that the caller may see.
+
+        `start_by`: tell when it could start, and what would start it by then instead of now.
+        """
         async with transaction_of(self._database, caller) as tx:
             job = await jobs.get(tx, job_id)
         if job is None:
             raise JobNotFound(job=job_text(job_id))
         now = self._clock.now()
         async with self._database.hub() as tx:
-            view = await snapshots.read_for(tx, job_id, now)
+            view = await snapshots.read_for(tx, job_id, now, with_leases=start_by is not None)
         last = await self._last_round()
-        return await asyncio.to_thread(_explained, view, now, last, job, self._policy)
+        return await asyncio.to_thread(_explained, view, now, last, job, self._policy, start_by)
 
     async def _last_round(self) -> LastRound | None:
         """Return the newest round, whichever broker committed it."""
@@ -128,10 +129,12 @@ class Explain:
         return self._last
 
 
-def _explained(view: WorldView, now: datetime, last: LastRound | None, job: Job, policy: Policy) -> Explanation:
+def _explained(
+    view: WorldView, now: datetime, last: LastRound | None, job: Job, policy: Policy, start_by: datetime | None
+) -> Explanation:
     """Explain the job in the world as it is open to it: without what is promised to others.
 
-    The view knows no leases: what is promised of a node is taken from what is free there now.
+    A view without leases takes what is promised of a node from what is free there now.
     """
     margin = policy.lease_end_margin_seconds
     whole = prepare(view, now, margin_seconds=margin)
@@ -140,13 +143,28 @@ def _explained(view: WorldView, now: datetime, last: LastRound | None, job: Job,
     free, _ = zones(whole, margin)
     alone = make_plan(free.snapshot, replace(policy, effort=0))
     verdicts = _verdicts(free, alone, last, job)
-    offers: tuple[ChangeOffer, ...] = ()
-    if job.state is JobState.PENDING and job.waiting_reason not in _BOUND_TO_WAIT and verdicts:
-        rounded = None if last is None else (last.world, last.plan)
-        offers = offered_changes(free.snapshot, policy, rounded, job_text(job.job))
+    earliest, offers = _offers(whole, free, last, job, policy, start_by) if verdicts else (None, ())
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
-    return Explanation(job, verdicts, number, _summary(job, verdicts), offers, worth)
+    return Explanation(job, verdicts, number, _summary(job, verdicts), offers, worth, earliest)
+
+
+def _offers(
+    whole: Prepared, free: Prepared, last: LastRound | None, job: Job, policy: Policy, start_by: datetime | None
+) -> tuple[EarliestStart | None, tuple[ChangeOffer, ...]]:
+    """Return when a waiting job could start as it is, if a time is asked for, and what would start it.
+
+    `whole`, `free`: the world before and after what is promised to others is taken off. Shares of cards are promised
+    nothing and fit somewhere soon, so of them it is asked what would start them now.
+    """
+    held = job.waiting_reason == Held.UPSTREAM_RUNS or (job.waiting_reason == Held.NOT_YET and start_by is None)
+    if job.state is not JobState.PENDING or held:
+        return None, ()
+    rounded = None if last is None else (last.world, last.plan)
+    if start_by is None or job.spec.share_milli:
+        return None, offered_changes(free.snapshot, policy, rounded, job_text(job.job))
+    first = job.spec.earliest_start
+    return offered_by(whole.snapshot, whole.horizon, policy, rounded, job_text(job.job), start_by, first)
 
 
 def stored(number: RoundId, record: RoundRecord) -> LastRound:

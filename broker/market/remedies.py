@@ -1,12 +1,15 @@
-"""What would start a job that waits, as offers with a sentence for people."""
+"""What would start a job that waits, now or by a time, as offers with a sentence for people."""
 
+import math
 from datetime import UTC, datetime
 from typing import Final
 
-from broker.market.verdicts import ChangeOffer
+from broker.market.verdicts import ChangeOffer, EarliestStart
+from scheduler.by_time import changes_by
 from scheduler.changes import Change, Effect, changes
 from scheduler.errors import UnknownJob
 from scheduler.fields import PRIORITIES, UNKNOWN, WITHIN_DOMAIN
+from scheduler.horizon import Horizon, Promise
 from scheduler.levers import Lever
 from scheduler.placer import last_prices
 from scheduler.plan import Plan
@@ -41,9 +44,44 @@ def offered_changes(
     return tuple(map(_offer, found))
 
 
+def offered_by(
+    world: Snapshot,
+    horizon: Horizon,
+    policy: Policy,
+    last: tuple[Snapshot, Plan] | None,
+    job_id: str,
+    start_by: datetime,
+    not_before: datetime | None,
+) -> tuple[EarliestStart, tuple[ChangeOffer, ...]]:
+    """Return when the job could start as it is, and the single changes with which it could in time.
+
+    Args:
+        world: as it is now, with the job; its pools not cut into zones.
+        horizon: of the world, with leases and what is promised.
+        policy: of the rounds.
+        last: as for `offered_changes`.
+        start_by: aware time by which it is to start.
+        not_before: the job's own earliest start.
+    """
+    prices = () if last is None else last_prices(*last)
+    first = 0 if not_before is None else math.ceil(not_before.timestamp())
+    found = changes_by(world, horizon, policy, prices, job_id, math.floor(start_by.timestamp()), first)
+    return _earliest(world, found.as_it_is), tuple(map(_offer, found.changes))
+
+
+def _earliest(world: Snapshot, promise: Promise | None) -> EarliestStart:
+    if promise is None:
+        return EarliestStart(None, "", "", "as it is, no time is known at which it could start")
+    place, at = world.pool_names[promise.pool], datetime.fromtimestamp(promise.start_s, UTC)
+    cluster, _, pool = place.partition("/")
+    when = "now" if promise.start_s == world.taken_at_s else f"by {_time(promise.start_s)}"
+    return EarliestStart(at, cluster, pool, f"as it is, it could start {when} in {place} if nobody else came")
+
+
 def _offer(change: Change) -> ChangeOffer:
     place = change.pool_name.partition(" ")[0]  # a zone of a pool bears the pool's name and a time
     cluster, _, pool = place.partition("/")
+    promise = change.promise
     return ChangeOffer(
         lever=change.lever,
         effect=change.effect,
@@ -55,6 +93,7 @@ def _offer(change: Change) -> ChangeOffer:
         pool=pool,
         instead_of_jobs=len(change.instead),
         detail=f"{_what(change)}: {_then(change, place)}",
+        starts_at=None if promise is None else datetime.fromtimestamp(promise.start_s, UTC),
     )
 
 
@@ -86,6 +125,8 @@ def _what(change: Change) -> str:
 def _then(change: Change, place: str) -> str:
     if change.effect is Effect.STARTS_NOW:
         return f"starts now in {place}"
+    if change.promise is not None:
+        return f"could start by {_time(change.promise.start_s)} in {place}"
     others = len(change.instead)
     instead = f", instead of {others} other job{'s' * (others != 1)}" if others else ""
     return f"the last round, planned again with it, starts it in {place}{instead}"

@@ -1,6 +1,7 @@
 """What an explanation of a job consists of, independent of how it is found and how it is sent."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from broker.job import Job
 from scheduler.worth_split import WorthSplit
@@ -39,7 +40,7 @@ class ChangeOffer:
 
     Attributes:
         lever: what is changed, such as "CEILING" (`scheduler/levers.py` has them with their units).
-        effect: "STARTS_NOW" or "PLANNED" (`scheduler/changes.py`).
+        effect: "STARTS_NOW", "PLANNED" or "STARTS_BY" (`scheduler/changes.py`).
         before: how it stands, in the unit of the lever; -1 for no limit.
         after: how it would have to be.
         name: the hub, owner or quota that it is about; empty for other levers.
@@ -48,6 +49,7 @@ class ChangeOffer:
         pool: the pool there.
         instead_of_jobs: how many jobs the round would not have started then. Whose they are is not the city's business.
         detail: a sentence for people.
+        starts_at: when it could start then; of "STARTS_BY" only.
     """
 
     lever: str
@@ -60,6 +62,24 @@ class ChangeOffer:
     pool: str
     instead_of_jobs: int
     detail: str
+    starts_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarliestStart:
+    """When a waiting job could start as it is, with all that runs and is promised as it is, and nobody else coming.
+
+    Attributes:
+        starts_at: the earliest time; None: as far as is known it never could, or that is not known.
+        cluster: where; empty without a time.
+        pool: the pool there.
+        detail: a sentence for people.
+    """
+
+    starts_at: datetime | None
+    cluster: str
+    pool: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +91,9 @@ class Explanation:
         verdicts: one for each pool, the nearest to starting first.
         round: the round whose prices were used; 0 when there was none yet.
         summary: a sentence for people.
-        changes: what would start it, the cheapest first; of a job that waits only.
+        changes: what would start it, in time if a time was asked for, the cheapest first; of a job that waits only.
         worth: of a placed job what it is worth where it is, by the last round's prices.
+        earliest: when it could start as it is; of a job that waits only, and only if a time was asked for.
     """
 
     job: Job
@@ -81,3 +102,4 @@ class Explanation:
     summary: str
     changes: tuple[ChangeOffer, ...] = ()
     worth: WorthSplit | None = None
+    earliest: EarliestStart | None = None

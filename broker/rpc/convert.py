@@ -316,11 +316,22 @@ def explanation_to_wire(explanation: Explanation) -> spb.ExplainJobResponse:
                 pool=c.pool,
                 instead_of_jobs=c.instead_of_jobs,
                 detail=c.detail,
+                starts_at=None if c.starts_at is None else timestamp(c.starts_at),
             )
             for c in explanation.changes
         ],
         worth=_worth_to_wire(explanation),
+        earliest=_earliest_to_wire(explanation),
     )
+
+
+def _earliest_to_wire(explanation: Explanation) -> spb.EarliestStart | None:
+    """Return when a job could start as it is, where that was asked for."""
+    found = explanation.earliest
+    if found is None:
+        return None
+    at = None if found.starts_at is None else timestamp(found.starts_at)
+    return spb.EarliestStart(starts_at=at, cluster=found.cluster, pool=found.pool, detail=found.detail)
 
 
 def _worth_to_wire(explanation: Explanation) -> spb.WorthSplit | None:

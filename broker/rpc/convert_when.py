@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.rpc.convert_checks import EPOCH, REQUEST_KEY_CHARACTERS_MAX, Checks
 from broker.wire.v1 import job_pb2 as pb
+from broker.wire.v1 import job_service_pb2 as spb
 
 START_AHEAD_MAX: Final = timedelta(days=366)
 FINISH_BY_AHEAD_MAX: Final = timedelta(days=732)
@@ -31,6 +32,16 @@ def when(checks: Checks, wire: pb.JobSpec, now: datetime) -> dict[str, Any]:
         **_after(checks, wire),
         **_stopped(checks, wire),
     }
+
+
+def start_asked(request: spb.ExplainJobRequest, now: datetime) -> datetime | None:
+    """Return the time that an explanation is asked for; None: now. Raise InvalidRequest for one that is not ahead."""
+    if not request.HasField("start_by"):
+        return None
+    checks = Checks()
+    at = checks.moment("start_by", request.start_by, after=now, until=now + START_AHEAD_MAX)
+    checks.done()
+    return at
 
 
 def _after(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:

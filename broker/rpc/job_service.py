@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import Final
 
 from broker.caller import Caller
@@ -16,6 +17,7 @@ from broker.market.watch import Watch
 from broker.rpc import convert
 from broker.rpc.arrivals import Arrivals
 from broker.rpc.convert import Submission
+from broker.rpc.convert_when import start_asked
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
 from broker.rpc.status import problem_of
@@ -36,8 +38,8 @@ ITEMS_IN_ONE_GO: Final = 100
 """Items that are checked before other calls get their turn."""
 
 
-Explain = Callable[[Caller, JobId], Awaitable[Explanation]]
-"""Tells why a job waits. Raises JobNotFound."""
+Explain = Callable[[Caller, JobId, datetime | None], Awaitable[Explanation]]
+"""Tells why a job waits, and what would start it: by a time, or now. Raises JobNotFound."""
 
 
 class JobService(JobServiceServicer):
@@ -135,7 +137,8 @@ class JobService(JobServiceServicer):
 
     async def ExplainJob(self, request: pb.ExplainJobRequest, context: Context) -> pb.ExplainJobResponse:
         """Tell why a job waits."""
-        explanation = await self._explain(caller_of(context), convert.job_id("job_id", request.job_id))
+        job_id, start_by = convert.job_id("job_id", request.job_id), start_asked(request, self._clock.now())
+        explanation = await self._explain(caller_of(context), job_id, start_by)
         return convert.explanation_to_wire(explanation)
 
     async def ReadLogs(self, request: pb.ReadLogsRequest, context: Context) -> AsyncIterator[pb.ReadLogsResponse]:

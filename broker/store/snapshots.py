@@ -100,8 +100,8 @@ class WorldView:
     shapes: Mapping[int, Mapping[str, Any]]  # shape_id -> requirement (JobSpec.requirement)
     waiting: tuple[WaitingRow, ...]  # sorted by id
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
-    leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job nothing
-    promises: tuple[PromiseRow, ...] = ()  # by start; of a view for one job nothing
+    leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job only when asked for
+    promises: tuple[PromiseRow, ...] = ()  # by start
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -193,15 +193,16 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     return replace(view, leases=await occupancy.read(tx, now), promises=promised)
 
 
-async def read_for(tx: Connection, job: JobId, now: datetime) -> WorldView:
+async def read_for(tx: Connection, job: JobId, now: datetime, *, with_leases: bool = False) -> WorldView:
     """Return the world with this job as the only waiting one, whatever its state; with none when it does not exist.
 
-    With what is promised to others, and without leases, which would take longest. Must be the first thing in a
-    transaction of the hub's role.
+    With what is promised to others; leases, which take longest, only when they are asked for. Must be the first thing
+    in a transaction of the hub's role.
     """
     await tx.execute(ONE_VIEW)
     view = await _view(tx, await tx.fetch(ONE_WAITING, job), now)
-    return replace(view, promises=await promises.read(tx))
+    leases = await occupancy.read(tx, now) if with_leases else NOTHING_HELD
+    return replace(view, leases=leases, promises=await promises.read(tx))
 
 
 async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict[int, NodeRow]:

@@ -224,26 +224,42 @@ class UpdateJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class ExplainJobRequest(_message.Message):
-    __slots__ = ("job_id",)
+    __slots__ = ("job_id", "start_by")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    START_BY_FIELD_NUMBER: _ClassVar[int]
     job_id: str
-    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+    start_by: _timestamp_pb2.Timestamp
+    def __init__(self, job_id: _Optional[str] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExplainJobResponse(_message.Message):
-    __slots__ = ("job", "verdicts", "round", "summary", "changes", "worth")
+    __slots__ = ("job", "verdicts", "round", "summary", "changes", "worth", "earliest")
     JOB_FIELD_NUMBER: _ClassVar[int]
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     WORTH_FIELD_NUMBER: _ClassVar[int]
+    EARLIEST_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     verdicts: _containers.RepeatedCompositeFieldContainer[PoolVerdict]
     round: int
     summary: str
     changes: _containers.RepeatedCompositeFieldContainer[JobChange]
     worth: WorthSplit
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., verdicts: _Optional[_Iterable[_Union[PoolVerdict, _Mapping]]] = ..., round: _Optional[int] = ..., summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[JobChange, _Mapping]]] = ..., worth: _Optional[_Union[WorthSplit, _Mapping]] = ...) -> None: ...
+    earliest: EarliestStart
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., verdicts: _Optional[_Iterable[_Union[PoolVerdict, _Mapping]]] = ..., round: _Optional[int] = ..., summary: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[JobChange, _Mapping]]] = ..., worth: _Optional[_Union[WorthSplit, _Mapping]] = ..., earliest: _Optional[_Union[EarliestStart, _Mapping]] = ...) -> None: ...
+
+class EarliestStart(_message.Message):
+    __slots__ = ("starts_at", "cluster", "pool", "detail")
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    starts_at: _timestamp_pb2.Timestamp
+    cluster: str
+    pool: str
+    detail: str
+    def __init__(self, starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class WorthSplit(_message.Message):
     __slots__ = ("pays_micro_yuan_per_hour", "asks_micro_yuan_per_hour", "energy_micro_yuan_per_hour", "transfer_micro_yuan_per_hour", "weight_percent", "worth_micro_yuan_per_hour", "cards_price_micro_yuan_per_hour", "host_price_micro_yuan_per_hour", "power_price_micro_yuan_per_hour", "quota_price_micro_yuan_per_hour")
@@ -270,7 +286,7 @@ class WorthSplit(_message.Message):
     def __init__(self, pays_micro_yuan_per_hour: _Optional[int] = ..., asks_micro_yuan_per_hour: _Optional[int] = ..., energy_micro_yuan_per_hour: _Optional[int] = ..., transfer_micro_yuan_per_hour: _Optional[int] = ..., weight_percent: _Optional[int] = ..., worth_micro_yuan_per_hour: _Optional[int] = ..., cards_price_micro_yuan_per_hour: _Optional[int] = ..., host_price_micro_yuan_per_hour: _Optional[int] = ..., power_price_micro_yuan_per_hour: _Optional[int] = ..., quota_price_micro_yuan_per_hour: _Optional[int] = ...) -> None: ...
 
 class JobChange(_message.Message):
-    __slots__ = ("lever", "effect", "before", "after", "name", "extra_micro_yuan_per_hour", "cluster", "pool", "instead_of_jobs", "detail")
+    __slots__ = ("lever", "effect", "before", "after", "name", "extra_micro_yuan_per_hour", "cluster", "pool", "instead_of_jobs", "detail", "starts_at")
     LEVER_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
@@ -281,6 +297,7 @@ class JobChange(_message.Message):
     POOL_FIELD_NUMBER: _ClassVar[int]
     INSTEAD_OF_JOBS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
     lever: str
     effect: str
     before: int
@@ -291,7 +308,8 @@ class JobChange(_message.Message):
     pool: str
     instead_of_jobs: int
     detail: str
-    def __init__(self, lever: _Optional[str] = ..., effect: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., name: _Optional[str] = ..., extra_micro_yuan_per_hour: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., instead_of_jobs: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+    starts_at: _timestamp_pb2.Timestamp
+    def __init__(self, lever: _Optional[str] = ..., effect: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., name: _Optional[str] = ..., extra_micro_yuan_per_hour: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., instead_of_jobs: _Optional[int] = ..., detail: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PoolVerdict(_message.Message):
     __slots__ = ("cluster", "pool", "hub", "model", "reason", "build", "cards_short", "clearing_micro_yuan_per_pflops_hour", "detail")
