@@ -15,6 +15,7 @@ from broker.ids import JobId, RoundId, job_text
 from broker.job import Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
+from broker.market.ahead import Margin
 from broker.market.remedies import offered_by, offered_changes
 from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, EarliestStart, Explanation, Verdict
@@ -160,11 +161,12 @@ def _offers(
     held = job.waiting_reason == Held.UPSTREAM_RUNS or (job.waiting_reason == Held.NOT_YET and start_by is None)
     if job.state is not JobState.PENDING or held:
         return None, ()
-    rounded = None if last is None else (last.world, last.plan)
+    rounded, name = None if last is None else (last.world, last.plan), job_text(job.job)
+    over = Margin(policy.lease_end_margin_seconds).excess(job.spec.grace_seconds)
     if start_by is None or job.spec.share_milli:
-        return None, offered_changes(free.snapshot, policy, rounded, job_text(job.job))
+        return None, offered_changes(free.snapshot, policy, rounded, name, over)
     first = job.spec.earliest_start
-    return offered_by(whole.snapshot, whole.horizon, policy, rounded, job_text(job.job), start_by, first)
+    return offered_by(whole.snapshot, whole.horizon, policy, rounded, name, over, start_by, first)
 
 
 def stored(number: RoundId, record: RoundRecord) -> LastRound:

@@ -1,6 +1,7 @@
 """What would start a job that waits, now or by a time, as offers with a sentence for people."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,10 +20,12 @@ from scheduler.snapshot import Snapshot
 
 MICRO: Final = 1_000_000
 MILLI: Final = 1_000
+_WITH_GRACE: Final = frozenset({Lever.WALLTIME, Lever.FINISH_BY})
+"""Levers that a world counts with what grace takes beyond the margin, and people without."""
 
 
 def offered_changes(
-    world: Snapshot, policy: Policy, last: tuple[Snapshot, Plan] | None, job_id: str
+    world: Snapshot, policy: Policy, last: tuple[Snapshot, Plan] | None, job_id: str, over_seconds: int
 ) -> tuple[ChangeOffer, ...]:
     """Return the single changes that would start the job, the cheapest first.
 
@@ -33,6 +36,8 @@ def offered_changes(
         world: as it is now, with the job.
         policy: of the rounds.
         last: world and plan of the last round; None: there was none, and nothing has a price.
+        job_id: the job as the world names it.
+        over_seconds: by how much its walltime and its end in the world are later than asked for, for its grace.
     """
     prices = () if last is None else last_prices(*last)
     found = changes(world, policy, prices, job_id)
@@ -41,7 +46,7 @@ def offered_changes(
             found = planned_changes(*last, job_id)
         except UnknownJob:  # it came after the last round: the next one decides
             found = ()
-    return tuple(map(_offer, found))
+    return tuple(_offer(each, over_seconds) for each in found)
 
 
 def offered_by(
@@ -50,6 +55,7 @@ def offered_by(
     policy: Policy,
     last: tuple[Snapshot, Plan] | None,
     job_id: str,
+    over_seconds: int,
     start_by: datetime,
     not_before: datetime | None,
 ) -> tuple[EarliestStart, tuple[ChangeOffer, ...]]:
@@ -59,14 +65,14 @@ def offered_by(
         world: as it is now, with the job; its pools not cut into zones.
         horizon: of the world, with leases and what is promised.
         policy: of the rounds.
-        last: as for `offered_changes`.
+        last, job_id, over_seconds: as for `offered_changes`.
         start_by: aware time by which it is to start.
         not_before: the job's own earliest start.
     """
     prices = () if last is None else last_prices(*last)
     first = 0 if not_before is None else math.ceil(not_before.timestamp())
     found = changes_by(world, horizon, policy, prices, job_id, math.floor(start_by.timestamp()), first)
-    return _earliest(world, found.as_it_is), tuple(map(_offer, found.changes))
+    return _earliest(world, found.as_it_is), tuple(_offer(each, over_seconds) for each in found.changes)
 
 
 def _earliest(world: Snapshot, promise: Promise | None) -> EarliestStart:
@@ -74,11 +80,13 @@ def _earliest(world: Snapshot, promise: Promise | None) -> EarliestStart:
         return EarliestStart(None, "", "", "as it is, no time is known at which it could start")
     place, at = world.pool_names[promise.pool], datetime.fromtimestamp(promise.start_s, UTC)
     cluster, _, pool = place.partition("/")
-    when = "now" if promise.start_s == world.taken_at_s else f"by {_time(promise.start_s)}"
-    return EarliestStart(at, cluster, pool, f"as it is, it could start {when} in {place} if nobody else came")
+    said = f"as it is, it could start {_when(promise, world)} in {place} if nobody else came"
+    return EarliestStart(at, cluster, pool, said)
 
 
-def _offer(change: Change) -> ChangeOffer:
+def _offer(change: Change, over_seconds: int) -> ChangeOffer:
+    if change.lever in _WITH_GRACE:
+        change = replace(change, before=change.before - over_seconds, after=change.after - over_seconds)
     place = change.pool_name.partition(" ")[0]  # a zone of a pool bears the pool's name and a time
     cluster, _, pool = place.partition("/")
     promise = change.promise
@@ -126,10 +134,14 @@ def _then(change: Change, place: str) -> str:
     if change.effect is Effect.STARTS_NOW:
         return f"starts now in {place}"
     if change.promise is not None:
-        return f"could start by {_time(change.promise.start_s)} in {place}"
+        return f"could start {_when(change.promise, change.world)} in {place}"
     others = len(change.instead)
     instead = f", instead of {others} other job{'s' * (others != 1)}" if others else ""
     return f"the last round, planned again with it, starts it in {place}{instead}"
+
+
+def _when(promise: Promise, world: Snapshot) -> str:
+    return "now" if promise.start_s == world.taken_at_s else f"by {_time(promise.start_s)}"
 
 
 def _yuan(micro_yuan: int) -> str:

@@ -1,5 +1,6 @@
 """`xisuan explain` against a broker's real edge and database: what would start a job, what a placed one is worth."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from broker.client.settings import write_key, write_profile
@@ -33,3 +34,30 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
     assert ": pays ¥6.4000, less ask ¥4.0000, energy ¥0.0000 and transfer ¥0.0000, times " in runs_on.out
     assert "others would pay for the same: nothing" in runs_on.out
     assert "what would start it" not in runs_on.out
+
+
+async def test_what_would_start_a_job_by_a_time(database: Database, tmp_path: Path) -> None:
+    """The owner asks more than one job pays; the other would start at once."""
+    async with open_edge(database) as edge:
+        async with database.hub() as tx:
+            await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
+            await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 4_000_000)")
+        [poor] = await submitted(database, "poor", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=10_000_000))
+        [rich] = await submitted(database, "rich", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=20_000_000))
+        write_profile(tmp_path, endpoint=f"127.0.0.1:{edge.port}", city="ganzhou")
+        write_key(tmp_path, "city-ganzhou", edge.keys["ganzhou"])
+        by = (edge.clock.now() + timedelta(minutes=10)).isoformat()
+
+        waits = await xisuan("explain", job_text(poor), "--by", by, home=tmp_path)
+        fits = await xisuan("explain", job_text(rich), "--by", by, home=tmp_path)
+        without_zone = await xisuan("explain", job_text(poor), "--by", "2026-12-01T22:00", home=tmp_path)
+        past = await xisuan("explain", job_text(poor), "--by", "2020-12-01T22:00Z", home=tmp_path)
+
+    assert (waits.code, fits.code) == (0, 0), waits.err + fits.err
+    assert "as it is, no time is known at which it could start\n\nwhat would start it by 2026-11-20 " in waits.out
+    assert "each alone, the cheapest first:\n  raise the ceiling by 2.500004 yuan" in waits.out
+    assert waits.out.rstrip().endswith(": could start now in longdong/ascend")
+    assert fits.out.rstrip().endswith("as it is, it could start now in longdong/ascend if nobody else came")
+    assert (without_zone.code, past.code) == (2, 1)
+    assert "--by '2026-12-01T22:00' must be a time with its zone" in without_zone.err
+    assert "start_by: must lie after " in past.err

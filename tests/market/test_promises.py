@@ -1,8 +1,9 @@
 """Promised starts: made by a round, kept by its commit, moved by nothing that comes later; every end of one is told."""
 
 import json
+from collections.abc import Awaitable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from broker.market.explain import Explain, stored
 from broker.market.lead import NotLeader
 from broker.market.promising import Kept, Leased, kept
 from broker.market.snapshot import Prepared
+from broker.market.verdicts import Explanation
 from broker.market.windows import Windows
 from broker.store import promises, rounds
 from broker.store.database import Database
@@ -389,3 +391,78 @@ async def test_a_promise_that_was_put_where_a_lease_is_now_moves_and_it_is_told(
     assert [table.seconds(row) for row in still.rows] == [1000 + MARGIN]
     assert still.entries == ()
     assert [entry.job for entry in moved.entries] == [gang]
+
+
+# What would start a job by a time
+
+
+def explained_by(table: Promising, job: JobId, seconds: int) -> Awaitable[Explanation]:
+    now = table.world.now
+    return Explain(table.world.database, PROMISING, ManualClock(now))(OPERATOR, job, now + timedelta(seconds=seconds))
+
+
+async def test_a_blocked_gang_hears_when_it_could_start_and_with_what_it_could_sooner(table: Promising) -> None:
+    """Four of eight cards are free, the others when the lease has ended and its margin."""
+    await table.start(cards_per_task=4, walltime_seconds=600, grace_seconds=0)
+    gang = await table.submit(tasks=2, cards_per_task=4, walltime_seconds=600)
+
+    soon, late = await explained_by(table, gang, 300), await explained_by(table, gang, 900)
+
+    end = table.world.now + timedelta(seconds=630)
+    assert soon.earliest is not None
+    assert (soon.earliest.starts_at, soon.earliest.cluster, soon.earliest.pool) == (end, "east", "main")
+    assert soon.earliest.detail == (
+        f"as it is, it could start by {end.isoformat(timespec='seconds')} in east/main if nobody else came"
+    )
+    assert [(each.lever, each.effect, each.after) for each in soon.changes] == [(Lever.TASKS, Effect.STARTS_BY, 1)]
+    assert soon.changes[0].starts_at == table.world.now
+    assert (late.earliest, late.changes) == (soon.earliest, ())
+
+
+async def test_a_walltime_that_ends_before_a_promise_is_offered_as_it_would_be_asked_for(table: Promising) -> None:
+    """The long job comes after a promised gang; a grace of a minute is half a minute more than the margin has room for.
+
+    It may begin now and must end, margin and all, when the gang is promised to start.
+    """
+    _, gang = await table.blocked()
+    long = await table.submit(cards_per_task=2, walltime_seconds=900, grace_seconds=60)
+
+    told = await explained_by(table, long, 300)
+
+    row = (await table.rows())[gang]
+    assert told.earliest is not None
+    assert told.earliest.starts_at == datetime.fromtimestamp(row.end_s, UTC)
+    (offer,) = [each for each in told.changes if each.lever == Lever.WALLTIME]
+    assert offer.before == 900
+    longest = await table.submit(cards_per_task=2, walltime_seconds=offer.after, grace_seconds=60)
+    longer = await table.submit(cards_per_task=2, walltime_seconds=offer.after + 1, grace_seconds=60)
+    assert await in_time(table, longest, 300)
+    assert not await in_time(table, longer, 300)
+
+
+async def in_time(table: Promising, job: JobId, seconds: int) -> bool:
+    found = (await explained_by(table, job, seconds)).earliest
+    return bool(found and found.starts_at and found.starts_at <= table.world.now + timedelta(seconds=seconds))
+
+
+async def test_a_promised_gang_hears_of_a_start_that_its_own_promise_does_not_delay(table: Promising) -> None:
+    small, gang = await table.blocked()
+    await table.ends(small)
+
+    told = await explained_by(table, gang, 60)
+
+    assert told.earliest is not None
+    assert (told.earliest.starts_at, told.changes) == (table.world.now, ())
+
+
+async def test_a_share_is_told_what_starts_it_now_and_held_jobs_nothing(table: Promising) -> None:
+    share = await table.submit(share_milli=500, cards_per_task=1)
+    first = await table.submit()
+    after = await table.submit(after=(first,))
+    later = await table.submit(earliest_start=table.world.now + timedelta(seconds=600))
+
+    assert (await explained_by(table, share, 60)).earliest is None
+    assert (await explained_by(table, after, 60)).earliest is None
+    not_yet = (await explained_by(table, later, 60)).earliest
+    assert not_yet is not None
+    assert not_yet.starts_at == table.world.now + timedelta(seconds=600)

@@ -1,8 +1,10 @@
 """Times and upstream jobs over the socket: a workflow in one call, and what becomes of it."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.ids import JobId
@@ -98,3 +100,36 @@ async def test_a_deadline_that_cannot_be_kept_is_refused_with_the_earliest_end(e
     assert (again.job_id, again.duplicate) == (job_id, True)
     assert list(refused.fields) == ["spec.finish_by"]
     assert "ends at 2026-11-20T09:00:01+00:00 at the earliest" in refused.fields["spec.finish_by"]
+
+
+async def test_what_would_start_a_job_by_a_time_goes_out_with_when_it_could_as_it_is(edge: Edge) -> None:
+    """The owner asks more than the city pays; the node is free."""
+    job_id = await submitted(edge, "k")
+    async with edge.database.hub() as tx:
+        await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
+        await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 20_000_000)")
+
+    told = await explained(edge, job_id, at(600))
+
+    assert told.earliest == spb.EarliestStart(detail="as it is, no time is known at which it could start")
+    [change] = [each for each in told.changes if each.lever == "CEILING"]
+    assert (change.effect, change.starts_at, change.cluster, change.pool) == ("STARTS_BY", at(0), "longdong", "ascend")
+    assert change.detail.endswith(": could start now in longdong/ascend")
+    assert not (await edge.stub.ExplainJob(spb.ExplainJobRequest(job_id=job_id), **edge.sent_by("ganzhou"))).HasField(
+        "earliest"
+    )
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 366 * 86_400 + 1])
+async def test_a_time_that_is_past_or_beyond_a_year_is_refused_by_name(edge: Edge, seconds: int) -> None:
+    job_id = await submitted(edge, "k")
+
+    refused = await refusal(explained(edge, job_id, at(seconds)))
+
+    assert (refused.code, list(refused.fields)) == ("INVALID_ARGUMENT", ["start_by"])
+    assert refused.fields["start_by"].startswith("must lie after 2026-11-20T08:00:00+00:00 and not after 2027-11-21")
+
+
+def explained(edge: Edge, job_id: str, start_by: Timestamp) -> Awaitable[spb.ExplainJobResponse]:
+    request = spb.ExplainJobRequest(job_id=job_id, start_by=start_by)
+    return edge.stub.ExplainJob(request, **edge.sent_by("ganzhou"))
