@@ -319,6 +319,8 @@ def _policy(settings: Settings) -> Policy:
         patience_seconds=settings.patience_seconds,
         patience_walltime_percent=settings.patience_walltime_percent,
         lease_end_margin_seconds=settings.lease_end_margin_seconds,
+        churn_card_seconds_max=settings.churn_card_seconds_max,
+        reclaim_seconds_max=settings.reclaim_seconds_max,
     )
 
 
