@@ -118,10 +118,11 @@ class EndReason(StrEnum):
 
 
 class StopClaim(StrEnum):
-    """By which right running work is stopped for other work."""
+    """Why preemptible work is stopped while it runs."""
 
     GUARANTEE = "guarantee"  # a quota has less in use than it is guaranteed, and others hold the cards
     TIER = "tier"  # work of a tier above, such as an emergency, needs them
+    MAINTENANCE = "maintenance"  # a window begins in which its nodes are closed
 
 
 ENDS_THE_JOB_WELL: Final = frozenset({EndReason.COMPLETED})

@@ -58,7 +58,7 @@ for _fate in PromiseFate:
         PROMISES.labels(_fate.value, "none")
 STOPS: Final = Counter(
     "broker_stops_total",
-    "Leases that a committed round ordered to stop for other work, by the right to it: guarantee, tier.",
+    "Leases that were ordered to stop: for other work by a right to it (guarantee, tier), or for maintenance.",
     ["claim"],
     registry=REGISTRY,
 )

@@ -1,8 +1,8 @@
--- Running work that is stopped for other work: ordered by the transaction of a round, ended by the agent's word.
+-- Running work that is stopped for other work or for maintenance: ordered by a transaction, ended by the agent's word.
 ALTER TABLE leases
     ADD COLUMN stop_ordered_at   timestamptz,  -- by the time of the round's world: what it holds is free after its grace
-    ADD COLUMN stop_claim        text CHECK (stop_claim IN ('guarantee', 'tier')),  -- by which right
-    ADD COLUMN stop_for_job      bigint REFERENCES jobs,  -- that is promised the room
+    ADD COLUMN stop_claim        text CHECK (stop_claim IN ('guarantee', 'tier', 'maintenance')),  -- by which right
+    ADD COLUMN stop_for_job      bigint REFERENCES jobs,  -- that is promised the room; null: nobody is
     ADD COLUMN lost_card_seconds bigint NOT NULL DEFAULT 0 CHECK (lost_card_seconds >= 0),  -- work to be done again
     ADD CHECK ((stop_ordered_at IS NULL) = (stop_claim IS NULL));
 CREATE INDEX leases_stop_ordered ON leases (stop_ordered_at) WHERE stop_ordered_at IS NOT NULL;
