@@ -27,6 +27,7 @@ from broker.config import Settings
 from broker.loops.census import Census
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
+from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
@@ -302,6 +303,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
+        Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
     ]
@@ -319,6 +321,8 @@ def _policy(settings: Settings) -> Policy:
         patience_seconds=settings.patience_seconds,
         patience_walltime_percent=settings.patience_walltime_percent,
         lease_end_margin_seconds=settings.lease_end_margin_seconds,
+        churn_card_seconds_max=settings.churn_card_seconds_max,
+        reclaim_seconds_max=settings.reclaim_seconds_max,
     )
 
 

@@ -106,6 +106,23 @@ class Settings(BaseModel):
         int,
         Field(ge=0, le=86_400, description="How long after its end a lease may still hold its cards, for promises."),
     ] = 60
+    churn_card_seconds_max: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**50,
+            description="Work, in seconds times cards, that stopping preemptible jobs for guarantees and emergencies "
+            "may cost in any hour; 0 stops nobody.",
+        ),
+    ] = 360_000
+    reclaim_seconds_max: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=86_400,
+            description="Jobs with a longer grace are not stopped: who may have their cards gets them by then.",
+        ),
+    ] = 900
     place_at_once: Annotated[
         bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
     ] = True

@@ -330,6 +330,8 @@ class Job:
     waiting_reason: str = ""
     placement: Placement | None = None
     promised: Promised | None = None
+    preemptions: int = 0  # attempts that were stopped for other work
+    stop_ordered_at: datetime | None = None  # of the live attempt: it is stopped for other work
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class JobEvent(StrEnum):
     FOUND = "found"  # the agent came back and the job still runs
     REQUEUED = "requeued"  # an attempt ended without success and another one is due
     UPDATED = "updated"  # its priority was changed
+    STOP_ORDERED = "stop_ordered"  # others need its cards: it is stopped, with its grace, and waits again
 
 
 JOB: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
@@ -51,6 +52,7 @@ JOB: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.LEASED, JobEvent.LOST): JobState.LEASED,
     (JobState.LEASED, JobEvent.FOUND): JobState.LEASED,
     (JobState.LEASED, JobEvent.REQUEUED): JobState.PENDING,
+    (JobState.LEASED, JobEvent.STOP_ORDERED): JobState.LEASED,
     (JobState.RUNNING, JobEvent.SUCCEEDED): JobState.SUCCEEDED,
     (JobState.RUNNING, JobEvent.FAILED): JobState.FAILED,
     (JobState.RUNNING, JobEvent.CANCELLED): JobState.CANCELLED,
@@ -58,6 +60,7 @@ JOB: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.RUNNING, JobEvent.LOST): JobState.RUNNING,
     (JobState.RUNNING, JobEvent.FOUND): JobState.RUNNING,
     (JobState.RUNNING, JobEvent.REQUEUED): JobState.PENDING,
+    (JobState.RUNNING, JobEvent.STOP_ORDERED): JobState.RUNNING,
 }
 
 JOB_FINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
@@ -111,6 +114,15 @@ class EndReason(StrEnum):
     POLICY_REJECTED = "policy_rejected"  # not started: its signed placement policy does not hold at the agent's place
     TOO_LATE = "too_late"  # it could no longer end by its `finish_by`
     UPSTREAM_FAILED = "upstream_failed"  # a job of its `after` ended without success
+    PREEMPTED = "preempted"  # stopped for other work, after its grace
+
+
+class StopClaim(StrEnum):
+    """Why preemptible work is stopped while it runs."""
+
+    GUARANTEE = "guarantee"  # a quota has less in use than it is guaranteed, and others hold the cards
+    TIER = "tier"  # work of a tier above, such as an emergency, needs them
+    MAINTENANCE = "maintenance"  # a window begins in which its nodes are closed
 
 
 ENDS_THE_JOB_WELL: Final = frozenset({EndReason.COMPLETED})

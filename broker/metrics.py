@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from broker.lifecycle import AgentState, JobState, PromiseCause, PromiseFate
+from broker.lifecycle import AgentState, JobState, PromiseCause, PromiseFate, StopClaim
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 
@@ -56,6 +56,21 @@ for _fate in PromiseFate:
             PROMISES.labels(_fate.value, _cause.value)
     else:
         PROMISES.labels(_fate.value, "none")
+STOPS: Final = Counter(
+    "broker_stops_total",
+    "Leases that were ordered to stop: for other work by a right to it (guarantee, tier), or for maintenance.",
+    ["claim"],
+    registry=REGISTRY,
+)
+STOPPED_CARD_SECONDS: Final = Counter(
+    "broker_stopped_card_seconds_total",
+    "Work since the last checkpoints of those leases, in seconds times cards: it has to be done again.",
+    ["claim"],
+    registry=REGISTRY,
+)
+for _claim in StopClaim:
+    STOPS.labels(_claim.value)
+    STOPPED_CARD_SECONDS.labels(_claim.value)
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
     JOBS.labels(_state.value)
@@ -85,6 +100,12 @@ def placed_by_round(jobs: int) -> None:
 def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
     """Count what a committed round made of a promised start."""
     PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
+
+
+def stop_ordered(claim: StopClaim, lost_card_seconds: int) -> None:
+    """Count a lease that was ordered to stop, and what it costs."""
+    STOPS.labels(claim.value).inc()
+    STOPPED_CARD_SECONDS.labels(claim.value).inc(lost_card_seconds)
 
 
 def placed_at_once(seconds: float) -> None:

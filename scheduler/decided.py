@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from scheduler.decide import Decision
 from scheduler.errors import BadPlan, SchedulerError
-from scheduler.horizon import Cause, Fate, News, Promise
+from scheduler.horizon import Cause, Fate, Horizon, News, Promise
 from scheduler.plan import Placement, Plan, Refusal
 from scheduler.reasons import Reason
+from scheduler.reclaim import Claim, Preemption
+from scheduler.rounds import Round
 from scheduler.snapshot import Snapshot
 
 
@@ -28,21 +29,26 @@ class Decided:
     promises: tuple[Promise, ...]  # that stand after the round
     made: tuple[str, ...]  # jobs of the new ones
     news: tuple[News, ...]  # of those that stood before
+    stops: tuple[Preemption, ...] = ()  # leases that are stopped for some of the promised
 
     @classmethod
-    def of(cls, world: Snapshot, made: Decision) -> Self:
-        """Return what is to be kept of a decision of this world."""
-        planned = made.zoned.world
+    def of(cls, world: Snapshot, horizon: Horizon, whole: Round) -> Self:
+        """Return what is to be kept of a round of this world and horizon."""
+        made, promises = whole.decision, whole.reclaim.promises
+        promised, reclaimed = {each.job_id for each in promises}, {each.job_id: each for each in whole.reclaim.made}
+        planned, before = made.zoned.world, {each.job_id for each in horizon.promises}
+        stood = before - {each.job_id for each in made.news if each.fate in (Fate.BROKEN, Fate.GONE)}
         return cls(
             snapshot_hash=made.plan.snapshot_hash if planned is world else world.input_hash(),
             plan=made.plan,
             zones=planned.pool_names,
             pool_of=tuple(made.zoned.pool_of.tolist()),
             placements=made.placements,
-            refusals=made.refusals,
-            promises=made.promises,
-            made=tuple(each.job_id for each in made.made),
-            news=made.news,
+            refusals=tuple(each for each in made.refusals if each.job_id not in promised),
+            promises=promises,
+            made=tuple(each.job_id for each in promises if each.job_id not in stood),
+            news=tuple(_sooner(each, reclaimed) for each in made.news),
+            stops=whole.reclaim.preemptions,
         )
 
     def to_bytes(self) -> bytes:
@@ -62,6 +68,8 @@ class Decided:
             "made": self.made,
             "news": [asdict(each) for each in self.news],
         }
+        if self.stops:
+            content["stops"] = [asdict(each) for each in self.stops]
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -98,7 +106,18 @@ def _content(plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
         "promises": promises,
         "made": tuple(given["made"]),
         "news": tuple(_news(each) for each in given["news"]),
+        "stops": tuple(Preemption(**{**each, "claim": Claim(each["claim"])}) for each in given.get("stops", ())),
     }
+
+
+def _sooner(news: News, reclaimed: dict[str, Promise]) -> News:
+    """Return the news of a promise as it is once others are stopped for it, if they are."""
+    promise = reclaimed.get(news.job_id)
+    if promise is None or news.fate not in (Fate.KEPT, Fate.MOVED):
+        return news
+    if promise.start_s <= news.promised_s:
+        return replace(news, fate=Fate.KEPT, start_s=promise.start_s, cause=None)
+    return replace(news, start_s=promise.start_s)
 
 
 def _unzoned(refusals: Iterable[Refusal], pool_of: Sequence[int]) -> Iterator[Refusal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -42,13 +43,14 @@ class Reclaim:
         return sum(each.lost_card_seconds for each in self.preemptions)
 
 
-def with_stops(horizon: Horizon, reclaim: Reclaim, now_s: int) -> Horizon:
-    """Return the horizon in which these leases are ordered to stop now, and these promises stand."""
-    ordered = np.isin(horizon.lease_id, [each.lease_id for each in reclaim.preemptions])
+def with_stops(horizon: Horizon, preemptions: Collection[Preemption], now_s: int) -> Horizon:
+    """Return the horizon in which these leases are ordered to stop now."""
+    if not preemptions:
+        return horizon
+    ordered = np.isin(horizon.lease_id, [each.lease_id for each in preemptions])
     by_order = np.minimum(horizon.lease_ends_at_s, now_s + horizon.lease_grace_seconds)
     return replace(
         horizon,
         lease_ends_at_s=np.where(ordered, by_order, horizon.lease_ends_at_s),
         lease_preemptible=horizon.lease_preemptible & ~ordered,
-        promises=reclaim.promises,
     )

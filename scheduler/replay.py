@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.decide import Decision, decide
 from scheduler.horizon import Horizon
 from scheduler.plan import Plan
 from scheduler.planner import plan
 from scheduler.policy import Policy
+from scheduler.rounds import Round, run_round
 from scheduler.snapshot import Snapshot
 
 
@@ -22,7 +22,7 @@ def replay(snapshot_bytes: bytes, policy_json: str, effort: int) -> Plan:
     return plan(Snapshot.from_bytes(snapshot_bytes), policy)
 
 
-def replay_decision(snapshot_bytes: bytes, horizon_bytes: bytes, policy_json: str, effort: int) -> Decision:
-    """Return the decision that a round made from these bytes, as `replay` returns the plan of one without a horizon."""
+def replay_decision(snapshot_bytes: bytes, horizon_bytes: bytes, policy_json: str, effort: int) -> Round:
+    """Return what a round made from these bytes, as `replay` returns the plan of one without a horizon."""
     policy = replace(Policy.from_json(policy_json), effort=effort)
-    return decide(Snapshot.from_bytes(snapshot_bytes), Horizon.from_bytes(horizon_bytes), policy)
+    return run_round(Snapshot.from_bytes(snapshot_bytes), Horizon.from_bytes(horizon_bytes), policy)

@@ -14,14 +14,26 @@ WHOLE_MILLI: Final = 1000
 
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 PLACED: Final = frozenset({"leased", "running"})
-PARTIAL_STARTS: Final = frozenset({"start_failed", "vanished", "cancelled", "signal", "lost", "written_off"})
+PARTIAL_STARTS: Final = frozenset(
+    {"start_failed", "vanished", "cancelled", "signal", "lost", "written_off", "preempted"}
+)
 """Ends after which a gang may have started only some of its tasks: those were ended, the others were never let run."""
 
 # What may follow what in the story of one job; written down here a second time on purpose.
 STORY: Final = {
     "": {"submitted"},
     "waiting": {"leased", "cancelled", "expired", "updated"},
-    "placed": {"started", "succeeded", "failed", "cancelled", "cancel_requested", "lost", "found", "requeued"},
+    "placed": {
+        "started",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "cancel_requested",
+        "stop_ordered",
+        "lost",
+        "found",
+        "requeued",
+    },
     "final": set[str](),
 }
 LEADS_TO: Final = {
@@ -33,6 +45,7 @@ LEADS_TO: Final = {
     "lost": "placed",
     "found": "placed",
     "cancel_requested": "placed",
+    "stop_ordered": "placed",
     "succeeded": "final",
     "failed": "final",
     "cancelled": "final",

@@ -291,6 +291,7 @@ def show_job(found: "Job") -> None:
         ("started", clock_time(found.started_at)),
         ("ended", clock_time(found.ended_at)),
         ("ran", _ran(found)),
+        ("stopped for others", _preempted(found)),
     ]
     show(table(["", ""], [fact for fact in facts if fact[1]]))
 
@@ -314,7 +315,17 @@ def _row(one: "Job") -> tuple[object, ...]:
 def _why(one: "Job") -> str:
     if one.end and one.state != "succeeded":
         return str(one.end)
+    if one.stop_ordered_at:
+        return f"being stopped for other work since {clock_time(one.stop_ordered_at)}"
     return f"promised {_promised(one)}" if one.promised else one.waiting_reason
+
+
+def _preempted(one: "Job") -> str:
+    """Return how often it was stopped for other work, and whether it is being so."""
+    times = {0: "", 1: "once"}.get(one.preemptions, f"{one.preemptions} times")
+    now = f"again since {clock_time(one.stop_ordered_at)}" if one.stop_ordered_at and times else ""
+    now = now or (f"since {clock_time(one.stop_ordered_at)}" if one.stop_ordered_at else "")
+    return ", ".join(filter(None, [times, now]))
 
 
 def _promised(one: "Job") -> str:

@@ -35,20 +35,19 @@ def decided_again(record: "RoundRecord", policy_json: str, effort: int) -> Again
     from scheduler.horizon import Horizon
     from scheduler.policy import Policy
     from scheduler.replay import replay, replay_decision
+    from scheduler.rounds import round_violations
     from scheduler.snapshot import Snapshot
     from scheduler.verify import violations
-    from scheduler.verify_time import time_violations
 
     world = Snapshot.from_bytes(record.snapshot)
     if not record.horizon:
         plan = replay(record.snapshot, policy_json, effort)
         return Again(plan, plan.placements, 0, b"", [f"{v.rule}: {v.detail}" for v in violations(world, plan)])
     made = replay_decision(record.snapshot, record.horizon, policy_json, effort)
-    margin, ahead = Policy.from_json(policy_json).lease_end_margin_seconds, Horizon.from_bytes(record.horizon)
-    broken = [f"{v.rule}: {v.detail}" for v in violations(made.zoned.world, made.plan)]
-    of_time = time_violations(world, ahead, margin, made.placements, made.promises, made.news)
-    broken += [f"{v.rule}: {v.detail}" for v in of_time]
-    return Again(made.plan, made.placements, len(made.promises), Decided.of(world, made).to_bytes(), broken)
+    ahead = Horizon.from_bytes(record.horizon)
+    broken = round_violations(world, ahead, Policy.from_json(policy_json), made)
+    decided, plan = Decided.of(world, ahead, made), made.decision.plan
+    return Again(plan, decided.placements, len(decided.promises), decided.to_bytes(), broken)
 
 
 def placements_of(record: "RoundRecord", plan: "Plan") -> "tuple[Placement, ...]":

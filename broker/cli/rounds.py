@@ -89,6 +89,7 @@ def show_round(ctx: typer.Context, number: Number = 0, as_json: AsJson = False) 
         ("outcome", _outcome(report) + (f": {report.error}" if report.error else "")),
         ("jobs waiting", f"{report.jobs:,}"),
         ("gangs placed", f"{report.placed:,}" + (f", {report.stale:,} handed back as stale" if report.stale else "")),
+        *([("leases stopped", f"{report.stopped:,} for work with a right to their cards")] if report.stopped else []),
         ("worth", f"{yuan(report.objective_micro_yuan_per_hour)} an hour"),
         ("bound", f"{yuan(report.bound_micro_yuan_per_hour)} an hour: no plan can be worth more"),
         ("gap", percent(report.gap_ppm)),

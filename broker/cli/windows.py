@@ -44,7 +44,8 @@ def create(
     """Close nodes for a time. --dry-run shows which leases would still run then, and which waiting jobs it bars.
 
     Inside a window its nodes take no new work, and no job that is not preemptible starts there whose walltime crosses
-    it. Nothing that runs is ended by it.
+    it. Preemptible work that would run into it is stopped in time, with its grace; nothing else that runs is
+    ended.
     """
     starts_at = aware_time("--from", begin, as_json=as_json) if begin else None
     ends_at = aware_time("--until", until, as_json=as_json)

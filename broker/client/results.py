@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     FOUND = "found"
     REQUEUED = "requeued"
     UPDATED = "updated"
+    STOP_ORDERED = "stop_ordered"
     UNKNOWN = "unknown"  # a kind that this client is too old to know
 
 
@@ -63,6 +64,7 @@ class EndReason(StrEnum):
     POLICY_REJECTED = "policy_rejected"
     TOO_LATE = "too_late"
     UPSTREAM_FAILED = "upstream_failed"
+    PREEMPTED = "preempted"
     UNKNOWN = "unknown"  # a reason that this client is too old to know
 
 
@@ -193,6 +195,8 @@ class Job:
     end: End | None
     wire: job_pb2.Job = field(repr=False, compare=False)
     promised: Promised | None = None
+    preemptions: int = 0
+    stop_ordered_at: datetime | None = None
 
     @classmethod
     def of(cls, wire: job_pb2.Job) -> Self:
@@ -212,6 +216,8 @@ class Job:
             end=End.of(wire.end) if wire.HasField("end") else None,
             wire=wire,
             promised=Promised.of(wire.promised) if wire.HasField("promised") else None,
+            preemptions=wire.preemptions,
+            stop_ordered_at=moment(wire.stop_ordered_at) if wire.HasField("stop_ordered_at") else None,
         )
 
     @property

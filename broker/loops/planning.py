@@ -16,14 +16,12 @@ from time import monotonic, perf_counter
 from typing import Final
 
 from broker.loops.warming import empty_snapshot, warm
-from scheduler.decide import decide
 from scheduler.decided import Decided
 from scheduler.horizon import Horizon
 from scheduler.opening import prices_of, seats_of
 from scheduler.policy import OpeningPrice, OpeningSeat, Policy
+from scheduler.rounds import round_violations, run_round
 from scheduler.snapshot import Snapshot
-from scheduler.verify import violations
-from scheduler.verify_time import time_violations
 
 OVERTIME_SECONDS_MAX: Final = 300.0
 """Far more than what a plan needs beyond its budget: the first answer and the verifier, for the largest worlds."""
@@ -39,7 +37,7 @@ class Planned:
     decision: bytes  # beside the plan, see `scheduler.decided`
     prices: tuple[OpeningPrice, ...]  # of the plan, for the rounds after it
     seats: tuple[OpeningSeat, ...]  # that it gave to large gangs, should they be handed back
-    violations: tuple[str, ...]  # of plan and promises, as the verifiers found them; empty: it may be committed
+    violations: tuple[str, ...]  # of plan, promises and stops, as the verifiers found them; empty: it may be committed
     plan_millis: int
     verify_millis: int
 
@@ -106,16 +104,14 @@ def plan_and_verify(snapshot: bytes, horizon: bytes, policy_json: str, budget_se
     """Do one round's thinking; runs in the planning process."""
     world, ahead, policy = Snapshot.from_bytes(snapshot), Horizon.from_bytes(horizon), Policy.from_json(policy_json)
     started = perf_counter()
-    made = decide(world, ahead, policy, stop_after(budget_seconds))
+    whole = run_round(world, ahead, policy, stop_after(budget_seconds))
     planned = perf_counter()
-    margin = policy.lease_end_margin_seconds
-    found = [f"{v.rule.value}: {v.detail}" for v in violations(made.zoned.world, made.plan)]
-    of_time = time_violations(world, ahead, margin, made.placements, made.promises, made.news)
-    found += [f"{v.rule.value}: {v.detail}" for v in of_time]
+    found = round_violations(world, ahead, policy, whole)
     verified = perf_counter()
+    made = whole.decision
     return Planned(
         plan=made.plan.to_bytes(),
-        decision=Decided.of(world, made).to_bytes(),
+        decision=Decided.of(world, ahead, whole).to_bytes(),
         prices=prices_of(made.zoned.world, made.plan),
         seats=seats_of(made.zoned.world, made.plan),
         violations=tuple(found[:20]),

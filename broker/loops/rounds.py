@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 
@@ -82,7 +82,12 @@ class RoundLoop:
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
         horizon = await asyncio.to_thread(prepared.horizon.to_bytes)
         snapshot_millis = round((perf_counter() - started) * 1000)
-        opened = replace(self._policy, opening_prices=self._opening_prices, opening_seats=self._opening_seats)
+        opened = replace(
+            self._policy,
+            opening_prices=self._opening_prices,
+            opening_seats=self._opening_seats,
+            churn_card_seconds_max=max(0, self._policy.churn_card_seconds_max - prepared.view.lost_card_seconds),
+        )
         policy_json = opened.to_json()
         try:
             async with self._leading_on(lead):
@@ -142,6 +147,9 @@ class RoundLoop:
         metrics.placed_by_round(done.placed)
         for entry in done.promises:
             metrics.promise_told(entry.fate, entry.cause)
+        for stop in done.stops:
+            metrics.stop_ordered(stop.claim, stop.lost_card_seconds)
+            log.info("lease_stop_ordered", round=done.round, **asdict(stop))
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
         log.info(
             "round_committed",
@@ -149,6 +157,7 @@ class RoundLoop:
             jobs=report.jobs,
             placed=done.placed,
             stale=done.stale,
+            stopped=len(done.stops),
             promises=Counter(entry.fate.value for entry in done.promises),
             gap_ppm=plan.gap_ppm,
             effort=plan.effort_spent,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from broker.ids import LeaseId, RoundId, job_text, lease_text
 from broker.job import Within
+from broker.market.stoppable import of_leases
 from broker.store.occupancy import Occupancy
 from broker.store.promises import PromiseRow
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
@@ -179,11 +180,14 @@ def _leases(held: Occupancy, world: Snapshot, places: Places, margin: Margin) ->
         "held_lease": lease,
         "held_node": node,
         **{f"held_{name}": amount for name, amount in entries.items()},
+        **of_leases(held, world, _ints([places.pool[pool_id] for pool_id in held.pool_id])),
     }
 
 
 def _ends(held: Occupancy, now_s: int, margin: Margin) -> Ints:
     """Return when leases end but for the margin: at the walltime, as the round counted it that decided on them.
+
+    One that was ordered to stop ends after its grace, counted from the world of the round that ordered it.
 
     One that its agent has not started yet is taken to start in time; when it is late already, now. What should have
     ended is for the profile to put off, not before its time has come.
@@ -192,7 +196,10 @@ def _ends(held: Occupancy, now_s: int, margin: Margin) -> Ints:
     waiting = np.maximum(offered - margin.planning, now_s - margin.begin)
     begin = np.where(started < 0, waiting, started - margin.begin)
     excess = np.maximum(_ints(held.grace_seconds) - margin.end, 0)
-    return np.maximum(begin + _ints(held.walltime_seconds) + excess, 0)
+    ends = np.maximum(begin + _ints(held.walltime_seconds) + excess, 0)
+    ordered = _ints(held.stop_ordered_s)
+    stopped = np.minimum(ordered, now_s) + _ints(held.grace_seconds)
+    return np.where(ordered < 0, ends, np.minimum(ends, stopped))
 
 
 def _with_shared(held: Occupancy, cards: Ints, lease: Ints, node: Ints, ends: Ints, places: Places) -> Ints:

@@ -2,7 +2,8 @@
 
 A promise is kept by the commit, as a lease is. What was leased beside the round meanwhile knew nothing of the promises
 that the round made or put elsewhere: such a promise is looked at again here, before anybody has heard of it. A promised
-gang that was to start and was handed back keeps the promise that it had; the next round looks at it.
+gang that was to start and was handed back keeps the promise that it had; the next round looks at it. So does one for
+which others were to be stopped that run on: what it was promised instead, or for the first time, it is not.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,17 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from broker.ids import JobId, RoundId, job_text
-from broker.lifecycle import PromiseCause, PromiseFate
+from broker.ids import JobId, RoundId, job_text, parse_lease
+from broker.lifecycle import PromiseCause, PromiseFate, StopClaim
 from broker.market.ahead import promise_row
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseEntry, PromiseRow
+from broker.store.stops import Stop
 from scheduler.decide import start
 from scheduler.decided import Decided
 from scheduler.horizon import NEVER, Cause, Fate, News, Promise
 from scheduler.plan import Placement
 from scheduler.profile import Profile
 from scheduler.promises import anew
+from scheduler.reclaim import Claim, with_stops
 from scheduler.snapshot import Snapshot
 
 LATE_AFTER_SECONDS: Final = 30
@@ -31,6 +34,8 @@ CAUSE: Final = {
     Cause.POWER_SHORT: PromiseCause.POWER_SHORT,
     Cause.QUOTA_SHORT: PromiseCause.QUOTA_SHORT,
 }
+
+CLAIM: Final = {Claim.GUARANTEE: StopClaim.GUARANTEE, Claim.TIER: StopClaim.TIER}
 
 Leased = Sequence[tuple[Snapshot, Placement]]
 """What was leased beside a round while it was planned: placements in its world, with the jobs that they are of."""
@@ -53,6 +58,7 @@ def kept(
     margin_seconds: int,
     round_id: RoundId,
     at: datetime,
+    not_cleared: Collection[str] = (),
 ) -> Kept:
     """Return what is to be stored of promises when these placements of the decision have been committed.
 
@@ -60,11 +66,13 @@ def kept(
         leased: what the fast lane leased since the round's world was read.
         margin_seconds: of the policy: how long after its end a lease may hold its cards.
         round_id, at: of the round, for promises that are made.
+        not_cleared: jobs for which not everything is stopped that the round wanted to stop.
     """
     begun = {each.job_id for each in started}
-    handed_back = {each.job_id for each in decided.news if each.fate is Fate.STARTED} - begun
+    handed_back = {each.job_id for each in decided.news if each.fate is Fate.STARTED} - begun | set(not_cleared)
     before = {job_text(row.job): row for row in prepared.view.promises}
     again = tuple(each for each in prepared.horizon.promises if each.job_id in handed_back)
+    decided = _without(decided, handed_back)
     promises, news = decided.promises, decided.news
     if leased:
         promises, news = beside(prepared, decided, started, leased, again, margin_seconds)
@@ -76,6 +84,28 @@ def kept(
     entries = [*_told(news, {name: row.job for name, row in before.items()}, begun), *_never_kept(prepared)]
     entries += [_made(prepared, each) for each in promises if each.job_id in made]
     return Kept(tuple(sorted(rows, key=lambda row: (row.start_s, row.job))), tuple(entries))
+
+
+def stops_of(prepared: Prepared, decided: Decided, found: Kept) -> list[Stop]:
+    """Return the leases to stop: those of gangs that still have the start that they are stopped for."""
+    promised = {each.job_id: each.start_s for each in decided.promises}
+    stands = {job_text(row.job) for row in found.rows if row.start_s <= promised.get(job_text(row.job), NEVER)}
+    return [
+        Stop(lease, CLAIM[each.claim], prepared.job(each.job_id), each.lost_card_seconds)
+        for each in decided.stops
+        if each.job_id in stands and (lease := parse_lease(each.lease_id)) is not None
+    ]
+
+
+def _without(decided: Decided, jobs: Collection[str]) -> Decided:
+    """Return the decision without what it promises these jobs, and tells of them."""
+    return replace(
+        decided,
+        promises=tuple(each for each in decided.promises if each.job_id not in jobs),
+        made=tuple(job_id for job_id in decided.made if job_id not in jobs),
+        news=tuple(each for each in decided.news if each.job_id not in jobs),
+        stops=tuple(each for each in decided.stops if each.job_id not in jobs),
+    )
 
 
 def beside(
@@ -92,7 +122,7 @@ def beside(
     made. One that stood before was respected where it was then: put elsewhere, it may have to move, and that is told.
     """
     world, made = prepared.snapshot, set(decided.made)
-    profile = Profile(world, prepared.horizon, margin_seconds)
+    profile = Profile(world, with_stops(prepared.horizon, decided.stops, world.taken_at_s), margin_seconds)
     start(profile, world, started, margin_seconds)
     for jobs, placement in leased:
         start(profile, jobs, [placement], margin_seconds)

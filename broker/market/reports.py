@@ -29,6 +29,7 @@ class StopReason(StrEnum):
     """Why an agent is told to end a lease; stable codes on the wire."""
 
     CANCELLED = "CANCELLED"  # its job is to be cancelled
+    PREEMPTED = "PREEMPTED"  # other work needs its cards; its job waits again
     UNKNOWN_LEASE = "UNKNOWN_LEASE"  # the broker has never had such a lease on this cluster
     STALE_EPOCH = "STALE_EPOCH"  # it has ended for the broker, or the epoch is another one's
 
@@ -150,9 +151,9 @@ def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseId]:
 
 
 def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId]) -> list[LeaseStop]:
-    """Return what has to end: leases of jobs to be cancelled, and whatever runs without being live here.
+    """Return what has to end: leases of jobs to be cancelled, or of which others need the cards, and strangers.
 
-    A lease to be cancelled of which the agent has no trace is ordered to start and to stop at once: its order may be
+    A lease to be stopped of which the agent has no trace is ordered to start and to stop at once: its order may be
     on the way, so it has to come to an end that the agent has confirmed, and a stop alone says nothing to an agent
     that has not seen the order.
 
@@ -160,9 +161,11 @@ def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId
         known: leases that the cluster has or once had.
     """
     stops = [
-        LeaseStop(lease.ref, lease.cancel_grace_seconds, StopReason.CANCELLED)
+        LeaseStop(
+            lease.ref, lease.stop_grace_seconds, StopReason.CANCELLED if lease.cancelled else StopReason.PREEMPTED
+        )
         for lease in live
-        if lease.cancel_grace_seconds is not None
+        if lease.stop_grace_seconds is not None
     ]
     stops += [
         LeaseStop(

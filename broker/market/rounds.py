@@ -9,22 +9,24 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 
-from broker.ids import RoundId
+from broker.ids import RoundId, job_text
 from broker.lifecycle import Held
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
 from broker.market.placing import Placing
 from broker.market.policies import Policies
-from broker.market.promising import Kept, Leased, kept
+from broker.market.promising import Kept, Leased, kept, stops_of
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
-from broker.store import leadership, promises, rounds, snapshots
+from broker.store import leadership, promises, rounds, snapshots, stops
 from broker.store.database import Connection, Database
 from broker.store.promises import PromiseEntry, PromiseRow
 from broker.store.rounds import RoundRecord, RoundReport
+from broker.store.stops import Stop
 from scheduler.decided import Decided
 from scheduler.errors import BadPlan
 from scheduler.plan import Placement, Plan
@@ -42,6 +44,7 @@ class Committed:
     stale: int
     millis: int
     promises: tuple[PromiseEntry, ...] = ()  # what became of promises
+    stops: tuple[Stop, ...] = ()  # leases that were ordered to stop
 
 
 class Rounds:
@@ -112,16 +115,24 @@ class Rounds:
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
                 started = [placement for placement, _ in fitting]
-                promised = await self._keep(tx, prepared, decided, started, fast.leased, round_id, report.at)
-                stale = len(decided.placements) - len(drafts)
-                millis = round((perf_counter() - began) * 1000)
-                await rounds.finish(tx, round_id, placed=len(drafts), stale=stale, commit_millis=millis)
+                promised, stopped = await self._keep(tx, prepared, decided, started, fast.leased, round_id, report.at)
+                done = Committed(
+                    round=round_id,
+                    placed=len(drafts),
+                    stale=len(decided.placements) - len(drafts),
+                    millis=round((perf_counter() - began) * 1000),
+                    promises=promised.entries,
+                    stops=tuple(stopped),
+                )
+                await rounds.finish(
+                    tx, round_id, placed=done.placed, stale=done.stale, stopped=len(stopped), commit_millis=done.millis
+                )
             await fast.settle(lead, round_id, started)
-        for cluster in {draft.cluster for draft in drafts}:
+        for cluster in {draft.cluster for draft in drafts} | set(stopped.values()):
             self._wake_cluster(cluster)
         self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))
         await self._tell_reasons(prepared, decided, promised)
-        return Committed(round_id, len(drafts), stale, millis, promised.entries)
+        return done
 
     async def _keep(
         self,
@@ -132,16 +143,28 @@ class Rounds:
         leased: Leased,
         round_id: RoundId,
         at: datetime,
-    ) -> Kept:
-        """Store the promises as they are after the round, and what became of those before."""
-        margin = self._margin_seconds
-        found = await asyncio.to_thread(
-            kept, prepared, decided, started, leased, margin_seconds=margin, round_id=round_id, at=at
+    ) -> tuple[Kept, dict[Stop, str]]:
+        """Store the promises as they are after the round, and what became of those before; order what makes them room.
+
+        Return what was ordered to stop as well, with its cluster.
+        """
+        within = partial(
+            kept, prepared, decided, started, leased, margin_seconds=self._margin_seconds, round_id=round_id, at=at
         )
+        found = await asyncio.to_thread(within)
+        stopped: dict[Stop, str] = {}
+        if decided.stops:
+            asked = stops_of(prepared, decided, found)
+            ordered = await stops.order(tx, asked, at)
+            stopped = {each: ordered.leases[each.lease] for each in asked if each.lease in ordered.leases}
+            left = {job_text(each.for_job) for each in asked if each.lease in ordered.not_ending}
+            left |= {each.job_id for each in decided.stops} - {job_text(each.for_job) for each in asked}
+            if left:
+                found = await asyncio.to_thread(within, not_cleared=left)
         if found.rows != prepared.view.promises:
             await promises.keep(tx, found.rows)
         await promises.tell(tx, round_id, found.entries, at)
-        return found
+        return found, stopped
 
     async def reject(self, lead: Lead, report: RoundReport, record: RoundRecord | None) -> RoundId:
         """Store a round that may not be committed, with its input when there is one, so that it can be looked into."""

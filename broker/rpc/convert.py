@@ -164,6 +164,7 @@ def job_to_wire(job: Job, policy: SignedPolicy | None = None) -> pb.Job:
         cancel_requested=job.cancel_requested_at is not None,
         submitted_at=timestamp(job.submitted_at),
         waiting_reason=job.waiting_reason,
+        preemptions=job.preemptions,
     )
     if job.placement is not None:
         wire.placement.CopyFrom(placement_to_wire(job.placement))
@@ -175,6 +176,8 @@ def job_to_wire(job: Job, policy: SignedPolicy | None = None) -> pb.Job:
         wire.ended_at.CopyFrom(timestamp(job.ended_at))
     if policy is not None:
         wire.policy.CopyFrom(policy_to_wire(policy))
+    if job.stop_ordered_at is not None:
+        wire.stop_ordered_at.CopyFrom(timestamp(job.stop_ordered_at))
     if job.promised is not None:
         wire.promised.CopyFrom(promised_to_wire(job.promised))
     return wire

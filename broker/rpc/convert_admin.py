@@ -366,6 +366,7 @@ def round_to_wire(report: RoundReport) -> pb.Round:
         versions=report.versions,
         error=report.error,
         refused_by_reason=report.refused_by_reason,
+        stopped=report.stopped,
     )
 
 

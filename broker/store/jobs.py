@@ -25,7 +25,8 @@ TOO_LATE_WAITING: Final = Ending(
 SELECT_JOBS: Final[LiteralString] = """
     SELECT job_id, city, spec, priority, ceiling_micro_yuan_per_pflops_hour AS ceiling, state, attempt,
            waiting_reason, submitted_at, started_at, cancel_requested_at, ended_at, end_reason, exit_code, signal,
-           end_detail
+           end_detail, preemptions,
+           (SELECT stop_ordered_at FROM leases l WHERE l.job_id = jobs.job_id AND l.state <> 'ended') AS stop_ordered_at
       FROM jobs
 """
 GET: Final[LiteralString] = SELECT_JOBS + " WHERE job_id = $1"
@@ -244,4 +245,6 @@ def _job(row: Any, placement: Placement | None, promised: Promised | None) -> Jo
         waiting_reason=row["waiting_reason"] if state is JobState.PENDING else "",
         placement=placement,
         promised=promised,
+        preemptions=row["preemptions"],
+        stop_ordered_at=row["stop_ordered_at"],
     )

@@ -8,7 +8,7 @@ the cluster first (store/clusters.py), so that the two never judge the same leas
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -116,7 +116,8 @@ async def started(tx: Connection, cluster: str, told: Sequence[Started], at: dat
 
 LOCK_TO_END: Final[LiteralString] = """
     SELECT l.lease_id, l.epoch, l.offered_at, l.started_at, j.job_id, j.state AS job_state, j.attempt, j.failures,
-           j.attempts_max, j.cancel_requested_at IS NOT NULL AS cancel_requested
+           j.attempts_max, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.preemptions,
+           l.stop_ordered_at IS NOT NULL AS stop_ordered
       FROM leases l JOIN unnest($2::bigint[], $3::int[]) AS t (lease_id, epoch) USING (lease_id, epoch)
       JOIN jobs j USING (job_id)
      WHERE l.cluster = $1 AND l.state = ANY($4)
@@ -141,6 +142,7 @@ END: Final[LiteralString] = """
     ), moved AS (
         UPDATE jobs j
            SET state = ended.job_state, failures = j.failures + ended.counted::int,
+               preemptions = j.preemptions + (ended.reason = 'preempted')::int,
                started_at = coalesce(ended.started_at, j.started_at),
                ended_at = CASE WHEN ended.final THEN ended.ended_at END,
                end_reason = CASE WHEN ended.final THEN ended.reason END,
@@ -169,13 +171,21 @@ async def stopped(
 
 
 def outcome(
-    reason: EndReason, *, cancel_requested: bool, attempt: int, failures: int, attempts_max: int, restarts_max: int
+    reason: EndReason,
+    *,
+    cancel_requested: bool,
+    attempt: int,
+    failures: int,
+    preemptions: int,
+    attempts_max: int,
+    restarts_max: int,
 ) -> JobEvent:
     """Return what the end of an attempt is for its job.
 
     Args:
         attempt: number of the attempt that ended, from 1.
-        failures: earlier attempts that failed by themselves; the other earlier ones were restarted uncounted.
+        failures: earlier attempts that failed by themselves; the other earlier ones were restarted uncounted ...
+        preemptions: ... or stopped for other work, which is never held against a job.
         attempts_max: attempts that may fail by themselves before the job has.
         restarts_max: restarts at most for reasons that are not the job's fault, lest one that kills every node it
             meets goes on for ever.
@@ -184,8 +194,11 @@ def outcome(
         return JobEvent.SUCCEEDED
     if cancel_requested:
         return JobEvent.CANCELLED
+    if reason is EndReason.PREEMPTED:
+        return JobEvent.REQUEUED
     if reason in RESTARTS_UNCOUNTED:
-        return JobEvent.REQUEUED if attempt - 1 - failures < restarts_max else JobEvent.FAILED
+        restarts = attempt - 1 - failures - preemptions
+        return JobEvent.REQUEUED if restarts < restarts_max else JobEvent.FAILED
     return JobEvent.REQUEUED if failures + 1 < attempts_max else JobEvent.FAILED
 
 
@@ -201,12 +214,19 @@ async def _end(
     columns: list[tuple[object, ...]] = []
     for row in rows:
         ref = LeaseRef(LeaseId(row["lease_id"]), row["epoch"])
-        word = words[ref]
+        word = _preempted(row, words[ref])
         ended.append(Ended(ref, JobId(row["job_id"]), _outcome_of(row, word.ending.reason, restarts_max)))
         columns.append(_ending_columns(row, word, ended[-1].event, at))
     if ended:
         await tx.execute(END, *(list(c) for c in zip(*columns, strict=True)), at, sources)
     return ended
+
+
+def _preempted(row: Any, word: Stopped) -> Stopped:
+    """Return the agent's word as what it is: it stopped the lease because we said so, and we know why."""
+    if word.ending.reason is EndReason.CANCELLED and row["stop_ordered"] and not row["cancel_requested"]:
+        return replace(word, ending=replace(word.ending, reason=EndReason.PREEMPTED))
+    return word
 
 
 def _outcome_of(row: Any, reason: EndReason, restarts_max: int) -> JobEvent:
@@ -215,6 +235,7 @@ def _outcome_of(row: Any, reason: EndReason, restarts_max: int) -> JobEvent:
         cancel_requested=row["cancel_requested"],
         attempt=row["attempt"],
         failures=row["failures"],
+        preemptions=row["preemptions"],
         attempts_max=row["attempts_max"],
         restarts_max=restarts_max,
     )
@@ -225,7 +246,8 @@ def _ending_columns(row: Any, word: Stopped, event: JobEvent, at: datetime) -> t
     was = JobState(row["job_state"])
     becomes = next_job(was, event)
     began = row["started_at"] or (word.started_at and _within(word.started_at, row["offered_at"], at))
-    counted = becomes is not JobState.CANCELLED and word.ending.reason not in ENDS_THE_JOB_WELL | RESTARTS_UNCOUNTED
+    uncounted = ENDS_THE_JOB_WELL | RESTARTS_UNCOUNTED | {EndReason.PREEMPTED}
+    counted = becomes is not JobState.CANCELLED and word.ending.reason not in uncounted
     return (
         row["lease_id"],
         event,

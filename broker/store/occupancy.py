@@ -34,6 +34,9 @@ class Occupancy:
         checkpoint_interval_seconds: [L] work that a stop without grace costs at most; 0: all since its start.
         grace_seconds: [L] time between TERM and KILL.
         walltime_seconds: [L] how long it may run before TERM.
+        stop_ordered_s: [L] when it was ordered to stop, for other work or for good; -1: it was not.
+        preempted: [L] whether its job was stopped for other work before.
+        city, enterprise, priority: [L] of its job; an empty enterprise: the city itself.
         first: [L + 1] where the nodes of each lease begin.
         node_id: [N] the node, ascending for each lease.
         cards: [N] cards of which it holds something.
@@ -53,6 +56,11 @@ class Occupancy:
     checkpoint_interval_seconds: Ints = ()
     grace_seconds: Ints = ()
     walltime_seconds: Ints = ()
+    stop_ordered_s: Ints = ()
+    preempted: tuple[bool, ...] = ()
+    city: tuple[str, ...] = ()
+    enterprise: tuple[str, ...] = ()
+    priority: tuple[str, ...] = ()
     first: Ints = (0,)
     node_id: Ints = ()
     cards: Ints = ()
@@ -70,14 +78,18 @@ NOTHING_HELD: Final = Occupancy()
 LEASES: Final[LiteralString] = """
     SELECT array_agg(lease_id), array_agg(job_id), array_agg(pool_id), array_agg(offered_s), array_agg(started_s),
            array_agg(ends_s), array_agg(preemptible), array_agg(checkpoint_interval_seconds), array_agg(grace_seconds),
-           array_agg(walltime_seconds)
+           array_agg(walltime_seconds), array_agg(stop_ordered_s), array_agg(preempted), array_agg(city),
+           array_agg(enterprise), array_agg(priority)
       FROM (
         SELECT l.lease_id, l.job_id, l.pool_id, floor(date_part('epoch', l.offered_at))::bigint AS offered_s,
                coalesce(floor(date_part('epoch', l.started_at)), -1)::bigint AS started_s,
                ceil(greatest(date_part('epoch', $2::timestamptz),
                              date_part('epoch', least(coalesce(l.started_at, $1), $1))
                              + j.walltime_seconds + j.grace_seconds))::bigint AS ends_s,
-               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds, j.walltime_seconds
+               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds, j.walltime_seconds,
+               coalesce(floor(date_part('epoch', least(l.stop_ordered_at, j.cancel_requested_at))), -1)::bigint
+                   AS stop_ordered_s,
+               j.preemptions > 0 AS preempted, l.city, j.enterprise, j.priority
           FROM leases l JOIN jobs j USING (job_id) WHERE l.state <> 'ended' ORDER BY l.lease_id
       ) AS live
 """

@@ -20,13 +20,15 @@ class LiveLease:
 
     Attributes:
         ran: the agent has said before that it runs.
-        cancel_grace_seconds: time between TERM and KILL when its job is to be cancelled, None when it is not.
+        stop_grace_seconds: time between TERM and KILL when it is to be stopped, None when it is not.
+        cancelled: it is to be stopped because its job is to be cancelled, not for other work.
     """
 
     ref: LeaseRef
     state: LeaseState
     ran: bool
-    cancel_grace_seconds: int | None
+    stop_grace_seconds: int | None
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ class Attempt:
 
 LIVE: Final[LiteralString] = """
     SELECT l.lease_id, l.epoch, l.state, l.started_at IS NOT NULL AS ran,
-           CASE WHEN j.cancel_requested_at IS NOT NULL THEN (j.spec->>'grace_seconds')::int END AS cancel_grace_seconds
+           CASE WHEN coalesce(j.cancel_requested_at, l.stop_ordered_at) IS NOT NULL
+                THEN (j.spec->>'grace_seconds')::int END AS stop_grace_seconds,
+           j.cancel_requested_at IS NOT NULL AS cancelled
       FROM leases l JOIN jobs j USING (job_id)
      WHERE l.cluster = $1 AND l.state <> 'ended'
      ORDER BY l.lease_id
@@ -70,7 +74,11 @@ async def live(tx: Connection, cluster: str) -> list[LiveLease]:
     """Return the live leases of the cluster, oldest first."""
     return [
         LiveLease(
-            LeaseRef(LeaseId(r["lease_id"]), r["epoch"]), LeaseState(r["state"]), r["ran"], r["cancel_grace_seconds"]
+            LeaseRef(LeaseId(r["lease_id"]), r["epoch"]),
+            LeaseState(r["state"]),
+            r["ran"],
+            r["stop_grace_seconds"],
+            r["cancelled"],
         )
         for r in await tx.fetch(LIVE, cluster)
     ]

@@ -36,6 +36,7 @@ class RoundReport:
     refused_by_reason: Mapping[str, int]
     error: str = ""
     round: int = 0  # given by the store
+    stopped: int = 0  # leases that it ordered to stop for others; found by the commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ INSERT_ROUND: Final[LiteralString] = """
     RETURNING round_id
 """
 FINISH_ROUND: Final[LiteralString] = """
-    UPDATE rounds SET placed = $2, stale = $3, commit_millis = $4 WHERE round_id = $1
+    UPDATE rounds SET placed = $2, stale = $3, stopped = $4, commit_millis = $5 WHERE round_id = $1
 """
 INSERT_RECORD: Final[LiteralString] = """
     INSERT INTO round_records (round_id, snapshot, plan, policy_json, horizon, decision) VALUES ($1, $2, $3, $4, $5, $6)
@@ -138,7 +139,7 @@ HOLD_CARDS: Final[LiteralString] = """
 COLUMNS: Final[LiteralString] = """
     round_id, at, outcome, input_sha256, jobs, placed, stale, objective_micro_yuan_per_hour,
     bound_micro_yuan_per_hour, gap_ppm, effort, snapshot_millis, plan_millis, verify_millis, commit_millis, versions,
-    error, refused_by_reason
+    error, refused_by_reason, stopped
 """
 LIST: Final[LiteralString] = (
     "SELECT "
@@ -196,9 +197,11 @@ async def insert(tx: Connection, leader_epoch: int, report: RoundReport) -> Roun
     )
 
 
-async def finish(tx: Connection, round_id: RoundId, *, placed: int, stale: int, commit_millis: int) -> None:
+async def finish(
+    tx: Connection, round_id: RoundId, *, placed: int, stale: int, stopped: int, commit_millis: int
+) -> None:
     """Add what the commit found."""
-    await tx.execute(FINISH_ROUND, round_id, placed, stale, commit_millis)
+    await tx.execute(FINISH_ROUND, round_id, placed, stale, stopped, commit_millis)
 
 
 async def keep_record(tx: Connection, round_id: RoundId, record: RoundRecord, kept: int) -> None:

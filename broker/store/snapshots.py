@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import occupancy, promises, rules
+from broker.store import occupancy, promises, rules, stops
 from broker.store.database import Connection
 from broker.store.occupancy import NOTHING_HELD, Occupancy
 from broker.store.promises import PromiseRow
@@ -102,6 +102,7 @@ class WorldView:
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
     leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job only when asked for
     promises: tuple[PromiseRow, ...] = ()  # by start
+    lost_card_seconds: int = 0  # work that stopping leases for others has cost in the last hour
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -190,7 +191,8 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     await tx.execute(ONE_VIEW)
     promised = await promises.read(tx)
     view = await _view(tx, await tx.fetch(WAITING, now, jobs_max, [row.job for row in promised]), now)
-    return replace(view, leases=await occupancy.read(tx, now), promises=promised)
+    lost = await stops.lost_card_seconds(tx, now)
+    return replace(view, leases=await occupancy.read(tx, now), promises=promised, lost_card_seconds=lost)
 
 
 async def read_for(tx: Connection, job: JobId, now: datetime, *, with_leases: bool = False) -> WorldView:

@@ -16,6 +16,7 @@ from scheduler.horizon import Horizon
 from scheduler.plan import Plan
 from scheduler.planner import plan
 from scheduler.policy import Policy
+from scheduler.rounds import Round
 from tests.scheduler.planning_worlds import gangs, random_world
 
 
@@ -65,7 +66,7 @@ def ahead() -> RoundRecord:
     horizon, policy = Horizon(**taken | ends), Policy(effort=6, promises_wait_walltime_percent=0)  # type: ignore[arg-type]
     made = decide(world, horizon, policy)
     assert made.made
-    decision = Decided.of(world, made).to_bytes()
+    decision = Decided.of(world, horizon, Round.stopping_nobody(made)).to_bytes()
     return RoundRecord(world.to_bytes(), made.plan.to_bytes(), policy.to_json(), horizon.to_bytes(), decision)
 
 

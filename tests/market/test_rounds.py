@@ -20,6 +20,7 @@ from broker.store.clusters import NodeCondition
 from broker.store.database import Database
 from broker.store.rounds import RoundRecord
 from scheduler.decided import Decided
+from scheduler.horizon import Horizon
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
 from scheduler.replay import replay_decision
@@ -295,8 +296,9 @@ async def test_the_last_rounds_can_be_replayed_bit_for_bit(table: Table) -> None
     assert report is not None
     assert record.horizon is not None
     again = replay_decision(record.snapshot, record.horizon, record.policy_json, report.effort)
-    assert again.plan.to_bytes() == record.plan
-    assert Decided.of(Snapshot.from_bytes(record.snapshot), again).to_bytes() == record.decision
+    world, horizon = Snapshot.from_bytes(record.snapshot), Horizon.from_bytes(record.horizon)
+    assert again.decision.plan.to_bytes() == record.plan
+    assert Decided.of(world, horizon, again).to_bytes() == record.decision
     assert Snapshot.from_bytes(record.snapshot).input_hash() == report.input_sha256
     assert await table.reader.record(numbers[0]) is None
     assert [r.round for r in await table.reader.list_page(10, None, busy_only=True)] == numbers[::-1]

@@ -9,10 +9,11 @@ import pytest
 
 from broker.errors import ClusterNotFound, InvalidRequest, WindowNotFound
 from broker.ids import WindowId
-from broker.lifecycle import JobState
+from broker.lifecycle import JobState, StopClaim
+from broker.loops.maintenance import Maintenance
 from broker.market.clusters import Session
 from broker.market.windows import Created, Windows, may_use
-from broker.store import nodes, snapshots
+from broker.store import nodes, snapshots, stops
 from broker.store.database import Database
 from broker.store.windows import NodePlace, WindowDraft
 from scheduler.reasons import Reason
@@ -221,3 +222,46 @@ def test_foreign_models_are_not_for_jobs_that_want_domestic_ones() -> None:
     assert not may_use(
         {"allowed_hubs": [], "builds": [BUILD], "domestic_only": True}, [replace(PLACE, origin="foreign")]
     )
+
+
+@pytest.mark.parametrize(
+    ("job", "starts_in", "stopped"),
+    [
+        ({}, 40, True),  # its grace and the way to the agent: in time
+        ({}, 41, False),
+        ({"walltime_seconds": 30}, 40, False),  # it ends by itself before
+        ({"preemptible": False}, 40, False),  # it may not be stopped, and the operator was told
+    ],
+)
+async def test_preemptible_work_is_stopped_when_a_window_is_near(
+    yard: Yard, job: dict[str, Any], starts_in: int, stopped: bool
+) -> None:
+    """Told to the agent of the cluster with the grace; work elsewhere is let run."""
+    world, woken = yard.world, list[str]()
+    soft = {"preemptible": True, "grace_seconds": 30, "walltime_seconds": 9_000} | job
+    near, far = await world.submit(**soft), await world.submit(**{**soft, "walltime_seconds": 9_000})
+    there = await world.offer(near, {"n1": [0]})
+    await world.offer(far, {"n2": [0]})
+    await yard.create("n1", start=timedelta(seconds=starts_in))
+
+    maintenance = Maintenance(world.database, wake_cluster=woken.append)
+
+    assert await maintenance.run_once(world.now) == stopped
+    assert woken == ["east"] * stopped
+    assert ((await world.job(near)).stop_ordered_at == world.now) is stopped
+    assert (await world.job(far)).stop_ordered_at is None
+    assert (await world.lease(there))["stop_claim"] == (StopClaim.MAINTENANCE if stopped else None)
+    assert await maintenance.run_once(world.now) == 0
+
+
+async def test_what_a_window_stops_costs_no_budget_of_preemption(yard: Yard) -> None:
+    world = yard.world
+    _, ref = await world.running(yard.session, 1, preemptible=True, walltime_seconds=9_000, grace_seconds=0)
+    world.advance(1_000)
+    await yard.create(start=timedelta(seconds=5))
+
+    assert await Maintenance(world.database, wake_cluster=lambda _: None, batch_leases=1).run_once(world.now) == 1
+
+    assert (await world.lease(ref))["lost_card_seconds"] == 1_000
+    async with world.database.hub() as tx:
+        assert await stops.lost_card_seconds(tx, world.now) == 0

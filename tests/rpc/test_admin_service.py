@@ -40,6 +40,7 @@ from scheduler.decided import Decided
 from scheduler.horizon import Horizon
 from scheduler.planner import plan
 from scheduler.policy import Policy
+from scheduler.rounds import Round
 from tests.cluster_world import START, ClusterWorld, inventory
 from tests.rpc.refusals import refusal
 from tests.scheduler.planning_worlds import gangs
@@ -321,7 +322,10 @@ async def test_rounds_are_reported_and_can_be_replayed(admin: Admin) -> None:
 async def test_a_round_that_looked_ahead_has_its_horizon_and_its_decision(admin: Admin) -> None:
     world = gangs((4, 8), (1, 1))
     made = decide(world, Horizon(), Policy())
-    parts = {"horizon": b"h" * (PIECE_BYTES + 1), "decision": Decided.of(world, made).to_bytes()}
+    parts = {
+        "horizon": b"h" * (PIECE_BYTES + 1),
+        "decision": Decided.of(world, Horizon(), Round.stopping_nobody(made)).to_bytes(),
+    }
     await _store_round(admin, REPORT, RoundRecord(b"s", made.plan.to_bytes(), "{}", **parts))
 
     got = await admin(pb.GetRoundRequest())

@@ -20,6 +20,7 @@ from scheduler.errors import BadSnapshot
 from scheduler.horizon import Cause, Fate, Horizon, Promise
 from scheduler.policy import Policy
 from scheduler.profile import Profile
+from scheduler.rounds import Round
 from scheduler.snapshot import Snapshot
 from scheduler.verify import Rule, violations
 from scheduler.verify_time import TimeRule, time_violations
@@ -63,7 +64,7 @@ def test_decisions_among_all_rules_break_none(seed: int) -> None:
     assert broken(world, later, second) == []
     assert decide(world, later, QUICK).promises == second.promises
     for before, made in ((horizon, first), (later, second)):
-        kept = Decided.of(world, made)
+        kept = Decided.of(world, before, Round.stopping_nobody(made))
         again = Decided.from_bytes(made.plan.to_bytes(), kept.to_bytes())
         assert again == kept
         assert again.refusals == made.refusals

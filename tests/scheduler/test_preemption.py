@@ -241,7 +241,7 @@ def test_the_start_is_kept_and_nobody_takes_the_room_meanwhile() -> None:
     (_, reclaim) = after_a_round(world.of_jobs([0]), horizon)
     assert [each.start_s for each in reclaim.made] == [NOW + 180]
 
-    ordered = with_stops(horizon, reclaim, NOW)
+    ordered = replace(with_stops(horizon, reclaim.preemptions, NOW), promises=reclaim.promises)
     meanwhile = decide(replace(world, taken_at_s=NOW + 10), ordered, PLAIN)
 
     assert meanwhile.placements == ()

@@ -142,12 +142,20 @@ async def test_a_cancelled_job_ends_however_its_attempt_ends(
 def test_the_outcome_of_an_attempt_is_a_table() -> None:
     """Well, cancelled, not its fault, its fault: looked at in this order."""
 
-    def of(reason: EndReason, cancel: bool = False, attempt: int = 1, failures: int = 0, most: int = 1) -> JobEvent:
+    def of(
+        reason: EndReason,
+        cancel: bool = False,
+        attempt: int = 1,
+        failures: int = 0,
+        most: int = 1,
+        preemptions: int = 0,
+    ) -> JobEvent:
         return outcome(
             reason,
             cancel_requested=cancel,
             attempt=attempt,
             failures=failures,
+            preemptions=preemptions,
             attempts_max=most,
             restarts_max=1,
         )
@@ -156,6 +164,8 @@ def test_the_outcome_of_an_attempt_is_a_table() -> None:
     assert of(EndReason.LOST, cancel=True) is JobEvent.CANCELLED
     assert of(EndReason.LOST) is JobEvent.REQUEUED
     assert of(EndReason.LOST, attempt=2) is JobEvent.FAILED
+    assert of(EndReason.LOST, attempt=2, preemptions=1) is JobEvent.REQUEUED
+    assert of(EndReason.PREEMPTED, attempt=9, preemptions=8) is JobEvent.REQUEUED
     assert of(EndReason.LOST, attempt=2, failures=1) is JobEvent.REQUEUED
     assert of(EndReason.SIGNAL) is JobEvent.FAILED
     assert of(EndReason.SIGNAL, most=2) is JobEvent.REQUEUED

@@ -486,7 +486,7 @@ class ListRoundsResponse(_message.Message):
     def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Round(_message.Message):
-    __slots__ = ("round", "at", "outcome", "input_sha256", "jobs", "placed", "stale", "objective_micro_yuan_per_hour", "bound_micro_yuan_per_hour", "gap_ppm", "effort", "snapshot_millis", "plan_millis", "verify_millis", "commit_millis", "versions", "error", "refused_by_reason")
+    __slots__ = ("round", "at", "outcome", "input_sha256", "jobs", "placed", "stale", "objective_micro_yuan_per_hour", "bound_micro_yuan_per_hour", "gap_ppm", "effort", "snapshot_millis", "plan_millis", "verify_millis", "commit_millis", "versions", "error", "refused_by_reason", "stopped")
     class RefusedByReasonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -512,6 +512,7 @@ class Round(_message.Message):
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     REFUSED_BY_REASON_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
     round: int
     at: _timestamp_pb2.Timestamp
     outcome: RoundOutcome
@@ -530,7 +531,8 @@ class Round(_message.Message):
     versions: _containers.RepeatedScalarFieldContainer[str]
     error: str
     refused_by_reason: _containers.ScalarMap[str, int]
-    def __init__(self, round: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[RoundOutcome, str]] = ..., input_sha256: _Optional[str] = ..., jobs: _Optional[int] = ..., placed: _Optional[int] = ..., stale: _Optional[int] = ..., objective_micro_yuan_per_hour: _Optional[int] = ..., bound_micro_yuan_per_hour: _Optional[int] = ..., gap_ppm: _Optional[int] = ..., effort: _Optional[int] = ..., snapshot_millis: _Optional[int] = ..., plan_millis: _Optional[int] = ..., verify_millis: _Optional[int] = ..., commit_millis: _Optional[int] = ..., versions: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ..., refused_by_reason: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    stopped: int
+    def __init__(self, round: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[RoundOutcome, str]] = ..., input_sha256: _Optional[str] = ..., jobs: _Optional[int] = ..., placed: _Optional[int] = ..., stale: _Optional[int] = ..., objective_micro_yuan_per_hour: _Optional[int] = ..., bound_micro_yuan_per_hour: _Optional[int] = ..., gap_ppm: _Optional[int] = ..., effort: _Optional[int] = ..., snapshot_millis: _Optional[int] = ..., plan_millis: _Optional[int] = ..., verify_millis: _Optional[int] = ..., commit_millis: _Optional[int] = ..., versions: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ..., refused_by_reason: _Optional[_Mapping[str, int]] = ..., stopped: _Optional[int] = ...) -> None: ...
 
 class GetRoundRequest(_message.Message):
     __slots__ = ("round",)

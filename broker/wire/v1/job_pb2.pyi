@@ -72,6 +72,7 @@ class EndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_REASON_POLICY_REJECTED: _ClassVar[EndReason]
     END_REASON_TOO_LATE: _ClassVar[EndReason]
     END_REASON_UPSTREAM_FAILED: _ClassVar[EndReason]
+    END_REASON_PREEMPTED: _ClassVar[EndReason]
 PRIORITY_CLASS_UNSPECIFIED: PriorityClass
 PRIORITY_CLASS_DEFERRABLE: PriorityClass
 PRIORITY_CLASS_STANDARD: PriorityClass
@@ -117,6 +118,7 @@ END_REASON_VANISHED: EndReason
 END_REASON_POLICY_REJECTED: EndReason
 END_REASON_TOO_LATE: EndReason
 END_REASON_UPSTREAM_FAILED: EndReason
+END_REASON_PREEMPTED: EndReason
 
 class Build(_message.Message):
     __slots__ = ("stack", "models", "command", "environment", "speed_ppm")
@@ -274,7 +276,7 @@ class End(_message.Message):
     def __init__(self, reason: _Optional[_Union[EndReason, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy", "promised")
+    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy", "promised", "preemptions", "stop_ordered_at")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     CITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +291,8 @@ class Job(_message.Message):
     WAITING_REASON_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     PROMISED_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTIONS_FIELD_NUMBER: _ClassVar[int]
+    STOP_ORDERED_AT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     city: str
     spec: JobSpec
@@ -303,7 +307,9 @@ class Job(_message.Message):
     waiting_reason: str
     policy: SignedPolicy
     promised: Promised
-    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ...) -> None: ...
+    preemptions: int
+    stop_ordered_at: _timestamp_pb2.Timestamp
+    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., preemptions: _Optional[int] = ..., stop_ordered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Promised(_message.Message):
     __slots__ = ("starts_at", "first_starts_at", "cluster", "pool")
