@@ -1,6 +1,6 @@
 """Commands for operators: what a change would do, planned and not done."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -36,7 +36,7 @@ def close(
     nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="Names; none means all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Preview a drain or a cordon: what would be waited for, and who would start, wait or move in the next round."""
+    """Preview a drain or a cordon: what is waited for, who would start, wait or move, what becomes of promises."""
     _show(ctx, lambda xisuan: xisuan.preview_closing(cluster, nodes or ()), as_json=as_json)
 
 
@@ -92,8 +92,10 @@ def _show(
         f"within the gaps of {percent(found.gap_before_ppm)} and {percent(found.gap_after_ppm)} may be chance"
         + (" (two greedy plans: the world is large)" if found.greedy else ""),
     )
-    if found.running:
-        _show_running(found)
+    _show_leases("run there and would be waited for", found.running, found.running_leases)
+    _show_leases("would be stopped for others", found.stopped, found.stopped_leases)
+    _show_leases("are stopped for others as things are, and would not be", found.spared, found.spared_leases)
+    _show_promises(found)
     _show_jobs("would start instead", found.starting_job_ids, found.starting_jobs)
     _show_jobs("would wait longer", found.waiting_longer_job_ids, found.waiting_longer_jobs)
     if found.moved:
@@ -106,11 +108,32 @@ def _show(
         show(table(["pool", "card·h above the ask>", "then>"], rows))
 
 
-def _show_running(found: "admin_service_pb2.GetPreviewResponse") -> None:
+def _show_leases(what: str, leases: "Sequence[admin_service_pb2.RunningLease]", count: int) -> None:
     from broker.client.results import moment
 
-    rows = [(one.lease_id, one.job_id, clock_time(moment(one.ends_at))) for one in found.running[:SHOWN]]
-    show(f"{found.running_leases} leases run there and would be waited for:", table(["lease", "job", "ends by"], rows))
+    if leases:
+        rows = [(one.lease_id, one.job_id, clock_time(moment(one.ends_at))) for one in leases[:SHOWN]]
+        show(f"{count} leases {what}:", table(["lease", "job", "ends by"], rows))
+
+
+def _show_promises(found: "admin_service_pb2.GetPreviewResponse") -> None:
+    from broker.client.results import moment
+
+    def at(one: "admin_service_pb2.PromisedStart", name: str) -> str:
+        return clock_time(moment(getattr(one, name))) if one.HasField(name) else "none"
+
+    rows = [
+        (
+            one.job_id,
+            at(one, "promised_at"),
+            at(one, "before"),
+            at(one, "after"),
+            " ".join(word for word in (one.fate, one.cause and f"({one.cause})") if word) or "new",
+        )
+        for one in found.promised_starts[:SHOWN]
+    ]
+    if rows:
+        show(table(["job", "promised start", "next round as things are", "then", "the promise"], rows))
 
 
 def _show_jobs(what: str, job_ids: Iterable[str], count: int) -> None:

@@ -1,22 +1,26 @@
 """What-if for operators: what a drain, a pause or a quota would do, planned and not done.
 
-Both worlds are planned here, one preview at a time, beside the rounds: nothing is stored and nothing is held up.
+Both worlds get a whole round here, promises and preemption with it, one preview at a time, beside the rounds: nothing
+is stored and nothing is held up.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import numpy as np
+
 from broker.errors import CityNotFound, ClusterNotFound, NodeNotFound
-from broker.ids import JobId, LeaseId
+from broker.ids import JobId, LeaseId, lease_text
 from broker.market.quotas import check_quota
 from broker.market.snapshot import Prepared, prepare
 from broker.store import catalogue, nodes, snapshots
 from broker.store.database import Connection, Database
 from broker.store.snapshots import NodeRow, WorldView
 from broker.worlds.quotas import QuotaRow
+from scheduler.horizon import Horizon
 from scheduler.policy import Policy
 from scheduler.preview import Outlook, preview
 from scheduler.snapshot import Snapshot
@@ -53,11 +57,11 @@ WhatIf = CloseNodes | PauseCity | ChangeQuota
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A lease that holds something on nodes that would be closed: it runs on, and is waited for."""
+    """A lease that a change is about, and when its cards are free."""
 
     lease: LeaseId
     job: JobId
-    ends_at: datetime  # at the latest, by walltime and grace
+    ends_at: datetime  # at the latest, by walltime and grace; of one that would be stopped, by the order and grace
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ class Preview:
     Attributes:
         at: when the world was read.
         waiting: jobs that both plans decided about.
-        running: leases on the nodes that would be closed, the first to end first.
+        running: leases on the nodes that would be closed, the first to end first: they run on, and are waited for.
+        stopped: leases that the next round would stop for others with the change, and does not stop as things are.
+        spared: the other way round.
         outlook: how the next round would differ.
         greedy: the world is large, so two greedy plans were compared; they have no prices.
     """
@@ -75,6 +81,8 @@ class Preview:
     at: datetime
     waiting: int
     running: tuple[Running, ...]
+    stopped: tuple[Running, ...]
+    spared: tuple[Running, ...]
     outlook: Outlook
     greedy: bool
 
@@ -102,12 +110,24 @@ class Previews:
             return await asyncio.to_thread(self._planned, view, what, now)
 
     def _planned(self, view: WorldView, what: WhatIf, now: datetime) -> Preview:
-        world = prepare(view, now)
+        world = prepare(view, now, margin_seconds=self._policy.lease_end_margin_seconds)
         closed = _closed(world, what)
         greedy = max(len(world.nodes), len(world.waiting)) > GREEDY_ABOVE
-        policy = replace(self._policy, effort=0 if greedy else min(self._policy.effort, EFFORT_MAX))
-        outlook = preview(world.snapshot, _changed(world, what, closed, now), policy)
-        return Preview(now, len(world.waiting), _running(view, [node.node_id for node in closed]), outlook, greedy)
+        policy = replace(
+            self._policy,
+            effort=0 if greedy else min(self._policy.effort, EFFORT_MAX),
+            churn_card_seconds_max=max(0, self._policy.churn_card_seconds_max - view.lost_card_seconds),
+        )
+        outlook = preview(world.snapshot, world.horizon, *_changed(world, what, closed, now), policy)
+        return Preview(
+            at=now,
+            waiting=len(world.waiting),
+            running=_running(view, [node.node_id for node in closed]),
+            stopped=_stopped(view, outlook.stops, now),
+            spared=_stopped(view, outlook.spared, now),
+            outlook=outlook,
+            greedy=greedy,
+        )
 
 
 async def _check(tx: Connection, what: WhatIf) -> None:
@@ -131,20 +151,43 @@ def _closed(world: Prepared, what: WhatIf) -> Sequence[NodeRow]:
     return [of_cluster[name] for name in what.nodes or of_cluster]
 
 
-def _changed(world: Prepared, what: WhatIf, closed: Sequence[NodeRow], now: datetime) -> Snapshot:
-    """Return the world as it would be."""
+def _changed(world: Prepared, what: WhatIf, closed: Sequence[NodeRow], now: datetime) -> tuple[Snapshot, Horizon]:
+    """Return the world as it would be, and what would be known beyond now."""
     if isinstance(what, ChangeQuota):
         rules = world.view.rules
         rows: Mapping[str, QuotaRow] = {row.quota: row for row in rules.quotas} | {what.quota.quota: what.quota}
         changed = replace(rules, quotas=tuple(rows[quota] for quota in sorted(rows, key=lambda path: path.split("/"))))
-        return prepare(replace(world.view, rules=changed), now).snapshot
+        ruled = prepare(replace(world.view, rules=changed), now, margin_seconds=world.margin_seconds)
+        return ruled.snapshot, ruled.horizon
     if isinstance(what, PauseCity):
         stay = [at for at, name in enumerate(world.snapshot.job_id) if world.waiting[name].city != what.city]
-        return world.snapshot.of_jobs(stay)
+        return world.snapshot.of_jobs(stay), world.horizon
     shut = {node.node_id for node in closed}
+    nodes = [at for at, node in enumerate(world.nodes) if node.node_id in shut]
     still_open = world.snapshot.node_open.copy()
-    still_open[[at for at, node in enumerate(world.nodes) if node.node_id in shut]] = False
-    return replace(world.snapshot, node_open=still_open)
+    still_open[nodes] = False
+    return replace(world.snapshot, node_open=still_open), _without_windows(world.horizon, nodes)
+
+
+def _without_windows(horizon: Horizon, nodes: Sequence[int]) -> Horizon:
+    """Return the horizon in which these nodes have no window: one that is closed for good does not open after it."""
+    left = ~np.isin(horizon.closed_node, nodes)
+    return replace(
+        horizon,
+        closed_node=horizon.closed_node[left],
+        closed_from_s=horizon.closed_from_s[left],
+        closed_until_s=horizon.closed_until_s[left],
+    )
+
+
+def _stopped(view: WorldView, leases: Sequence[str], now: datetime) -> tuple[Running, ...]:
+    """Return leases that would be ordered to stop now."""
+    held, wanted = view.leases, set(leases)
+    return tuple(
+        Running(LeaseId(lease), JobId(job), now + timedelta(seconds=grace))
+        for lease, job, grace in zip(held.lease, held.job, held.grace_seconds, strict=True)
+        if lease_text(LeaseId(lease)) in wanted
+    )
 
 
 def _running(view: WorldView, closed: Sequence[int]) -> tuple[Running, ...]:

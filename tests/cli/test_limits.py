@@ -9,6 +9,8 @@ from broker.caller import Role
 from broker.cli.output import milli
 from broker.client.settings import write_key, write_profile
 from broker.clock import ManualClock
+from broker.ids import job_text
+from broker.job import Within
 from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
 from broker.market.operations import Operations
@@ -19,10 +21,12 @@ from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.server import build_server
+from broker.store import promises
 from broker.store.database import Database
 from scheduler.policy import Policy
 from tests.cli.commands import Ended, xisuan
-from tests.small_world import T0, lay_out, placed, submitted
+from tests.small_world import T0, a_spec, lay_out, placed, submitted
+from tests.store.test_promises import row_of
 
 
 @pytest.fixture
@@ -108,6 +112,22 @@ async def test_changes_are_previewed(home: Path) -> None:
     assert (paused.data["running"], paused.data["waiting_jobs"]) == ([], "0")
     assert "leases run there" not in raised.out
     assert (await admin(home, "quota", "list")).out.startswith("no quotas are set")
+
+
+async def test_what_becomes_of_promised_starts_is_previewed(home: Path, database: Database) -> None:
+    """A gang of four cards is promised the node; it fits now, so the next round would start it."""
+    [gang] = await submitted(database, "gang", spec=a_spec(tasks=1, cards_per_task=4))
+    row = await row_of(database, gang, nodes=(("n1", 1),), cards_per_task=4, build=0, within=Within.POOL)
+    async with database.hub() as tx:
+        await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", T0)
+        await promises.keep(tx, [row])
+
+    paused = await admin(home, "preview", "pause", "nanjing")
+    closed = await admin(home, "preview", "close", "longdong")
+
+    assert [line.split()[0] for line in paused.out.splitlines() if "STARTED" in line] == [job_text(gang)]
+    assert "next round as things are" in closed.out
+    assert "BROKEN (NODES_GONE)" in closed.out
 
 
 async def test_power_is_set_and_shown(home: Path) -> None:

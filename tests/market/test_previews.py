@@ -1,15 +1,20 @@
 """A preview says what a drain, a pause or a quota would do; nothing is changed by it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from broker.errors import CityNotFound, ClusterNotFound, HubNotFound, InvalidRequest, NodeNotFound
 from broker.ids import job_text
+from broker.lifecycle import JobState
 from broker.market.previews import ChangeQuota, CloseNodes, PauseCity, Preview, Previews, WhatIf
 from broker.store.database import Database
 from broker.worlds.quotas import QuotaRow
+from scheduler.horizon import Cause, Fate
+from scheduler.preview import PromisedStart
 from tests.cluster_world import ClusterWorld, inventory
+from tests.market.test_promises import MARGIN, PROMISING, Promising
 from tests.market.test_rounds import POLICY, RICH, Table
 
 
@@ -100,3 +105,71 @@ async def test_a_cluster_without_nodes_changes_nothing(table: Table) -> None:
     found = await preview(table, CloseNodes("west"))
 
     assert (found.running, found.outlook.waits, found.outlook.starts) == ((), (), ())
+
+
+# With what is promised
+
+
+@pytest.fixture
+async def promising(database: Database) -> Promising:
+    return await Promising(await ClusterWorld(database).lay()).open()
+
+
+async def promised_in(table: Promising, what: WhatIf) -> Preview:
+    return await Previews(table.world.database, PROMISING, jobs_max=1000).preview(what, now=table.world.now)
+
+
+async def test_a_promised_start_that_a_drain_breaks_is_told_and_stands_all_the_same(promising: Promising) -> None:
+    """A gang is promised the only node of eight cards from 630 s on; another cluster cannot hold it."""
+    _, gang = await promising.blocked()
+    await promising.world.attach("west", "two", inventory("w1", cards=4))
+    rows = await promising.rows()
+
+    east = (await promised_in(promising, CloseNodes("east"))).outlook.promises
+    west = (await promised_in(promising, CloseNodes("west"))).outlook.promises
+
+    start = rows[gang].start_s
+    assert east == (PromisedStart(job_text(gang), start, start, None, Fate.BROKEN, Cause.NODES_GONE),)
+    assert west == (PromisedStart(job_text(gang), start, start, start, Fate.KEPT, None),)
+    assert await promising.rows() == rows
+
+
+async def test_a_promised_start_moves_to_another_node_and_a_later_time(promising: Promising) -> None:
+    """The other node of the pool is in use for longer."""
+    _, gang = await promising.blocked()
+    await promising.world.attach("east", "one", inventory("n1", "n2"))
+    later = await promising.submit(cards_per_task=8, walltime_seconds=1800, grace_seconds=0)
+    await promising.world.offer(later, {"n2": tuple(range(8))})
+
+    (told,) = (await promised_in(promising, CloseNodes("east", ("n1",)))).outlook.promises
+
+    assert (told.job_id, told.fate, told.cause) == (job_text(gang), Fate.MOVED, Cause.NODES_GONE)
+    assert told.promised_s == told.before_s == (await promising.rows())[gang].start_s
+    assert told.after_s is not None
+    assert told.after_s - int(promising.world.now.timestamp()) in range(1800, 1800 + 2 * MARGIN)
+
+
+async def test_without_a_citys_jobs_its_promises_go(promising: Promising) -> None:
+    _, gang = await promising.blocked()
+
+    (told,) = (await promised_in(promising, PauseCity((await promising.world.job(gang)).city))).outlook.promises
+
+    assert (told.fate, told.after_s, told.promised_s is None) == (Fate.GONE, None, False)
+
+
+async def test_a_guarantee_that_would_stop_preemptible_work_of_others_tells_of_it(promising: Promising) -> None:
+    """It holds all eight cards, and a job of the other city would be promised them after its grace and the margin."""
+    soft = await promising.start(cards_per_task=8, walltime_seconds=36_000, preemptible=True, grace_seconds=30)
+    async with promising.world.database.hub() as tx:
+        await tx.execute("INSERT INTO quotas (hub, city, guaranteed_milli_pflops) VALUES ('qingyang', NULL, 1000)")
+    gang = await promising.submit("nanjing", cards_per_task=8, walltime_seconds=600)
+
+    found = await promised_in(promising, ChangeQuota(QuotaRow("qingyang/nanjing", 1000)))
+
+    assert [each.job for each in found.stopped] == [soft]
+    assert found.stopped[0].ends_at == promising.world.now + timedelta(seconds=30)
+    assert found.spared == ()
+    (told,) = found.outlook.promises
+    now = int(promising.world.now.timestamp())
+    assert (told.job_id, told.promised_s, told.after_s) == (job_text(gang), None, now + 30 + MARGIN)
+    assert (await promising.rows(), await promising.world.state_of(soft)) == ({}, JobState.RUNNING)

@@ -270,7 +270,7 @@ async def test_keys_are_made_listed_and_revoked(admin: Admin) -> None:
     assert made.api_key.rpartition("_")[2] not in str(listed)
 
 
-async def _store_round(admin: Admin, report: RoundReport, record: RoundRecord | None = None) -> RoundId:
+async def store_round(admin: Admin, report: RoundReport, record: RoundRecord | None = None) -> RoundId:
     async with admin.world.database.hub() as tx:
         number = await rounds.insert(tx, 1, report)
         if record is not None:
@@ -301,8 +301,8 @@ REPORT = RoundReport(
 async def test_rounds_are_reported_and_can_be_replayed(admin: Admin) -> None:
     made = plan(gangs((4, 8), (1, 1)), Policy())
     record = RoundRecord(b"s" * (PIECE_BYTES * 2 + 1), made.to_bytes(), '{"seed": 1}')
-    quiet = await _store_round(admin, replace(REPORT, jobs=0, placed=0))
-    number = await _store_round(admin, REPORT, record)
+    quiet = await store_round(admin, replace(REPORT, jobs=0, placed=0))
+    number = await store_round(admin, REPORT, record)
 
     got = await admin(pb.GetRoundRequest())
     pieces = [piece async for piece in admin.stub.GetRoundRecord(pb.GetRoundRecordRequest(), **admin.by("observer"))]
@@ -326,7 +326,7 @@ async def test_a_round_that_looked_ahead_has_its_horizon_and_its_decision(admin:
         "horizon": b"h" * (PIECE_BYTES + 1),
         "decision": Decided.of(world, Horizon(), Round.stopping_nobody(made)).to_bytes(),
     }
-    await _store_round(admin, REPORT, RoundRecord(b"s", made.plan.to_bytes(), "{}", **parts))
+    await store_round(admin, REPORT, RoundRecord(b"s", made.plan.to_bytes(), "{}", **parts))
 
     got = await admin(pb.GetRoundRequest())
     pieces = [piece async for piece in admin.stub.GetRoundRecord(pb.GetRoundRecordRequest(), **admin.by("observer"))]
@@ -340,7 +340,7 @@ async def test_promised_starts_are_listed(admin: Admin) -> None:
     world = admin.world
     jobs = [await world.submit() for _ in range(2)]
     start = int(START.timestamp()) + 60
-    number = await _store_round(admin, REPORT)
+    number = await store_round(admin, REPORT)
     async with world.database.hub() as tx:
         pool_id = await tx.fetchval("SELECT pool_id FROM pools WHERE cluster = 'east'")
         rows = [
@@ -363,7 +363,7 @@ async def test_promised_starts_are_listed(admin: Admin) -> None:
 
 
 async def test_rounds_are_listed_newest_first(admin: Admin) -> None:
-    numbers = [await _store_round(admin, replace(REPORT, jobs=jobs)) for jobs in (3, 0, 4)]
+    numbers = [await store_round(admin, replace(REPORT, jobs=jobs)) for jobs in (3, 0, 4)]
 
     first = await admin(pb.ListRoundsRequest(page_size=2))
     second = await admin(pb.ListRoundsRequest(page_size=2, page_token=first.next_page_token))
@@ -376,7 +376,7 @@ async def test_rounds_are_listed_newest_first(admin: Admin) -> None:
 
 async def test_the_overview_has_it_all(admin: Admin) -> None:
     await admin.world.placed()
-    number = await _store_round(admin, REPORT)
+    number = await store_round(admin, REPORT)
 
     seen = await admin(pb.GetOverviewRequest(), "observer")
 

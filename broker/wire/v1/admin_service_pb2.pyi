@@ -865,7 +865,7 @@ class NodesToClose(_message.Message):
     def __init__(self, cluster: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetPreviewResponse(_message.Message):
-    __slots__ = ("at", "waiting_jobs", "running", "running_leases", "starting_job_ids", "starting_jobs", "waiting_longer_job_ids", "waiting_longer_jobs", "moved", "moved_jobs", "worth_before_micro_yuan_per_hour", "worth_after_micro_yuan_per_hour", "gap_before_ppm", "gap_after_ppm", "prices", "greedy")
+    __slots__ = ("at", "waiting_jobs", "running", "running_leases", "starting_job_ids", "starting_jobs", "waiting_longer_job_ids", "waiting_longer_jobs", "moved", "moved_jobs", "worth_before_micro_yuan_per_hour", "worth_after_micro_yuan_per_hour", "gap_before_ppm", "gap_after_ppm", "prices", "greedy", "promised_starts", "stopped", "stopped_leases", "spared", "spared_leases")
     AT_FIELD_NUMBER: _ClassVar[int]
     WAITING_JOBS_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
@@ -882,6 +882,11 @@ class GetPreviewResponse(_message.Message):
     GAP_AFTER_PPM_FIELD_NUMBER: _ClassVar[int]
     PRICES_FIELD_NUMBER: _ClassVar[int]
     GREEDY_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_STARTS_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_LEASES_FIELD_NUMBER: _ClassVar[int]
+    SPARED_FIELD_NUMBER: _ClassVar[int]
+    SPARED_LEASES_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     waiting_jobs: int
     running: _containers.RepeatedCompositeFieldContainer[RunningLease]
@@ -898,7 +903,28 @@ class GetPreviewResponse(_message.Message):
     gap_after_ppm: int
     prices: _containers.RepeatedCompositeFieldContainer[PriceMove]
     greedy: bool
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_jobs: _Optional[int] = ..., running: _Optional[_Iterable[_Union[RunningLease, _Mapping]]] = ..., running_leases: _Optional[int] = ..., starting_job_ids: _Optional[_Iterable[str]] = ..., starting_jobs: _Optional[int] = ..., waiting_longer_job_ids: _Optional[_Iterable[str]] = ..., waiting_longer_jobs: _Optional[int] = ..., moved: _Optional[_Iterable[_Union[MovedJob, _Mapping]]] = ..., moved_jobs: _Optional[int] = ..., worth_before_micro_yuan_per_hour: _Optional[int] = ..., worth_after_micro_yuan_per_hour: _Optional[int] = ..., gap_before_ppm: _Optional[int] = ..., gap_after_ppm: _Optional[int] = ..., prices: _Optional[_Iterable[_Union[PriceMove, _Mapping]]] = ..., greedy: _Optional[bool] = ...) -> None: ...
+    promised_starts: _containers.RepeatedCompositeFieldContainer[PromisedStart]
+    stopped: _containers.RepeatedCompositeFieldContainer[RunningLease]
+    stopped_leases: int
+    spared: _containers.RepeatedCompositeFieldContainer[RunningLease]
+    spared_leases: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_jobs: _Optional[int] = ..., running: _Optional[_Iterable[_Union[RunningLease, _Mapping]]] = ..., running_leases: _Optional[int] = ..., starting_job_ids: _Optional[_Iterable[str]] = ..., starting_jobs: _Optional[int] = ..., waiting_longer_job_ids: _Optional[_Iterable[str]] = ..., waiting_longer_jobs: _Optional[int] = ..., moved: _Optional[_Iterable[_Union[MovedJob, _Mapping]]] = ..., moved_jobs: _Optional[int] = ..., worth_before_micro_yuan_per_hour: _Optional[int] = ..., worth_after_micro_yuan_per_hour: _Optional[int] = ..., gap_before_ppm: _Optional[int] = ..., gap_after_ppm: _Optional[int] = ..., prices: _Optional[_Iterable[_Union[PriceMove, _Mapping]]] = ..., greedy: _Optional[bool] = ..., promised_starts: _Optional[_Iterable[_Union[PromisedStart, _Mapping]]] = ..., stopped: _Optional[_Iterable[_Union[RunningLease, _Mapping]]] = ..., stopped_leases: _Optional[int] = ..., spared: _Optional[_Iterable[_Union[RunningLease, _Mapping]]] = ..., spared_leases: _Optional[int] = ...) -> None: ...
+
+class PromisedStart(_message.Message):
+    __slots__ = ("job_id", "promised_at", "before", "after", "fate", "cause")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_AT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    promised_at: _timestamp_pb2.Timestamp
+    before: _timestamp_pb2.Timestamp
+    after: _timestamp_pb2.Timestamp
+    fate: str
+    cause: str
+    def __init__(self, job_id: _Optional[str] = ..., promised_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fate: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
 
 class RunningLease(_message.Message):
     __slots__ = ("lease_id", "job_id", "ends_at")
