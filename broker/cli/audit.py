@@ -31,6 +31,8 @@ def audit(
 ) -> None:
     """Check what must never happen: no card twice, no job lost or run twice, no event skipped, no gang in part.
 
+    Promised starts too: nobody else has their cards then, and of each it is told what became of it.
+
     Compares the broker's tables with the engines' own records of what ran. Ends with 1 if anything is found.
     """
     from broker.audit.main import run as audited
@@ -54,6 +56,7 @@ def _tell(facts: "Facts", found: "list[Finding]", folders: dict[str, Path], *, a
         "jobs": len(facts.jobs),
         "leases": len(facts.leases),
         "events": len(facts.events),
+        "promises": len(facts.promised.promises),
         "tasks_recorded": len(facts.runs),
         "records_of": sorted(folders),
     }

@@ -79,7 +79,11 @@ def kept(
     made = set(decided.made)
     rows = [before[each.job_id] for each in again]
     for each in promises:
-        since, by = (at, round_id) if each.job_id in made else (before[each.job_id].made_at, before[each.job_id].round)
+        since, by = at, round_id
+        if each.job_id not in made:
+            since, by = before[each.job_id].made_at, before[each.job_id].round
+        elif each.promised_s != each.start_s:  # others are stopped for it: nobody has heard of the later start before
+            each = replace(each, promised_s=each.start_s)
         rows.append(promise_row(each, prepared.waiting[each.job_id], prepared.pools, prepared.nodes, since, by))
     entries = [*_told(news, {name: row.job for name, row in before.items()}, begun), *_never_kept(prepared)]
     entries += [_made(prepared, each) for each in promises if each.job_id in made]

@@ -13,12 +13,16 @@ import pytest
 from broker.agent.engines.processes import boot_id, identity_of
 from broker.audit.main import run
 from broker.audit.rules import RULES
-from broker.job import Ending
-from broker.lifecycle import EndReason
+from broker.ids import JobId
+from broker.job import Ending, Within
+from broker.lifecycle import EndReason, PromiseCause, PromiseFate
 from broker.loops.numbering import Numbering
+from broker.store import promises, rounds
 from broker.store.database import Database
+from broker.store.promises import PromiseEntry, PromiseRow
 from tests.cluster_world import ClusterWorld, ended, running
 from tests.conftest import Dsns
+from tests.small_world import A_ROUND
 
 SECOND_NS = 10**9
 WITH_CITIES = ("jobs", "leases", "lease_nodes", "events", "event_cursors")
@@ -28,7 +32,8 @@ WITH_CITIES = ("jobs", "leases", "lease_nodes", "events", "event_cursors")
 class Scene:
     """A small world after some work, and the record of the engine that did it.
 
-    Job 1 of Ganzhou has succeeded, job 2 of Ganzhou and job 3 of Nanjing run, job 4 of Nanjing waits.
+    Job 1 of Ganzhou has succeeded, job 2 of Ganzhou and job 3 of Nanjing run, job 4 of Nanjing waits and is promised a
+    card of n1 in two hours; that was moved by a round.
     """
 
     dsns: Dsns
@@ -82,10 +87,10 @@ async def scene(database: Database, dsns: Dsns, tmp_path: Path) -> Any:
     first, first_lease = await world.placed()
     second, second_lease = await world.placed(city="nanjing")
     await world.report(session, 3, running(first_lease), running(second_lease))
-    await world.submit("nanjing")
+    await promised(world, await world.submit("nanjing"))
     await Numbering(database, announce=lambda _: None).run_once(world.now)
     owner = await asyncpg.connect(dsns.owner)
-    for table in (*WITH_CITIES, "quotas"):
+    for table in (*WITH_CITIES, "quotas", "promises", "promise_history"):
         await owner.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")  # for the owner only
     leases = {int(done): done_lease.lease, int(first): first_lease.lease, int(second): second_lease.lease}
     made = Scene(dsns, owner, tmp_path / "engine.jsonl", leases)
@@ -94,6 +99,22 @@ async def scene(database: Database, dsns: Dsns, tmp_path: Path) -> Any:
     made.ran(3, 6, None, cards=[1])
     yield made
     await owner.close()
+
+
+async def promised(world: ClusterWorld, job: JobId) -> None:
+    """Store a promise of one card, made and moved by the newest round."""
+    start_s = int(world.now.timestamp()) + 7200
+    async with world.database.hub() as tx:
+        number = await rounds.insert(tx, 1, A_ROUND)
+        pool_id = await tx.fetchval("SELECT pool_id FROM pools JOIN nodes USING (pool_id) WHERE node = 'n1'")
+        row = PromiseRow(
+            job, "nanjing", pool_id, "east/main", (("n1", 1),), 0, start_s, start_s + 3600, start_s - 60, 0, 1,
+            1, 0, 0, Within.POOL, world.now, number,
+        )  # fmt: skip
+        made = PromiseEntry(job, PromiseFate.MADE, None, start_s - 60)
+        moved = PromiseEntry(job, PromiseFate.MOVED, start_s - 60, start_s, PromiseCause.NODES_GONE)
+        await promises.keep(tx, [row])
+        await promises.tell(tx, number, [made, moved], world.now)
 
 
 TABLES: list[tuple[str, str]] = [
@@ -179,6 +200,35 @@ TABLES: list[tuple[str, str]] = [
         "no_job_before_its_turn",
         """UPDATE jobs SET spec = spec || '{"after_request_keys": ["other"]}', request_key = 'mine' WHERE job_id = 2;
            UPDATE jobs SET request_key = 'other', state = 'failed' WHERE job_id = 1""",
+    ),
+    (
+        "no_promised_card_is_somebody_elses",  # two jobs run there, a card each, for longer than until then
+        "UPDATE nodes SET cards = 2 WHERE node = 'n1'; UPDATE promises SET starts_at = made_at + interval '9 s'",
+    ),
+    ("no_promised_card_is_somebody_elses", "UPDATE promises SET nodes = '{n1,n2}', tasks = '{1,9}'"),
+    (
+        "every_promise_is_of_a_job_that_waits",
+        "ALTER TABLE promises DROP CONSTRAINT promises_job_id_fkey; UPDATE promises SET job_id = 99",
+    ),
+    ("every_promise_is_of_a_job_that_waits", "UPDATE promises SET city = 'ganzhou'"),
+    ("every_promise_is_of_a_job_that_waits", "UPDATE promises SET attempt = 1"),
+    ("every_promise_is_of_a_job_that_waits", "UPDATE promises SET job_id = 2"),
+    ("promised_gangs_are_whole", "UPDATE promises SET tasks = '{2}'"),
+    ("promised_gangs_are_whole", "UPDATE promises SET cards_per_task = 2"),
+    ("every_promise_is_accounted_for", "DELETE FROM promise_history"),
+    ("every_promise_is_accounted_for", "DELETE FROM promise_history WHERE fate = 'made'"),
+    ("every_promise_is_accounted_for", "DELETE FROM promises"),
+    ("every_promise_is_accounted_for", "UPDATE promises SET starts_at = starts_at + interval '1 s'"),
+    ("every_promise_is_accounted_for", "UPDATE promises SET first_starts_at = first_starts_at + interval '1 s'"),
+    (
+        "every_promise_is_accounted_for",
+        """INSERT INTO promise_history (job_id, city, round_id, at, fate, promised_at, starts_at)
+           SELECT job_id, city, round_id, made_at, 'kept', starts_at, starts_at FROM promises""",
+    ),
+    (
+        "every_promise_is_accounted_for",
+        """INSERT INTO promise_history (job_id, city, round_id, at, fate, promised_at)
+           SELECT job_id, city, round_id, made_at, 'gone', starts_at FROM promises""",
     ),
     ("no_plan_beats_its_bound", "UPDATE rounds SET objective_micro_yuan_per_hour = bound_micro_yuan_per_hour + 1"),
 ]

@@ -8,6 +8,7 @@ import pytest
 
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
+from broker.audit.promised import ClaimFact, FateFact, PromisedFacts, PromiseFact
 from broker.audit.rules import RULES, findings
 from broker.audit.turns import Turn
 
@@ -98,6 +99,34 @@ DRAW = Draw(11, "qingyang", "qingyang/nanjing/", 400_000, 320_000, after(9), Non
 TURN = Turn(11, 2, after(9), "job-1", after(9), True)
 
 
+PROMISE = PromiseFact(3, "nanjing", 0, 1, (("n1", 1),), 1, after(60), after(90), after(50), None)
+MADE, MOVED = FateFact(3, 5, "made", None, after(50)), FateFact(3, 6, "moved", after(50), after(60))
+KEPT = FateFact(1, 5, "kept", after(1), after(0))
+PROMISED = PromisedFacts(
+    promises=(PROMISE,),
+    history=(FateFact(1, 4, "made", None, after(1)), MADE, KEPT, MOVED),
+    claims=(ClaimFact(1, "n1", 11, (0,), after(99)),),
+    node_cards={(1, "n1"): 2},
+    starts=frozenset({(1, 5), (2, 6)}),
+    settled_at=after(70),
+)
+
+
+def promised(facts: Facts, **change: object) -> Facts:
+    """Add job 3's promise of a card beside lease 11, moved once, and job 1's, which was kept; then change that."""
+    return replace(facts, promised=replace(PROMISED, **change))  # type: ignore[arg-type]
+
+
+def promise(facts: Facts, **change: object) -> Facts:
+    return promised(facts, promises=(replace(PROMISE, **change),))  # type: ignore[arg-type]
+
+
+def told(facts: Facts, *history: FateFact) -> Facts:
+    return promised(facts, history=history)
+
+
+OF_1 = PROMISED.history[0], KEPT
+
 PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("no_card_promised_twice", lambda f: lease(f, 1, offered_at=after(5))),
     ("no_card_promised_twice", lambda f: lease(f, 0, ended_at=None)),
@@ -148,6 +177,29 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=None),))),
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, as_wanted=False),))),
     ("no_plan_beats_its_bound", lambda f: replace(f, rounds_out_of_bound=(5,))),
+    ("no_promised_card_is_somebody_elses", lambda f: promised(f, node_cards={(1, "n1"): 1})),
+    ("no_promised_card_is_somebody_elses", lambda f: promise(f, nodes=(("n1", 2),))),
+    (
+        "no_promised_card_is_somebody_elses",
+        lambda f: promised(f, promises=(PROMISE, replace(PROMISE, job=9, starts_at=after(59)))),
+    ),
+    ("every_promise_is_of_a_job_that_waits", lambda f: promise(f, job=9)),
+    ("every_promise_is_of_a_job_that_waits", lambda f: promise(f, city="ganzhou")),
+    ("every_promise_is_of_a_job_that_waits", lambda f: promise(f, attempt=1)),
+    ("every_promise_is_of_a_job_that_waits", lambda f: promise(f, left_at=after(69))),
+    ("every_promise_is_of_a_job_that_waits", lambda f: job(promised(f), 3, state="cancelled")),
+    ("promised_gangs_are_whole", lambda f: promise(f, nodes=(("n1", 2),))),
+    ("promised_gangs_are_whole", lambda f: promise(f, cards_per_task=2)),
+    ("every_promise_is_accounted_for", lambda f: told(f, *OF_1)),
+    ("every_promise_is_accounted_for", lambda f: told(f, *OF_1, MOVED)),
+    ("every_promise_is_accounted_for", lambda f: told(f, *OF_1, MADE, MADE)),
+    ("every_promise_is_accounted_for", lambda f: told(f, *OF_1, MADE, replace(MOVED, promised_at=after(51)))),
+    ("every_promise_is_accounted_for", lambda f: told(f, *OF_1, MADE, replace(MOVED, starts_at=after(50)))),
+    ("every_promise_is_accounted_for", lambda f: told(f, *OF_1, MADE, FateFact(3, 6, "gone", after(50), None))),
+    ("every_promise_is_accounted_for", lambda f: told(f, OF_1[0], replace(KEPT, round=6), MADE, MOVED)),
+    ("every_promise_is_accounted_for", lambda f: told(f, OF_1[0], MADE, MOVED)),
+    ("every_promise_is_accounted_for", lambda f: promise(f, starts_at=after(61))),
+    ("every_promise_is_accounted_for", lambda f: promise(f, first_starts_at=after(49))),
 ]
 
 
@@ -157,6 +209,14 @@ def test_a_clean_world_has_no_findings() -> None:
 
 def test_what_was_placed_in_its_turn_is_no_finding() -> None:
     assert findings(replace(clean(), turns=(TURN,))) == []
+
+
+def test_promises_that_are_kept_have_no_findings() -> None:
+    """One that was brought forward neither, nor one whose job was cancelled when the last round had begun."""
+    assert findings(promised(clean())) == []
+    assert findings(promise(clean(), starts_at=after(55))) == []
+    assert findings(job(promise(clean(), left_at=after(70)), 3, state="cancelled"))[0].rule == "every_story_makes_sense"
+    assert findings(promised(clean(), node_cards={})) == []  # the node is gone: the next round moves the promise
 
 
 def test_shares_that_add_up_to_a_card_have_no_findings() -> None:
