@@ -1,6 +1,7 @@
 """A promised start, from the command line to processes on emulated cards."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
+async def exchange() -> AsyncIterator[Exchange]:
     """A gang is promised a start as soon as it waits, not only after a part of its walltime."""
     with running.exchange("promises_wait_walltime_percent=0") as made:
+        made.start_agent(ASCEND)
+        await made.attached(ASCEND)
         yield made
 
 
@@ -57,6 +60,12 @@ async def test_a_large_gang_is_promised_a_start_and_small_jobs_that_come_later_d
         assert gang in exchange.xisuan("admin", "promises").out
         listed: Any = exchange.xisuan("admin", "promises", "--json").data["promises"]
         assert listed[0]["job_id"] == gang
+
+        soon = (job.promised.starts_at - timedelta(minutes=2)).isoformat()
+        explained = exchange.xisuan("explain", gang, "--city", "ganzhou", "--by", soon).out
+        assert f"in {ASCEND}/" in explained.split("as it is, it could start by ")[1].splitlines()[0]
+        assert "ask for 1 tasks instead of 2: could start now" in explained
+        assert "BROKEN (NODES_GONE)" in exchange.xisuan("admin", "preview", "close", ASCEND).out
 
         go.touch()
         started = await exchange.becomes(client, gang, "running")

@@ -1,5 +1,6 @@
 """Running work that is stopped for work with a right to its cards: ordered with a round, carried out by the agent."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +15,8 @@ from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from broker.store.stops import Stop
 from tests.cluster_world import ClusterWorld, ended, running
-from tests.market.test_promises import MARGIN, PROMISING, Promising
+from tests.conftest import Dsns
+from tests.market.test_promises import MARGIN, PROMISING, Promising, promises_broken
 
 STOPPED = Ending(EndReason.CANCELLED, detail="PREEMPTED")
 GRACE = 30
@@ -39,8 +41,9 @@ class Stopping(Promising):
 
 
 @pytest.fixture
-async def table(database: Database) -> Stopping:
-    return await Stopping(await ClusterWorld(database).lay()).open()  # type: ignore[return-value]
+async def table(database: Database, dsns: Dsns) -> AsyncIterator[Stopping]:
+    yield await Stopping(await ClusterWorld(database).lay()).open()  # type: ignore[misc]
+    assert await promises_broken(dsns) == []
 
 
 async def test_an_emergency_has_the_cards_of_preemptible_work_after_its_grace(table: Stopping) -> None:

@@ -1,12 +1,13 @@
 """Promised starts: made by a round, kept by its commit, moved by nothing that comes later; every end of one is told."""
 
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.audit import promised, tables
 from broker.clock import ManualClock
 from broker.ids import JobId, RoundId, job_text
 from broker.job import Ending
@@ -27,6 +28,7 @@ from scheduler.decided import Decided
 from scheduler.levers import Lever
 from scheduler.reasons import Reason
 from tests.cluster_world import ClusterWorld, ended, inventory, running
+from tests.conftest import Dsns
 from tests.market.test_rounds import POLICY, RICH, Table
 from tests.small_world import OPERATOR
 
@@ -89,8 +91,16 @@ class Promising(Table):
 
 
 @pytest.fixture
-async def table(database: Database) -> Promising:
-    return await Promising(await ClusterWorld(database).lay()).open()
+async def table(database: Database, dsns: Dsns) -> AsyncIterator[Promising]:
+    """Whatever happened at the table, the audit's rules about promises find nothing in the end."""
+    yield await Promising(await ClusterWorld(database).lay()).open()
+    assert await promises_broken(dsns) == []
+
+
+async def promises_broken(dsns: Dsns) -> list[str]:
+    """Return what the audit finds wrong with promises."""
+    facts = await tables.read(dsns.hub, dsns.city)
+    return [f"{rule.__name__}: {found}" for rule in promised.RULES for found in rule(facts)]
 
 
 async def test_a_blocked_gang_is_promised_the_end_of_what_runs(table: Promising) -> None:
@@ -377,6 +387,8 @@ async def test_a_promise_that_was_put_where_a_lease_is_now_moves_and_it_is_told(
     async with table.world.database.hub() as tx:
         row = (await promises.read(tx))[0]
         await promises.keep(tx, [replace(row, start_s=row.start_s + 900, end_s=row.end_s + 900)])
+        later = PromiseEntry(gang, PromiseFate.MOVED, row.start_s, row.start_s + 900, PromiseCause.NODES_GONE)
+        await promises.tell(tx, row.round, [later], table.world.now)
     await table.submit(walltime_seconds=300)
     prepared, decided = await table.planned()
     (fast,) = decided.placements
