@@ -26,6 +26,7 @@ class LimitsAhead:
         self._limits = limits_of(world)
         caps = np.stack([world.hub_power_cap_watts, world.hub_pace_watts])
         cap = np.where(caps < 0, NO_LIMIT, caps).min(axis=0)
+        self._cap: list[int] = cap.tolist()
         self._left: list[int] = np.where(cap < NO_LIMIT, cap - world.hub_used_watts, NO_LIMIT).tolist()
         self._now = world.taken_at_s
         self._until = held_until_s(horizon, self._now, margin_seconds)
@@ -34,7 +35,8 @@ class LimitsAhead:
         self._quota_ends: list[int] = self._until[by_end].tolist()
         self._given_back = np.zeros((by_end.size + 1, self._limits.parent.size), dtype=np.int64)
         self._given_back[np.arange(1, by_end.size + 1), horizon.lease_quota[by_end]] = horizon.lease_quota_use[by_end]
-        self._given_back = np.cumsum(self._given_back, axis=0)
+        # no more than is in use: where figures disagree, leases may be said to have counted for more
+        self._given_back = np.minimum(np.cumsum(self._given_back, axis=0), world.quota_used_milli_tflops)
         self._held_hub, self._held_until, self._held_watts = self._watts(world, horizon)
 
     def clear_from_s(self, hub: int, leaf: int, watts: int, use: int) -> int:
@@ -59,7 +61,7 @@ class LimitsAhead:
         if left == NO_LIMIT or watts <= left:
             return self._now
         here = self._held_hub == hub
-        freed = left + np.cumsum(self._held_watts[here])
+        freed = np.minimum(left + np.cumsum(self._held_watts[here]), self._cap[hub])
         enough = np.flatnonzero(freed >= watts)
         return int(self._held_until[here][enough[0]]) if enough.size else NEVER
 

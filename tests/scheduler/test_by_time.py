@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exhaustive import sealed
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from planning_worlds import gangs, snapshot
 from timed_worlds import QUICK, ruled
@@ -311,6 +311,7 @@ def test_shares_are_promised_nothing() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=1201, by_s=81_454)  # leases that are said to draw more than is in use
 @given(seed=st.integers(0, 10**6), by_s=st.integers(0, 90_000))
 def test_every_proof_keeps_every_rule_and_every_promise(seed: int, by_s: int) -> None:
     """In worlds with every rule, after a round that made promises of its own."""
