@@ -58,7 +58,8 @@ for _fate in PromiseFate:
         PROMISES.labels(_fate.value, "none")
 STOPS: Final = Counter(
     "broker_stops_total",
-    "Leases that were ordered to stop: for other work by a right to it (guarantee, tier), or for maintenance.",
+    "Leases that were ordered to stop: for other work with a right to their cards (guarantee, tier), to be moved "
+    "(defragmentation), or for maintenance.",
     ["claim"],
     registry=REGISTRY,
 )

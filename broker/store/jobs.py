@@ -30,6 +30,9 @@ SELECT_JOBS: Final[LiteralString] = """
       FROM jobs
 """
 GET: Final[LiteralString] = SELECT_JOBS + " WHERE job_id = $1"
+MAKE_ROOM: Final[LiteralString] = """
+    UPDATE jobs SET make_room = $2 WHERE job_id = $1 AND state = 'pending' AND make_room <> $2 RETURNING job_id
+"""
 
 # A job that waits is final at once, one that was placed waits for its agent's word. One UPDATE does both: were they
 # two, a round that places the job between them would make the cancellation vanish.
@@ -194,6 +197,19 @@ async def update_priority(tx: Connection, job: JobId, priority: PriorityClass, a
     if moved is None and found.state not in waiting:
         raise JobNotWaiting(job=job_text(job), state=found.state)
     return found
+
+
+async def make_room(tx: Connection, job: JobId, *, wanted: bool) -> bool:
+    """Let running work be moved for a waiting job, or not. Return whether that is news; needs the hub's role.
+
+    Raise JobNotFound when there is none, JobNotWaiting when it does not wait.
+    """
+    if await tx.fetchval(MAKE_ROOM, job, wanted) is not None:
+        return True
+    found = await get(tx, job)
+    if found.state is not JobState.PENDING:
+        raise JobNotWaiting(job=job_text(job), state=found.state)
+    return False
 
 
 async def expire_due(tx: Connection, now: datetime, limit: int) -> int:
