@@ -56,6 +56,17 @@ for _fate in PromiseFate:
             PROMISES.labels(_fate.value, _cause.value)
     else:
         PROMISES.labels(_fate.value, "none")
+EXPECTED_STARTS: Final = Counter(
+    "broker_expected_starts_total",
+    "Waits that were given an expected start, by quantile and whether their job was leased by the first time that they "
+    "were given: in_time counts at the lease, late as soon as that time has passed. Of P90 nine of ten are to be in "
+    "time, of P50 half. A wait that ends without a lease before that time is not counted.",
+    ["quantile", "outcome"],
+    registry=REGISTRY,
+)
+for _quantile in ("p50", "p90"):
+    for _outcome in ("in_time", "late"):
+        EXPECTED_STARTS.labels(_quantile, _outcome)
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
     JOBS.labels(_state.value)
@@ -85,6 +96,11 @@ def placed_by_round(jobs: int) -> None:
 def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
     """Count what a committed round made of a promised start."""
     PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
+
+
+def expected_start_came(quantile: str, *, late: bool) -> None:
+    """Count a wait whose first P50 or P90 has come true or not; `quantile` is "p50" or "p90"."""
+    EXPECTED_STARTS.labels(quantile, "late" if late else "in_time").inc()
 
 
 def placed_at_once(seconds: float) -> None:
