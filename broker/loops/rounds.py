@@ -104,7 +104,8 @@ class RoundLoop:
     async def _expect(self, lead: Lead, prepared: Prepared, decided: Decided) -> None:
         """Tell expected starts after everything else: nobody waits for an estimate."""
         with suppress(NotLeader):  # who leads now tells them with its first round
-            told = await self._rounds.expect(lead, prepared, decided, self._now())
+            async with self._leading_on(lead):
+                told = await self._rounds.expect(lead, prepared, decided, self._now())
             log.info("starts_expected", told=told.told, learned=told.learned, millis=told.millis)
 
     async def _look_again(self, lead: Lead) -> None:

@@ -93,7 +93,7 @@ async def test_what_waits_on_is_told_when_it_is_likely_to_start(world: ClusterWo
 
     row = await world.row("SELECT first_p90_at, p90_at, late_p90 FROM expected_starts")
     assert told is not None
-    assert row["first_p90_at"] == told.p90_at < row["p90_at"]
+    assert row["first_p90_at"] == told.p90_at
     assert row["late_p90"]
     assert await world.row("SELECT learned FROM forecast") is not None
 
