@@ -4,9 +4,11 @@ from pathlib import Path
 
 from broker.client.settings import write_key, write_profile
 from broker.ids import job_text
+from broker.store import expected_starts
 from broker.store.database import Database
+from broker.store.expected_starts import StartDraft
 from tests.cli.commands import xisuan
-from tests.rpc.conftest import open_edge
+from tests.rpc.conftest import Edge, open_edge
 from tests.small_world import a_spec, placed, submitted
 
 
@@ -33,3 +35,36 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
     assert ": pays ¥6.4000, less ask ¥4.0000, energy ¥0.0000 and transfer ¥0.0000, times " in runs_on.out
     assert "others would pay for the same: nothing" in runs_on.out
     assert "what would start it" not in runs_on.out
+
+
+async def test_when_a_job_is_likely_to_start_is_told_by_every_command_and_not_when_it_has_passed(
+    database: Database, tmp_path: Path
+) -> None:
+    async with open_edge(database) as edge:
+        [job] = await submitted(database, "waits", at=edge.clock.now())
+        await expect(edge, StartDraft(job, 1, seconds(edge, 600), seconds(edge, 3_600)))
+        write_profile(tmp_path, endpoint=f"127.0.0.1:{edge.port}", city="ganzhou")
+        write_key(tmp_path, "city-ganzhou", edge.keys["ganzhou"])
+
+        told = [await xisuan(*words, home=tmp_path) for words in (("job", job_text(job)), ("jobs",))]
+        explained = await xisuan("explain", job_text(job), home=tmp_path)
+        edge.clock.advance(seconds=3_600)
+        passed = [
+            await xisuan(*words, home=tmp_path)
+            for words in (("job", job_text(job)), ("jobs",), ("explain", job_text(job)))
+        ]
+
+    assert all("(half of the jobs like it), by " in each.out and "(nine of ten)" in each.out for each in told)
+    assert "It is expected to start by " in explained.out
+    assert "(nine of ten jobs like it)." in explained.out
+    assert [each.code for each in passed] == [0, 0, 0]
+    assert not [each.out for each in passed if "expected" in each.out]
+
+
+async def expect(edge: Edge, draft: StartDraft) -> None:
+    async with edge.database.hub() as tx:
+        await expected_starts.tell(tx, [draft])
+
+
+def seconds(edge: Edge, later: int) -> int:
+    return int(edge.clock.now().timestamp()) + later

@@ -1,6 +1,6 @@
 """A promised start, from the command line to processes on emulated cards."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
+async def exchange() -> AsyncIterator[Exchange]:
     """A gang is promised a start as soon as it waits, not only after a part of its walltime."""
     with running.exchange("promises_wait_walltime_percent=0") as made:
+        made.start_agent(ASCEND)
+        await made.attached(ASCEND)
         yield made
 
 
