@@ -42,6 +42,7 @@ from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
+from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.placing import Placing
 from broker.market.policies import Policies
@@ -278,6 +279,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 RoundsReader(database),
                 Windows(database, wake=wakes.work),
                 Previews(database, policy, jobs_max=settings.round_jobs_max),
+                Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
                 records_kept=settings.round_records_kept,
                 policy_keys=(signer.public_key,),
                 clock=clock,

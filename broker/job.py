@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -314,6 +314,21 @@ class Promised:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedStart:
+    """When a waiting job is likely to start, as a round has told it: an estimate, not a promise."""
+
+    p50_at: datetime | None  # half of the jobs like it have started by then; None: that time has passed
+    p90_at: datetime  # nine of ten have
+
+    def ahead(self, now: datetime) -> Self | None:
+        """Return what of it lies ahead; None when nothing does: rounds have not told it anew, so nothing is known."""
+        if self.p90_at <= now:
+            return None
+        passed = self.p50_at is not None and self.p50_at <= now
+        return replace(self, p50_at=None) if passed else self
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the broker knows it."""
 
@@ -332,6 +347,7 @@ class Job:
     promised: Promised | None = None
     preemptions: int = 0  # attempts that were stopped for other work
     stop_ordered_at: datetime | None = None  # of the live attempt: it is stopped for other work
+    expected_start: ExpectedStart | None = None  # of one that is promised none; see `ExpectedStart.ahead`
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ class StopClaim(StrEnum):
 
     GUARANTEE = "guarantee"  # a quota has less in use than it is guaranteed, and others hold the cards
     TIER = "tier"  # work of a tier above, such as an emergency, needs them
+    DEFRAGMENTATION = "defragmentation"  # it is moved, so that a gang gets the nodes that it is on
     MAINTENANCE = "maintenance"  # a window begins in which its nodes are closed
 
 

@@ -58,7 +58,8 @@ for _fate in PromiseFate:
         PROMISES.labels(_fate.value, "none")
 STOPS: Final = Counter(
     "broker_stops_total",
-    "Leases that were ordered to stop: for other work by a right to it (guarantee, tier), or for maintenance.",
+    "Leases that were ordered to stop: for other work with a right to their cards (guarantee, tier), to be moved "
+    "(defragmentation), or for maintenance.",
     ["claim"],
     registry=REGISTRY,
 )
@@ -71,6 +72,17 @@ STOPPED_CARD_SECONDS: Final = Counter(
 for _claim in StopClaim:
     STOPS.labels(_claim.value)
     STOPPED_CARD_SECONDS.labels(_claim.value)
+EXPECTED_STARTS: Final = Counter(
+    "broker_expected_starts_total",
+    "Waits that were given an expected start, by quantile and whether their job was leased by the first time that they "
+    "were given: in_time counts at the lease, late as soon as that time has passed. Of P90 nine of ten are to be in "
+    "time, of P50 half. A wait that ends without a lease before that time is not counted.",
+    ["quantile", "outcome"],
+    registry=REGISTRY,
+)
+for _quantile in ("p50", "p90"):
+    for _outcome in ("in_time", "late"):
+        EXPECTED_STARTS.labels(_quantile, _outcome)
 JOBS: Final = Gauge("broker_jobs", "Jobs by state, as last counted.", ["state"], registry=REGISTRY)
 for _state in JobState:
     JOBS.labels(_state.value)
@@ -106,6 +118,11 @@ def stop_ordered(claim: StopClaim, lost_card_seconds: int) -> None:
     """Count a lease that was ordered to stop, and what it costs."""
     STOPS.labels(claim.value).inc()
     STOPPED_CARD_SECONDS.labels(claim.value).inc(lost_card_seconds)
+
+
+def expected_start_came(quantile: str, *, late: bool) -> None:
+    """Count a wait whose first P50 or P90 has come true or not; `quantile` is "p50" or "p90"."""
+    EXPECTED_STARTS.labels(quantile, "late" if late else "in_time").inc()
 
 
 def placed_at_once(seconds: float) -> None:

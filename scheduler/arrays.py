@@ -55,12 +55,15 @@ def names(name: str, value: object) -> tuple[str, ...]:
     """Return printable names."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise BadSnapshot(name, "must be a sequence of names")
-    found = tuple(str(item) if isinstance(item, np.str_) else item for item in value)
-    for item in found:
-        if not isinstance(item, str):
+    found = tuple(value)
+    if any(kind is not str for kind in set(map(type, found))):
+        if not all(isinstance(item, str) for item in found):
             raise BadSnapshot(name, "must hold strings only")
-        if not 0 < len(item) <= NAME_LENGTH_MAX or not item.isprintable():
-            raise BadSnapshot(name, f"{item[:40]!r} is not 1 to {NAME_LENGTH_MAX} printable characters")
+        found = tuple(map(str, found))  # numpy's strings
+    lengths = set(map(len, found))
+    if lengths and not (min(lengths) > 0 and max(lengths) <= NAME_LENGTH_MAX and all(map(str.isprintable, found))):
+        item = next(item for item in found if not 0 < len(item) <= NAME_LENGTH_MAX or not item.isprintable())
+        raise BadSnapshot(name, f"{item[:40]!r} is not 1 to {NAME_LENGTH_MAX} printable characters")
     return found
 
 

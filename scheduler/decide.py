@@ -27,7 +27,7 @@ from scheduler.profile import Profile
 from scheduler.promiser import Promiser, input_seconds
 from scheduler.promises import Standing, carried_out, stand
 from scheduler.reasons import REFUSALS, Reason
-from scheduler.snapshot import Snapshot
+from scheduler.snapshot import UNKNOWN, Snapshot
 from scheduler.spare import CARDS, CPU, FIRST, MEMORY, POOL, SHARE_OF_CARD, taken
 from scheduler.workers import Inline, Workers
 from scheduler.zones import Zoned, zoned
@@ -132,8 +132,9 @@ def _refusals(world: Snapshot, around: Zoned, planned: Plan, policy: Policy) -> 
             reason = REFUSALS[alone.nearest_code[at]]
             fits = bool(alone.eligible[at]) or reason not in _OF_ZONES
             known[of_zones[job].job_id] = Reason.RESERVED if fits else reason
-    refusals = []
-    for each in planned.refusals:
-        pool = int(around.pool_of[each.pool]) if each.pool >= 0 else each.pool
-        refusals.append(Refusal(each.job_id, known.get(each.job_id, each.reason), pool))
-    return tuple(refusals)
+    if not around.has_zones:
+        return planned.refusals
+    names, reasons, pools = zip(*planned.refusals, strict=True) if planned.refusals else ((), (), ())
+    pool_of = np.append(around.pool_of, UNKNOWN)  # no pool at all: the last one
+    there = pool_of[np.array(pools, dtype=np.int64)].tolist()
+    return tuple(map(Refusal._make, zip(names, map(known.get, names, reasons), there, strict=True)))

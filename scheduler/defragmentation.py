@@ -13,14 +13,15 @@ has room for the rest of its walltime and the lost work, in its pool (there its 
 of its parts on one node as before, and within one domain if it is so now. No promise is delayed. Only leases of the
 nodes that the gang gets are moved, none to make room for another that is.
 
-Each proposal stands by itself: carrying out one takes the ground from others. To carry one out, the caller orders the
-moved leases to stop, and books the room of gang and leases as promises (`Proposal.promise`, `Move`).
+Each proposal stands by itself: carrying out one takes the ground from others. `make_room` carries out the best one for
+the jobs that a horizon names: the leases are stopped and the gang is promised their nodes. They wait again like others
+and are placed where there is room; it was there for all of them, and nobody keeps it for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,8 @@ from scheduler.policy import Policy
 from scheduler.preemption import preemptible
 from scheduler.profile import Gang
 from scheduler.promiser import BLOCKED, Promiser, gang_of, promise_of
-from scheduler.snapshot import Ints, Snapshot
+from scheduler.reclaim import Claim, Preemption, Reclaim
+from scheduler.snapshot import Snapshot
 from scheduler.victims import Choice, Chooser
 
 GANGS_MAX: Final = 32
@@ -82,22 +84,56 @@ def proposals(
     horizon: Horizon,
     decision: Decision,
     policy: Policy,
-    lease_micro_yuan_per_card_hour: Ints,
     budget_card_seconds: int,
     most: int = 8,
+    only: Collection[str] = (),
 ) -> list[Proposal]:
     """Return at most so many proposals after a round, one for a gang, the best first.
 
     Args:
         world, horizon: those of the decision.
-        lease_micro_yuan_per_card_hour: [R] what a card of each lease is worth while it runs.
+        only: jobs to look at; none: those that are blocked, the `GANGS_MAX` that are worth most.
         budget_card_seconds: what is left of `Policy.churn_card_seconds_max` in this hour.
     Raises: BadSnapshot: the horizon is not one of this world.
     """
     horizon.check_against(world)
-    search = _Search(world, horizon, decision, policy, lease_micro_yuan_per_card_hour.tolist(), budget_card_seconds)
-    found = sorted(search.run(), key=lambda each: -each.benefit_micro_yuan)
+    search = _Search(world, horizon, decision, policy, budget_card_seconds)
+    found = sorted(search.run(only), key=lambda each: -each.benefit_micro_yuan)
     return found[:most]
+
+
+def make_room(
+    world: Snapshot, horizon: Horizon, decision: Decision, policy: Policy, budget_card_seconds: int
+) -> Reclaim:
+    """Carry out the best proposal for the jobs of `Horizon.make_room_for`; nothing is stopped if none pays.
+
+    `decision.profile` holds the new promise afterwards. Args: as `proposals`.
+    """
+    names, found = set(horizon.make_room_for) & set(world.job_id), list[Proposal]()
+    if names:
+        found = proposals(world, horizon, decision, policy, budget_card_seconds, most=1, only=names)
+    if not found:
+        return Reclaim(promises=decision.promises)
+    [best] = found
+    before = next((each for each in decision.promises if each.job_id == best.promise.job_id), None)
+    promise = best.promise if before is None else replace(best.promise, promised_s=before.promised_s)
+    if before is not None:
+        decision.profile.give_back(before)
+    decision.profile.take(promise)
+    stands = [each for each in decision.promises if each is not before]
+    leases = {lease_id: at for at, lease_id in enumerate(horizon.lease_id)}
+    stopped = [_stopped(horizon, leases[each.lease_id], promise) for each in best.moves]
+    return Reclaim(tuple(stopped), (*stands, promise), (promise,))
+
+
+def _stopped(horizon: Horizon, lease: int, promise: Promise) -> Preemption:
+    return Preemption(
+        lease_id=horizon.lease_id[lease],
+        claim=Claim.DEFRAGMENTATION,
+        job_id=promise.job_id,
+        lost_card_seconds=int(horizon.lease_lost_card_seconds[lease]),
+        cards=int(horizon.held_cards[horizon.held_lease == lease].sum()),
+    )
 
 
 class _Search:
@@ -107,11 +143,11 @@ class _Search:
         horizon: Horizon,
         decision: Decision,
         policy: Policy,
-        rate: list[int],
         budget: int,
     ) -> None:
         self._world, self._horizon, self._decision, self._policy = world, horizon, decision, policy
-        self._rate, self._left = rate, budget
+        self._rate: list[int] = horizon.lease_micro_yuan_per_card_hour.tolist()
+        self._left = budget
         self._margin = policy.lease_end_margin_seconds
         self._clearing = Clearing(world, horizon, decision.profile, self._margin)
         self._open: list[int] = preemptible(world, horizon, self._clearing, policy.reclaim_seconds_max).tolist()
@@ -120,11 +156,12 @@ class _Search:
         self._cards: list[int] = self._clearing.cards.tolist()
         self._accounts = Accounts(world, limits_of(world), horizon, self._clearing, decision.placements)
 
-    def run(self) -> Iterator[Proposal]:
+    def run(self, only: Collection[str]) -> Iterator[Proposal]:
         """Yield the best proposal for each blocked gang that has one."""
         world, decision, profile = self._world, self._decision, self._decision.profile
         promised = {each.job_id: each for each in decision.promises if each.not_before_s <= world.taken_at_s}
         blocked = {each.job_id for each in decision.refusals if each.reason in BLOCKED} | promised.keys()
+        blocked &= set(only) or blocked
         jobs = [job for job, job_id in enumerate(world.job_id) if job_id in blocked]
         if not jobs or not self._open:
             return

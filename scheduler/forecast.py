@@ -11,6 +11,7 @@ Tibshirani, "Conformal PID control for time series prediction", 2023).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -31,6 +32,8 @@ _LATE: Final = {"p50": 0.5, "p90": 0.1}
 """How often a start may be later than each quantile."""
 _STEP: Final = 0.05
 """How fast a factor follows, in its logarithm."""
+_TOGETHER_MAX: Final = 20
+"""Outcomes of one call after which others of the same class and quantile add no weight."""
 _LEAST_SECONDS: Final = 300
 """Added to every estimate: the next round, and what an empty queue still takes."""
 _MOST: Final = 12.0
@@ -44,10 +47,17 @@ class Forecast:
     p90: tuple[float, ...] = (0.5,) * _CLASSES
 
     def learned(self, outcomes: Iterable[Outcome]) -> Forecast:
-        """Return the forecast after these outcomes, each job once for each quantile."""
+        """Return the forecast after these outcomes, each job once for each quantile.
+
+        Many of a class that come together were given by about the same factor, and none of them knew of the others: as
+        many steps would overshoot, back and forth. They weigh as `_TOGETHER_MAX` do, so the share that is late stays.
+        """
+        outcomes = list(outcomes)
+        together = Counter((each.quantile, each.size) for each in outcomes)
         found = {"p50": list(self.p50), "p90": list(self.p90)}
         for each in outcomes:
-            step = _STEP * ((1.0 if each.late else 0.0) - _LATE[each.quantile])
+            weight = min(1.0, _TOGETHER_MAX / together[each.quantile, each.size])
+            step = weight * _STEP * ((1.0 if each.late else 0.0) - _LATE[each.quantile])
             factors = found[each.quantile]
             factors[each.size] = min(max(factors[each.size] + step, -_MOST), _MOST)
         return replace(self, **{name: tuple(values) for name, values in found.items()})

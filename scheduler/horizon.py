@@ -101,6 +101,7 @@ class Horizon:
     lease_quota: Ints = _none()  # [R] quota that it counts to, -1: none
     lease_quota_use: Ints = _none()  # [R] milli-TFLOPS that it counts there
     lease_moved: Bools = _none(np.bool_)  # [R] stopped once before, and no checkpoint since: not again
+    lease_micro_yuan_per_card_hour: Ints = _none()  # [R] what a card of it is worth while it runs
     lease_grace_seconds: Ints = _none()  # [R] between the order to stop and the end, for a last checkpoint
 
     held_lease: Ints = _none()  # [X] index of the lease, ascending
@@ -114,6 +115,7 @@ class Horizon:
     closed_until_s: Ints = _none()  # [W] later than that
 
     promises: tuple[Promise, ...] = ()
+    make_room_for: tuple[str, ...] = ()  # waiting jobs for which running work may be moved, if that pays
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -144,7 +146,8 @@ class Horizon:
             check_range(name, getattr(self, name), 0, TIME_MAX)
         for name in ("held_cards", "held_cpu_milli", "held_memory_mib"):
             check_range(name, getattr(self, name), 0, _AMOUNT_MAX)
-        for name in ("lease_lost_card_seconds", "lease_quota_use", "lease_grace_seconds"):
+        counts = ("lease_lost_card_seconds", "lease_quota_use", "lease_grace_seconds", "lease_micro_yuan_per_card_hour")
+        for name in counts:
             check_range(name, getattr(self, name), 0, _COUNT_MAX)
         if np.any(self.closed_until_s <= self.closed_from_s):
             raise BadSnapshot("closed_until_s", "must be later than closed_from_s")
@@ -175,9 +178,11 @@ class Horizon:
         """Read what `to_bytes` wrote, now or before arrays that may be left out came. Raise BadSnapshot for others."""
         columns = list(_columns(()))
         names = [each.name for each in fields(cls) if each.name != "promises"] + columns
-        given: dict[str, Any] = snapshot_file.read(data, names, [name for name in names if name not in _NEUTRAL])
+        needed = [name for name in names if name not in _NEUTRAL and name != "make_room_for"]
+        given: dict[str, Any] = snapshot_file.read(data, names, needed)
         promises = _promises({name: given.pop(name) for name in columns})
-        return cls(**given | {"lease_id": tuple(str(each) for each in given["lease_id"])}, promises=promises)
+        given |= {name: tuple(map(str, given[name])) for name in ("lease_id", "make_room_for") if name in given}
+        return cls(**given, promises=promises)
 
 
 _NEUTRAL: Final = {
@@ -187,6 +192,7 @@ _NEUTRAL: Final = {
     "lease_quota": -1,
     "lease_quota_use": 0,
     "lease_moved": False,
+    "lease_micro_yuan_per_card_hour": 0,
     "lease_grace_seconds": 0,
 }
 _PROMISE_NUMBERS: Final = tuple(each.name for each in fields(Promise) if each.name not in ("job_id", "nodes", "tasks"))

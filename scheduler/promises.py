@@ -142,4 +142,4 @@ def carried_out(world: Snapshot, placements: Sequence[Placement]) -> Snapshot:
     cities = world.city_used_milli_tflops.copy()
     city = world.job_city[[position[each.job_id] for each in placements]]
     np.add.at(cities, city, gangs.table[:, USE])
-    return replace(world, hub_used_watts=watts, quota_used_milli_tflops=quotas, city_used_milli_tflops=cities, **free)
+    return world.with_free(hub_used_watts=watts, quota_used_milli_tflops=quotas, city_used_milli_tflops=cities, **free)

@@ -16,6 +16,7 @@ class Claim(StrEnum):
 
     GUARANTEE = "GUARANTEE"  # for a quota that has less in use than it is guaranteed, from work of other quotas
     TIER = "TIER"  # for work of a tier above
+    DEFRAGMENTATION = "DEFRAGMENTATION"  # it may be moved for this gang, and that pays
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from scheduler.decide import Decision, decide
+from scheduler.defragmentation import make_room
 from scheduler.horizon import Horizon
 from scheduler.planner import Stop, never
 from scheduler.policy import Policy
@@ -41,7 +42,10 @@ def run_round(world: Snapshot, horizon: Horizon, policy: Policy, stop: Stop = ne
     budget = policy.churn_card_seconds_max
     if budget <= 0 or not horizon.lease_preemptible.any():
         return Round.stopping_nobody(made)
-    return Round(made, preempt(world, horizon, made, policy, budget))
+    reclaim = preempt(world, horizon, made, policy, budget)
+    if horizon.make_room_for and not reclaim.preemptions:  # one after the other: both look for room by themselves
+        reclaim = make_room(world, horizon, made, policy, budget)
+    return Round(made, reclaim)
 
 
 def round_violations(world: Snapshot, horizon: Horizon, policy: Policy, made: Round) -> list[str]:

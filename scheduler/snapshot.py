@@ -321,8 +321,13 @@ class Snapshot:
         return self.of_jobs([job])
 
     def of_jobs(self, jobs: Sequence[int]) -> Snapshot:
-        """Return the same world with these jobs alone in it, in this order, and with the shapes that they have."""
+        """Return the same world with these jobs alone in it, in this order, and with the shapes that they have.
+
+        What is taken from a snapshot has been checked in it. Raises: BadSnapshot: a job is named twice.
+        """
         rows = np.array(jobs, dtype=np.int64)
+        if np.unique(rows).size != rows.size:
+            raise BadSnapshot("job_id", "names a job twice")
         shapes, shape_of = np.unique(self.job_shape[rows], return_inverse=True)
         builds, build_start = _rows_of(self.build_start, shapes)
         sizes, size_start = _rows_of(self.size_start, shapes)
@@ -332,8 +337,15 @@ class Snapshot:
             if name not in arrays:
                 value = getattr(self, name)
                 texts = isinstance(value, tuple)
-                arrays[name] = [value[row] for row in chosen[prefix].tolist()] if texts else value[chosen[prefix]]
-        return self.with_jobs(self.taken_at_s, **arrays)
+                arrays[name] = (
+                    tuple(map(value.__getitem__, chosen[prefix].tolist())) if texts else value[chosen[prefix]]
+                )
+        for value in arrays.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        other = object.__new__(Snapshot)
+        vars(other).update(vars(self) | arrays)
+        return other
 
     def with_jobs(self, taken_at_s: int, **arrays: Any) -> Snapshot:
         """Return the same world with other jobs in it, at another time; it costs what the new arrays cost.

@@ -141,7 +141,9 @@ def _claims(
     leaf, use, _ = books.of_gang(made)
     for each, at in zip(mine, victims, strict=True):
         of_lease = int(horizon.lease_tier[at])
-        if each.claim is Claim.TIER:
+        if each.claim is Claim.DEFRAGMENTATION:
+            right = made.job_id in horizon.make_room_for
+        elif each.claim is Claim.TIER:
             right = of_lease > tier
         else:
             others = set(books.chain(leaf)) - set(books.chain(int(horizon.lease_quota[at])))
@@ -149,6 +151,8 @@ def _claims(
             right = of_lease >= tier and any(at in others for at in entitled)
         if not right:
             yield PreemptionViolation(PreemptionRule.NO_CLAIM, f"{each.lease_id} for {made.job_id}: {each.claim}")
+    if all(each.claim is Claim.DEFRAGMENTATION for each in mine):
+        return  # what is moved goes on elsewhere
     for quota, after in enumerate(books.after(made, victims)):
         guaranteed = books.guaranteed[quota]
         if min(after, guaranteed) < min(books.used[quota], guaranteed):

@@ -1,5 +1,6 @@
 """`python -m benchmarks replay`: a trace through every policy in virtual time, audited."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -24,6 +25,7 @@ from benchmarks.replay.trace import BadTrace, Trace
 from benchmarks.replay.workload import Workload, in_world
 from benchmarks.replay.world import BUNDLED, World, read_world
 from benchmarks.result import Result
+from scheduler.errors import BadPolicy
 from scheduler.policy import Policy
 
 GENERATED: Final[Mapping[str, Callable[[World, int, int], Trace]]] = {"gangs": gangs, "emergencies": emergencies}
@@ -77,6 +79,10 @@ def main(
         bool, typer.Option("--preempt", help="Ours once more, with emergencies stopping what writes checkpoints.")
     ] = False,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = 4,
+    changed: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=N", help="Change a number of our policy (scheduler/policy.py)."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", envvar="XISUAN_DATA", help="Folder of traces.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of walltimes, prices, priorities, gangs and rounds.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
@@ -101,7 +107,8 @@ def main(
     console.print(f"{work.trace.source}\non {there.name}: {there.cards:,} cards, load {work.load:.2f}, seed {seed}")
     if OURS in chosen or preempt:
         console.print(f"rounds at least {step} s apart, effort {effort}")
-    ours = Policy(effort=effort, seed=seed, lease_end_margin_seconds=0)  # here leases end when they must
+    margin = {"lease_end_margin_seconds": 0}  # here leases end when they must
+    ours = _policy({"effort": effort, "seed": seed} | margin | dict(map(_setting, changed or [])))
     runs = _replayed(chosen, work, ours, step, console)
     _table(runs, console)
     if plot is not None:
@@ -111,6 +118,20 @@ def main(
         for file in draw(plot, there.name, work, logs, waits):
             console.print(f"plot: {file}")
     _end(runs, worth_bound(work), seed, json_file, console)
+
+
+def _setting(text: str) -> tuple[str, int]:
+    name, sign, value = text.partition("=")
+    if not sign or not value.strip().isdecimal():
+        raise typer.BadParameter(f"{text!r} must be NAME=N, a whole number", param_hint="--set")
+    return name.strip(), int(value)
+
+
+def _policy(values: Mapping[str, int]) -> Policy:
+    try:
+        return Policy.from_json(json.dumps(json.loads(Policy().to_json()) | values))
+    except BadPolicy as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--set") from None
 
 
 def _policies(text: str) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 from broker.cli.errors import run, usage
 from broker.cli.options import AsJson, AsOperator, City, DryRun, JobId, aware_time, examples
 from broker.cli.output import (
+    clock_minute,
     clock_time,
     duration,
     message_data,
@@ -275,6 +276,7 @@ def show_job(found: "Job") -> None:
         ("state", found.state + (" (cancellation asked for)" if found.cancel_requested and not found.final else "")),
         ("why", str(found.end) if found.end else found.waiting_reason),
         ("promised", _promised(found)),
+        ("expected", _expected(found)),
         ("asks for", f"{_asked(spec)}, at most {duration(spec.walltime_seconds)}"),
         ("only on", _only_on(spec)),
         ("data", _data(spec)),
@@ -317,7 +319,9 @@ def _why(one: "Job") -> str:
         return str(one.end)
     if one.stop_ordered_at:
         return f"being stopped for other work since {clock_time(one.stop_ordered_at)}"
-    return f"promised {_promised(one)}" if one.promised else one.waiting_reason
+    if one.promised:
+        return f"promised {_promised(one)}"
+    return f"{one.waiting_reason}, expected {_expected(one)}" if one.expected_start else one.waiting_reason
 
 
 def _preempted(one: "Job") -> str:
@@ -333,6 +337,15 @@ def _promised(one: "Job") -> str:
         return ""
     by, first = clock_time(one.promised.starts_at), clock_time(one.promised.first_starts_at)
     return f"to start by {by} on {one.promised.cluster}/{one.promised.pool} (first promised {first})"
+
+
+def _expected(one: "Job") -> str:
+    if one.expected_start is None:
+        return ""
+    p50_at, p90 = one.expected_start.p50_at, clock_minute(one.expected_start.p90_at)
+    if p50_at is None:
+        return f"to start by {p90} (nine of ten jobs like it)"
+    return f"to start by {clock_minute(p50_at)} (half of the jobs like it), by {p90} (nine of ten)"
 
 
 def _policy(one: "Job") -> str:

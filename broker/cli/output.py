@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,9 +126,18 @@ def clock_time(at: datetime | None) -> str:
     """Return a time as the reader's clock shows it, with the date when it is not today's."""
     if at is None:
         return ""
+    return _local(at, "%H:%M:%S")
+
+
+def clock_minute(at: datetime) -> str:
+    """Return a time as `clock_time` does, but for what is not known to the second: the next whole minute."""
+    return _local(at + timedelta(seconds=59), "%H:%M")
+
+
+def _local(at: datetime, time: str) -> str:
     local = at.astimezone()
     today = datetime.now(UTC).astimezone().date()
-    return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M:%S")
+    return local.strftime(time if local.date() == today else f"%Y-%m-%d {time}")
 
 
 def duration(seconds: float | None) -> str:

@@ -312,6 +312,16 @@ class AdminClient(Connection):
         request = pb.CancelWindowRequest(window_id=window_id)
         return (await self.unary("AdminService/CancelWindow", request, pb.CancelWindowResponse)).window
 
+    async def moves(self, job_id: str = "") -> list[pb.MoveProposal]:
+        """Return what moving running work would gain, for one waiting job or for those that are worth most."""
+        request = pb.ListMovesRequest(job_id=job_id)
+        return list((await self.unary("AdminService/ListMoves", request, pb.ListMovesResponse)).proposals)
+
+    async def make_room(self, job_id: str, *, withdraw: bool = False) -> None:
+        """Let running work be moved for a waiting job, until it is placed; or no longer."""
+        request = pb.MakeRoomRequest(job_id=job_id, withdraw=withdraw)
+        await self.unary("AdminService/MakeRoom", request, pb.MakeRoomResponse)
+
     async def preview_closing(self, cluster: str, nodes: Sequence[str] = ()) -> pb.GetPreviewResponse:
         """Say what closing nodes (none named: all of the cluster) would do to what runs and to the next round."""
         return await self._preview(pb.GetPreviewRequest(close_nodes=pb.NodesToClose(cluster=cluster, nodes=nodes)))

@@ -178,6 +178,24 @@ class Promised:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedStart:
+    """When a waiting job is likely to start: an estimate, not a promise.
+
+    Attributes:
+        p50_at: half of the jobs like it have started by then; None when that time has passed.
+        p90_at: nine of ten have.
+    """
+
+    p50_at: datetime | None
+    p90_at: datetime
+
+    @classmethod
+    def of(cls, wire: job_pb2.ExpectedStart) -> Self:
+        """Return what the message says."""
+        return cls(moment(wire.p50_at) if wire.HasField("p50_at") else None, moment(wire.p90_at))
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the broker knows it; times are aware UTC."""
 
@@ -197,6 +215,7 @@ class Job:
     promised: Promised | None = None
     preemptions: int = 0
     stop_ordered_at: datetime | None = None
+    expected_start: ExpectedStart | None = None
 
     @classmethod
     def of(cls, wire: job_pb2.Job) -> Self:
@@ -218,6 +237,7 @@ class Job:
             promised=Promised.of(wire.promised) if wire.HasField("promised") else None,
             preemptions=wire.preemptions,
             stop_ordered_at=moment(wire.stop_ordered_at) if wire.HasField("stop_ordered_at") else None,
+            expected_start=ExpectedStart.of(wire.expected_start) if wire.HasField("expected_start") else None,
         )
 
     @property

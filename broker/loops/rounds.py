@@ -95,12 +95,23 @@ class RoundLoop:
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
         record = RoundRecord(snapshot, planned.plan, policy_json, horizon, planned.decision)
-        placed, stale = await self._settle(lead, prepared, record, planned, snapshot_millis, started, now)
+        # It can name a hundred thousand jobs.
+        decided = await asyncio.to_thread(Decided.from_bytes, planned.plan, planned.decision)
+        placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)
         if self._placing.outdated:
             await self._look_again(lead)
         if not stale:  # what was handed back as stale is due again at once
             self._seen = digest, now
+        if not planned.violations:
+            await self._expect(lead, prepared, decided)
         return placed
+
+    async def _expect(self, lead: Lead, prepared: Prepared, decided: Decided) -> None:
+        """Tell expected starts after everything else: nobody waits for an estimate."""
+        with suppress(NotLeader):  # who leads now tells them with its first round
+            async with self._leading_on(lead):
+                told = await self._rounds.expect(lead, prepared, decided, self._now())
+            log.info("starts_expected", told=told.told, learned=told.learned, millis=told.millis)
 
     async def _look_again(self, lead: Lead) -> None:
         """Read the world that a round has left, so that the fast lane goes on with the promises that it made."""
@@ -120,13 +131,12 @@ class RoundLoop:
         prepared: Prepared,
         record: RoundRecord,
         planned: Planned,
+        decided: Decided,
         snapshot_millis: int,
         started: float,
         now: datetime,
     ) -> tuple[int, int]:
         """Commit the plan, or record why not. Return how many gangs were placed and how many were handed back."""
-        # It can name a hundred thousand jobs.
-        decided = await asyncio.to_thread(Decided.from_bytes, planned.plan, planned.decision)
         plan = decided.plan
         millis = (snapshot_millis, planned.plan_millis, planned.verify_millis)
         report = report_of(prepared, decided, at=now, versions=versions(), millis=millis)

@@ -90,6 +90,7 @@ def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow], margi
         closed_from_s=_ints([int(window[0].timestamp() // 1) for _, window in windows]),
         closed_until_s=_ints([-int(-window[1].timestamp() // 1) for _, window in windows]),
         promises=tuple(each for each in promises if each is not None),
+        make_room_for=tuple(map(job_text, view.make_room_for)),
     )
 
 

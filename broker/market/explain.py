@@ -12,7 +12,7 @@ from broker.caller import Caller
 from broker.clock import Clock
 from broker.errors import JobNotFound
 from broker.ids import JobId, RoundId, job_text
-from broker.job import Job, Placement
+from broker.job import ExpectedStart, Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.access import transaction_of
 from broker.market.ahead import Margin
@@ -147,7 +147,7 @@ def _explained(
     earliest, offers = _offers(whole, free, last, job, policy, start_by) if verdicts else (None, ())
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
-    return Explanation(job, verdicts, number, _summary(job, verdicts), offers, worth, earliest)
+    return Explanation(job, verdicts, number, _summary(job, verdicts, now), offers, worth, earliest)
 
 
 def _offers(
@@ -309,7 +309,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _summary(job: Job, verdicts: Sequence[Verdict]) -> str:
+def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
     if job.state in JOB_FINAL:
         return f"The job is {job.state} and waits for nothing."
     if job.state is not JobState.PENDING:
@@ -325,4 +325,13 @@ def _summary(job: Job, verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return "No cluster has attached yet: the job waits for the first one."
     nearest = verdicts[0]
-    return f"Nearest to starting is {nearest.cluster}/{nearest.pool}: {nearest.detail}."
+    ahead = None if job.expected_start is None else job.expected_start.ahead(now)
+    expected = "" if ahead is None else f" {_expected(ahead)}"
+    return f"Nearest to starting is {nearest.cluster}/{nearest.pool}: {nearest.detail}.{expected}"
+
+
+def _expected(ahead: ExpectedStart) -> str:
+    half = (
+        "" if ahead.p50_at is None else f"{ahead.p50_at.isoformat(timespec='seconds')} (half of the jobs like it), by "
+    )
+    return f"It is expected to start by {half}{ahead.p90_at.isoformat(timespec='seconds')} (nine of ten jobs like it)."

@@ -35,7 +35,11 @@ CAUSE: Final = {
     Cause.QUOTA_SHORT: PromiseCause.QUOTA_SHORT,
 }
 
-CLAIM: Final = {Claim.GUARANTEE: StopClaim.GUARANTEE, Claim.TIER: StopClaim.TIER}
+CLAIM: Final = {
+    Claim.GUARANTEE: StopClaim.GUARANTEE,
+    Claim.TIER: StopClaim.TIER,
+    Claim.DEFRAGMENTATION: StopClaim.DEFRAGMENTATION,
+}
 
 Leased = Sequence[tuple[Snapshot, Placement]]
 """What was leased beside a round while it was planned: placements in its world, with the jobs that they are of."""

@@ -14,6 +14,7 @@ from time import perf_counter
 
 from broker.ids import RoundId, job_text
 from broker.lifecycle import Held
+from broker.market.expecting import Expecting, Told
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
@@ -76,6 +77,7 @@ class Rounds:
         self._records_kept = records_kept
         self._wake_cluster = wake_cluster
         self._remember = remember
+        self._expecting = Expecting(database)
         self.placing = placing or Placing(database, policy=Policy(), wake_cluster=wake_cluster, enabled=False)
 
     async def read(self, now: datetime) -> Prepared:
@@ -165,6 +167,13 @@ class Rounds:
             await promises.keep(tx, found.rows)
         await promises.tell(tx, round_id, found.entries, at)
         return found, stopped
+
+    async def expect(self, lead: Lead, prepared: Prepared, decided: Decided, now: datetime) -> Told:
+        """Tell what a committed round left waiting when it is likely to start, and learn from what came true.
+
+        Raises: NotLeader: another broker leads.
+        """
+        return await self._expecting.after_round(lead, prepared, decided, now)
 
     async def reject(self, lead: Lead, report: RoundReport, record: RoundRecord | None) -> RoundId:
         """Store a round that may not be committed, with its input when there is one, so that it can be looked into."""

@@ -13,6 +13,8 @@ from scheduler.snapshot import Snapshot
 
 Ints = NDArray[np.int64]
 
+MILLI_TFLOPS_PER_PFLOPS = 10**6
+
 
 def of_leases(held: Occupancy, world: Snapshot, pool: Ints) -> dict[str, Any]:
     """Return the arrays of a horizon that preemption asks for. `pool`: [R] where each lease is, in the snapshot.
@@ -36,8 +38,15 @@ def of_leases(held: Occupancy, world: Snapshot, pool: Ints) -> dict[str, Any]:
         "lease_quota": quota,
         "lease_quota_use": np.where(quota < 0, 0, -(-milli * tflops // MILLI_PER_CARD)),
         "lease_moved": np.array(held.preempted, dtype=np.bool_) & ((every == 0) | (ran < every)),
+        "lease_micro_yuan_per_card_hour": _ceilings(held, tflops),
         "lease_grace_seconds": _ints(held.grace_seconds),
     }
+
+
+def _ceilings(held: Occupancy, milli_tflops: Ints) -> Ints:
+    """Return [R] what a card may cost its city at most in an hour: the nearest to its worth that is known for sure."""
+    ceilings = zip(held.ceiling, milli_tflops.tolist(), strict=True)
+    return _ints([ceiling * each // MILLI_TFLOPS_PER_PFLOPS for ceiling, each in ceilings])
 
 
 def _quotas(held: Occupancy, world: Snapshot, hub: Ints) -> Ints:

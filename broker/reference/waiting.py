@@ -8,6 +8,7 @@ import broker.lifecycle
 import scheduler.levers
 import scheduler.reasons
 from broker.lifecycle import Held
+from broker.market.expecting import STARTS_BY_WAITING
 from broker.market.explain import FITS
 from broker.reference import markdown as md
 from scheduler.levers import Lever
@@ -59,6 +60,15 @@ this order. Each is proved. `STARTS_NOW`: the changed job is placed into the fre
 each lever the least that does it is offered. `PLANNED`, where nothing starts it now: the last round, or the part of it
 at stake, is planned again with the changed job; the first change found is offered. -1 is no limit."""
 
+EXPECTED: Final = """\
+`Job.expected_start`, shown by `xisuan job`, `jobs` and `explain`, is an estimate and no promise: by P50 half of the
+jobs like it have started, by P90 nine of ten. Each round makes it anew from what runs and what is offered for more,
+times a factor that is learned from earlier ones, so that one in ten is late (`broker_expected_starts_total` counts). It
+is told anew when it has moved by more than a minute and by more than a twentieth of the time left. It is not told where
+a start is promised, where it is more than a year away, and once its P90 has passed: then no round has looked at the job
+since. It is told of jobs that wait because of {reasons};
+with any other reason somebody has to change something first."""
+
 
 def page() -> str:
     """Return the page."""
@@ -80,5 +90,8 @@ def page() -> str:
         CHANGES,
         "",
         *md.table(["lever", "what is changed, and its unit"], levers),
+        "## When it is likely to start",
+        "",
+        EXPECTED.format(reasons=", ".join(md.code(reason) for reason in Reason if reason in STARTS_BY_WAITING)),
     ]
     return md.text([*lines, *reasons, *changes])

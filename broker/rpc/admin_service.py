@@ -8,6 +8,7 @@ from broker.clock import Clock
 from broker.errors import RoundNotFound, RoundNotReplayable
 from broker.ids import RoundId
 from broker.market.energy import HubEnergy
+from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
@@ -16,7 +17,7 @@ from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
 from broker.rpc import convert_limits as limits
-from broker.rpc import convert_previews, convert_promises, convert_windows
+from broker.rpc import convert_moves, convert_previews, convert_promises, convert_windows
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -44,6 +45,7 @@ class AdminService(AdminServiceServicer):
         rounds: reports and records of rounds.
         windows: when nodes are closed for maintenance.
         previews: what changes would do.
+        moves: what moving running work would gain, and to let it be moved.
         records_kept: rounds whose record is kept for replay, for the error that says so.
         policy_keys: public keys with which placement policies are signed.
         clock: the edge's clock.
@@ -58,6 +60,7 @@ class AdminService(AdminServiceServicer):
         rounds: RoundsReader,
         windows: Windows,
         previews: Previews,
+        moves: Moves,
         *,
         records_kept: int,
         policy_keys: Sequence[str] = (),
@@ -70,6 +73,7 @@ class AdminService(AdminServiceServicer):
         self._rounds = rounds
         self._windows = windows
         self._previews = previews
+        self._moves = moves
         self._records_kept = records_kept
         self._policy_keys = tuple(policy_keys)
         self._clock = clock
@@ -260,6 +264,17 @@ class AdminService(AdminServiceServicer):
     async def ListPromises(self, request: pb.ListPromisesRequest, context: Context) -> pb.ListPromisesResponse:
         """Return all promised starts, the next one first."""
         return convert_promises.promises_to_wire(await self._rounds.promises())
+
+    async def ListMoves(self, request: pb.ListMovesRequest, context: Context) -> pb.ListMovesResponse:
+        """Say what moving running work would gain."""
+        job = convert_moves.job_if_any(request)
+        return convert_moves.moves_to_wire(await self._moves.proposed(job, now=self._clock.now()))
+
+    async def MakeRoom(self, request: pb.MakeRoomRequest, context: Context) -> pb.MakeRoomResponse:
+        """Let running work be moved for a waiting job."""
+        job = convert_moves.job_of(request)
+        await self._moves.make_room(caller_of(context), job, now=self._clock.now(), withdraw=request.withdraw)
+        return pb.MakeRoomResponse()
 
     async def _round(self, number: int) -> RoundReport:
         report = await self._rounds.get(convert.round_or_last(number))

@@ -9,7 +9,19 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.ids import JobId, job_text, lease_text
-from broker.job import Build, Ending, Event, Job, JobSpec, NodeCards, Placement, PriorityClass, Promised, Within
+from broker.job import (
+    Build,
+    Ending,
+    Event,
+    ExpectedStart,
+    Job,
+    JobSpec,
+    NodeCards,
+    Placement,
+    PriorityClass,
+    Promised,
+    Within,
+)
 from broker.lifecycle import JobState
 from broker.market.logs import LogStream
 from broker.market.verdicts import Explanation
@@ -153,8 +165,11 @@ def policy_to_wire(policy: SignedPolicy) -> pb.SignedPolicy:
     return pb.SignedPolicy(statement=policy.statement, signature=policy.signature)
 
 
-def job_to_wire(job: Job, policy: SignedPolicy | None = None) -> pb.Job:
-    """Return the job as cities see it, with the signed policy of its placement when it is given."""
+def job_to_wire(job: Job, now: datetime, policy: SignedPolicy | None = None) -> pb.Job:
+    """Return the job as cities see it, with the signed policy of its placement when it is given.
+
+    Of its expected start what lies behind `now` is left out.
+    """
     wire = pb.Job(
         job_id=job_text(job.job),
         city=job.city,
@@ -180,7 +195,16 @@ def job_to_wire(job: Job, policy: SignedPolicy | None = None) -> pb.Job:
         wire.stop_ordered_at.CopyFrom(timestamp(job.stop_ordered_at))
     if job.promised is not None:
         wire.promised.CopyFrom(promised_to_wire(job.promised))
+    ahead = None if job.expected_start is None else job.expected_start.ahead(now)
+    if ahead is not None:
+        wire.expected_start.CopyFrom(expected_start_to_wire(ahead))
     return wire
+
+
+def expected_start_to_wire(expected: ExpectedStart) -> pb.ExpectedStart:
+    """Return when a waiting job is likely to start."""
+    p50_at = None if expected.p50_at is None else timestamp(expected.p50_at)
+    return pb.ExpectedStart(p50_at=p50_at, p90_at=timestamp(expected.p90_at))
 
 
 def promised_to_wire(promised: Promised) -> pb.Promised:
@@ -287,10 +311,10 @@ def event_to_wire(event: Event) -> spb.JobEvent:
     )
 
 
-def explanation_to_wire(explanation: Explanation) -> spb.ExplainJobResponse:
+def explanation_to_wire(explanation: Explanation, now: datetime) -> spb.ExplainJobResponse:
     """Return why a job waits, pool by pool."""
     return spb.ExplainJobResponse(
-        job=job_to_wire(explanation.job),
+        job=job_to_wire(explanation.job, now),
         verdicts=[
             spb.PoolVerdict(
                 cluster=v.cluster,

@@ -59,6 +59,8 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/CancelWindow": ADMIN_CHANGE,
     "/broker.wire.v1.AdminService/GetPreview": ADMIN_READ,
     "/broker.wire.v1.AdminService/ListPromises": ADMIN_READ,
+    "/broker.wire.v1.AdminService/ListMoves": ADMIN_READ,
+    "/broker.wire.v1.AdminService/MakeRoom": ADMIN_CHANGE,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

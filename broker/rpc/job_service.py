@@ -86,7 +86,7 @@ class JobService(JobServiceServicer):
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """Return one job, with the signed placement policy of its last lease."""
         job, policy = await self._jobs.look(caller_of(context), convert.job_id("job_id", request.job_id))
-        return pb.GetJobResponse(job=convert.job_to_wire(job, policy))
+        return pb.GetJobResponse(job=convert.job_to_wire(job, self._clock.now(), policy))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         """Return a page of jobs, as many as asked for unless they are too large for one answer."""
@@ -99,7 +99,8 @@ class JobService(JobServiceServicer):
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        fitting = next(convert.chunks(map(convert.job_to_wire, page.jobs), ANSWER_BYTES_MAX), [])
+        now = self._clock.now()
+        fitting = next(convert.chunks((convert.job_to_wire(job, now) for job in page.jobs), ANSWER_BYTES_MAX), [])
         token = page.next_page_token if len(fitting) == len(page.jobs) else token_after(page.jobs[len(fitting) - 1])
         return pb.ListJobsResponse(jobs=fitting, next_page_token=token)
 
@@ -115,8 +116,9 @@ class JobService(JobServiceServicer):
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
         """Cancel one job."""
         job_id = convert.job_id("job_id", request.job_id)
-        job = await self._jobs.cancel(caller_of(context), job_id, self._clock.now())
-        return pb.CancelJobResponse(job=convert.job_to_wire(job))
+        now = self._clock.now()
+        job = await self._jobs.cancel(caller_of(context), job_id, now)
+        return pb.CancelJobResponse(job=convert.job_to_wire(job, now))
 
     async def CancelJobSet(self, request: pb.CancelJobSetRequest, context: Context) -> pb.CancelJobSetResponse:
         """Cancel all jobs of a set."""
@@ -132,14 +134,16 @@ class JobService(JobServiceServicer):
     async def UpdateJob(self, request: pb.UpdateJobRequest, context: Context) -> pb.UpdateJobResponse:
         """Change the priority of a waiting job."""
         job_id, priority = convert.new_priority(request)
-        job = await self._jobs.update_priority(caller_of(context), job_id, priority, self._clock.now())
-        return pb.UpdateJobResponse(job=convert.job_to_wire(job))
+        now = self._clock.now()
+        job = await self._jobs.update_priority(caller_of(context), job_id, priority, now)
+        return pb.UpdateJobResponse(job=convert.job_to_wire(job, now))
 
     async def ExplainJob(self, request: pb.ExplainJobRequest, context: Context) -> pb.ExplainJobResponse:
         """Tell why a job waits."""
-        job_id, start_by = convert.job_id("job_id", request.job_id), start_asked(request, self._clock.now())
+        now = self._clock.now()
+        job_id, start_by = convert.job_id("job_id", request.job_id), start_asked(request, now)
         explanation = await self._explain(caller_of(context), job_id, start_by)
-        return convert.explanation_to_wire(explanation)
+        return convert.explanation_to_wire(explanation, now)
 
     async def ReadLogs(self, request: pb.ReadLogsRequest, context: Context) -> AsyncIterator[pb.ReadLogsResponse]:
         """Read the output of one task."""

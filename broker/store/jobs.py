@@ -10,9 +10,9 @@ from typing import Any, Final, LiteralString
 
 from broker.errors import JobNotFound, JobNotWaiting
 from broker.ids import JobId, job_text
-from broker.job import Ending, Job, JobSpec, Placement, PriorityClass, Promised
+from broker.job import Ending, ExpectedStart, Job, JobSpec, Placement, PriorityClass, Promised
 from broker.lifecycle import EndReason, JobEvent, JobState, job_sources
-from broker.store import promises
+from broker.store import expected_starts, promises
 from broker.store.database import Connection
 from broker.store.placements import last_placements
 
@@ -30,6 +30,9 @@ SELECT_JOBS: Final[LiteralString] = """
       FROM jobs
 """
 GET: Final[LiteralString] = SELECT_JOBS + " WHERE job_id = $1"
+MAKE_ROOM: Final[LiteralString] = """
+    UPDATE jobs SET make_room = $2 WHERE job_id = $1 AND state = 'pending' AND make_room <> $2 RETURNING job_id
+"""
 
 # A job that waits is final at once, one that was placed waits for its agent's word. One UPDATE does both: were they
 # two, a round that places the job between them would make the cancellation vanish.
@@ -196,6 +199,19 @@ async def update_priority(tx: Connection, job: JobId, priority: PriorityClass, a
     return found
 
 
+async def make_room(tx: Connection, job: JobId, *, wanted: bool) -> bool:
+    """Let running work be moved for a waiting job, or not. Return whether that is news; needs the hub's role.
+
+    Raise JobNotFound when there is none, JobNotWaiting when it does not wait.
+    """
+    if await tx.fetchval(MAKE_ROOM, job, wanted) is not None:
+        return True
+    found = await get(tx, job)
+    if found.state is not JobState.PENDING:
+        raise JobNotWaiting(job=job_text(job), state=found.state)
+    return False
+
+
 async def expire_due(tx: Connection, now: datetime, limit: int) -> int:
     """Expire up to `limit` jobs that wait and may no longer start, and return how many; needs the hub's role."""
     sources = job_sources(JobEvent.EXPIRED)
@@ -216,11 +232,14 @@ def _cancel_sources() -> tuple[list[JobState], list[JobState]]:
 
 async def _jobs(tx: Connection, rows: Sequence[Any]) -> list[Job]:
     placed = await last_placements(tx, [JobId(r["job_id"]) for r in rows if r["attempt"] > 0])
-    promised = await promises.of_jobs(tx, [JobId(r["job_id"]) for r in rows if r["state"] == JobState.PENDING])
-    return [_job(r, placed.get(JobId(r["job_id"])), promised.get(JobId(r["job_id"]))) for r in rows]
+    waiting = [JobId(r["job_id"]) for r in rows if r["state"] == JobState.PENDING]
+    promised = await promises.of_jobs(tx, waiting)
+    expected = await expected_starts.of_jobs(tx, [job for job in waiting if job not in promised])
+    ids = [JobId(r["job_id"]) for r in rows]
+    return [_job(r, placed.get(i), promised.get(i), expected.get(i)) for r, i in zip(rows, ids, strict=True)]
 
 
-def _job(row: Any, placement: Placement | None, promised: Promised | None) -> Job:
+def _job(row: Any, placement: Placement | None, promised: Promised | None, expected: ExpectedStart | None) -> Job:
     state = JobState(row["state"])
     ending = None
     if row["end_reason"] is not None:
@@ -247,4 +266,5 @@ def _job(row: Any, placement: Placement | None, promised: Promised | None) -> Jo
         promised=promised,
         preemptions=row["preemptions"],
         stop_ordered_at=row["stop_ordered_at"],
+        expected_start=expected,
     )

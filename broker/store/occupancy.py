@@ -36,7 +36,8 @@ class Occupancy:
         walltime_seconds: [L] how long it may run before TERM.
         stop_ordered_s: [L] when it was ordered to stop, for other work or for good; -1: it was not.
         preempted: [L] whether its job was stopped for other work before.
-        city, enterprise, priority: [L] of its job; an empty enterprise: the city itself.
+        city, enterprise, priority, ceiling: [L] of its job; an empty enterprise: the city itself; a ceiling is in
+            micro-yuan per PFLOPS-hour.
         first: [L + 1] where the nodes of each lease begin.
         node_id: [N] the node, ascending for each lease.
         cards: [N] cards of which it holds something.
@@ -61,6 +62,7 @@ class Occupancy:
     city: tuple[str, ...] = ()
     enterprise: tuple[str, ...] = ()
     priority: tuple[str, ...] = ()
+    ceiling: Ints = ()
     first: Ints = (0,)
     node_id: Ints = ()
     cards: Ints = ()
@@ -79,7 +81,7 @@ LEASES: Final[LiteralString] = """
     SELECT array_agg(lease_id), array_agg(job_id), array_agg(pool_id), array_agg(offered_s), array_agg(started_s),
            array_agg(ends_s), array_agg(preemptible), array_agg(checkpoint_interval_seconds), array_agg(grace_seconds),
            array_agg(walltime_seconds), array_agg(stop_ordered_s), array_agg(preempted), array_agg(city),
-           array_agg(enterprise), array_agg(priority)
+           array_agg(enterprise), array_agg(priority), array_agg(ceiling)
       FROM (
         SELECT l.lease_id, l.job_id, l.pool_id, floor(date_part('epoch', l.offered_at))::bigint AS offered_s,
                coalesce(floor(date_part('epoch', l.started_at)), -1)::bigint AS started_s,
@@ -89,7 +91,8 @@ LEASES: Final[LiteralString] = """
                j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds, j.walltime_seconds,
                coalesce(floor(date_part('epoch', least(l.stop_ordered_at, j.cancel_requested_at))), -1)::bigint
                    AS stop_ordered_s,
-               j.preemptions > 0 AS preempted, l.city, j.enterprise, j.priority
+               j.preemptions > 0 AS preempted, l.city, j.enterprise, j.priority,
+               j.ceiling_micro_yuan_per_pflops_hour AS ceiling
           FROM leases l JOIN jobs j USING (job_id) WHERE l.state <> 'ended' ORDER BY l.lease_id
       ) AS live
 """

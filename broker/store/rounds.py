@@ -118,7 +118,8 @@ INSERT_LEASES: Final[LiteralString] = """
         SELECT job_id, city, cluster, pool_id, build, epoch, if_lost, $8, $9 FROM given
         RETURNING lease_id, job_id, city, epoch
     ), moved AS (
-        UPDATE jobs j SET state = 'leased', attempt = made.epoch, waiting_reason = '', started_at = NULL
+        UPDATE jobs j
+           SET state = 'leased', attempt = made.epoch, waiting_reason = '', started_at = NULL, make_room = false
           FROM made WHERE j.job_id = made.job_id
     ), told AS (
         INSERT INTO event_outbox (city, job_id, kind, at, attempt, lease_id)

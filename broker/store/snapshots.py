@@ -102,6 +102,7 @@ class WorldView:
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
     leases: Occupancy = NOTHING_HELD  # what is held until when; of a view for one job only when asked for
     promises: tuple[PromiseRow, ...] = ()  # by start
+    make_room_for: tuple[JobId, ...] = ()  # waiting jobs for which operators let running work be moved
     lost_card_seconds: int = 0  # work that stopping leases for others has cost in the last hour
 
 
@@ -179,6 +180,9 @@ ONE_WAITING: Final[LiteralString] = """
            enterprise, finish_by, grace_seconds
       FROM jobs WHERE job_id = $1
 """
+MAKE_ROOM: Final[LiteralString] = """
+    SELECT job_id FROM jobs WHERE make_room AND state = 'pending' ORDER BY job_id
+"""
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
 
 
@@ -191,8 +195,13 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     await tx.execute(ONE_VIEW)
     promised = await promises.read(tx)
     view = await _view(tx, await tx.fetch(WAITING, now, jobs_max, [row.job for row in promised]), now)
-    lost = await stops.lost_card_seconds(tx, now)
-    return replace(view, leases=await occupancy.read(tx, now), promises=promised, lost_card_seconds=lost)
+    return replace(
+        view,
+        leases=await occupancy.read(tx, now),
+        promises=promised,
+        make_room_for=tuple(JobId(r["job_id"]) for r in await tx.fetch(MAKE_ROOM)),
+        lost_card_seconds=await stops.lost_card_seconds(tx, now),
+    )
 
 
 async def read_for(tx: Connection, job: JobId, now: datetime, *, with_leases: bool = False) -> WorldView:

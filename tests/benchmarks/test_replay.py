@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from benchmarks.__main__ import app
 from benchmarks.replay import engine, rivals
 from benchmarks.replay.audit import findings
 from benchmarks.replay.demand import ROUND_WALLTIMES_S
@@ -275,6 +277,7 @@ def test_the_command_replays_the_bundled_day(tmp_path: Path) -> None:
     """Ours beside EASY, audited; the JSON has the figures by policy."""
     file = tmp_path / "replay.json"
     command = [sys.executable, "-m", "benchmarks", "replay", "--limit", "60", "--policy", "easy,xisuan"]
+    command += ["--set", "promises_max=2"]
     done = subprocess.run([*command, "--json", str(file)], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -284,3 +287,11 @@ def test_the_command_replays_the_bundled_day(tmp_path: Path) -> None:
         assert {
             f"{policy}.{name}" for name in ("slowdown_mean", "wait_p50_s", "wait_p99_s", "utilisation", "worth")
         } <= set(written["figures"])
+
+
+@pytest.mark.parametrize(("text", "words"), [("promises_max", "NAME=N"), ("effort=-1", "NAME=N"), ("nope=1", "nope")])
+def test_a_setting_that_is_none_is_named(text: str, words: str) -> None:
+    told = CliRunner().invoke(app, ["replay", "--limit", "5", "--set", text])
+
+    assert told.exit_code == 2
+    assert words in told.output

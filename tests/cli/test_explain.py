@@ -5,9 +5,11 @@ from pathlib import Path
 
 from broker.client.settings import write_key, write_profile
 from broker.ids import job_text
+from broker.store import expected_starts
 from broker.store.database import Database
+from broker.store.expected_starts import StartDraft
 from tests.cli.commands import xisuan
-from tests.rpc.conftest import open_edge
+from tests.rpc.conftest import Edge, open_edge
 from tests.small_world import a_spec, placed, submitted
 
 
@@ -61,3 +63,36 @@ async def test_what_would_start_a_job_by_a_time(database: Database, tmp_path: Pa
     assert (without_zone.code, past.code) == (2, 1)
     assert "--by '2026-12-01T22:00' must be a time with its zone" in without_zone.err
     assert "start_by: must lie after " in past.err
+
+
+async def test_when_a_job_is_likely_to_start_is_told_by_every_command_and_not_when_it_has_passed(
+    database: Database, tmp_path: Path
+) -> None:
+    async with open_edge(database) as edge:
+        [job] = await submitted(database, "waits", at=edge.clock.now())
+        await expect(edge, StartDraft(job, 1, seconds(edge, 600), seconds(edge, 3_600)))
+        write_profile(tmp_path, endpoint=f"127.0.0.1:{edge.port}", city="ganzhou")
+        write_key(tmp_path, "city-ganzhou", edge.keys["ganzhou"])
+
+        told = [await xisuan(*words, home=tmp_path) for words in (("job", job_text(job)), ("jobs",))]
+        explained = await xisuan("explain", job_text(job), home=tmp_path)
+        edge.clock.advance(seconds=3_600)
+        passed = [
+            await xisuan(*words, home=tmp_path)
+            for words in (("job", job_text(job)), ("jobs",), ("explain", job_text(job)))
+        ]
+
+    assert all("(half of the jobs like it), by " in each.out and "(nine of ten)" in each.out for each in told)
+    assert "It is expected to start by " in explained.out
+    assert "(nine of ten jobs like it)." in explained.out
+    assert [each.code for each in passed] == [0, 0, 0]
+    assert not [each.out for each in passed if "expected" in each.out]
+
+
+async def expect(edge: Edge, draft: StartDraft) -> None:
+    async with edge.database.hub() as tx:
+        await expected_starts.tell(tx, [draft])
+
+
+def seconds(edge: Edge, later: int) -> int:
+    return int(edge.clock.now().timestamp()) + later

@@ -13,6 +13,7 @@ from broker.ids import job_text
 from broker.job import Within
 from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
+from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
@@ -44,6 +45,7 @@ async def home(database: Database, tmp_path: Path) -> AsyncIterator[Path]:
         RoundsReader(database),
         Windows(database, wake=lambda: None),
         Previews(database, Policy(effort=5), jobs_max=1_000),
+        Moves(database, Policy(effort=5), jobs_max=1_000, wake=lambda: None),
         records_kept=1,
         clock=clock,
     )
@@ -187,3 +189,26 @@ async def test_a_window_is_tried_created_and_cancelled(home: Path) -> None:
     assert "window-1 closes 1 nodes: n1" in made.out
     assert listed.data["windows"][0]["starts_at"] == "2026-03-01T08:30:00Z"
     assert "such as 2026-12-01T22:00+08:00" in wrong.err
+
+
+async def test_moves_are_listed_and_allowed_for_a_job_that_waits(home: Path, database: Database) -> None:
+    """Nothing would pay here; who is named is noted all the same, and may be withdrawn."""
+    [job] = await submitted(database, "key-2")
+    name = job_text(job)
+
+    async def allowed() -> bool:
+        async with database.hub() as tx:
+            return bool(await tx.fetchval("SELECT make_room FROM jobs WHERE job_id = $1", job))
+
+    listed = await admin(home, "defragment")
+    tried = await admin(home, "defragment", name, "--dry-run")
+    assert listed.out == tried.out == "no move would pay now\n"
+    assert not await allowed()
+    done = await admin(home, "defragment", name)
+    assert done.out == f"no move would pay now\nmoves are allowed for {name}, until it is placed\n"
+    assert await allowed()
+    assert (await admin(home, "defragment", name, "--json")).data == {"proposals": [], "dry_run": False}
+    assert (await admin(home, "defragment", name, "--withdraw")).out == f"nothing is moved for {name} any more\n"
+    assert not await allowed()
+    assert "name the job" in (await admin(home, "defragment", "--withdraw")).err
+    assert (await admin(home, "defragment", "job-999")).code == 1

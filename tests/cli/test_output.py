@@ -145,6 +145,25 @@ def test_a_promised_job_tells_by_when_it_starts_and_what_was_promised_first(caps
     assert jobs._row(job)[-1] == f"promised to start by {by} on c/p (first promised {first})"
 
 
+def test_a_waiting_job_tells_when_it_is_likely_to_start(capsys: pytest.CaptureFixture[str]) -> None:
+    """To the next whole minute, in words; half of the jobs are left out when their time has passed."""
+    wire = job_pb2.Job(job_id="job-1", city="ganzhou", state=job_pb2.JOB_STATE_PENDING, waiting_reason="CARDS_SHORT")
+    wire.expected_start.p50_at.FromDatetime(datetime(2026, 3, 1, 8, 0, tzinfo=UTC))
+    wire.expected_start.p90_at.FromDatetime(datetime(2026, 3, 1, 9, 0, 1, tzinfo=UTC))
+    half, most = (clock_time(datetime(2026, 3, 1, h, m, tzinfo=UTC)).removesuffix(":00") for h, m in ((8, 0), (9, 1)))
+    both = f"to start by {half} (half of the jobs like it), by {most} (nine of ten)"
+    jobs.show_job(Job.of(wire))
+    shown = capsys.readouterr().out
+
+    later = job_pb2.Job()
+    later.CopyFrom(wire)
+    later.expected_start.ClearField("p50_at")
+
+    assert [line.split(maxsplit=1) for line in shown.splitlines() if "expected" in line] == [["expected", both]]
+    assert jobs._row(Job.of(wire))[-1] == f"CARDS_SHORT, expected {both}"
+    assert jobs._row(Job.of(later))[-1] == f"CARDS_SHORT, expected to start by {most} (nine of ten jobs like it)"
+
+
 def test_a_job_across_domains_tells_its_speed(capsys: pytest.CaptureFixture[str]) -> None:
     spec = job_pb2.JobSpec(tasks=2, cards_per_task=1, walltime_seconds=60, spread_speed_ppm=800_000)
 

@@ -80,6 +80,24 @@ async def test_an_unchanged_world_is_not_planned_again_and_again(world: ClusterW
     assert len(await reader.list_page(10, None, busy_only=False)) == 2
 
 
+async def test_what_waits_on_is_told_when_it_is_likely_to_start(world: ClusterWorld, planner: PlanningProcess) -> None:
+    """By the round that leaves it waiting; the next leader goes on with what was told and learned."""
+    await world.attach()
+    await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH, tasks=2, cards_per_task=8)
+    waiting = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH // 2)
+    await loop(world, planner, "first").run_once(world.now)
+    told = (await world.job(waiting)).expected_start
+
+    world.advance(3_600)
+    await loop(world, planner, "second").run_once(world.now)
+
+    row = await world.row("SELECT first_p90_at, p90_at, late_p90 FROM expected_starts")
+    assert told is not None
+    assert row["first_p90_at"] == told.p90_at
+    assert row["late_p90"]
+    assert await world.row("SELECT learned FROM forecast") is not None
+
+
 async def test_who_does_not_lead_does_nothing(world: ClusterWorld, planner: PlanningProcess) -> None:
     await world.attach()
     job = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)

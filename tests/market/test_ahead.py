@@ -68,6 +68,7 @@ def held(*entries: tuple[int, int, int, int], shared: tuple[tuple[int, int, int]
         city=("ganzhou",) * len(leases),
         enterprise=("",) * len(leases),
         priority=("standard",) * len(leases),
+        ceiling=(10**7,) * len(leases),
         cpu_milli=nothing,
         memory_mib=nothing,
         shared_lease=tuple(lease for lease, _, _ in shared),

@@ -20,6 +20,7 @@ def held(**changes: Any) -> Occupancy:
         "lease": 7, "job": 7, "pool_id": 1, "offered_s": NOW - 1_000, "started_s": NOW - 1_000, "ends_s": NOW + 1_000,
         "preemptible": True, "checkpoint_interval_seconds": 300, "grace_seconds": 30, "walltime_seconds": 2_000,
         "stop_ordered_s": -1, "preempted": False, "city": "a", "enterprise": "", "priority": "standard",
+        "ceiling": 10**7,
     }  # fmt: skip
     return Occupancy(
         **{name: (value,) for name, value in (columns | changes).items()},

@@ -17,6 +17,7 @@ from broker.job import Within
 from broker.lifecycle import LeaseState
 from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
+from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
@@ -84,6 +85,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         RoundsReader(database),
         Windows(database, wake=lambda: None),
         Previews(database, Policy(effort=5), jobs_max=1_000),
+        Moves(database, Policy(effort=5), jobs_max=1_000, wake=lambda: None),
         records_kept=200,
         policy_keys=(POLICY_KEY,),
         clock=clock,

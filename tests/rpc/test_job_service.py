@@ -10,6 +10,8 @@ from broker.ids import JobId
 from broker.lifecycle import JobState
 from broker.market.logs import AgentLink, LogPiece, LogRequest
 from broker.rpc.job_service import ANSWER_BYTES_MAX
+from broker.store import expected_starts
+from broker.store.expected_starts import StartDraft
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
 from tests.deadlines import eventually
@@ -419,3 +421,33 @@ async def test_a_method_that_nobody_serves_is_unimplemented(edge: Edge) -> None:
         await call(b"", **edge.sent_by("operator"))
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_expected_start_is_told_by_every_answer_with_the_job_until_it_has_passed(edge: Edge) -> None:
+    """Its halves pass one after the other; another city sees neither, and nobody sees one of a job that is placed."""
+    job_id, runs_id = await submitted(edge), await submitted(edge, "key-2")
+    job, runs = (JobId(int(each.removeprefix("job-"))) for each in (job_id, runs_id))
+    now_s = int(NOW.timestamp())
+    async with edge.database.hub() as tx:
+        await expected_starts.tell(tx, [StartDraft(each, 1, now_s + 60, now_s + 600) for each in (job, runs)])
+    await placed(edge.database, runs)
+
+    async def told(job_id: str) -> list[tuple[int, int]]:
+        got = (await edge.stub.GetJob(spb.GetJobRequest(job_id=job_id), **edge.sent_by("ganzhou"))).job
+        page = (await edge.stub.ListJobs(spb.ListJobsRequest(), **edge.sent_by("observer"))).jobs
+        asked = spb.ExplainJobRequest(job_id=job_id)
+        explained = (await edge.stub.ExplainJob(asked, **edge.sent_by("ganzhou"))).job
+        seen = [each.expected_start for each in (got, *(one for one in page if one.job_id == job_id), explained)]
+        return [(each.p50_at.seconds, each.p90_at.seconds) for each in seen]
+
+    first, of_placed = await told(job_id), await told(runs_id)
+    edge.clock.advance(seconds=60)
+    second = await told(job_id)
+    edge.clock.advance(seconds=540)
+
+    assert first == [(now_s + 60, now_s + 600)] * 3
+    assert of_placed == [(0, 0)] * 3
+    assert second == [(0, now_s + 600)] * 3
+    assert await told(job_id) == [(0, 0)] * 3
+    async with edge.database.city("nanjing") as tx:
+        assert await expected_starts.of_jobs(tx, [job, runs]) == {}

@@ -16,6 +16,8 @@ from scheduler.decide import decide
 from scheduler.defragmentation import Proposal, proposals
 from scheduler.fields import WITHIN_NODE
 from scheduler.horizon import NEVER, Horizon, Promise
+from scheduler.reclaim import Claim, Preemption
+from scheduler.rounds import round_violations, run_round
 from scheduler.snapshot import Snapshot
 from scheduler.verify_time import TimeRule, time_violations
 
@@ -27,9 +29,9 @@ RATE = 2_000_000
 
 def proposed(world: Snapshot, horizon: Horizon, *, rate: int = RATE, budget: int = 10**9) -> list[Proposal]:
     """Return what is proposed after a round; nothing of it overbooks a node, and figures add up."""
+    horizon = replace(horizon, lease_micro_yuan_per_card_hour=np.full(len(horizon.lease_id), rate))
     made = decide(world, horizon, PLAIN)
-    rates = np.full(len(horizon.lease_id), rate)
-    found = proposals(world, horizon, made, PLAIN, rates, budget)
+    found = proposals(world, horizon, made, PLAIN, budget)
     for each in found:
         others = [promise for promise in made.promises if promise.job_id != each.promise.job_id]
         assert overbooked(world, horizon, made.placements, others, each) == []
@@ -39,7 +41,7 @@ def proposed(world: Snapshot, horizon: Horizon, *, rate: int = RATE, budget: int
         runs = each.promise.end_s - each.promise.start_s - PLAIN.lease_end_margin_seconds
         assert each.gain_micro_yuan == each.promise.worth_micro_yuan_per_hour * min(sooner, runs) // 3_600
     assert [each.benefit_micro_yuan for each in found] == sorted((e.benefit_micro_yuan for e in found), reverse=True)
-    again = proposals(world, horizon, decide(world, horizon, PLAIN), PLAIN, rates, budget)
+    again = proposals(world, horizon, decide(world, horizon, PLAIN), PLAIN, budget)
     assert found == again
     return found
 
@@ -140,6 +142,24 @@ def test_the_best_moves_for_a_gang_on_one_node_are_found(
         assert found == []
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_rounds_that_make_room_keep_all_rules(seed: int) -> None:
+    """Whoever is named: the verifiers find nothing, and only what moving is proposed for is stopped for."""
+    world, horizon = ruled_and_running(seed)
+    named = world.job_id[:: 1 + seed % 2]
+    policy = replace(PLAIN, churn_card_seconds_max=30_000)
+
+    made = run_round(world, replace(horizon, make_room_for=named), policy)
+
+    assert round_violations(world, replace(horizon, make_room_for=named), policy, made) == []
+    moved = [each.job_id for each in made.reclaim.preemptions if each.claim is Claim.DEFRAGMENTATION]
+    assert set(moved) <= set(named)
+    if moved:
+        unnamed = round_violations(world, horizon, policy, made)
+        assert {text.split(":")[0] for text in unnamed} == {"NO_CLAIM"}
+
+
 # one thing at a time
 
 
@@ -158,6 +178,21 @@ def test_the_cheaper_half_is_moved_and_the_benefit_is_quoted() -> None:
     assert move.lost_card_seconds == 3_600 + 4 * 60  # a card-hour since the checkpoint, four cards stand for a minute
     assert found.loss_micro_yuan == -(-3_840 * RATE // 3_600)
     assert found.gain_micro_yuan == found.promise.worth_micro_yuan_per_hour  # it runs for an hour, however late
+
+
+def test_the_gang_that_is_named_is_promised_the_nodes_that_are_cleared() -> None:
+    world, horizon = fragmented(
+        Lease({0: 4}, lost=3_600, tier=0, ends_s=LATER), Lease({1: 4}, lost=7_200, tier=0, ends_s=LATER)
+    )
+    rated = replace(horizon, lease_micro_yuan_per_card_hour=np.full(2, RATE), make_room_for=("job-0", "job-gone"))
+
+    made = run_round(world, rated, PLAIN)
+
+    assert made.reclaim.preemptions == (Preemption("lease-0", Claim.DEFRAGMENTATION, "job-0", 3_600, 4),)
+    assert [(each.start_s, each.nodes) for each in made.reclaim.made] == [(NOW + 60, (0,))]
+    assert made.reclaim.promises == made.reclaim.made
+    assert round_violations(world, rated, PLAIN, made) == []
+    assert run_round(world, replace(rated, make_room_for=()), PLAIN).reclaim.preemptions == ()
 
 
 def test_what_would_start_soon_anyway_gains_little() -> None:
@@ -197,5 +232,6 @@ def test_a_gang_of_several_nodes_moves_several_leases_and_the_best_come_first() 
 
     assert [each.promise.job_id for each in found] == ["job-0", "job-1"]
     assert [move.lease_id for move in found[0].moves] == ["lease-0", "lease-1"]
-    made = decide(world, horizon, PLAIN)
-    assert proposals(world, horizon, made, PLAIN, np.full(4, RATE), 10**9, most=1) == found[:1]
+    rated = replace(horizon, lease_micro_yuan_per_card_hour=np.full(4, RATE))
+    assert proposals(world, rated, decide(world, rated, PLAIN), PLAIN, 10**9, most=1) == found[:1]
+    assert proposals(world, rated, decide(world, rated, PLAIN), PLAIN, 10**9, only=["job-1"]) == found[1:]

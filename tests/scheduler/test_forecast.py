@@ -30,6 +30,19 @@ def test_one_in_ten_is_late_whatever_the_waits_are_like(luck: int, spread: float
     assert forecast.p90[1:] == Forecast().p90[1:]  # of other sizes nothing was learned
 
 
+@pytest.mark.parametrize("together", [1, 20, 2_000])
+def test_many_that_come_together_do_not_make_it_swing(together: int) -> None:
+    """A national round starts thousands: one in ten of each is late, and not all of one and none of the next."""
+    draw, forecast, shares, factors = np.random.default_rng(0), Forecast(), [], []
+    for _ in range(1_000):
+        late = draw.lognormal(2.0, 1.0, together) > np.exp(forecast.p90[0])
+        forecast = forecast.learned(Outcome(0, "p90", bool(each)) for each in late)
+        shares.append(late.mean())
+        factors.append(forecast.p90[0])
+    assert np.mean(shares[200:]) == pytest.approx(0.1, abs=0.03)
+    assert np.std(factors[200:]) < 0.35  # of the logarithm
+
+
 def test_who_offers_more_is_expected_first_and_what_runs_counts() -> None:
     world = gangs((1, 8), (1, 8), ceilings=[8_000_000, 9_000_000], nodes_per_pool=1)
     idle = expected(world, Horizon(), Policy(), EXACT)

@@ -52,6 +52,8 @@ ROWS = """
                now(), 1 FROM jobs WHERE request_key = 'l';
     INSERT INTO promise_history (job_id, city, round_id, at, fate, starts_at)
         SELECT job_id, city, 1, now(), 'made', now() FROM promises;
+    INSERT INTO expected_starts (job_id, city, attempt, size, first_p50_at, first_p90_at)
+        SELECT job_id, city, 0, 0, now(), now() FROM jobs WHERE request_key = 'l';
 """
 
 TABLES_OF_CITIES = """

@@ -17,6 +17,7 @@ from broker.lifecycle import (
     NodeMode,
     PromiseCause,
     PromiseFate,
+    StopClaim,
 )
 from broker.store.database import Database
 
@@ -31,6 +32,7 @@ LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("leases", "end_reason"): EndReason,
     ("leases", "if_lost"): IfLost,
     ("leases", "state"): LeaseState,
+    ("leases", "stop_claim"): StopClaim,
     ("nodes", "mode"): NodeMode,
     ("promise_history", "cause"): PromiseCause,
     ("promise_history", "fate"): PromiseFate,

@@ -993,3 +993,67 @@ class PromisedNode(_message.Message):
     node: str
     tasks: int
     def __init__(self, node: _Optional[str] = ..., tasks: _Optional[int] = ...) -> None: ...
+
+class ListMovesRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class ListMovesResponse(_message.Message):
+    __slots__ = ("proposals",)
+    PROPOSALS_FIELD_NUMBER: _ClassVar[int]
+    proposals: _containers.RepeatedCompositeFieldContainer[MoveProposal]
+    def __init__(self, proposals: _Optional[_Iterable[_Union[MoveProposal, _Mapping]]] = ...) -> None: ...
+
+class MoveProposal(_message.Message):
+    __slots__ = ("job_id", "city", "cluster", "pool", "nodes", "starts_at", "instead_of", "gain_micro_yuan", "loss_micro_yuan", "moves")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
+    GAIN_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    LOSS_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    city: str
+    cluster: str
+    pool: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    starts_at: _timestamp_pb2.Timestamp
+    instead_of: _timestamp_pb2.Timestamp
+    gain_micro_yuan: int
+    loss_micro_yuan: int
+    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., instead_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gain_micro_yuan: _Optional[int] = ..., loss_micro_yuan: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("lease_id", "job_id", "nodes", "to_nodes", "lost_card_seconds", "loss_micro_yuan")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    TO_NODES_FIELD_NUMBER: _ClassVar[int]
+    LOST_CARD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    job_id: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    to_nodes: _containers.RepeatedScalarFieldContainer[str]
+    lost_card_seconds: int
+    loss_micro_yuan: int
+    def __init__(self, lease_id: _Optional[str] = ..., job_id: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ..., to_nodes: _Optional[_Iterable[str]] = ..., lost_card_seconds: _Optional[int] = ..., loss_micro_yuan: _Optional[int] = ...) -> None: ...
+
+class MakeRoomRequest(_message.Message):
+    __slots__ = ("job_id", "withdraw")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAW_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    withdraw: bool
+    def __init__(self, job_id: _Optional[str] = ..., withdraw: _Optional[bool] = ...) -> None: ...
+
+class MakeRoomResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -170,6 +170,16 @@ class AdminServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesResponse.FromString,
                 _registered_method=True)
+        self.ListMoves = channel.unary_unary(
+                '/broker.wire.v1.AdminService/ListMoves',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListMovesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListMovesResponse.FromString,
+                _registered_method=True)
+        self.MakeRoom = channel.unary_unary(
+                '/broker.wire.v1.AdminService/MakeRoom',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.MakeRoomRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.MakeRoomResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -366,6 +376,21 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMoves(self, request, context):
+        """Say what moving preemptible work within its pool would gain: gangs that start sooner, planned and not done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakeRoom(self, request, context):
+        """Let running work be moved for a waiting job, until it is placed: the next round in which that pays does it. Repeating
+        it is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -503,6 +528,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListPromises,
                     request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesResponse.SerializeToString,
+            ),
+            'ListMoves': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMoves,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListMovesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListMovesResponse.SerializeToString,
+            ),
+            'MakeRoom': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeRoom,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.MakeRoomRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.MakeRoomResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1235,6 +1270,60 @@ class AdminService:
             '/broker.wire.v1.AdminService/ListPromises',
             broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMoves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/ListMoves',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListMovesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListMovesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeRoom(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/MakeRoom',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.MakeRoomRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.MakeRoomResponse.FromString,
             options,
             channel_credentials,
             insecure,

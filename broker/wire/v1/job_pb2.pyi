@@ -276,7 +276,7 @@ class End(_message.Message):
     def __init__(self, reason: _Optional[_Union[EndReason, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy", "promised", "preemptions", "stop_ordered_at")
+    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy", "promised", "preemptions", "stop_ordered_at", "expected_start")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     CITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -293,6 +293,7 @@ class Job(_message.Message):
     PROMISED_FIELD_NUMBER: _ClassVar[int]
     PREEMPTIONS_FIELD_NUMBER: _ClassVar[int]
     STOP_ORDERED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_START_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     city: str
     spec: JobSpec
@@ -309,7 +310,8 @@ class Job(_message.Message):
     promised: Promised
     preemptions: int
     stop_ordered_at: _timestamp_pb2.Timestamp
-    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., preemptions: _Optional[int] = ..., stop_ordered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    expected_start: ExpectedStart
+    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., preemptions: _Optional[int] = ..., stop_ordered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expected_start: _Optional[_Union[ExpectedStart, _Mapping]] = ...) -> None: ...
 
 class Promised(_message.Message):
     __slots__ = ("starts_at", "first_starts_at", "cluster", "pool")
@@ -322,3 +324,11 @@ class Promised(_message.Message):
     cluster: str
     pool: str
     def __init__(self, starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ...) -> None: ...
+
+class ExpectedStart(_message.Message):
+    __slots__ = ("p50_at", "p90_at")
+    P50_AT_FIELD_NUMBER: _ClassVar[int]
+    P90_AT_FIELD_NUMBER: _ClassVar[int]
+    p50_at: _timestamp_pb2.Timestamp
+    p90_at: _timestamp_pb2.Timestamp
+    def __init__(self, p50_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., p90_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
