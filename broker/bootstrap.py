@@ -46,6 +46,7 @@ from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
+from broker.market.rates import Rates
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
@@ -53,6 +54,7 @@ from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
+from broker.rpc.market_service import MarketService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.store import migrate as migrations
@@ -281,6 +283,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 policy_keys=(signer.public_key,),
                 clock=clock,
             ),
+            MarketService(Rates(database, wake=wakes.work), clock),
         ],
         listen=settings.listen,
         identity=identity,

@@ -7,7 +7,7 @@ from broker.ids import job_text
 from broker.store.database import Database
 from tests.cli.commands import xisuan
 from tests.rpc.conftest import open_edge
-from tests.small_world import a_spec, placed, submitted
+from tests.small_world import a_spec, asked, placed, submitted
 
 
 async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
@@ -17,7 +17,7 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
     async with open_edge(database) as edge:
         async with database.hub() as tx:
             await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
-            await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 4_000_000)")
+            await asked(tx, "longdong", "ascend-910b", 4_000_000)
         [poor] = await submitted(database, "poor", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=10_000_000))
         [runs] = await submitted(database, "runs", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=20_000_000))
         await placed(database, runs, cards=(0,))
