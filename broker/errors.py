@@ -3,7 +3,7 @@
 BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
-│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound
+│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound, PoolNotFound
 ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps
 ├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren,
 │                       AskOutOfBounds
@@ -253,3 +253,9 @@ class AskOutOfBounds(BrokerError):
     """An ask for {model} {why}: ask within what `xisuan rates list` shows, or let an operator set other bounds."""
 
     code, reason = "FAILED_PRECONDITION", "ASK_OUT_OF_BOUNDS"
+
+
+class PoolNotFound(BrokerError):
+    """Cluster {cluster} has no pool {pool}: see `xisuan clusters`."""
+
+    code, reason = "NOT_FOUND", "POOL_NOT_FOUND"

@@ -19,6 +19,7 @@ from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
 from broker.market.placing import Placing
 from broker.market.policies import Policies
+from broker.market.prices import RoundPrices
 from broker.market.promising import Kept, Leased, kept, stops_of
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
@@ -61,6 +62,7 @@ class Rounds:
         placing: Placing | None = None,
         policies: Policies | None = None,
         margin_seconds: int = Policy.lease_end_margin_seconds,
+        priced: Callable[[RoundPrices], None] = lambda _: None,
     ) -> None:
         """Work on `database`.
 
@@ -68,9 +70,11 @@ class Rounds:
             placing: the fast lane beside the rounds; without one everything waits for its round.
             policies: signs the placement policies of leases; without it leases have none.
             margin_seconds: how long after its end a lease may still hold its cards, as in the rounds' policy.
+            priced: told of the prices of each committed round.
         """
         self._margin_seconds = margin_seconds
         self._policies = policies
+        self._priced = priced
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
@@ -131,6 +135,7 @@ class Rounds:
         for cluster in {draft.cluster for draft in drafts} | set(stopped.values()):
             self._wake_cluster(cluster)
         self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))
+        self._priced(_prices_of(prepared, decided, prices, round_id))
         await self._tell_reasons(prepared, decided, promised)
         return done
 
@@ -182,6 +187,20 @@ class Rounds:
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:
                 await store_jobs.set_waiting_reasons(tx, [j for j, _ in batch], [r for _, r in batch])
+
+
+def _prices_of(
+    prepared: Prepared, decided: Decided, prices: tuple[OpeningPrice, ...], round_id: RoundId
+) -> RoundPrices:
+    last = decided.plan.tiers[-1].name
+    return RoundPrices(
+        round=round_id,
+        world=prepared.snapshot,
+        pool_ids=tuple(pool.pool_id for pool in prepared.pools),
+        prices=tuple(price for price in prices if price.tier == last),
+        zones=decided.zones,
+        pool_of=decided.pool_of,
+    )
 
 
 def report_of(

@@ -8,7 +8,7 @@ import pytest
 from broker.client.settings import write_key, write_profile
 from broker.store.database import Database
 from tests.cli.commands import xisuan
-from tests.rpc.test_market_service import Market, open_market
+from tests.rpc.test_market_service import Market, open_market, with_prices
 
 
 @pytest.fixture
@@ -55,3 +55,23 @@ async def test_what_is_wrong_is_told_with_the_way_out(market: Market, tmp_path: 
     assert refused.code == 1
     assert "rate_cards[0].cluster: there is no cluster 'longdng': did you mean 'longdong'?" in refused.err
     assert missing.code == 2
+
+
+async def test_prices_and_capacity_are_shown_to_a_city(market: Market, tmp_path: Path) -> None:
+    await with_prices(market)
+
+    now = await xisuan("prices", "--city", "ganzhou", home=tmp_path)
+    comparable = await xisuan("prices", "--pflops", home=tmp_path)
+    before = await xisuan("prices", "--history", "longdong/ascend", "--operator", "--json", home=tmp_path)
+    free = await xisuan("capacity", "--hub", "qingyang", home=tmp_path)
+    nothing = await xisuan("capacity", "--hub", "guian", home=tmp_path)
+    wrong = await xisuan("prices", "--history", "longdong", home=tmp_path)
+
+    assert now.out.splitlines()[1].split() == [
+        "qingyang", "longdong/ascend", "ascend-910b", "¥3.2000", "¥3.2000", "¥3.2000", "¥3.2000", "¥3.3600", "¥3.3600",
+    ]  # fmt: skip
+    assert "¥10.5000" in comparable.out
+    assert [len(change["sizes"]) for change in before.data["changes"]] == [5]  # those that had begun at T0
+    assert "32 x 1, 16 x 2, 8 x 4, 4 x 8" in free.out
+    assert nothing.out == "no pools\n"
+    assert wrong.code == 2

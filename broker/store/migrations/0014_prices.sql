@@ -41,5 +41,35 @@ ALTER TABLE api_keys
     ADD CONSTRAINT api_keys_role_check CHECK (role IN ('city', 'agent', 'operator', 'observer', 'owner')),
     ADD CONSTRAINT api_keys_check CHECK ((role IN ('city', 'agent', 'owner')) = (subject <> ''));
 
+-- Spot prices by pool: a row where ask or scarcity changed. Arrays are by size: 1, 2, 4, 8 cards, a node, larger; null: no
+-- round has dealt in it. Written beside the rounds, never in their transaction.
+CREATE TABLE pool_prices (
+    pool_id    int NOT NULL REFERENCES pools,
+    at         timestamptz NOT NULL,
+    round_id   bigint REFERENCES rounds,  -- whose prices they are; null: before any round
+    node_cards smallint NOT NULL CHECK (node_cards >= 0),  -- of its largest node
+    ask_micro_yuan_per_card_hour      bigint NOT NULL CHECK (ask_micro_yuan_per_card_hour >= 0),
+    scarcity_micro_yuan_per_card_hour bigint[] NOT NULL
+        CHECK (cardinality(scarcity_micro_yuan_per_card_hour) = 6 AND 0 <= ALL (scarcity_micro_yuan_per_card_hour)),
+    PRIMARY KEY (pool_id, at)
+);
+
+-- The same by the hour, of ask and scarcity together; hours in which nothing changed have no row.
+CREATE TABLE pool_price_hours (
+    pool_id int NOT NULL REFERENCES pools,
+    hour    timestamptz NOT NULL,  -- its begin
+    least_micro_yuan_per_card_hour   bigint[] NOT NULL CHECK (cardinality(least_micro_yuan_per_card_hour) = 6),
+    mean_micro_yuan_per_card_hour    bigint[] NOT NULL CHECK (cardinality(mean_micro_yuan_per_card_hour) = 6),
+    most_micro_yuan_per_card_hour    bigint[] NOT NULL CHECK (cardinality(most_micro_yuan_per_card_hour) = 6),
+    closing_micro_yuan_per_card_hour bigint[] NOT NULL CHECK (cardinality(closing_micro_yuan_per_card_hour) = 6),
+    PRIMARY KEY (pool_id, hour)
+);
+CREATE TABLE price_roll_up (
+    one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+    until timestamptz NOT NULL  -- hours that begin before it are rolled up
+);
+
 GRANT SELECT, INSERT ON rate_cards TO xisuan_hub;
+GRANT SELECT, INSERT, DELETE ON pool_prices, pool_price_hours TO xisuan_hub;
+GRANT SELECT, INSERT, UPDATE ON price_roll_up TO xisuan_hub;
 GRANT SELECT, INSERT, UPDATE ON ask_bounds TO xisuan_hub;

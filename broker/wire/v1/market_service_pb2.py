@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#broker/wire/v1/market_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x02\n\x08RateCard\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12%\n\x1d\x61sks_micro_yuan_per_card_hour\x18\x04 \x03(\x03\x12+\n#green_asks_micro_yuan_per_card_hour\x18\x05 \x03(\x03\x12.\n\nvalid_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x08 \x01(\t\x12*\n\x06set_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\n \x01(\x08\"\x8e\x01\n\tAskBounds\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x1e\x66loor_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12)\n\x1c\x63\x61p_micro_yuan_per_card_hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x1f\n\x1d_cap_micro_yuan_per_card_hour\"4\n\x0fSetRatesRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"#\n\x10SetRatesResponse\x12\x0f\n\x07\x63hanges\x18\x01 \x03(\t\"Y\n\x10ListRatesRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x85\x01\n\x11ListRatesResponse\x12,\n\nrate_cards\x18\x01 \x03(\x0b\x32\x18.broker.wire.v1.RateCard\x12)\n\x06\x62ounds\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.AskBounds\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t2\xb0\x01\n\rMarketService\x12M\n\x08SetRates\x12\x1f.broker.wire.v1.SetRatesRequest\x1a .broker.wire.v1.SetRatesResponse\x12P\n\tListRates\x12 .broker.wire.v1.ListRatesRequest\x1a!.broker.wire.v1.ListRatesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#broker/wire/v1/market_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x02\n\x08RateCard\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12%\n\x1d\x61sks_micro_yuan_per_card_hour\x18\x04 \x03(\x03\x12+\n#green_asks_micro_yuan_per_card_hour\x18\x05 \x03(\x03\x12.\n\nvalid_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x08 \x01(\t\x12*\n\x06set_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\n \x01(\x08\"\x8e\x01\n\tAskBounds\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x1e\x66loor_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12)\n\x1c\x63\x61p_micro_yuan_per_card_hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x1f\n\x1d_cap_micro_yuan_per_card_hour\"4\n\x0fSetRatesRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"#\n\x10SetRatesResponse\x12\x0f\n\x07\x63hanges\x18\x01 \x03(\t\"Y\n\x10ListRatesRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x85\x01\n\x11ListRatesResponse\x12,\n\nrate_cards\x18\x01 \x03(\x0b\x32\x18.broker.wire.v1.RateCard\x12)\n\x06\x62ounds\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.AskBounds\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xbe\x01\n\tSizePrice\x12\'\n\x04size\x18\x01 \x01(\x0e\x32\x19.broker.wire.v1.PriceSize\x12\r\n\x05\x63\x61rds\x18\x02 \x01(\x05\x12)\n!scarcity_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12%\n\x1dspot_micro_yuan_per_card_hour\x18\x04 \x01(\x03\x12\'\n\x1fspot_micro_yuan_per_pflops_hour\x18\x05 \x01(\x03\"\xf0\x01\n\tPoolPrice\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x05 \x01(\x03\x12\x19\n\x11rate_card_version\x18\x06 \x01(\x05\x12(\n\x05sizes\x18\x07 \x03(\x0b\x32\x19.broker.wire.v1.SizePrice\x12\r\n\x05round\x18\x08 \x01(\x04\x12.\n\nchanged_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x11ListPricesRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"W\n\x12ListPricesResponse\x12(\n\x05pools\x18\x01 \x03(\x0b\x32\x19.broker.wire.v1.PoolPrice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb1\x01\n\x17ListPriceHistoryRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12)\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06hourly\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\"\x94\x01\n\x0bPriceChange\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05round\x18\x02 \x01(\x04\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12(\n\x05sizes\x18\x04 \x03(\x0b\x32\x19.broker.wire.v1.SizePrice\"\xd3\x01\n\x08SizeHour\x12\'\n\x04size\x18\x01 \x01(\x0e\x32\x19.broker.wire.v1.PriceSize\x12&\n\x1eleast_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12%\n\x1dmean_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12%\n\x1dmost_micro_yuan_per_card_hour\x18\x04 \x01(\x03\x12(\n closing_micro_yuan_per_card_hour\x18\x05 \x01(\x03\"\\\n\tPriceHour\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05sizes\x18\x02 \x03(\x0b\x32\x18.broker.wire.v1.SizeHour\"\x80\x01\n\x18ListPriceHistoryResponse\x12,\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.broker.wire.v1.PriceChange\x12(\n\x05hours\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.PriceHour\x12\x0c\n\x04more\x18\x03 \x01(\x08\"2\n\tFreeTasks\x12\x16\n\x0e\x63\x61rds_per_task\x18\x01 \x01(\x05\x12\r\n\x05tasks\x18\x02 \x01(\x03\"\xde\x01\n\x0cPoolCapacity\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05nodes\x18\x05 \x01(\x03\x12\r\n\x05\x63\x61rds\x18\x06 \x01(\x03\x12\x12\n\ncards_free\x18\x07 \x01(\x03\x12\x1e\n\x16\x66ree_fp16_milli_pflops\x18\x08 \x01(\x03\x12\'\n\x04\x66its\x18\t \x03(\x0b\x32\x19.broker.wire.v1.FreeTasks\x12\x18\n\x10split_free_milli\x18\n \x01(\x03\"h\n\x12GetCapacityRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x83\x01\n\x13GetCapacityResponse\x12+\n\x05pools\x18\x01 \x03(\x0b\x32\x1c.broker.wire.v1.PoolCapacity\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t*\x9b\x01\n\tPriceSize\x12\x1a\n\x16PRICE_SIZE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRICE_SIZE_1\x10\x01\x12\x10\n\x0cPRICE_SIZE_2\x10\x02\x12\x10\n\x0cPRICE_SIZE_4\x10\x03\x12\x10\n\x0cPRICE_SIZE_8\x10\x04\x12\x13\n\x0fPRICE_SIZE_NODE\x10\x05\x12\x15\n\x11PRICE_SIZE_LARGER\x10\x06\x32\xc4\x03\n\rMarketService\x12M\n\x08SetRates\x12\x1f.broker.wire.v1.SetRatesRequest\x1a .broker.wire.v1.SetRatesResponse\x12P\n\tListRates\x12 .broker.wire.v1.ListRatesRequest\x1a!.broker.wire.v1.ListRatesResponse\x12S\n\nListPrices\x12!.broker.wire.v1.ListPricesRequest\x1a\".broker.wire.v1.ListPricesResponse\x12\x65\n\x10ListPriceHistory\x12\'.broker.wire.v1.ListPriceHistoryRequest\x1a(.broker.wire.v1.ListPriceHistoryResponse\x12V\n\x0bGetCapacity\x12\".broker.wire.v1.GetCapacityRequest\x1a#.broker.wire.v1.GetCapacityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.wire.v1.market_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PRICESIZE']._serialized_start=2790
+  _globals['_PRICESIZE']._serialized_end=2945
   _globals['_RATECARD']._serialized_start=89
   _globals['_RATECARD']._serialized_end=407
   _globals['_ASKBOUNDS']._serialized_start=410
@@ -44,6 +46,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRATESREQUEST']._serialized_end=734
   _globals['_LISTRATESRESPONSE']._serialized_start=737
   _globals['_LISTRATESRESPONSE']._serialized_end=870
-  _globals['_MARKETSERVICE']._serialized_start=873
-  _globals['_MARKETSERVICE']._serialized_end=1049
+  _globals['_SIZEPRICE']._serialized_start=873
+  _globals['_SIZEPRICE']._serialized_end=1063
+  _globals['_POOLPRICE']._serialized_start=1066
+  _globals['_POOLPRICE']._serialized_end=1306
+  _globals['_LISTPRICESREQUEST']._serialized_start=1308
+  _globals['_LISTPRICESREQUEST']._serialized_end=1411
+  _globals['_LISTPRICESRESPONSE']._serialized_start=1413
+  _globals['_LISTPRICESRESPONSE']._serialized_end=1500
+  _globals['_LISTPRICEHISTORYREQUEST']._serialized_start=1503
+  _globals['_LISTPRICEHISTORYREQUEST']._serialized_end=1680
+  _globals['_PRICECHANGE']._serialized_start=1683
+  _globals['_PRICECHANGE']._serialized_end=1831
+  _globals['_SIZEHOUR']._serialized_start=1834
+  _globals['_SIZEHOUR']._serialized_end=2045
+  _globals['_PRICEHOUR']._serialized_start=2047
+  _globals['_PRICEHOUR']._serialized_end=2139
+  _globals['_LISTPRICEHISTORYRESPONSE']._serialized_start=2142
+  _globals['_LISTPRICEHISTORYRESPONSE']._serialized_end=2270
+  _globals['_FREETASKS']._serialized_start=2272
+  _globals['_FREETASKS']._serialized_end=2322
+  _globals['_POOLCAPACITY']._serialized_start=2325
+  _globals['_POOLCAPACITY']._serialized_end=2547
+  _globals['_GETCAPACITYREQUEST']._serialized_start=2549
+  _globals['_GETCAPACITYREQUEST']._serialized_end=2653
+  _globals['_GETCAPACITYRESPONSE']._serialized_start=2656
+  _globals['_GETCAPACITYRESPONSE']._serialized_end=2787
+  _globals['_MARKETSERVICE']._serialized_start=2948
+  _globals['_MARKETSERVICE']._serialized_end=3400
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,21 @@ class MarketServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListRatesRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListRatesResponse.FromString,
                 _registered_method=True)
+        self.ListPrices = channel.unary_unary(
+                '/broker.wire.v1.MarketService/ListPrices',
+                request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPricesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPricesResponse.FromString,
+                _registered_method=True)
+        self.ListPriceHistory = channel.unary_unary(
+                '/broker.wire.v1.MarketService/ListPriceHistory',
+                request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPriceHistoryRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPriceHistoryResponse.FromString,
+                _registered_method=True)
+        self.GetCapacity = channel.unary_unary(
+                '/broker.wire.v1.MarketService/GetCapacity',
+                request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityResponse.FromString,
+                _registered_method=True)
 
 
 class MarketServiceServicer:
@@ -66,6 +81,27 @@ class MarketServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPrices(self, request, context):
+        """Return what whole cards cost now, pool by pool and size by size: the ask of now and the scarcity of the last round.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPriceHistory(self, request, context):
+        """Return what cards of one pool cost before: every change, or hour by hour. Kept for as long as the broker is set to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCapacity(self, request, context):
+        """Return what is free now, pool by pool, at most a second old. Promises and quotas are not looked at.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MarketServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +114,21 @@ def add_MarketServiceServicer_to_server(servicer, server):
                     servicer.ListRates,
                     request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListRatesRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListRatesResponse.SerializeToString,
+            ),
+            'ListPrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrices,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPricesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPricesResponse.SerializeToString,
+            ),
+            'ListPriceHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPriceHistory,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPriceHistoryRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListPriceHistoryResponse.SerializeToString,
+            ),
+            'GetCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCapacity,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +186,87 @@ class MarketService:
             '/broker.wire.v1.MarketService/ListRates',
             broker_dot_wire_dot_v1_dot_market__service__pb2.ListRatesRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_market__service__pb2.ListRatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MarketService/ListPrices',
+            broker_dot_wire_dot_v1_dot_market__service__pb2.ListPricesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_market__service__pb2.ListPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPriceHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MarketService/ListPriceHistory',
+            broker_dot_wire_dot_v1_dot_market__service__pb2.ListPriceHistoryRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_market__service__pb2.ListPriceHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCapacity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MarketService/GetCapacity',
+            broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityResponse.FromString,
             options,
             channel_credentials,
             insecure,
