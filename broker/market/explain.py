@@ -14,8 +14,9 @@ from broker.errors import JobNotFound
 from broker.ids import JobId, RoundId, job_text
 from broker.job import Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
+from broker.market import ceilings
 from broker.market.access import transaction_of
-from broker.market.remedies import offered_changes
+from broker.market.remedies import offered_changes, yuan_text
 from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
@@ -26,6 +27,7 @@ from scheduler.decide import before_planning
 from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.horizon import Horizon
+from scheduler.levers import Lever
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
@@ -144,9 +146,21 @@ def _explained(view: WorldView, now: datetime, last: LastRound | None, job: Job,
     if job.state is JobState.PENDING and job.waiting_reason not in _BOUND_TO_WAIT and verdicts:
         rounded = None if last is None else (last.world, last.plan)
         offers = offered_changes(free.snapshot, policy, rounded, job_text(job.job))
+        offers = tuple(_by_the_job(offer, job, view) for offer in offers)
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
     return Explanation(job, verdicts, number, _summary(job, verdicts), offers, worth)
+
+
+def _by_the_job(offer: ChangeOffer, job: Job, view: WorldView) -> ChangeOffer:
+    """Return the offer; of a ceiling that is that of the whole job, with what this would have to be."""
+    spec = job.spec
+    if offer.lever is not Lever.CEILING or offer.before >= spec.ceiling_micro_yuan_per_pflops_hour:
+        return offer
+    fastest = ceilings.fastest_micro_pflops(spec.requirement(), view.models)
+    least = ceilings.raised(offer.after, fastest, spec.walltime_seconds)
+    told = f"; it is that of the whole job which counts: raise it to {yuan_text(least)} yuan"
+    return replace(offer, detail=offer.detail + told)
 
 
 def stored(number: RoundId, record: RoundRecord) -> LastRound:

@@ -7,7 +7,7 @@ and the job still waits. Each gang whole, or handed back as stale. Promises are 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
@@ -17,6 +17,7 @@ from broker.lifecycle import Held
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
+from broker.market.lease_prices import lease_prices
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.prices import RoundPrices
@@ -105,12 +106,15 @@ class Rounds:
         Raises: NotLeader: another broker leads.
         """
         began = perf_counter()
+        last = _last_tier(decided, prices)
+        zones = {each.job_id: decided.zones[each.pool] for each in decided.plan.placements}
         async with self.placing.committing(prepared, decided, prices) as fast:
+            price_of = await asyncio.to_thread(lease_prices, prepared, fast.within_limits, last, zones)
             async with self._database.hub() as tx:
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
                 fitting = await still_fitting(tx, prepared, fast.within_limits, now)
-                drafts = [draft for _, draft in fitting]
+                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
                 round_id = await rounds.insert(tx, lead.epoch, report)
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
                 # Cards are held from when they were found free, which may be long after `now`: what had them ended
@@ -135,7 +139,7 @@ class Rounds:
         for cluster in {draft.cluster for draft in drafts} | set(stopped.values()):
             self._wake_cluster(cluster)
         self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))
-        self._priced(_prices_of(prepared, decided, prices, round_id))
+        self._priced(_prices_of(prepared, decided, last, round_id))
         await self._tell_reasons(prepared, decided, promised)
         return done
 
@@ -189,15 +193,19 @@ class Rounds:
                 await store_jobs.set_waiting_reasons(tx, [j for j, _ in batch], [r for _, r in batch])
 
 
+def _last_tier(decided: Decided, prices: tuple[OpeningPrice, ...]) -> tuple[OpeningPrice, ...]:
+    name = decided.plan.tiers[-1].name
+    return tuple(price for price in prices if price.tier == name)
+
+
 def _prices_of(
     prepared: Prepared, decided: Decided, prices: tuple[OpeningPrice, ...], round_id: RoundId
 ) -> RoundPrices:
-    last = decided.plan.tiers[-1].name
     return RoundPrices(
         round=round_id,
         world=prepared.snapshot,
         pool_ids=tuple(pool.pool_id for pool in prepared.pools),
-        prices=tuple(price for price in prices if price.tier == last),
+        prices=prices,
         zones=decided.zones,
         pool_of=decided.pool_of,
     )

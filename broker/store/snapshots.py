@@ -87,6 +87,7 @@ class WaitingRow:
     enterprise: str  # empty: the city itself
     finish_by: datetime | None = None
     grace_seconds: int = 0  # between TERM and KILL, on top of the walltime
+    ceiling_micro_yuan_per_job: int | None = None  # of one run; None: no such ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ NODES: Final[LiteralString] = """
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
        AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
@@ -168,7 +169,7 @@ WAITING: Final[LiteralString] = """
 """
 ARRIVED: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
        AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
@@ -176,7 +177,7 @@ ARRIVED: Final[LiteralString] = """
 """
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs WHERE job_id = $1
 """
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
@@ -258,6 +259,7 @@ def _waiting(r: Any) -> WaitingRow:
         r["enterprise"],
         r["finish_by"],
         r["grace_seconds"],
+        r["ceiling_micro_yuan_per_job"],
     )
 
 

@@ -26,6 +26,13 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
 
         waits = await xisuan("explain", job_text(poor), home=tmp_path)
         runs_on = await xisuan("explain", job_text(runs), home=tmp_path)
+        before = await xisuan("job", job_text(runs), home=tmp_path)
+        async with database.hub() as tx:
+            await tx.execute(
+                """UPDATE leases SET ask_micro_yuan_per_card_hour = 4000000, scarcity_micro_yuan_per_card_hour = 150000,
+                                     rate_card_version = 1"""
+            )
+        priced = await xisuan("job", job_text(runs), home=tmp_path)
 
     assert (waits.code, runs_on.code) == (0, 0), waits.err + runs_on.err
     assert "what would start it, each alone, the cheapest first:\n  raise the ceiling by 2.500004 yuan" in waits.out
@@ -33,3 +40,6 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
     assert ": pays ¥6.4000, less ask ¥4.0000, energy ¥0.0000 and transfer ¥0.0000, times " in runs_on.out
     assert "others would pay for the same: nothing" in runs_on.out
     assert "what would start it" not in runs_on.out
+    assert "fixed at its start" not in before.out  # a lease of the release before
+    assert "¥4.1500 per card-hour, fixed at its start (ask ¥4.0000, scarcity ¥0.1500)" in priced.out
+    assert "¥20.0000 per FP16 PFLOPS-hour" in priced.out

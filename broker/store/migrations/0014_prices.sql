@@ -69,6 +69,16 @@ CREATE TABLE price_roll_up (
     until timestamptz NOT NULL  -- hours that begin before it are rolled up
 );
 
+-- The most that a city pays for one run of the whole job; null: no such ceiling.
+ALTER TABLE jobs ADD COLUMN ceiling_micro_yuan_per_job bigint CHECK (ceiling_micro_yuan_per_job > 0);
+
+-- The price at which a lease started and by which it is charged; null: of the release before.
+ALTER TABLE leases
+    ADD COLUMN ask_micro_yuan_per_card_hour      bigint CHECK (ask_micro_yuan_per_card_hour >= 0),
+    ADD COLUMN scarcity_micro_yuan_per_card_hour bigint CHECK (scarcity_micro_yuan_per_card_hour >= 0),
+    ADD COLUMN rate_card_version                 int CHECK (rate_card_version >= 0),  -- 0: none stood
+    ADD CHECK (num_nulls(ask_micro_yuan_per_card_hour, scarcity_micro_yuan_per_card_hour, rate_card_version) IN (0, 3));
+
 GRANT SELECT, INSERT ON rate_cards TO xisuan_hub;
 GRANT SELECT, INSERT, DELETE ON pool_prices, pool_price_hours TO xisuan_hub;
 GRANT SELECT, INSERT, UPDATE ON price_roll_up TO xisuan_hub;
