@@ -4,7 +4,8 @@ Prices come by name, as `opening.prices_of` gives them. Of a pool that is cut in
 cards that are free for longest. A size that no free nodes of the pool could hold has no price: nobody dealt in it.
 
 The price of a gang that starts is fixed then: the ask, and what others would pay for its cards, slices, domains and
-power, but never so much that it pays more than its ceiling.
+power, but never so much that it pays more than its ceiling: one that was promised its start when less was asked pays
+that, and the owner gets less than is asked now.
 """
 
 from __future__ import annotations
@@ -132,9 +133,10 @@ def start_prices(
     ask = world.pool_ask_micro_yuan_per_card_hour[pool]
     asks = tasks * np.where(share > 0, -(-ask * share // MILLI_PER_CARD), ask * cards)
     energy = -(-meters(limits, kinds)[kind, pool] * world.hub_micro_yuan_per_kwh[world.pool_hub[pool]] // 1000)
-    left = _most(world, jobs, model, tasks, level) - asks - energy - _transfer(world, jobs, world.pool_hub[pool])
-    scarcity = np.clip(np.minimum(costs, left), 0, None) * MILLI_PER_CARD // milli
-    return tuple(StartPrice(*each) for each in zip(ask.tolist(), scarcity.tolist(), strict=True))
+    room = _most(world, jobs, model, tasks, level) - energy - _transfer(world, jobs, world.pool_hub[pool])
+    scarcity = np.clip(np.minimum(costs, room - asks), 0, None) * MILLI_PER_CARD // milli
+    paid = np.where(asks <= room, ask, np.clip(room, 0, None) * MILLI_PER_CARD // milli)
+    return tuple(StartPrice(*each) for each in zip(paid.tolist(), scarcity.tolist(), strict=True))
 
 
 def _whole(shapes: Sequence[tuple[int, int]]) -> Kinds:

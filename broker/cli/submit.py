@@ -86,7 +86,9 @@ def submit(
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     job_ceiling: Annotated[int | None, typer.Option(help="Most to pay for one run of the job, micro-yuan.")] = None,
-    start_by: Annotated[str, typer.Option(help="Expires if it still waits then, such as 2026-12-01T08:00+08:00.")] = "",
+    start_by: Annotated[
+        str, typer.Option(help="Waits (for its price too) until then, such as 2026-12-01T08:00+08:00.")
+    ] = "",
     earliest_start: Annotated[str, typer.Option(help="Does not start before, such as 2026-12-01T22:00+08:00.")] = "",
     finish_by: Annotated[str, typer.Option(help="Of no use after that: expires if it cannot end by then.")] = "",
     after: Annotated[

@@ -166,7 +166,7 @@ class JobSpec(_Model):
     ceiling_micro_yuan_per_pflops_hour: Annotated[int, _between(0, 10**12)] = 0
     """The most the city pays for one FP16 PFLOPS for one hour, in micro-yuan; 0 means the city's standard ceiling."""
     start_by: Moment | None = None
-    """The job expires when it still waits then; a time with its zone, within 366 days."""
+    """A standing order: it waits for its price until then, and expires; a time with its zone, within 366 days."""
     if_lost: IfLost = IfLost.HOLD
     """What happens when its agent falls silent."""
     attempts_max: Annotated[int, _between(1, 10)] = 1

@@ -87,6 +87,14 @@ def test_a_gang_never_pays_more_than_its_ceiling() -> None:
     assert start_prices(world, [price("block 8", 80_000_000)], placed) == (StartPrice(2_000_000, 1_200_000),)
 
 
+def test_a_promised_gang_that_starts_when_more_is_asked_pays_its_ceiling() -> None:
+    """Its start was promised in a cheaper hour; 6 yuan for a PFLOPS-hour are 1.92 yuan for a card, and 2 are asked."""
+    world = gangs((1, 8), ceilings=[6_000_000])
+    placed = [Placement("job-0", 0, 0, (0,), (1,), 1)]
+
+    assert start_prices(world, [price("block 8", 4_000_000)], placed) == (StartPrice(1_920_000, 0),)
+
+
 def test_prices_beyond_all_sense_overflow_nothing() -> None:
     world = gangs((1, 8), ceilings=[10**12])
     found = start_prices(world, [price("block 8", 2**70)], [Placement("job-0", 0, 0, (0,), (1,), 1)])
