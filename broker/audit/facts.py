@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker.audit.charges import Charge
 from broker.audit.limits import LimitFacts
 from broker.audit.turns import Turn
 
@@ -85,3 +86,4 @@ class Facts:
     unreadable: tuple[str, ...] = ()  # parts of engines' records that could not be read
     limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
+    charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price

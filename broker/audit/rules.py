@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import limits, turns
+from broker.audit import charges, limits, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -245,6 +245,7 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     no_plan_beats_its_bound,
     *limits.RULES,
     *turns.RULES,
+    *charges.RULES,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import limits, turns
+from broker.audit import charges, limits, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -76,6 +76,7 @@ async def _facts(hub: Any) -> Facts:
         rounds_out_of_bound=tuple(r["round_id"] for r in await hub.fetch(OUT_OF_BOUND)),
         limits=await limits.read(hub),
         turns=await turns.read(hub),
+        charges=await charges.read(hub),
     )
 
 
