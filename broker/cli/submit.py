@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 20
 
+Owners: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
+]
+Upstreams: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
+]
 Smaller: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(metavar="TASKS[:SPEED]", help="Smaller gang that would do, such as 4 or 4:0.6; may be repeated."),
@@ -74,9 +80,7 @@ def submit(
     priority: Annotated[Priority | None, typer.Option(help="How urgent it is [standard].")] = None,
     workload_class: Annotated[str, typer.Option("--class", "--workload-class", help="training, inference, ...")] = "",
     hub: Annotated[list[str] | None, typer.Option(help="Hub where it may run; may be repeated.")] = None,
-    owner: Annotated[
-        list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
-    ] = None,
+    owner: Owners = None,
     domestic_only: Annotated[bool, typer.Option("--domestic-only", help="Only models of domestic origin.")] = False,
     input_data: Annotated[str, typer.Option("--input", help="Data that must be at the hub first, as 500GiB.")] = "",
     output_data: Annotated[str, typer.Option("--output", help="Data that come back, such as 20GiB.")] = "",
@@ -91,9 +95,7 @@ def submit(
     ] = "",
     earliest_start: Annotated[str, typer.Option(help="Does not start before, such as 2026-12-01T22:00+08:00.")] = "",
     finish_by: Annotated[str, typer.Option(help="Of no use after that: expires if it cannot end by then.")] = "",
-    after: Annotated[
-        list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
-    ] = None,
+    after: Upstreams = None,
     after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
     after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
     preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
