@@ -31,10 +31,12 @@ from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
+from broker.loops.prices import PriceKeeping
 from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
+from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
@@ -47,7 +49,9 @@ from broker.market.operations import Operations
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
+from broker.market.prices import Prices
 from broker.market.quotas import Quotas
+from broker.market.rates import Rates
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
@@ -55,6 +59,7 @@ from broker.market.worlds import Worlds
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
+from broker.rpc.market_service import MarketService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.store import migrate as migrations
@@ -65,6 +70,9 @@ BOOTSTRAP: Final = Caller("bootstrap", Role.OPERATOR)
 GRACE_SECONDS: Final = 2.0
 ROUND_REST_SHARE: Final = 0.5
 """After a long round the database and the processors belong to everybody else for half as long again."""
+
+PRICES_REST_SECONDS: Final = 1.0
+"""Prices are written once a second at most, however many rounds there are."""
 
 RELEASE_REST_SHARE: Final = 4.0
 """Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
@@ -88,6 +96,7 @@ class Wakes:
     rounds: asyncio.Event
     placing: asyncio.Event
     numbering: asyncio.Event
+    prices: asyncio.Event
 
     def work(self) -> None:
         """There is new work, or new room for it."""
@@ -249,7 +258,7 @@ def local_endpoint(listen: ListenAddress, port: int) -> str:
 
 async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
-    wakes = Wakes(asyncio.Event(), asyncio.Event(), asyncio.Event())
+    wakes = Wakes(*(asyncio.Event() for _ in range(4)))
     signals, links = ClusterSignals(), AgentLinks()
     terms = _terms(settings)
     policy = _policy(settings)
@@ -267,6 +276,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     async def calls_per_second_max(city: str) -> int:
         return (await catalogues.current()).city(city).calls_per_second_max
 
+    prices = _prices(settings, database, wakes)
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
@@ -284,6 +294,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 policy_keys=(signer.public_key,),
                 clock=clock,
             ),
+            MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
         ],
         listen=settings.listen,
         identity=identity,
@@ -295,7 +306,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     planner = PlanningProcess()
     policies = Policies(signer)
     placing = _placing(settings, database, policy, policies, wakes, signals)
-    rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain)
+    rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
@@ -308,6 +319,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
+        Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
@@ -325,6 +337,15 @@ def _policy(settings: Settings) -> Policy:
         lease_end_margin_seconds=settings.lease_end_margin_seconds,
         churn_card_seconds_max=settings.churn_card_seconds_max,
         reclaim_seconds_max=settings.reclaim_seconds_max,
+    )
+
+
+def _prices(settings: Settings, database: Database, wakes: Wakes) -> Prices:
+    return Prices(
+        database,
+        changes_days=settings.price_changes_days,
+        hours_days=settings.price_hours_days,
+        wake=wakes.prices.set,
     )
 
 
@@ -358,6 +379,7 @@ def _round_loop(
     clock: Clock,
     placing: Placing,
     explain: Explain,
+    prices: Prices,
 ) -> RoundLoop:
     rounds = Rounds(
         database,
@@ -368,6 +390,7 @@ def _round_loop(
         placing=placing,
         policies=policies,
         margin_seconds=policy.lease_end_margin_seconds,
+        priced=prices.heard,
     )
     return RoundLoop(
         database,

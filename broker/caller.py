@@ -11,6 +11,7 @@ class Role(StrEnum):
     AGENT = "agent"  # Sync of one cluster
     OPERATOR = "operator"  # everything
     OBSERVER = "observer"  # everything that only reads
+    OWNER = "owner"  # rate cards of one owner's clusters
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Caller:
     Attributes:
         key_id: public id of the key, for logs and the record of operators' acts.
         role: what it allows.
-        subject: the city or cluster it is for; empty for operators and observers.
+        subject: the city, cluster or owner it is for; empty for operators and observers.
     """
 
     key_id: str

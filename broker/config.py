@@ -75,6 +75,12 @@ class Settings(BaseModel):
     round_records_kept: Annotated[
         int, Field(ge=1, le=100_000, description="Rounds whose input is kept for replay.")
     ] = 200
+    price_changes_days: Annotated[
+        int, Field(ge=1, le=3_660, description="For how many days every change of prices is kept.")
+    ] = 31
+    price_hours_days: Annotated[
+        int, Field(ge=1, le=36_600, description="For how many days prices are kept hour by hour.")
+    ] = 1_830
     round_recheck_seconds: Annotated[
         float,
         Field(ge=0.1, le=3600, description="An unchanged world is planned again after this long (waiting jobs age)."),

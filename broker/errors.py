@@ -3,9 +3,10 @@
 BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
-│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound
-├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached
-├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren
+│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound, PoolNotFound
+├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps
+├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren,
+│                       AskOutOfBounds
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -240,3 +241,21 @@ class WindowNotFound(BrokerError):
     """There is no maintenance window {window}: see `xisuan window list --past`."""
 
     code, reason = "NOT_FOUND", "WINDOW_NOT_FOUND"
+
+
+class RateCardOverlaps(BrokerError):
+    """A rate card of {cluster} for {model} overlaps another ({other}): none is ever changed, choose other times."""
+
+    code, reason = "ALREADY_EXISTS", "RATE_CARD_OVERLAPS"
+
+
+class AskOutOfBounds(BrokerError):
+    """An ask for {model} {why}: ask within what `xisuan rates list` shows, or let an operator set other bounds."""
+
+    code, reason = "FAILED_PRECONDITION", "ASK_OUT_OF_BOUNDS"
+
+
+class PoolNotFound(BrokerError):
+    """Cluster {cluster} has no pool {pool}: see `xisuan clusters`."""
+
+    code, reason = "NOT_FOUND", "POOL_NOT_FOUND"

@@ -29,7 +29,7 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
     Key files are written for the operator, and, when the world was applied here, for its cities and clusters: on one
     machine everything then works at once. Raise InvalidRequest: the world is not valid or not there.
     """
-    catalogue = await worlds.catalogue()
+    catalogue = await worlds.catalogue(now)
     unfinished = settings.home / UNFINISHED  # there from before the world is applied until the last key is written
     fresh = not catalogue.hubs or unfinished.exists()
     if not catalogue.hubs and settings.world:
@@ -37,7 +37,7 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
         document = await asyncio.to_thread(_document, settings.world)
         changes = await worlds.apply(caller, document, now=now)
         log.info("world applied", world=settings.world, changes=len(changes))
-        catalogue = await worlds.catalogue()
+        catalogue = await worlds.catalogue(now)
     await _key(settings.home, identity, Role.OPERATOR, "", now)
     if fresh:
         for city in catalogue.cities:

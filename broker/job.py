@@ -117,6 +117,7 @@ class JobSpec:
     after_any_end: bool = False
     preemptible: bool = False
     checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
+    ceiling_micro_yuan_per_job: int = 0  # for one run of its whole walltime; 0: no such ceiling
 
     @property
     def latest_start(self) -> datetime | None:
@@ -223,6 +224,7 @@ _NO_REQUIREMENT: Final = frozenset(
         "after_any_end",
         "preemptible",
         "checkpoint_interval_seconds",
+        "ceiling_micro_yuan_per_job",
     }
 )
 """Later fields that say nothing about where a job can run."""
@@ -267,6 +269,15 @@ class NodeCards:
 
 
 @dataclass(frozen=True, slots=True)
+class LeasePrice:
+    """What a lease pays, fixed at its start; shares of a card pay their part."""
+
+    ask_micro_yuan_per_card_hour: int
+    scarcity_micro_yuan_per_card_hour: int
+    rate_card_version: int  # of what asks; 0: there was no rate card
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """The right of one attempt to named cards."""
 
@@ -277,6 +288,7 @@ class Placement:
     model: str
     build: int  # index in JobSpec.builds
     nodes: tuple[NodeCards, ...]
+    price: LeasePrice | None = None  # None: it started under a release that had none
 
     @property
     def tasks(self) -> int:

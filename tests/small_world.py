@@ -9,9 +9,10 @@ from broker.caller import Caller, Role
 from broker.ids import JobId, LeaseId
 from broker.job import Build, JobSpec
 from broker.lifecycle import JOB_FINAL, JobState
-from broker.store import rounds, submissions
-from broker.store.database import Database
+from broker.store import rates, rounds, submissions
+from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft, RoundReport
+from broker.worlds.rates import Curve, RateCard
 
 T0 = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -111,6 +112,13 @@ async def told(database: Database, job: JobId) -> list[str]:
             job,
         )
     return [r["kind"] for r in rows]
+
+
+async def asked(tx: Connection, cluster: str, model: str, micro_yuan_per_card_hour: int) -> None:
+    """Let a rate card stand that asks the same in every hour, from long ago on."""
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    curve = Curve.flat(micro_yuan_per_card_hour)
+    await rates.add(tx, [RateCard(cluster, model, 0, curve, long_ago, None, "test", long_ago)])
 
 
 async def is_blocked(database: Database) -> bool:

@@ -35,7 +35,7 @@ async def test_what_a_first_start_left_undone_the_next_one_does(database: Databa
 
     await start(database, tmp_path)
 
-    catalogue = await Worlds(database, wake=lambda: None).catalogue()
+    catalogue = await Worlds(database, wake=lambda: None).catalogue(NOW)
     assert {path.name for path in keys.iterdir()} == {
         "operator.key",
         *(f"city-{city}.key" for city in catalogue.cities),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker.audit.charges import Charge
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
 from broker.audit.turns import Turn
@@ -87,3 +88,4 @@ class Facts:
     limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
+    charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price

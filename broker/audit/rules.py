@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import limits, promised, turns
+from broker.audit import charges, limits, promised, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -246,6 +246,7 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     *limits.RULES,
     *turns.RULES,
     *promised.RULES,
+    *charges.RULES,
 )
 
 

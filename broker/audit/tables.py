@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import limits, promised, turns
+from broker.audit import charges, limits, promised, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -77,6 +77,7 @@ async def _facts(hub: Any) -> Facts:
         limits=await limits.read(hub),
         turns=await turns.read(hub),
         promised=await promised.read(hub),
+        charges=await charges.read(hub),
     )
 
 

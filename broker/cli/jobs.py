@@ -288,6 +288,8 @@ def show_job(found: "Job") -> None:
         ("where", _where(found)),
         ("runs with", _size(found)),
         ("cards", _cards(found)),
+        ("pays", _pays(found)),
+        ("pays at most", _ceilings(spec)),
         ("policy", _policy(found)),
         ("submitted", clock_time(found.submitted_at)),
         ("started", clock_time(found.started_at)),
@@ -322,6 +324,21 @@ def _why(one: "Job") -> str:
     if one.promised:
         return f"promised {_promised(one)}"
     return f"{one.waiting_reason}, expected {_expected(one)}" if one.expected_start else one.waiting_reason
+
+
+def _pays(one: "Job") -> str:
+    """Return the price that was fixed at the start."""
+    placed = one.placement
+    if placed is None or placed.ask_micro_yuan_per_card_hour is None:
+        return ""
+    ask, scarcity = placed.ask_micro_yuan_per_card_hour, placed.scarcity_micro_yuan_per_card_hour or 0
+    return f"{yuan(ask + scarcity)} per card-hour, fixed at its start (ask {yuan(ask)}, scarcity {yuan(scarcity)})"
+
+
+def _ceilings(spec: "job_pb2.JobSpec") -> str:
+    whole = spec.ceiling_micro_yuan_per_job
+    most = f"{yuan(spec.ceiling_micro_yuan_per_pflops_hour)} per FP16 PFLOPS-hour"
+    return f"{most}, {yuan(whole)} for one run" if whole else most
 
 
 def _preempted(one: "Job") -> str:

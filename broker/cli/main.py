@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import admin, clusters, jobs, logs, policy, rounds, service, submit, watch, windows, world
+from broker.cli import (
+    admin,
+    clusters,
+    jobs,
+    logs,
+    policy,
+    prices,
+    rates,
+    rounds,
+    service,
+    submit,
+    watch,
+    windows,
+    world,
+)
 from broker.cli.options import examples
 from broker.cli.settings import Globals
 
@@ -52,13 +66,14 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, service):
+for group in (submit, jobs, logs, watch, clusters, prices, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)
 app.add_typer(world.app)
 app.add_typer(windows.app)
 app.add_typer(policy.app)
+app.add_typer(rates.app)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from broker.client import AdminClient, Client, RetryPolicy
+    from broker.client import AdminClient, Client, MarketClient, RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,23 @@ def admin_client(ctx: typer.Context) -> "AdminClient":
         home=options.home,
         retry=_retry(options),
     )
+
+
+def market_client(ctx: typer.Context, city: str = "", *, operator: bool = False) -> "MarketClient":
+    """Return a client for prices and capacity, with the key of a city or of the operator. Raise BadSettings."""
+    from broker.client import MarketClient
+    from broker.client.settings import resolve
+
+    options = given(ctx)
+    found = resolve(
+        endpoint=options.endpoint,
+        api_key=options.api_key,
+        tls_ca=options.tls_ca,
+        home=options.home,
+        city=None if operator else city,
+        operator=operator,
+    )
+    return MarketClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(options))
 
 
 def _retry(options: Globals) -> "RetryPolicy":

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 20
 
+Owners: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
+]
+Upstreams: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
+]
 Smaller: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(metavar="TASKS[:SPEED]", help="Smaller gang that would do, such as 4 or 4:0.6; may be repeated."),
@@ -74,9 +80,7 @@ def submit(
     priority: Annotated[Priority | None, typer.Option(help="How urgent it is [standard].")] = None,
     workload_class: Annotated[str, typer.Option("--class", "--workload-class", help="training, inference, ...")] = "",
     hub: Annotated[list[str] | None, typer.Option(help="Hub where it may run; may be repeated.")] = None,
-    owner: Annotated[
-        list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
-    ] = None,
+    owner: Owners = None,
     domestic_only: Annotated[bool, typer.Option("--domestic-only", help="Only models of domestic origin.")] = False,
     input_data: Annotated[str, typer.Option("--input", help="Data that must be at the hub first, as 500GiB.")] = "",
     output_data: Annotated[str, typer.Option("--output", help="Data that come back, such as 20GiB.")] = "",
@@ -85,12 +89,13 @@ def submit(
     enterprise: Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")] = "",
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
-    start_by: Annotated[str, typer.Option(help="Expires if it still waits then, such as 2026-12-01T08:00+08:00.")] = "",
+    job_ceiling: Annotated[int | None, typer.Option(help="Most to pay for one run of the job, micro-yuan.")] = None,
+    start_by: Annotated[
+        str, typer.Option(help="Waits (for its price too) until then, such as 2026-12-01T08:00+08:00.")
+    ] = "",
     earliest_start: Annotated[str, typer.Option(help="Does not start before, such as 2026-12-01T22:00+08:00.")] = "",
     finish_by: Annotated[str, typer.Option(help="Of no use after that: expires if it cannot end by then.")] = "",
-    after: Annotated[
-        list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
-    ] = None,
+    after: Upstreams = None,
     after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
     after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
     preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
@@ -150,6 +155,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "hub": "allowed_hubs",
     "round_trip_max": "round_trip_max",
     "ceiling": "ceiling_micro_yuan_per_pflops_hour",
+    "job_ceiling": "ceiling_micro_yuan_per_job",
     "start_by": "start_by",
     "if_lost": "if_lost",
     "attempts": "attempts_max",

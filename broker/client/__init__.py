@@ -25,6 +25,7 @@ from broker.client.errors import (
     Unavailable,
     XisuanError,
 )
+from broker.client.market import MarketClient
 from broker.client.results import (
     CancelledSet,
     End,
@@ -65,6 +66,7 @@ __all__ = [
     "JobChange",
     "JobSpec",
     "JobState",
+    "MarketClient",
     "NotAllowed",
     "NotFound",
     "NotPossibleNow",

@@ -17,7 +17,7 @@ from broker.wire.v1 import admin_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
 LeaseStateName = Literal["offered", "active", "lost"]
-RoleName = Literal["city", "agent", "operator", "observer"]
+RoleName = Literal["city", "agent", "operator", "observer", "owner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ class AdminClient(Connection):
         """Make an API key; its secret is shown this once.
 
         Args:
-            subject: the city or cluster it is for; empty for operator and observer.
+            subject: the city, cluster or owner it is for; empty for operator and observer.
         """
         request = pb.CreateKeyRequest(role=f"ROLE_{role.upper()}", subject=subject, note=note)
         return await self.unary("AdminService/CreateKey", request, pb.CreateKeyResponse, repeatable=False)

@@ -109,6 +109,8 @@ class Placement:
         build: index of the chosen build in the job's list.
         tasks: size that the gang runs with.
         share_milli: share of its card that each task holds, in thousandths; 0 for whole cards.
+        ask_micro_yuan_per_card_hour: what the owner asked at its start; None when no price was fixed.
+        scarcity_micro_yuan_per_card_hour: what it pays beyond that.
     """
 
     lease_id: str
@@ -120,6 +122,8 @@ class Placement:
     cards: dict[str, tuple[int, ...]]
     tasks: int
     share_milli: int
+    ask_micro_yuan_per_card_hour: int | None = None
+    scarcity_micro_yuan_per_card_hour: int | None = None
 
     @classmethod
     def of(cls, wire: job_pb2.Placement) -> Self:
@@ -134,6 +138,10 @@ class Placement:
             cards={node.node: tuple(node.cards) for node in wire.nodes},
             tasks=sum(node.tasks for node in wire.nodes),  # a broker of the first release sends no sum
             share_milli=max((node.share_milli for node in wire.nodes), default=0),
+            ask_micro_yuan_per_card_hour=wire.price.ask_micro_yuan_per_card_hour if wire.HasField("price") else None,
+            scarcity_micro_yuan_per_card_hour=wire.price.scarcity_micro_yuan_per_card_hour
+            if wire.HasField("price")
+            else None,
         )
 
 

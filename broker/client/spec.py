@@ -166,7 +166,7 @@ class JobSpec(_Model):
     ceiling_micro_yuan_per_pflops_hour: Annotated[int, _between(0, 10**12)] = 0
     """The most the city pays for one FP16 PFLOPS for one hour, in micro-yuan; 0 means the city's standard ceiling."""
     start_by: Moment | None = None
-    """The job expires when it still waits then; a time with its zone, within 366 days."""
+    """A standing order: it waits for its price until then, and expires; a time with its zone, within 366 days."""
     if_lost: IfLost = IfLost.HOLD
     """What happens when its agent falls silent."""
     attempts_max: Annotated[int, _between(1, 10)] = 1
@@ -209,6 +209,8 @@ class JobSpec(_Model):
     """It may be stopped for other work, with `grace_seconds` for a last checkpoint, and waits again then."""
     checkpoint_interval_seconds: Annotated[int, _between(0, 31_536_000)] = 0
     """Seconds of work at most that a stop without grace costs; 0 means all of it. For preemptible jobs."""
+    ceiling_micro_yuan_per_job: Annotated[int, _between(0, 10**15)] = 0
+    """The most the city pays for one run of the whole job, in micro-yuan; 0 means no such ceiling."""
 
     def to_wire(self) -> job_pb2.JobSpec:
         """Return it as the broker wants it."""
@@ -248,6 +250,7 @@ class JobSpec(_Model):
             after_any_end=self.after_any_end,
             preemptible=self.preemptible,
             checkpoint_interval_seconds=self.checkpoint_interval_seconds,
+            ceiling_micro_yuan_per_job=self.ceiling_micro_yuan_per_job,
         )
 
 

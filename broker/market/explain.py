@@ -14,9 +14,10 @@ from broker.errors import JobNotFound
 from broker.ids import JobId, RoundId, job_text
 from broker.job import ExpectedStart, Job, Placement
 from broker.lifecycle import JOB_FINAL, Held, JobState
+from broker.market import ceilings
 from broker.market.access import transaction_of
 from broker.market.ahead import Margin
-from broker.market.remedies import offered_by, offered_changes
+from broker.market.remedies import offered_by, offered_changes, yuan_text
 from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, EarliestStart, Explanation, Verdict
 from broker.store import jobs, rounds, snapshots
@@ -27,6 +28,7 @@ from scheduler.decide import before_planning
 from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.horizon import Horizon
+from scheduler.levers import Lever
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
@@ -145,6 +147,7 @@ def _explained(
     alone = make_plan(free.snapshot, replace(policy, effort=0))
     verdicts = _verdicts(free, alone, last, job)
     earliest, offers = _offers(whole, free, last, job, policy, start_by) if verdicts else (None, ())
+    offers = tuple(_by_the_job(offer, job, view) for offer in offers)
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
     return Explanation(job, verdicts, number, _summary(job, verdicts, now), offers, worth, earliest)
@@ -167,6 +170,17 @@ def _offers(
         return None, offered_changes(free.snapshot, policy, rounded, name, over)
     first = job.spec.earliest_start
     return offered_by(whole.snapshot, whole.horizon, policy, rounded, name, over, start_by, first)
+
+
+def _by_the_job(offer: ChangeOffer, job: Job, view: WorldView) -> ChangeOffer:
+    """Return the offer; of a ceiling that is that of the whole job, with what this would have to be."""
+    spec = job.spec
+    if offer.lever is not Lever.CEILING or offer.before >= spec.ceiling_micro_yuan_per_pflops_hour:
+        return offer
+    fastest = ceilings.fastest_micro_pflops(spec.requirement(), view.models)
+    least = ceilings.raised(offer.after, fastest, spec.walltime_seconds)
+    told = f"; it is that of the whole job which counts: raise it to {yuan_text(least)} yuan"
+    return replace(offer, detail=offer.detail + told)
 
 
 def stored(number: RoundId, record: RoundRecord) -> LastRound:

@@ -20,7 +20,8 @@ from broker.ids import LeaseId, lease_text
 from broker.job import Lease
 from broker.lifecycle import JobState, LeaseState, NodeMode
 from broker.market.identity import ApiKey, Identity, issue
-from broker.store import acts, catalogue, keys, leases, nodes
+from broker.market.rates import refuse_outside
+from broker.store import acts, catalogue, keys, leases, nodes, rates
 from broker.store.database import Connection, Database
 from broker.store.keys import StoredKey
 from broker.store.nodes import ClusterUse, Node, NodeModeRow
@@ -86,18 +87,22 @@ class Operations:
         Raises:
             HubNotFound: the catalogue has no such hub.
             InvalidRequest: an ask names an unknown accelerator model.
+            AskOutOfBounds: an ask leaves the floor or cap of its model.
             ClusterExists: it is registered with another hub, owner, title or other asks.
         """
         async with self._database.hub() as tx:
             await catalogue.lock(tx)
-            stored = await catalogue.read(tx)
+            stored = await catalogue.read(tx, now)
             _check_names(stored, cluster)
             known = stored.clusters.get(cluster.cluster)
             if known is None:
                 title = cluster.title or cluster.cluster
-                await catalogue.write(
-                    tx, [ClusterRow(cluster.cluster, cluster.hub, cluster.owner, title, cluster.asks)]
+                refuse_outside(
+                    await rates.bounds(tx),
+                    ((f"ask_micro_yuan_per_card_hour[{model}]", model, curve) for model, curve in cluster.asks.items()),
                 )
+                row = ClusterRow(cluster.cluster, cluster.hub, cluster.owner, title, cluster.asks)
+                await catalogue.write(tx, [row], now=now, key_id=caller.key_id, source="registration")
             elif different := _different(known, cluster):
                 raise ClusterExists(cluster=cluster.cluster, differs=", ".join(different))
             key = await issue(tx, Role.AGENT, cluster.cluster, "agent", now)
@@ -105,7 +110,7 @@ class Operations:
                 "hub": cluster.hub,
                 "owner": cluster.owner,
                 "title": cluster.title,
-                "asks": dict(cluster.asks),
+                "asks": {model: str(curve) for model, curve in cluster.asks.items()},
                 "new": known is None,
                 "agent_key_id": key.key_id,
             }
@@ -116,7 +121,7 @@ class Operations:
         """Return the clusters of a hub, or of all, with the use of their cards. Raise HubNotFound."""
         async with self._database.hub() as tx:
             found = await nodes.clusters(tx, now, hub)
-            if not found and hub and hub not in (await catalogue.read(tx)).hubs:
+            if not found and hub and not await catalogue.hub_exists(tx, hub):
                 raise HubNotFound(hub=hub)
             return found
 

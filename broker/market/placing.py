@@ -16,7 +16,7 @@ locked and looked at again. Power and quotas are the view's to keep: nobody leas
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Final
@@ -27,6 +27,7 @@ from broker import metrics
 from broker.ids import JobId, RoundId
 from broker.market.fitting import CardName, still_fitting
 from broker.market.lead import Lead, NotLeader
+from broker.market.lease_prices import lease_prices
 from broker.market.policies import Policies
 from broker.market.promising import Leased
 from broker.market.recent import Recent
@@ -58,6 +59,7 @@ class _View:
     zoned: Zoned  # what the positions of the one are in the other
     digest: str  # of the world
     placer: Placer
+    prices: tuple[OpeningPrice, ...]  # that the placer goes by
     newest: JobId  # jobs up to here are known to the round that read the world, or were decided here
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
@@ -114,6 +116,7 @@ class Beside:
         except DoesNotFit:  # a lease made here has ended already, and the round found its cards free again
             return
         view.round = round_id
+        view.prices = self.settled.prices
         view.leased.clear()
         self.view = view
 
@@ -170,7 +173,7 @@ class Placing:
             self._view = None
             cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
             newest = max((job.job for job in world.waiting.values()), default=JobId(0))
-            self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, newest)
+            self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices, newest)
         self._outdated = False
 
     @asynccontextmanager
@@ -228,7 +231,8 @@ class Placing:
                 if not await leadership.still_leads(tx, view.lead.holder, view.lead.epoch):
                     raise NotLeader(view.lead)
                 fitting = await still_fitting(tx, arrivals, placements, now, view.named)
-                drafts = [draft for _, draft in fitting]
+                price_of = lease_prices(arrivals, [each for each, _ in fitting], view.prices)
+                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
                 at = now + timedelta(seconds=perf_counter() - began)
                 leases = await rounds.offer(tx, view.round, drafts, at)
                 if self._policies is not None:

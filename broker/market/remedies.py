@@ -119,8 +119,8 @@ def _what(change: Change) -> str:
         Lever.OWNER: f"allow owner {change.name}",
         Lever.FOREIGN_MODELS: "allow models of foreign origin",
         Lever.WITHIN: f"let it spread over {'one fabric domain' if after == WITHIN_DOMAIN else 'the pool'}",
-        Lever.CEILING: f"raise the ceiling by {_yuan(after - before)} yuan per PFLOPS-hour to {_yuan(after)} yuan "
-        f"(at most {_yuan(change.extra_micro_yuan_per_hour)} yuan more an hour)",
+        Lever.CEILING: f"raise the ceiling by {yuan_text(after - before)} yuan per PFLOPS-hour "
+        f"to {yuan_text(after)} yuan (at most {yuan_text(change.extra_micro_yuan_per_hour)} yuan more an hour)",
         Lever.PRIORITY: f"make it {PRIORITIES[after] if 0 <= after < len(PRIORITIES) else after}",
         Lever.WALLTIME: f"ask for {after} s of walltime instead of {before} s",
         Lever.CARDS_PER_TASK: f"ask for as many cards in smaller tasks, {after} cards each instead of {before}",
@@ -144,7 +144,7 @@ def _when(promise: Promise, world: Snapshot) -> str:
     return "now" if promise.start_s == world.taken_at_s else f"by {_time(promise.start_s)}"
 
 
-def _yuan(micro_yuan: int) -> str:
+def yuan_text(micro_yuan: int) -> str:
     """Return yuan with a digit for each micro-yuan that there is, two at least: a rounded ceiling would not do."""
     whole, rest = divmod(micro_yuan, MICRO)
     return f"{whole}.{f'{rest:06d}'.rstrip('0').ljust(2, '0')}"

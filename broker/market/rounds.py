@@ -7,7 +7,7 @@ and the job still waits. Each gang whole, or handed back as stale. Promises are 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
@@ -18,8 +18,10 @@ from broker.market.expecting import Expecting, Told
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
 from broker.market.lead import Lead, NotLeader
+from broker.market.lease_prices import lease_prices
 from broker.market.placing import Placing
 from broker.market.policies import Policies
+from broker.market.prices import RoundPrices
 from broker.market.promising import Kept, Leased, kept, stops_of
 from broker.market.snapshot import Prepared, prepare
 from broker.store import jobs as store_jobs
@@ -62,6 +64,7 @@ class Rounds:
         placing: Placing | None = None,
         policies: Policies | None = None,
         margin_seconds: int = Policy.lease_end_margin_seconds,
+        priced: Callable[[RoundPrices], None] = lambda _: None,
     ) -> None:
         """Work on `database`.
 
@@ -69,9 +72,11 @@ class Rounds:
             placing: the fast lane beside the rounds; without one everything waits for its round.
             policies: signs the placement policies of leases; without it leases have none.
             margin_seconds: how long after its end a lease may still hold its cards, as in the rounds' policy.
+            priced: told of the prices of each committed round.
         """
         self._margin_seconds = margin_seconds
         self._policies = policies
+        self._priced = priced
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
@@ -103,12 +108,15 @@ class Rounds:
         Raises: NotLeader: another broker leads.
         """
         began = perf_counter()
+        last = _last_tier(decided, prices)
+        zones = {each.job_id: decided.zones[each.pool] for each in decided.plan.placements}
         async with self.placing.committing(prepared, decided, prices) as fast:
+            price_of = await asyncio.to_thread(lease_prices, prepared, fast.within_limits, last, zones)
             async with self._database.hub() as tx:
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
                 fitting = await still_fitting(tx, prepared, fast.within_limits, now)
-                drafts = [draft for _, draft in fitting]
+                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
                 round_id = await rounds.insert(tx, lead.epoch, report)
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
                 # Cards are held from when they were found free, which may be long after `now`: what had them ended
@@ -133,6 +141,7 @@ class Rounds:
         for cluster in {draft.cluster for draft in drafts} | set(stopped.values()):
             self._wake_cluster(cluster)
         self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))
+        self._priced(_prices_of(prepared, decided, last, round_id))
         await self._tell_reasons(prepared, decided, promised)
         return done
 
@@ -191,6 +200,24 @@ class Rounds:
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:
                 await store_jobs.set_waiting_reasons(tx, [j for j, _ in batch], [r for _, r in batch])
+
+
+def _last_tier(decided: Decided, prices: tuple[OpeningPrice, ...]) -> tuple[OpeningPrice, ...]:
+    name = decided.plan.tiers[-1].name
+    return tuple(price for price in prices if price.tier == name)
+
+
+def _prices_of(
+    prepared: Prepared, decided: Decided, prices: tuple[OpeningPrice, ...], round_id: RoundId
+) -> RoundPrices:
+    return RoundPrices(
+        round=round_id,
+        world=prepared.snapshot,
+        pool_ids=tuple(pool.pool_id for pool in prepared.pools),
+        prices=prices,
+        zones=decided.zones,
+        pool_of=decided.pool_of,
+    )
 
 
 def report_of(

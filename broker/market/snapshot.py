@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from broker.ids import JobId, job_text
 from broker.job import PriorityClass, Within
-from broker.market import snapshot_rules
+from broker.market import ceilings, snapshot_rules
 from broker.market.ahead import LEVEL, Margin, horizon_of
 from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
 from scheduler.horizon import Horizon
@@ -270,7 +270,7 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int], margin_seconds: int |
         "job_shape": _ints(shape_index[j.shape_id] for j in jobs),
         "job_priority": _ints(j.priority.rank for j in jobs),
         "job_tier": _ints(0 if j.priority is PriorityClass.EMERGENCY else 1 for j in jobs),
-        "job_ceiling_micro_yuan_per_pflops_hour": _ints(j.ceiling_micro_yuan_per_pflops_hour for j in jobs),
+        "job_ceiling_micro_yuan_per_pflops_hour": _ints(ceilings.of_jobs(view)),
         "job_submitted_at_s": _ints(_floor(j.submitted_at) for j in jobs),
         "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs) + over,
         "job_finish_by_s": np.where(finish_by < 0, finish_by, finish_by + over),

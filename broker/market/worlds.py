@@ -7,11 +7,13 @@ from datetime import datetime
 
 from broker.caller import Caller
 from broker.errors import FieldProblem, InvalidRequest
-from broker.store import acts, catalogue, rules
+from broker.market.rates import refuse_outside
+from broker.store import acts, catalogue, rates, rules
 from broker.store.database import Connection, Database
 from broker.worlds.catalogue import Catalogue, ClusterRow, Difference, catalogue_of, differences
 from broker.worlds.loader import load
 from broker.worlds.quotas import tree_problems
+from broker.worlds.rates import Curve
 from broker.worlds.schema import World
 
 
@@ -22,10 +24,10 @@ class Worlds:
         self._database = database
         self._wake = wake
 
-    async def catalogue(self) -> Catalogue:
-        """Return hubs, accelerator models, cities and clusters as they are stored."""
+    async def catalogue(self, now: datetime) -> Catalogue:
+        """Return hubs, accelerator models, cities and clusters as stored, with the asks that stand at `now`."""
         async with self._database.hub() as tx:
-            return await catalogue.read(tx)
+            return await catalogue.read(tx, now)
 
     async def apply(self, caller: Caller, document: str, *, now: datetime, dry_run: bool = False) -> list[str]:
         """Make the stored catalogue say what the world says. Return one line for each difference; wakes the rounds.
@@ -36,19 +38,21 @@ class Worlds:
         Raises:
             InvalidRequest: the document is not valid, a cluster with live leases would change its hub or owner, or
                 quotas do not fit in with stored ones.
+            AskOutOfBounds: an ask leaves the floor or cap of its model.
         """
         world = await asyncio.to_thread(load, document)  # up to a second for the largest document
         wanted = catalogue_of(world)
         async with self._database.hub() as tx:
             await catalogue.lock(tx)
             in_force_at = await rules.lock(tx, now)
-            stored = await catalogue.read(tx)
+            stored = await catalogue.read(tx, now)
             found = differences(stored, wanted)
             await _refuse_moves(tx, world, stored, found)
             _refuse_quotas(stored, wanted)
+            refuse_outside(await rates.bounds(tx), _asks(world, stored))
             rows = [difference.row for difference in found if difference.row is not None]
             if rows and not dry_run:
-                await catalogue.write(tx, rows)
+                await catalogue.write(tx, rows, now=now, key_id=caller.key_id, source=f"world {world.world}")
                 detail = {
                     "sha256": hashlib.sha256(document.encode()).hexdigest(),
                     "changes": [difference.line for difference in found if difference.row is not None],
@@ -89,6 +93,15 @@ def _refuse_quotas(stored: Catalogue, wanted: Catalogue) -> None:
     ]
     if problems:
         raise InvalidRequest(*problems)
+
+
+def _asks(world: World, stored: Catalogue) -> Iterator[tuple[str, str, Curve]]:
+    """Yield field, model and curve of the asks that change what stands."""
+    for i, cluster in enumerate(world.clusters):
+        stands = stored.clusters[cluster.cluster].asks if cluster.cluster in stored.clusters else {}
+        for model, ask in cluster.asks.items():
+            if stands.get(model) != ask.curve:
+                yield f"clusters[{i}].asks.{model}", model, ask.curve
 
 
 def _moved(stored: Catalogue, found: Sequence[Difference]) -> Iterator[ClusterRow]:

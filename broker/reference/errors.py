@@ -37,6 +37,9 @@ WHEN: Final[Mapping[str, str]] = {
     "STALE_SESSION": "Sync, on the older of two streams of one cluster.",
     "AGENT_UNREACHABLE": "ReadLogs while the agent is away; the output is kept there.",
     "WINDOW_NOT_FOUND": "CancelWindow.",
+    "POOL_NOT_FOUND": "ListPriceHistory.",
+    "RATE_CARD_OVERLAPS": "SetRates: two cards begin at the same time, or two with an end meet; nothing changes.",
+    "ASK_OUT_OF_BOUNDS": "SetRates, ApplyWorld, RegisterCluster: an ask below its model's floor or above its cap.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

@@ -87,7 +87,7 @@ class AdminService(AdminServiceServicer):
 
     async def GetCatalogue(self, request: pb.GetCatalogueRequest, context: Context) -> pb.GetCatalogueResponse:
         """Return hubs, accelerator models, cities, and the keys that sign placement policies."""
-        answer = convert.catalogue_to_wire(await self._worlds.catalogue())
+        answer = convert.catalogue_to_wire(await self._worlds.catalogue(self._clock.now()))
         answer.policy_keys.extend(self._policy_keys)
         return answer
 

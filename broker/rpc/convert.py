@@ -16,6 +16,7 @@ from broker.job import (
     ExpectedStart,
     Job,
     JobSpec,
+    LeasePrice,
     NodeCards,
     Placement,
     PriorityClass,
@@ -233,6 +234,7 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         allowed_hubs=spec.allowed_hubs,
         round_trip_micros_max=spec.round_trip_micros_max,
         ceiling_micro_yuan_per_pflops_hour=spec.ceiling_micro_yuan_per_pflops_hour,
+        ceiling_micro_yuan_per_job=spec.ceiling_micro_yuan_per_job,
         start_by=None if spec.start_by is None else timestamp(spec.start_by),
         if_lost=IF_LOST.to_wire(spec.if_lost),
         attempts_max=spec.attempts_max,
@@ -280,6 +282,15 @@ def placement_to_wire(placement: Placement) -> pb.Placement:
         build=placement.build,
         nodes=map(node_cards_to_wire, placement.nodes),
         tasks=placement.tasks,
+        price=None if placement.price is None else _price(placement.price),
+    )
+
+
+def _price(price: LeasePrice) -> pb.LeasePrice:
+    return pb.LeasePrice(
+        ask_micro_yuan_per_card_hour=price.ask_micro_yuan_per_card_hour,
+        scarcity_micro_yuan_per_card_hour=price.scarcity_micro_yuan_per_card_hour,
+        rate_card_version=price.rate_card_version,
     )
 
 

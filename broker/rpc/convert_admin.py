@@ -1,7 +1,7 @@
 """Between the wire and the domain: requests of AdminService in (all checks of its proto), everything it shows out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from broker.caller import Role
@@ -18,6 +18,7 @@ from broker.store.rounds import RoundReport
 from broker.wire.v1 import admin_service_pb2 as pb
 from broker.worlds.capacity import racks_milli
 from broker.worlds.catalogue import Catalogue, CityRow, ClusterRow, HubRow, ModelRow
+from broker.worlds.rates import ASK_MICRO_YUAN_MAX, Curve
 
 PAGE_SIZE_MAX: Final = 1000
 PAGE_SIZE_STANDARD: Final = 100
@@ -25,7 +26,6 @@ ROUNDS_STANDARD: Final = 20
 NODES_MAX: Final = 1000
 STATES_MAX: Final = 16
 ASKS_MAX: Final = 256
-ASK_MAX: Final = 10**12
 TITLE_CHARACTERS_MAX: Final = 128
 NOTE_CHARACTERS_MAX: Final = 128
 REASON_CHARACTERS_MAX: Final = 256
@@ -67,16 +67,15 @@ def cluster_row(request: pb.RegisterClusterRequest) -> ClusterRow:
     checks.count("ask_micro_yuan_per_card_hour", sorted(asks), 0, ASKS_MAX)
     for model, ask in sorted(asks.items())[:ASKS_MAX]:
         checks.slug("ask_micro_yuan_per_card_hour", model)
-        checks.within(f"ask_micro_yuan_per_card_hour[{shown(model)}]", ask, 0, ASK_MAX)
+        checks.within(f"ask_micro_yuan_per_card_hour[{shown(model)}]", ask, 0, ASK_MICRO_YUAN_MAX)
     found = ClusterRow(
         cluster=checks.slug("cluster", request.cluster),
         hub=checks.slug("hub", request.hub),
         owner=checks.slug("owner", request.owner),
         title=request.title and checks.printable("title", request.title, TITLE_CHARACTERS_MAX),
-        asks=asks,
     )
     checks.done()
-    return found
+    return replace(found, asks={model: Curve.flat(ask) for model, ask in asks.items()})
 
 
 def hub_or_empty(request: pb.ListClustersRequest) -> str:
@@ -173,10 +172,10 @@ def new_key(request: pb.CreateKeyRequest) -> tuple[Role, str, str]:
     """Return role, subject and note of a key to make. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
     role = ROLE.read(checks, "role", request.role)
-    if role in (Role.CITY, Role.AGENT):
+    if role in (Role.CITY, Role.AGENT, Role.OWNER):
         checks.slug("subject", request.subject)
     elif request.subject:
-        checks.wrong("subject", "must be empty: a key of this role is for no city or cluster")
+        checks.wrong("subject", "must be empty: a key of this role is for no city, cluster or owner")
     note = request.note and checks.printable("note", request.note, NOTE_CHARACTERS_MAX)
     checks.done()
     return role, request.subject, note

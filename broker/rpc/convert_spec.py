@@ -19,6 +19,7 @@ MEMORY_MIB_PER_TASK_MAX: Final = 16_777_216
 WALLTIME_SECONDS_MAX: Final = 31_536_000
 ROUND_TRIP_MICROS_MAX: Final = 10_000_000
 CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX: Final = 10**12
+CEILING_MICRO_YUAN_PER_JOB_MAX: Final = 10**15
 ATTEMPTS_MAX: Final = 10
 GRACE_SECONDS_MAX: Final = 3600
 HUBS_MAX: Final = 32
@@ -86,6 +87,9 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
             wire.ceiling_micro_yuan_per_pflops_hour,
             0,
             CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX,
+        ),
+        ceiling_micro_yuan_per_job=checks.within(
+            "spec.ceiling_micro_yuan_per_job", wire.ceiling_micro_yuan_per_job, 0, CEILING_MICRO_YUAN_PER_JOB_MAX
         ),
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,

@@ -19,6 +19,9 @@ JOBS_CHANGE: Final = frozenset({Role.CITY, Role.OPERATOR})
 CLUSTER: Final = frozenset({Role.AGENT})
 ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER})
 ADMIN_CHANGE: Final = frozenset({Role.OPERATOR})
+RATES_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.OWNER})
+MARKET_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.OWNER})
+RATES_CHANGE: Final = frozenset({Role.OPERATOR, Role.OWNER})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.JobService/SubmitJob": JOBS_CHANGE,
@@ -61,6 +64,11 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/ListPromises": ADMIN_READ,
     "/broker.wire.v1.AdminService/ListMoves": ADMIN_READ,
     "/broker.wire.v1.AdminService/MakeRoom": ADMIN_CHANGE,
+    "/broker.wire.v1.MarketService/SetRates": RATES_CHANGE,
+    "/broker.wire.v1.MarketService/ListRates": RATES_READ,
+    "/broker.wire.v1.MarketService/ListPrices": MARKET_READ,
+    "/broker.wire.v1.MarketService/ListPriceHistory": MARKET_READ,
+    "/broker.wire.v1.MarketService/GetCapacity": MARKET_READ,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

@@ -22,6 +22,8 @@ from broker.wire.v1 import (
     cluster_service_pb2_grpc,
     job_service_pb2,
     job_service_pb2_grpc,
+    market_service_pb2,
+    market_service_pb2_grpc,
 )
 
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -55,6 +57,11 @@ _SERVICES: Final = (
         admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
         admin_service_pb2_grpc.AdminServiceServicer,
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
+    ),
+    (
+        market_service_pb2.DESCRIPTOR.services_by_name["MarketService"].full_name,
+        market_service_pb2_grpc.MarketServiceServicer,
+        market_service_pb2_grpc.add_MarketServiceServicer_to_server,
     ),
 )
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from datetime import datetime
 from typing import Final, LiteralString, TypeVar
 
-from broker.store import quotas, rules
+from broker.store import quotas, rates, rules
 from broker.store.database import Connection
 from broker.worlds.catalogue import (
     CapacityRow,
@@ -18,6 +19,7 @@ from broker.worlds.catalogue import (
     TransferRow,
 )
 from broker.worlds.quotas import QuotaRow
+from broker.worlds.rates import RateCard
 
 R = TypeVar("R", HubRow, ModelRow, CityRow, ClusterRow, QuotaRow)
 
@@ -31,7 +33,8 @@ async def lock(tx: Connection) -> None:
 
 
 HUBS: Final[LiteralString] = """
-    SELECT hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour
+    SELECT hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour,
+           green_hours
       FROM hubs ORDER BY hub
 """
 CAPACITY: Final[LiteralString] = """
@@ -52,11 +55,10 @@ TRANSFERS: Final[LiteralString] = """
     SELECT city, hub, mib_per_second, micro_yuan_per_gib, source FROM transfers ORDER BY city, hub
 """
 CLUSTERS: Final[LiteralString] = "SELECT cluster, hub, owner, title FROM clusters ORDER BY cluster"
-ASKS: Final[LiteralString] = "SELECT cluster, model, micro_yuan_per_card_hour FROM asks ORDER BY cluster, model"
 
 
-async def read(tx: Connection) -> Catalogue:
-    """Return the stored catalogue."""
+async def read(tx: Connection, now: datetime) -> Catalogue:
+    """Return the stored catalogue, with the rate cards that stand at `now`."""
     capacity: dict[str, list[CapacityRow]] = {}
     for r in await tx.fetch(CAPACITY):
         capacity.setdefault(r["hub"], []).append(CapacityRow(*r[1:]))
@@ -66,11 +68,14 @@ async def read(tx: Connection) -> Catalogue:
     transfers: dict[str, dict[str, TransferRow]] = {}
     for r in await tx.fetch(TRANSFERS):
         transfers.setdefault(r["city"], {})[r["hub"]] = TransferRow(*r[2:])
-    asks: dict[str, dict[str, int]] = {}
-    for r in await tx.fetch(ASKS):
-        asks.setdefault(r["cluster"], {})[r["model"]] = r["micro_yuan_per_card_hour"]
+    asks = await rates.standing(tx, now)
     return Catalogue(
-        hubs={r["hub"]: HubRow(**dict(r), capacity=tuple(capacity.get(r["hub"], ()))) for r in await tx.fetch(HUBS)},
+        hubs={
+            r["hub"]: HubRow(
+                **(dict(r) | {"green_hours": tuple(r["green_hours"])}), capacity=tuple(capacity.get(r["hub"], ()))
+            )
+            for r in await tx.fetch(HUBS)
+        },
         models={
             r["model"]: ModelRow(**(dict(r) | {"slices_milli": tuple(r["slices_milli"])}))
             for r in await tx.fetch(MODELS)
@@ -86,8 +91,10 @@ async def read(tx: Connection) -> Catalogue:
     )
 
 
-async def write(tx: Connection, rows: Sequence[Row]) -> None:
+async def write(tx: Connection, rows: Sequence[Row], *, now: datetime, key_id: str, source: str = "") -> None:
     """Add the rows or make the stored ones equal to them, with what belongs to them: capacity, round trips, asks.
+
+    Asks that differ from what stands become new rate cards from `now` on. `key_id`, `source`: who sets them, and why.
 
     Limits are among them, so the version of the rules goes up (see store/rules.py), except for clusters alone.
     """
@@ -96,18 +103,18 @@ async def write(tx: Connection, rows: Sequence[Row]) -> None:
     await _write_hubs(tx, _of(rows, HubRow))
     await _write_models(tx, _of(rows, ModelRow))
     await _write_cities(tx, _of(rows, CityRow))
-    await _write_clusters(tx, _of(rows, ClusterRow))
+    await _write_clusters(tx, _of(rows, ClusterRow), now, key_id, source)
     await quotas.put(tx, _of(rows, QuotaRow))
 
 
 PUT_HUB: Final[LiteralString] = """
     INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year,
-                      micro_yuan_per_kilowatt_hour)
-    VALUES ($1, $2, $3, $4, $5, $6)
+                      micro_yuan_per_kilowatt_hour, green_hours)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (hub) DO UPDATE
        SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max, pue_milli = excluded.pue_milli,
            energy_kilowatt_hours_per_year = excluded.energy_kilowatt_hours_per_year,
-           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour
+           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour, green_hours = excluded.green_hours
 """
 FORGET_CAPACITY: Final[LiteralString] = "DELETE FROM hub_capacity WHERE hub = ANY($1)"
 PUT_CAPACITY: Final[LiteralString] = """
@@ -127,6 +134,7 @@ async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
                 r.pue_milli,
                 r.energy_kilowatt_hours_per_year,
                 r.micro_yuan_per_kilowatt_hour,
+                list(r.green_hours),
             )
             for r in rows
         ],
@@ -232,16 +240,18 @@ PUT_CLUSTER: Final[LiteralString] = """
     INSERT INTO clusters (cluster, hub, owner, title) VALUES ($1, $2, $3, $4)
     ON CONFLICT (cluster) DO UPDATE SET hub = excluded.hub, owner = excluded.owner, title = excluded.title
 """
-FORGET_ASKS: Final[LiteralString] = "DELETE FROM asks WHERE cluster = ANY($1)"
-PUT_ASK: Final[LiteralString] = """
-    INSERT INTO asks (cluster, model, micro_yuan_per_card_hour) VALUES ($1, $2, $3)
-"""
 
 
-async def _write_clusters(tx: Connection, rows: Sequence[ClusterRow]) -> None:
+async def _write_clusters(tx: Connection, rows: Sequence[ClusterRow], now: datetime, key_id: str, source: str) -> None:
     await tx.executemany(PUT_CLUSTER, [(r.cluster, r.hub, r.owner, r.title) for r in rows])
-    await tx.execute(FORGET_ASKS, [r.cluster for r in rows])
-    await tx.executemany(PUT_ASK, [(r.cluster, model, ask) for r in rows for model, ask in r.asks.items()])
+    stands = await rates.standing(tx, now)
+    cards = [
+        RateCard(r.cluster, model, 0, curve, now, None, source, now, key_id)
+        for r in rows
+        for model, curve in r.asks.items()
+        if stands.get(r.cluster, {}).get(model) != curve
+    ]
+    await rates.add(tx, cards)
 
 
 BUSY: Final[LiteralString] = """

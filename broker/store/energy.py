@@ -6,12 +6,12 @@ An operator may put in what a real meter says; from there the count goes on.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final, LiteralString
 
 from broker.store.database import Connection
+from broker.worlds.rates import PROGRAMME_TIME
 
-PROGRAMME_TIME: Final = timezone(timedelta(hours=8))
 _LOCK_KEY: Final = 0x656E65726779  # "energy"
 
 ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1)"

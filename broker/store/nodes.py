@@ -13,8 +13,10 @@ import asyncpg
 from broker.ids import JobId, LeaseId
 from broker.job import Lease
 from broker.lifecycle import AgentState, JobState, LeaseState, NodeMode
+from broker.store import rates
 from broker.store.database import Connection
 from broker.store.placements import placements
+from broker.worlds.rates import NO_ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,8 @@ POOLS: Final[LiteralString] = """
            coalesce(s.leased, 0)::bigint AS cards_leased, coalesce(s.elsewhere, 0)::bigint AS cards_foreign,
            coalesce(s.closed, 0)::bigint AS cards_closed,
            (coalesce(s.cards, 0) * m.fp16_programme_milli_tflops / 1000)::bigint AS fp16_milli_pflops,
-           (coalesce(s.cards, 0) * m.watts)::bigint AS watts, coalesce(a.micro_yuan_per_card_hour, 0) AS ask
+           (coalesce(s.cards, 0) * m.watts)::bigint AS watts
       FROM pools p JOIN clusters c USING (cluster) JOIN accelerator_models m USING (model)
-      LEFT JOIN asks a ON a.cluster = p.cluster AND a.model = p.model
       LEFT JOIN summed s USING (pool_id)
      WHERE $1 = '' OR c.hub = $1
      ORDER BY p.cluster, p.pool
@@ -108,9 +109,11 @@ POOLS: Final[LiteralString] = """
 
 async def clusters(tx: Connection, now: datetime, hub: str = "") -> list[ClusterUse]:
     """Return the clusters of a hub, of all hubs when it is empty, with the use of their pools at `now`; by name."""
+    asks = await rates.asks_at(tx, now)
     pools: dict[str, list[PoolUse]] = {}
     for r in await tx.fetch(POOLS, hub, now):
-        pools.setdefault(r["cluster"], []).append(PoolUse(*r[1:]))
+        ask = asks.get((r["cluster"], r["model"]), NO_ASK)
+        pools.setdefault(r["cluster"], []).append(PoolUse(*(*r[1:], ask.micro_yuan_per_card_hour)))
     return [
         ClusterUse(
             cluster=r["cluster"],

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from typing import Any, Final, LiteralString
 
 from broker.ids import JobId, LeaseId
-from broker.job import NodeCards, Placement
+from broker.job import LeasePrice, NodeCards, Placement
 from broker.store.database import Connection
 
 PLACEMENTS: Final[LiteralString] = """
-    SELECT l.lease_id, l.epoch, l.cluster, p.pool, p.model, l.build, n.node, ln.cards, ln.tasks, ln.share_milli
+    SELECT l.lease_id, l.epoch, l.cluster, p.pool, p.model, l.build, n.node, ln.cards, ln.tasks, ln.share_milli,
+           l.ask_micro_yuan_per_card_hour AS ask, l.scarcity_micro_yuan_per_card_hour AS scarcity, l.rate_card_version
       FROM leases l
       JOIN pools p USING (pool_id)
       JOIN lease_nodes ln USING (lease_id)
@@ -51,4 +52,5 @@ def _placement(lease: LeaseId, rows: list[Any]) -> Placement:
         model=first["model"],
         build=first["build"],
         nodes=tuple(NodeCards(r["node"], tuple(sorted(r["cards"])), r["tasks"], r["share_milli"]) for r in rows),
+        price=None if first["ask"] is None else LeasePrice(first["ask"], first["scarcity"], first["rate_card_version"]),
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from broker.ids import JobId, LeaseId, RoundId
+from broker.job import LeasePrice
 from broker.lifecycle import JobEvent, job_sources
 from broker.store.database import Connection
 
@@ -63,6 +64,7 @@ class LeaseDraft:
     if_lost: str
     nodes: tuple[tuple[int, tuple[int, ...], int], ...]  # node_id, cards, tasks
     share_milli: int = 0  # of its card for each task; 0: whole cards
+    price: LeasePrice | None = None  # None: not known
 
     def held(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield what it holds of each card: node_id, card, thousandths of the card, tasks that share them."""
@@ -111,11 +113,14 @@ PRUNE_RECORDS: Final[LiteralString] = """
 """
 INSERT_LEASES: Final[LiteralString] = """
     WITH given AS (
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::int[], $7::text[])
-                   AS t (job_id, city, cluster, pool_id, build, epoch, if_lost)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::int[], $7::text[],
+                             $10::bigint[], $11::bigint[], $12::int[])
+                   AS t (job_id, city, cluster, pool_id, build, epoch, if_lost, ask, scarcity, rate_card_version)
     ), made AS (
-        INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, round_id, offered_at)
-        SELECT job_id, city, cluster, pool_id, build, epoch, if_lost, $8, $9 FROM given
+        INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, ask_micro_yuan_per_card_hour,
+                            scarcity_micro_yuan_per_card_hour, rate_card_version, round_id, offered_at)
+        SELECT job_id, city, cluster, pool_id, build, epoch, if_lost, ask, scarcity, rate_card_version, $8, $9
+          FROM given
         RETURNING lease_id, job_id, city, epoch
     ), moved AS (
         UPDATE jobs j
@@ -230,6 +235,9 @@ async def offer(tx: Connection, round_id: RoundId, drafts: Sequence[LeaseDraft],
         [d.if_lost for d in drafts],
         round_id,
         at,
+        [d.price and d.price.ask_micro_yuan_per_card_hour for d in drafts],
+        [d.price and d.price.scarcity_micro_yuan_per_card_hour for d in drafts],
+        [d.price and d.price.rate_card_version for d in drafts],
     )
     leases = {JobId(r["job_id"]): LeaseId(r["lease_id"]) for r in rows}
     parts = [(leases[d.job], *part, d.share_milli) for d in drafts for part in d.nodes]

@@ -7,11 +7,12 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import occupancy, promises, rules, stops
+from broker.store import occupancy, promises, rates, rules, stops
 from broker.store.database import Connection
 from broker.store.occupancy import NOTHING_HELD, Occupancy
 from broker.store.promises import PromiseRow
 from broker.store.rules import RulesView
+from broker.worlds.rates import NO_ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class PoolRow:
     model: str
     ask_micro_yuan_per_card_hour: int
     owner: str
+    rate_card: int = 0  # version of the rate card that asks it; 0: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class WaitingRow:
     enterprise: str  # empty: the city itself
     finish_by: datetime | None = None
     grace_seconds: int = 0  # between TERM and KILL, on top of the walltime
+    ceiling_micro_yuan_per_job: int | None = None  # of one run; None: no such ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +119,8 @@ HUBS: Final[LiteralString] = "SELECT hub FROM hubs ORDER BY hub"
 CITIES: Final[LiteralString] = "SELECT city, weight_ppm FROM cities ORDER BY city"
 ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros FROM round_trips"
 POOLS: Final[LiteralString] = """
-    SELECT p.pool_id, p.cluster, p.pool, c.hub, p.model, coalesce(a.micro_yuan_per_card_hour, 0) AS ask,
-           c.owner
-      FROM pools p JOIN clusters c USING (cluster) LEFT JOIN asks a ON a.cluster = p.cluster AND a.model = p.model
-     ORDER BY p.cluster, p.pool
+    SELECT p.pool_id, p.cluster, p.pool, c.hub, p.model, c.owner
+      FROM pools p JOIN clusters c USING (cluster) ORDER BY p.cluster, p.pool
 """
 NODES: Final[LiteralString] = """
     WITH used AS (
@@ -159,7 +160,7 @@ NODES: Final[LiteralString] = """
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
        AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
@@ -169,7 +170,7 @@ WAITING: Final[LiteralString] = """
 """
 ARRIVED: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
        AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
@@ -177,7 +178,7 @@ ARRIVED: Final[LiteralString] = """
 """
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs WHERE job_id = $1
 """
 MAKE_ROOM: Final[LiteralString] = """
@@ -238,12 +239,22 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         hubs=tuple(r["hub"] for r in await tx.fetch(HUBS)),
         cities=tuple((r["city"], r["weight_ppm"]) for r in await tx.fetch(CITIES)),
         round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
-        pools=tuple(PoolRow(*r.values()) for r in await tx.fetch(POOLS)),
+        pools=await _pools(tx, now),
         nodes=tuple(_node(r) for r in await tx.fetch(NODES, None, now)),
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
     )
+
+
+async def _pools(tx: Connection, now: datetime) -> tuple[PoolRow, ...]:
+    asks = await rates.asks_at(tx, now)
+    found = []
+    for r in await tx.fetch(POOLS):
+        pool_id, cluster, pool, hub, model, owner = r.values()
+        ask = asks.get((cluster, model), NO_ASK)
+        found.append(PoolRow(pool_id, cluster, pool, hub, model, ask.micro_yuan_per_card_hour, owner, ask.version))
+    return tuple(found)
 
 
 def _waiting(r: Any) -> WaitingRow:
@@ -258,6 +269,7 @@ def _waiting(r: Any) -> WaitingRow:
         r["enterprise"],
         r["finish_by"],
         r["grace_seconds"],
+        r["ceiling_micro_yuan_per_job"],
     )
 
 

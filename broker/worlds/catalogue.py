@@ -1,11 +1,12 @@
 """The catalogue as it is stored, and what a world changes in it. Pure: rows in, differences out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any, Final, TypeAlias
 
 from broker.worlds.quotas import QuotaRow
+from broker.worlds.rates import Curve
 from broker.worlds.schema import AcceleratorModel, Capacity, City, Cluster, Figure, Hub, Quota, Sourced, World
 
 
@@ -33,6 +34,7 @@ class HubRow:
     energy_kilowatt_hours_per_year: int = 0
     micro_yuan_per_kilowatt_hour: int = 0
     capacity: tuple[CapacityRow, ...] = ()  # by date, then source
+    green_hours: tuple[int, ...] = ()  # of the day, UTC+8, ascending; empty: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,13 @@ class CityRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
-    """A cluster with what its owner asks."""
+    """A cluster with what its owner asks as long as no dated rate card says otherwise."""
 
     cluster: str
     hub: str
     owner: str
     title: str
-    asks: Mapping[str, int] = field(default_factory=dict)  # model -> micro-yuan per card-hour
+    asks: Mapping[str, Curve] = field(default_factory=dict)  # by model: of the rate cards that stand
 
 
 Row: TypeAlias = HubRow | ModelRow | CityRow | ClusterRow | QuotaRow
@@ -147,7 +149,7 @@ def differences(stored: Catalogue, wanted: Catalogue) -> list[Difference]:
     found: list[Difference] = []
     for rows, kind in _KINDS:
         old: Mapping[str, Row] = getattr(stored, rows)
-        new: Mapping[str, Row] = getattr(wanted, rows)
+        new: Mapping[str, Row] = {name: _keeping(old.get(name), row) for name, row in getattr(wanted, rows).items()}
         for name in sorted(new):
             if name not in old:
                 found.append(Difference(new[name], f"{kind} {name}: added"))
@@ -156,6 +158,13 @@ def differences(stored: Catalogue, wanted: Catalogue) -> list[Difference]:
         unnamed = sorted(old.keys() - new.keys())
         found += [Difference(None, f"{kind} {name}: kept, this world does not name it") for name in unnamed]
     return found
+
+
+def _keeping(old: Row | None, new: Row) -> Row:
+    """Return the new row with what is never taken back: rate cards of models that it does not name."""
+    if isinstance(old, ClusterRow) and isinstance(new, ClusterRow):
+        return replace(new, asks={**old.asks, **new.asks})
+    return new
 
 
 def _changes(old: Row, new: Row) -> Iterator[str]:
@@ -197,6 +206,7 @@ def _hub(world: World, hub: Hub) -> HubRow:
         energy_kilowatt_hours_per_year=_value(hub.energy_kilowatt_hours_per_year),
         micro_yuan_per_kilowatt_hour=_value(hub.micro_yuan_per_kilowatt_hour),
         capacity=tuple(capacity),
+        green_hours=() if hub.green_hours is None else hub.green_hours.hours,
     )
 
 
@@ -261,7 +271,7 @@ def _city(world: World, city: City) -> CityRow:
 
 
 def _cluster(cluster: Cluster) -> ClusterRow:
-    asks = {model: ask.micro_yuan_per_card_hour for model, ask in cluster.asks.items()}
+    asks = {model: ask.curve for model, ask in cluster.asks.items()}
     return ClusterRow(cluster.cluster, cluster.hub, cluster.owner, str(cluster.title), asks)
 
 

@@ -36,7 +36,7 @@ def load(document: str) -> World:
 
     Raises: InvalidRequest: each problem names its path, such as "cities[3].round_trips.qingyang", and the way out.
     """
-    world = _validated(World, parse(document))
+    world = validated(World, parse(document))
     if world.catalogue is not None:
         world = _including(world, _catalogue(world.catalogue))
     problems = [problem for check in _CHECKS for problem in check(world)]
@@ -68,7 +68,7 @@ def _resource(name: str) -> str:
 @cache
 def _catalogue(name: str) -> ModelCatalogue:
     assert name in BUNDLED_CATALOGUES  # noqa: S101 - the schema allows no other
-    return _validated(ModelCatalogue, parse(_resource(name)))
+    return validated(ModelCatalogue, parse(_resource(name)))
 
 
 def _including(world: World, catalogue: ModelCatalogue) -> World:
@@ -82,7 +82,8 @@ def _including(world: World, catalogue: ModelCatalogue) -> World:
     )
 
 
-def _validated(kind: type[_E], values: Any) -> _E:
+def validated(kind: type[_E], values: Any) -> _E:
+    """Return the values as an entry. Raise InvalidRequest that names the path of everything wrong, and the way out."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from broker.ids import SLUG
 from broker.worlds.quotas import LEVELS
+from broker.worlds.rates import Curve, HourlyAsk
 
 BUNDLED_CATALOGUES: Final = ("models",)
 """What `catalogue:` may name."""
@@ -132,6 +133,22 @@ class Capacity(Sourced):
         return self
 
 
+class GreenHours(Sourced):
+    """When a hub's energy is green."""
+
+    hours: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=0, le=23)], ...],
+        Field(max_length=24, description="Hours of the day (UTC+8), ascending."),
+    ]
+
+    @field_validator("hours")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(low >= high for low, high in pairwise(value)):
+            raise PydanticCustomError("hours", "must ascend, each hour once")
+        return value
+
+
 class Hub(Entry):
     """A park of data centres."""
 
@@ -145,6 +162,7 @@ class Hub(Entry):
         Figure | None, Field(description="Energy quota of a calendar year (UTC+8) at the meter.")
     ] = None
     micro_yuan_per_kilowatt_hour: Annotated[Figure | None, Field(description="Price of energy at the meter.")] = None
+    green_hours: Annotated[GreenHours | None, Field(description="When its energy is green; left out: never.")] = None
     data_centres: Annotated[Figure | None, Field(description="How many data centres it has.")] = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=256)] = ()
     difference: Annotated[
@@ -236,9 +254,17 @@ class Pool(Sourced):
 
 
 class Ask(Sourced):
-    """What the owner asks."""
+    """What the owner asks: a rate card that stands from the day on which the world is applied."""
 
-    micro_yuan_per_card_hour: Annotated[int, Field(strict=True, ge=0, le=_MICRO_YUAN_MAX)]
+    micro_yuan_per_card_hour: Annotated[HourlyAsk, Field(description="One figure, or by spans of hours (UTC+8).")]
+    green_micro_yuan_per_card_hour: Annotated[
+        HourlyAsk | None, Field(description="In hours of green energy; left out: as in the others.")
+    ] = None
+
+    @property
+    def curve(self) -> Curve:
+        """The asks of the 24 hours."""
+        return Curve(self.micro_yuan_per_card_hour, self.green_micro_yuan_per_card_hour or ())
 
 
 class Cluster(Entry):

@@ -230,6 +230,18 @@ TABLES: list[tuple[str, str]] = [
         """INSERT INTO promise_history (job_id, city, round_id, at, fate, promised_at)
            SELECT job_id, city, round_id, made_at, 'gone', starts_at FROM promises""",
     ),
+    (
+        "no_lease_above_its_ceiling",
+        """UPDATE leases SET ask_micro_yuan_per_card_hour = 10000000, scarcity_micro_yuan_per_card_hour = 0,
+                             rate_card_version = 0""",
+    ),
+    (
+        "no_lease_above_its_ceiling",
+        """UPDATE leases SET ask_micro_yuan_per_card_hour = 1, scarcity_micro_yuan_per_card_hour = 1,
+                             rate_card_version = 0;
+           UPDATE jobs SET ceiling_micro_yuan_per_pflops_hour = 1000000000000, walltime_seconds = 31536000,
+                           ceiling_micro_yuan_per_job = 1""",
+    ),
     ("no_plan_beats_its_bound", "UPDATE rounds SET objective_micro_yuan_per_hour = bound_micro_yuan_per_hour + 1"),
 ]
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.audit.charges import Charge
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
 from broker.audit.promised import ClaimFact, FateFact, PromisedFacts, PromiseFact
@@ -176,6 +177,7 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=after(10)),))),
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=None),))),
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, as_wanted=False),))),
+    ("no_lease_above_its_ceiling", lambda f: replace(f, charges=(Charge(10, 1, 2, 1000, 1, None, 1, 1, 1, 1, 1),))),
     ("no_plan_beats_its_bound", lambda f: replace(f, rounds_out_of_bound=(5,))),
     ("no_promised_card_is_somebody_elses", lambda f: promised(f, node_cards={(1, "n1"): 1})),
     ("no_promised_card_is_somebody_elses", lambda f: promise(f, nodes=(("n1", 2),))),

@@ -10,7 +10,7 @@ from broker.store.database import Database
 from broker.store.expected_starts import StartDraft
 from tests.cli.commands import xisuan
 from tests.rpc.conftest import Edge, open_edge
-from tests.small_world import a_spec, placed, submitted
+from tests.small_world import a_spec, asked, placed, submitted
 
 
 async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
@@ -20,7 +20,7 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
     async with open_edge(database) as edge:
         async with database.hub() as tx:
             await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
-            await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 4_000_000)")
+            await asked(tx, "longdong", "ascend-910b", 4_000_000)
         [poor] = await submitted(database, "poor", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=10_000_000))
         [runs] = await submitted(database, "runs", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=20_000_000))
         await placed(database, runs, cards=(0,))
@@ -29,6 +29,13 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
 
         waits = await xisuan("explain", job_text(poor), home=tmp_path)
         runs_on = await xisuan("explain", job_text(runs), home=tmp_path)
+        before = await xisuan("job", job_text(runs), home=tmp_path)
+        async with database.hub() as tx:
+            await tx.execute(
+                """UPDATE leases SET ask_micro_yuan_per_card_hour = 4000000, scarcity_micro_yuan_per_card_hour = 150000,
+                                     rate_card_version = 1"""
+            )
+        priced = await xisuan("job", job_text(runs), home=tmp_path)
 
     assert (waits.code, runs_on.code) == (0, 0), waits.err + runs_on.err
     assert "what would start it, each alone, the cheapest first:\n  raise the ceiling by 2.500004 yuan" in waits.out
@@ -36,6 +43,9 @@ async def test_what_would_start_a_job_is_told_and_what_a_placed_one_is_worth(
     assert ": pays ¥6.4000, less ask ¥4.0000, energy ¥0.0000 and transfer ¥0.0000, times " in runs_on.out
     assert "others would pay for the same: nothing" in runs_on.out
     assert "what would start it" not in runs_on.out
+    assert "fixed at its start" not in before.out  # a lease of the release before
+    assert "¥4.1500 per card-hour, fixed at its start (ask ¥4.0000, scarcity ¥0.1500)" in priced.out
+    assert "¥20.0000 per FP16 PFLOPS-hour" in priced.out
 
 
 async def test_what_would_start_a_job_by_a_time(database: Database, tmp_path: Path) -> None:
@@ -43,7 +53,7 @@ async def test_what_would_start_a_job_by_a_time(database: Database, tmp_path: Pa
     async with open_edge(database) as edge:
         async with database.hub() as tx:
             await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
-            await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 4_000_000)")
+            await asked(tx, "longdong", "ascend-910b", 4_000_000)
         [poor] = await submitted(database, "poor", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=10_000_000))
         [rich] = await submitted(database, "rich", spec=a_spec(ceiling_micro_yuan_per_pflops_hour=20_000_000))
         write_profile(tmp_path, endpoint=f"127.0.0.1:{edge.port}", city="ganzhou")

@@ -20,8 +20,8 @@ WANTED = """
     admin drain, admin uncordon, admin leases, admin write-off, admin audit, admin quota set, admin quota list,
     admin quota remove, admin power set, admin power show, world list, world show, world check, world apply, demo,
     policy verify, policy keygen, version, window create, window list, window cancel, admin preview close,
-    admin preview pause, admin preview quota, admin promises,
-    admin defragment
+    admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,
+    capacity
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

@@ -326,6 +326,7 @@ def test_the_limits_are_those_of_the_broker() -> None:
         ceiling_micro_yuan_per_pflops_hour=10**12,
         attempts_max=10,
         grace_seconds=3600,
+        ceiling_micro_yuan_per_job=10**15,
     )
     request = pb.SubmitJobRequest(request_key="k" * 128, spec=largest.to_wire())
 

@@ -12,7 +12,7 @@ from broker.audit import limits
 from broker.audit.main import run
 from broker.caller import Caller, Role
 from broker.ids import JobId
-from broker.job import Ending
+from broker.job import Ending, LeasePrice
 from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import Planned, PlanningProcess
@@ -29,6 +29,7 @@ from broker.worlds.quotas import QuotaRow
 from tests.cluster_world import START, ClusterWorld, ended
 from tests.conftest import Dsns
 from tests.market.test_rounds import POLICY
+from tests.small_world import asked
 
 FAIR = 10**9  # what is offered when nobody is in a hurry
 RICH = 5 * FAIR
@@ -209,6 +210,8 @@ async def broken_limits(dsns: Dsns) -> set[str]:
 
 
 async def test_a_job_that_arrives_after_a_round_is_leased_without_another(here: Lanes) -> None:
+    async with here.world.database.hub() as tx:
+        await asked(tx, "east", "ascend-910b", 7)
     await here.first_round()
     before = await here.numbers()
     here.woken.clear()
@@ -220,6 +223,9 @@ async def test_a_job_that_arrives_after_a_round_is_leased_without_another(here: 
     assert await here.world.story(job) == [JobEvent.SUBMITTED, JobEvent.LEASED]
     assert await here.numbers() == before
     assert here.woken == ["east"]
+    placement = (await here.world.job(job)).placement
+    assert placement is not None
+    assert placement.price == LeasePrice(7, 0, 1)
     await here.world.check()
 
 

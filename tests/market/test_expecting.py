@@ -21,6 +21,7 @@ from scheduler.forecast import Forecast, Outcome
 from scheduler.reasons import Reason
 from tests.cluster_world import START, ClusterWorld, ended, inventory, running
 from tests.market.test_rounds import RICH, Table
+from tests.small_world import asked
 
 HOUR = 3600
 NOW = int(START.timestamp())
@@ -132,7 +133,8 @@ async def test_nothing_is_expected_of_what_no_waiting_starts(table: Expecting) -
     await table.tell()
     first = await table.given()
     async with table.world.database.hub() as tx:
-        await tx.execute("INSERT INTO asks SELECT 'east', model, 10000000000 FROM accelerator_models")
+        for row in await tx.fetch("SELECT model FROM accelerator_models"):
+            await asked(tx, "east", row["model"], 10**10)
     await table.tell(1)
     then = (await table.world.job(waiting)).expected_start
     given = await table.given()

@@ -14,6 +14,7 @@ from scheduler.levers import Lever
 from scheduler.reasons import Reason
 from tests.cluster_world import START, ClusterWorld, inventory
 from tests.market.test_rounds import POLICY, RICH, Table
+from tests.small_world import asked
 
 GANZHOU = Caller("key", Role.CITY, "ganzhou")
 NANJING = Caller("key", Role.CITY, "nanjing")
@@ -138,7 +139,7 @@ async def test_a_record_of_a_release_before_has_no_prices_and_stops_nothing(tabl
 async def test_a_job_that_pays_too_little_hears_the_ceiling_that_starts_it(table: Table) -> None:
     """Cards are free, and the price is what stands in the way: with the ceiling that is offered it fits at once."""
     async with table.world.database.hub() as tx:
-        await tx.execute("INSERT INTO asks VALUES ('east', 'ascend-910b', 100_000)")
+        await asked(tx, "east", "ascend-910b", 100_000)
     await table.world.attach("east", "one", inventory("n1"))
     poor = await table.submit(ceiling_micro_yuan_per_pflops_hour=RICH // 100)
 
@@ -180,7 +181,7 @@ async def test_a_job_that_would_start_or_is_placed_is_offered_no_change(table: T
 async def test_a_placed_job_hears_what_it_is_worth_where_it_is(table: Table) -> None:
     """A card of a milli-TFLOPS for two jobs' cards at the highest ceiling: a yuan for a card-hour, less the ask."""
     async with table.world.database.hub() as tx:
-        await tx.execute("INSERT INTO asks VALUES ('east', 'ascend-910b', 400_000)")
+        await asked(tx, "east", "ascend-910b", 400_000)
     await table.world.attach("east", "one", inventory("n1"))
     job = await table.submit(cards_per_task=2)
     waits = await explainer(table)(GANZHOU, job)

@@ -24,6 +24,7 @@ from broker.market.operations import Operations
 from broker.store import clusters, leases
 from broker.store.database import Database
 from broker.worlds.catalogue import ClusterRow
+from broker.worlds.rates import Curve
 from tests.cluster_world import START, ClusterWorld, inventory
 
 OPERATOR = Caller("key-operator", Role.OPERATOR)
@@ -212,7 +213,13 @@ async def test_live_leases_are_paged_oldest_first(nodes: Hub) -> None:
 
 
 def _cluster(**changes: Any) -> ClusterRow:
-    right = {"cluster": "north", "hub": "qingyang", "owner": "kingsoft", "title": "North", "asks": {"a800": 5}}
+    right = {
+        "cluster": "north",
+        "hub": "qingyang",
+        "owner": "kingsoft",
+        "title": "North",
+        "asks": {"a800": Curve.flat(5)},
+    }
     return ClusterRow(**right | changes)
 
 
@@ -241,7 +248,7 @@ async def test_registering_the_same_cluster_again_gives_another_key(hub: Hub) ->
     [
         ({"owner": "ucloud"}, "owner is kingsoft, not ucloud"),
         ({"title": "Nord"}, "title is North"),
-        ({"asks": {"a800": 6}}, "asks are others"),
+        ({"asks": {"a800": Curve.flat(6)}}, "asks are others"),
     ],
 )
 async def test_a_name_that_is_taken_is_refused(hub: Hub, changes: dict[str, Any], differs: str) -> None:
@@ -255,7 +262,7 @@ async def test_a_cluster_needs_a_known_hub_and_known_models(hub: Hub) -> None:
     with pytest.raises(HubNotFound, match="qinyang"):
         await hub.operations.register_cluster(OPERATOR, _cluster(hub="qinyang"), now=START)
     with pytest.raises(InvalidRequest, match="did you mean 'a800'") as refused:
-        await hub.operations.register_cluster(OPERATOR, _cluster(asks={"a80": 1}), now=START)
+        await hub.operations.register_cluster(OPERATOR, _cluster(asks={"a80": Curve.flat(1)}), now=START)
     with pytest.raises(HubNotFound, match="mars"):
         await hub.operations.clusters("mars", now=START)
 

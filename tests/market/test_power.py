@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.market.power import WATTS_MAX, meter_watts, pace_watts
-from broker.store.energy import PROGRAMME_TIME, year_of
+from broker.store.energy import year_of
 from broker.store.rules import Energy
+from broker.worlds.rates import PROGRAMME_TIME
 
 HOUR = 3600
 

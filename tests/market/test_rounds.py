@@ -13,6 +13,7 @@ from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.planning import plan_and_verify
 from broker.market.explain import LastRound
 from broker.market.lead import Lead, NotLeader
+from broker.market.prices import RoundPrices
 from broker.market.rounds import Committed, Rounds, RoundsReader, report_of
 from broker.market.snapshot import Prepared
 from broker.store import leadership
@@ -21,7 +22,7 @@ from broker.store.database import Database
 from broker.store.rounds import RoundRecord
 from scheduler.decided import Decided
 from scheduler.horizon import Horizon
-from scheduler.policy import Policy
+from scheduler.policy import OpeningPrice, Policy
 from scheduler.reasons import Reason
 from scheduler.replay import replay_decision
 from scheduler.snapshot import Snapshot
@@ -42,12 +43,15 @@ class Table:
         self.world = world
         self.woken: list[str] = []
         self.remembered: list[LastRound] = []
+        self.priced: list[RoundPrices] = []
+        self.prices: tuple[OpeningPrice, ...] = ()  # of the plan that was made last
         self.rounds = Rounds(
             world.database,
             jobs_max=1000,
             records_kept=2,
             wake_cluster=self.woken.append,
             remember=self.remembered.append,
+            priced=self.priced.append,
         )
         self.reader = RoundsReader(world.database)
 
@@ -65,13 +69,14 @@ class Table:
         world, horizon = prepared.snapshot.to_bytes(), prepared.horizon.to_bytes()
         done = plan_and_verify(world, horizon, self.planned_by.to_json(), 10.0)
         assert done.violations == ()
+        self.prices = done.prices
         return prepared, Decided.from_bytes(done.plan, done.decision)
 
     async def commit(self, lead: Lead, prepared: Prepared, decided: Decided) -> Committed:
         report = report_of(prepared, decided, at=self.world.now, versions=("test",), millis=(1, 2, 3))
         plan, horizon = decided.plan.to_bytes(), prepared.horizon.to_bytes()
         record = RoundRecord(prepared.snapshot.to_bytes(), plan, self.planned_by.to_json(), horizon, decided.to_bytes())
-        return await self.rounds.commit(lead, prepared, decided, report, record, self.world.now)
+        return await self.rounds.commit(lead, prepared, decided, report, record, self.world.now, self.prices)
 
     async def round(self) -> Committed:
         lead = await self.lead()

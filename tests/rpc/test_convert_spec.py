@@ -73,6 +73,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("spec.round_trip_micros_max", {"round_trip_micros_max": 10_000_001}, "10000000"),
     ("spec.ceiling_micro_yuan_per_pflops_hour", {"ceiling_micro_yuan_per_pflops_hour": -1}, "is -1"),
     ("spec.ceiling_micro_yuan_per_pflops_hour", {"ceiling_micro_yuan_per_pflops_hour": 10**12 + 1}, "is 10000"),
+    ("spec.ceiling_micro_yuan_per_job", {"ceiling_micro_yuan_per_job": -1}, "is -1"),
+    ("spec.ceiling_micro_yuan_per_job", {"ceiling_micro_yuan_per_job": 10**15 + 1}, "is 10000"),
     ("spec.start_by", {"start_by": at(366 * 86_400 + 1)}, "not after"),
     ("spec.start_by", {"start_by": Timestamp(seconds=2**62)}, "not after"),
     ("spec.start_by", {"start_by": Timestamp(seconds=-(2**62))}, "must lie after"),
@@ -263,6 +265,7 @@ def test_limits_themselves_are_allowed() -> None:
         transfer_seconds_max=convert_spec.TRANSFER_SECONDS_MAX,
         allowed_owners=[f"owner-{i}" for i in range(convert_spec.OWNERS_MAX)],
         enterprise="e" * 63,
+        ceiling_micro_yuan_per_job=convert_spec.CEILING_MICRO_YUAN_PER_JOB_MAX,
         builds=[
             build(
                 stack=f"stack-{i}",

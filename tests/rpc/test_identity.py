@@ -31,6 +31,8 @@ from broker.wire.v1 import (
     cluster_service_pb2_grpc,
     job_service_pb2,
     job_service_pb2_grpc,
+    market_service_pb2,
+    market_service_pb2_grpc,
 )
 from tests.conftest import Dsns
 from tests.deadlines import eventually
@@ -46,6 +48,7 @@ SERVICES = [
         cluster_service_pb2_grpc.ClusterServiceServicer,
     ),
     (admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"], admin_service_pb2_grpc.AdminServiceServicer),
+    (market_service_pb2.DESCRIPTOR.services_by_name["MarketService"], market_service_pb2_grpc.MarketServiceServicer),
 ]
 METHODS = [method for service, _ in SERVICES for method in service.methods]
 
@@ -55,10 +58,17 @@ def name_of(method: MethodDescriptor) -> str:
 
 
 def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
-    """The rule in a sentence: agents sync; operators do all else; observers read; cities do what is about jobs."""
+    """The rule in a sentence: agents sync; operators do all else; observers read; cities do what is about jobs.
+
+    And see prices and capacity; owners do what is about the market.
+    """
     service = method.containing_service.name
     if service == "ClusterService" or role is Role.AGENT:
         return service == "ClusterService" and role is Role.AGENT
+    if role is Role.OWNER:
+        return service == "MarketService"
+    if role is Role.CITY and service == "MarketService":
+        return method.name in {"ListPrices", "ListPriceHistory", "GetCapacity"}
     reads = method.name.startswith(("Get", "List", "Watch", "Explain", "Read"))
     return role is Role.OPERATOR or (reads if role is Role.OBSERVER else service == "JobService")
 
@@ -124,7 +134,7 @@ async def test_a_role_can_call_what_it_should_and_nothing_else(everything: tuple
     server, identity = everything
     keys = {
         role: (await identity.create(role, subject, "", NOW)).text
-        for role, subject in zip(Role, ["ganzhou", "longdong", "", ""], strict=True)
+        for role, subject in zip(Role, ["ganzhou", "longdong", "", "", "longdong"], strict=True)
     }
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:

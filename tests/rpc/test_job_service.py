@@ -18,7 +18,7 @@ from tests.deadlines import eventually
 from tests.rpc.conftest import Edge
 from tests.rpc.refusals import refusal
 from tests.rpc.requests import NOW, build, submit
-from tests.small_world import brought_to, placed
+from tests.small_world import asked, brought_to, placed
 
 
 async def stored(edge: Edge) -> int:
@@ -300,7 +300,7 @@ async def test_what_would_start_the_job_goes_out_too(edge: Edge) -> None:
     job_id = await submitted(edge)
     async with edge.database.hub() as tx:
         await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
-        await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 20_000_000)")
+        await asked(tx, "longdong", "ascend-910b", 20_000_000)
 
     told = await edge.stub.ExplainJob(spb.ExplainJobRequest(job_id=job_id), **edge.sent_by("ganzhou"))
 

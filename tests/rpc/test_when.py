@@ -16,7 +16,7 @@ from tests.rpc.conftest import Edge
 from tests.rpc.refusals import refusal
 from tests.rpc.requests import NOW, submit
 from tests.rpc.test_submit_jobs import answers, outcome
-from tests.small_world import brought_to
+from tests.small_world import asked, brought_to
 
 
 def at(seconds: float) -> Timestamp:
@@ -107,7 +107,7 @@ async def test_what_would_start_a_job_by_a_time_goes_out_with_when_it_could_as_i
     job_id = await submitted(edge, "k")
     async with edge.database.hub() as tx:
         await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", edge.clock.now())
-        await tx.execute("INSERT INTO asks VALUES ('longdong', 'ascend-910b', 20_000_000)")
+        await asked(tx, "longdong", "ascend-910b", 20_000_000)
 
     told = await explained(edge, job_id, at(600))
 

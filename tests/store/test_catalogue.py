@@ -15,13 +15,15 @@ from tests.cluster_world import START, ClusterWorld, inventory
 
 async def _write(database: Database, wanted: Catalogue) -> None:
     async with database.hub() as tx:
-        found = differences(await catalogue.read(tx), wanted)
-        await catalogue.write(tx, [difference.row for difference in found if difference.row is not None])
+        found = differences(await catalogue.read(tx, START), wanted)
+        await catalogue.write(
+            tx, [difference.row for difference in found if difference.row is not None], now=START, key_id="test"
+        )
 
 
 async def _read(database: Database) -> Catalogue:
     async with database.hub() as tx:
-        return await catalogue.read(tx)
+        return await catalogue.read(tx, START)
 
 
 @pytest.mark.parametrize("name", BUNDLED_WORLDS)
@@ -118,7 +120,7 @@ async def test_clusters_of_one_hub_are_shown_alone(database: Database) -> None:
     world = await ClusterWorld(database).lay()
     await world.attach("east", "one", inventory("n1"))
     async with database.hub() as tx:
-        await catalogue.write(tx, [HubRow("guian", "Gui'an", 0, 0)])
+        await catalogue.write(tx, [HubRow("guian", "Gui'an", 0, 0)], now=START, key_id="test")
         await tx.execute("UPDATE clusters SET hub = 'guian' WHERE cluster = 'west'")
         found = await nodes.clusters(tx, START, "guian")
 

@@ -196,3 +196,26 @@ async def test_jobs_of_the_release_before_are_given_their_grace(empty_dsns: Dsns
     assert {r["request_key"]: r["grace_seconds"] for r in found} == {"none": 0, "some": 30}
     assert await session.fetchval(fence)
     await session.close()
+
+
+async def test_asks_of_the_release_before_become_rate_cards(empty_dsns: Dsns, tmp_path: Path) -> None:
+    """They hold from ever on, so that no hour is without an ask."""
+    files = sorted(MIGRATIONS.glob("*.sql"))
+    prices = next(file for file in files if file.name.endswith("_prices.sql"))
+    for file in files[: files.index(prices)]:
+        (tmp_path / file.name).write_text(file.read_text())
+    await migrate(empty_dsns.owner, tmp_path)
+    session = await asyncpg.connect(empty_dsns.owner)
+    await session.execute(
+        """INSERT INTO hubs (hub, title) VALUES ('qingyang', 'Qingyang');
+           INSERT INTO accelerator_models VALUES ('a800', 'NVIDIA', 'cuda', 'foreign', 0, 1, 0, 0, 0, 'test');
+           INSERT INTO clusters (cluster, hub, owner, title) VALUES ('east', 'qingyang', 'owner', 'East');
+           INSERT INTO asks VALUES ('east', 'a800', 3500000)"""
+    )
+
+    await migrate(empty_dsns.owner)
+
+    [card] = await session.fetch("SELECT * FROM rate_cards")
+    await session.close()
+    assert card["asks_micro_yuan_per_card_hour"] == [3_500_000] * 24
+    assert (card["version"], card["valid_from"].year, card["valid_until"]) == (1, 1970, None)

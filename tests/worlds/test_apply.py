@@ -75,7 +75,7 @@ async def test_another_world_keeps_what_it_does_not_name_and_says_so(apply: Appl
 
     assert "city nanjing: kept, this world does not name it" in lines
     assert "cluster longdong: added" in lines
-    catalogue = await apply.worlds.catalogue()
+    catalogue = await apply.worlds.catalogue(START)
     assert {"nanjing", "ganzhou"} <= set(catalogue.cities)
 
 
@@ -86,7 +86,7 @@ async def test_a_world_that_is_wrong_leaves_nothing_behind(apply: Applying) -> N
     with pytest.raises(InvalidRequest, match=r"clusters\[0\]\.hub"):
         await apply(changed(spoil))
 
-    assert not (await apply.worlds.catalogue()).hubs
+    assert not (await apply.worlds.catalogue(START)).hubs
     assert apply.woken == 0
 
 
@@ -123,4 +123,4 @@ async def test_an_idle_cluster_can_move(apply: Applying) -> None:
     await apply(WORLD)
 
     assert await apply(changed(_moved(hub="guian"))) == ["cluster longdong: hub qingyang -> guian"]
-    assert (await apply.worlds.catalogue()).clusters["longdong"].hub == "guian"
+    assert (await apply.worlds.catalogue(START)).clusters["longdong"].hub == "guian"

@@ -9,6 +9,7 @@ import pytest
 from broker.worlds.catalogue import Catalogue, CityRow, ClusterRow, ModelRow, catalogue_of, differences
 from broker.worlds.loader import BUNDLED_WORLDS, bundled, load
 from broker.worlds.quotas import QuotaRow
+from broker.worlds.rates import Curve
 from tests.worlds.small import WORLD, changed
 
 SMALL = catalogue_of(load(WORLD))
@@ -34,7 +35,7 @@ def test_each_difference_is_one_line() -> None:
     def change(world: dict[str, Any]) -> None:
         world["city_defaults"]["weight_ppm"] = 2_000_000
         world["cities"][0]["round_trips"]["qingyang"]["micros"] = 17_000
-        world["clusters"][0]["asks"] = {}
+        world["clusters"][0]["asks"]["ascend-910b"]["micro_yuan_per_card_hour"] = 1
         world["hubs"][0]["capacity"] = []
         world["hubs"].append({"hub": "zhongwei", "title": {"zh": "中卫", "en": "Zhongwei"}})
 
@@ -42,7 +43,7 @@ def test_each_difference_is_one_line() -> None:
         "hub qingyang: capacity 0 entries added, 1 removed",
         "hub zhongwei: added",
         "city ganzhou: weight_ppm 1000000 -> 2000000; round_trips qingyang changed",
-        "cluster longdong: asks ascend-910b removed",
+        "cluster longdong: asks ascend-910b changed",
     ]
 
 
@@ -71,7 +72,7 @@ def test_rows_carry_sources_and_doubts() -> None:
     assert isinstance(city, CityRow)
     assert isinstance(cluster, ClusterRow)
     assert city.round_trips["qingyang"].source == "assumed, nobody says, 2026-01-01"
-    assert (city.title, cluster.asks) == ("赣州 Ganzhou", {"ascend-910b": 3_500_000})
+    assert (city.title, cluster.asks) == ("赣州 Ganzhou", {"ascend-910b": Curve.flat(3_500_000)})
 
 
 def test_a_world_carries_shares_energy_ways_of_data_and_quotas() -> None:

@@ -150,7 +150,7 @@ class GangSize(_message.Message):
     def __init__(self, tasks: _Optional[int] = ..., speed_ppm: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds")
+    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds", "ceiling_micro_yuan_per_job")
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOB_SET_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +186,7 @@ class JobSpec(_message.Message):
     AFTER_ANY_END_FIELD_NUMBER: _ClassVar[int]
     PREEMPTIBLE_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CEILING_MICRO_YUAN_PER_JOB_FIELD_NUMBER: _ClassVar[int]
     name: str
     job_set: str
     tasks: int
@@ -221,7 +222,8 @@ class JobSpec(_message.Message):
     after_any_end: bool
     preemptible: bool
     checkpoint_interval_seconds: int
-    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ...) -> None: ...
+    ceiling_micro_yuan_per_job: int
+    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ..., ceiling_micro_yuan_per_job: _Optional[int] = ...) -> None: ...
 
 class NodeCards(_message.Message):
     __slots__ = ("node", "cards", "tasks", "share_milli")
@@ -236,7 +238,7 @@ class NodeCards(_message.Message):
     def __init__(self, node: _Optional[str] = ..., cards: _Optional[_Iterable[int]] = ..., tasks: _Optional[int] = ..., share_milli: _Optional[int] = ...) -> None: ...
 
 class Placement(_message.Message):
-    __slots__ = ("lease_id", "epoch", "cluster", "pool", "model", "build", "nodes", "tasks")
+    __slots__ = ("lease_id", "epoch", "cluster", "pool", "model", "build", "nodes", "tasks", "price")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +247,7 @@ class Placement(_message.Message):
     BUILD_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     epoch: int
     cluster: str
@@ -253,7 +256,18 @@ class Placement(_message.Message):
     build: int
     nodes: _containers.RepeatedCompositeFieldContainer[NodeCards]
     tasks: int
-    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., build: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeCards, _Mapping]]] = ..., tasks: _Optional[int] = ...) -> None: ...
+    price: LeasePrice
+    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., build: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeCards, _Mapping]]] = ..., tasks: _Optional[int] = ..., price: _Optional[_Union[LeasePrice, _Mapping]] = ...) -> None: ...
+
+class LeasePrice(_message.Message):
+    __slots__ = ("ask_micro_yuan_per_card_hour", "scarcity_micro_yuan_per_card_hour", "rate_card_version")
+    ASK_MICRO_YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    SCARCITY_MICRO_YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    RATE_CARD_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ask_micro_yuan_per_card_hour: int
+    scarcity_micro_yuan_per_card_hour: int
+    rate_card_version: int
+    def __init__(self, ask_micro_yuan_per_card_hour: _Optional[int] = ..., scarcity_micro_yuan_per_card_hour: _Optional[int] = ..., rate_card_version: _Optional[int] = ...) -> None: ...
 
 class SignedPolicy(_message.Message):
     __slots__ = ("statement", "signature")

@@ -1,0 +1,110 @@
+"""Prices and capacity. Answers are the messages of `broker/wire/v1/market_service.proto`, documented there."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from broker.client.connection import Connection
+from broker.client.retry import RetryPolicy
+from broker.client.settings import ClientSettings
+from broker.client.spec import timestamp
+from broker.wire.v1 import market_service_pb2 as pb
+
+PAGE_SIZE: Final = 500
+
+
+class MarketClient(Connection):
+    """Calls the broker about the market, as a city, an owner, an operator or an observer."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_key: str,
+        tls_ca: str | Path | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        call_seconds_max: float = 60.0,
+        seed: int | None = None,
+    ) -> None:
+        """Prepare a connection; arguments as for `Client`."""
+        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
+        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
+
+    async def set_rates(self, document: str, *, dry_run: bool = False) -> list[str]:
+        """Add rate cards and set bounds (YAML or JSON); return one line for each change. `dry_run`: only compare."""
+        request = pb.SetRatesRequest(document=document, dry_run=dry_run)
+        answer = await self.unary("MarketService/SetRates", request, pb.SetRatesResponse, repeatable=dry_run)
+        return list(answer.changes)
+
+    async def rates(
+        self, *, cluster: str = "", model: str = "", page_size: int = PAGE_SIZE
+    ) -> tuple[list[pb.RateCard], list[pb.AskBounds]]:
+        """Return rate cards by cluster, model and version, and the bounds of asks; "" lets everything pass."""
+        request = pb.ListRatesRequest(cluster=cluster, model=model, page_size=page_size)
+        cards: list[pb.RateCard] = []
+        while True:
+            page = await self.unary("MarketService/ListRates", request, pb.ListRatesResponse)
+            cards += page.rate_cards
+            if not page.next_page_token:
+                return cards, list(page.bounds)
+            request.page_token = page.next_page_token
+
+    async def prices(
+        self, *, hub: str = "", cluster: str = "", model: str = "", page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.PoolPrice, None]:
+        """Yield what whole cards cost now, pool by pool; "" lets everything pass."""
+        request = pb.ListPricesRequest(hub=hub, cluster=cluster, model=model, page_size=page_size)
+        while True:
+            page = await self.unary("MarketService/ListPrices", request, pb.ListPricesResponse)
+            for pool in page.pools:
+                yield pool
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def price_changes(
+        self, cluster: str, pool: str, *, after: datetime | None = None, until: datetime | None = None
+    ) -> AsyncGenerator[pb.PriceChange, None]:
+        """Yield every change of a pool's prices, oldest first; times are aware, None: from the first to the last."""
+        request = _history(cluster, pool, after, until)
+        while True:
+            page = await self.unary("MarketService/ListPriceHistory", request, pb.ListPriceHistoryResponse)
+            for change in page.changes:
+                yield change
+            if not page.more:
+                return
+            request.after.CopyFrom(page.changes[-1].at)
+
+    async def price_hours(
+        self, cluster: str, pool: str, *, after: datetime | None = None, until: datetime | None = None
+    ) -> AsyncGenerator[pb.PriceHour, None]:
+        """Yield hours of a pool's prices, oldest first; an hour in which nothing changed is left out."""
+        request = _history(cluster, pool, after, until)
+        request.hourly = True
+        while True:
+            page = await self.unary("MarketService/ListPriceHistory", request, pb.ListPriceHistoryResponse)
+            for hour in page.hours:
+                yield hour
+            if not page.more:
+                return
+            request.after.CopyFrom(page.hours[-1].at)
+
+    async def capacity(
+        self, *, hub: str = "", cluster: str = "", model: str = "", page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.PoolCapacity, None]:
+        """Yield what is free now, pool by pool; "" lets everything pass."""
+        request = pb.GetCapacityRequest(hub=hub, cluster=cluster, model=model, page_size=page_size)
+        while True:
+            page = await self.unary("MarketService/GetCapacity", request, pb.GetCapacityResponse)
+            for pool in page.pools:
+                yield pool
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+def _history(cluster: str, pool: str, after: datetime | None, until: datetime | None) -> pb.ListPriceHistoryRequest:
+    return pb.ListPriceHistoryRequest(
+        cluster=cluster, pool=pool, after=timestamp(after), until=timestamp(until), page_size=PAGE_SIZE
+    )
