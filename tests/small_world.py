@@ -114,9 +114,9 @@ async def told(database: Database, job: JobId) -> list[str]:
     return [r["kind"] for r in rows]
 
 
-async def asked(tx: Connection, cluster: str, model: str, micro_yuan_per_card_hour: int) -> None:
-    """Let a rate card stand that asks the same in every hour, from long ago on."""
-    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+async def asked(tx: Connection, cluster: str, model: str, micro_yuan_per_card_hour: int, *, year: int = 2020) -> None:
+    """Let a rate card stand that asks the same in every hour, from long ago on; that of a later year goes before it."""
+    long_ago = datetime(year, 1, 1, tzinfo=UTC)
     curve = Curve.flat(micro_yuan_per_card_hour)
     await rates.add(tx, [RateCard(cluster, model, 0, curve, long_ago, None, "test", long_ago)])
 

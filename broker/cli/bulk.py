@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from broker.cli.errors import complain
-from broker.cli.jobs import show_job
+from broker.cli.job_facts import show_job
 from broker.cli.logs import write
 from broker.cli.output import message_data, note, notices, print_json, print_line, show, table
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from broker.cli import jobs
+from broker.cli import job_facts, jobs
 from broker.cli.clusters import _ranges
 from broker.cli.output import clean, clock_time, duration, milli, part, percent, table, word, yuan
 from broker.client import Job, JobState, PriorityClass, Within
@@ -88,7 +88,7 @@ def test_words_to_choose_from_are_the_clients() -> None:
     assert [state.value for state in jobs.State] == [s.value for s in JobState if s is not JobState.UNKNOWN]
     assert [c.value for c in jobs.Priority] == [c.value for c in PriorityClass]
     assert [within.value for within in jobs.Within] == [w.value for w in Within]
-    assert (jobs.WITHIN_DOMAIN, jobs.WITHIN_NODE) == (job_pb2.WITHIN_DOMAIN, job_pb2.WITHIN_NODE)
+    assert (job_facts.WITHIN_DOMAIN, job_facts.WITHIN_NODE) == (job_pb2.WITHIN_DOMAIN, job_pb2.WITHIN_NODE)
 
 
 def shown(capsys: pytest.CaptureFixture[str], spec: job_pb2.JobSpec, *nodes: job_pb2.NodeCards) -> dict[str, str]:
@@ -97,7 +97,7 @@ def shown(capsys: pytest.CaptureFixture[str], spec: job_pb2.JobSpec, *nodes: job
     if nodes:
         wire.placement.CopyFrom(job_pb2.Placement(lease_id="lease-1", epoch=1, cluster="c", pool="p", nodes=nodes))
     capsys.readouterr()
-    jobs.show_job(Job.of(wire))
+    job_facts.show_job(Job.of(wire))
     lines = capsys.readouterr().out.splitlines()
     return {line[:11].strip(): line[11:].strip() for line in lines}
 
@@ -138,11 +138,11 @@ def test_a_promised_job_tells_by_when_it_starts_and_what_was_promised_first(caps
     job = Job.of(wire)
     by, first = (clock_time(datetime(2026, 3, 1, hour, 0, tzinfo=UTC)) for hour in (9, 8))
 
-    jobs.show_job(job)
+    job_facts.show_job(job)
     out = capsys.readouterr().out
 
     assert f"to start by {by} on c/p (first promised {first})" in out
-    assert jobs._row(job)[-1] == f"promised to start by {by} on c/p (first promised {first})"
+    assert job_facts.row(job)[-1] == f"promised to start by {by} on c/p (first promised {first})"
 
 
 def test_a_waiting_job_tells_when_it_is_likely_to_start(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +152,7 @@ def test_a_waiting_job_tells_when_it_is_likely_to_start(capsys: pytest.CaptureFi
     wire.expected_start.p90_at.FromDatetime(datetime(2026, 3, 1, 9, 0, 1, tzinfo=UTC))
     half, most = (clock_time(datetime(2026, 3, 1, h, m, tzinfo=UTC)).removesuffix(":00") for h, m in ((8, 0), (9, 1)))
     both = f"to start by {half} (half of the jobs like it), by {most} (nine of ten)"
-    jobs.show_job(Job.of(wire))
+    job_facts.show_job(Job.of(wire))
     shown = capsys.readouterr().out
 
     later = job_pb2.Job()
@@ -160,8 +160,8 @@ def test_a_waiting_job_tells_when_it_is_likely_to_start(capsys: pytest.CaptureFi
     later.expected_start.ClearField("p50_at")
 
     assert [line.split(maxsplit=1) for line in shown.splitlines() if "expected" in line] == [["expected", both]]
-    assert jobs._row(Job.of(wire))[-1] == f"CARDS_SHORT, expected {both}"
-    assert jobs._row(Job.of(later))[-1] == f"CARDS_SHORT, expected to start by {most} (nine of ten jobs like it)"
+    assert job_facts.row(Job.of(wire))[-1] == f"CARDS_SHORT, expected {both}"
+    assert job_facts.row(Job.of(later))[-1] == f"CARDS_SHORT, expected to start by {most} (nine of ten jobs like it)"
 
 
 def test_a_job_across_domains_tells_its_speed(capsys: pytest.CaptureFixture[str]) -> None:
