@@ -25,8 +25,10 @@ from broker.client.settings import write_profile
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.loops.census import Census
+from broker.loops.chaining import Chaining
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
+from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
@@ -308,6 +310,8 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
+        Loop(Chaining(database), 1.0),
+        Loop(HoldExpiry(database), 10.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))

@@ -10,7 +10,9 @@ class Role(StrEnum):
     CITY = "city"  # jobs of one city
     AGENT = "agent"  # Sync of one cluster
     OPERATOR = "operator"  # everything
-    OBSERVER = "observer"  # everything that only reads
+    OBSERVER = "observer"  # everything that only reads, but no money
+    AUDITOR = "auditor"  # everything that only reads, all money too
+    OWNER = "owner"  # the accounts of one owner of clusters
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Caller:
     Attributes:
         key_id: public id of the key, for logs and the record of operators' acts.
         role: what it allows.
-        subject: the city or cluster it is for; empty for operators and observers.
+        subject: the city, cluster or owner it is for; empty for those who see all.
     """
 
     key_id: str

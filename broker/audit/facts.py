@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.turns import Turn
 
@@ -84,4 +85,5 @@ class Facts:
     seen: tuple[EventFact, ...] = field(default=())  # events in the order in which watching clients got them
     unreadable: tuple[str, ...] = ()  # parts of engines' records that could not be read
     limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them
+    ledger: LedgerFacts = field(default_factory=LedgerFacts)
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed

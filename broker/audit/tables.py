@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import limits, turns
+from broker.audit import ledger, limits, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -75,6 +75,7 @@ async def _facts(hub: Any) -> Facts:
         foreign_rows={},
         rounds_out_of_bound=tuple(r["round_id"] for r in await hub.fetch(OUT_OF_BOUND)),
         limits=await limits.read(hub),
+        ledger=await ledger.read(hub),
         turns=await turns.read(hub),
     )
 

@@ -46,6 +46,8 @@ class Role(StrEnum):
     AGENT = "agent"
     OPERATOR = "operator"
     OBSERVER = "observer"
+    AUDITOR = "auditor"
+    OWNER = "owner"
 
 
 class LeaseState(StrEnum):
@@ -60,12 +62,13 @@ class LeaseState(StrEnum):
     epilog=examples(
         "xisuan admin keys create city ganzhou --note 'login node' --file ganzhou.key",
         "xisuan admin keys create observer --note grafana",
+        "xisuan admin keys create auditor --note 'audit of 2026' --file auditor.key",
     )
 )
 def create(
     ctx: typer.Context,
     role: Annotated[Role, typer.Argument(help="What it allows.")],
-    subject: Annotated[str, typer.Argument(metavar="[SUBJECT]", help="City or cluster that it is for.")] = "",
+    subject: Annotated[str, typer.Argument(metavar="[SUBJECT]", help="City, cluster or owner that it is for.")] = "",
     note_text: Annotated[str, typer.Option("--note", help="A note for people.")] = "",
     file: Annotated[Path | None, typer.Option(help="Write the key there, readable by you only.")] = None,
     as_json: AsJson = False,

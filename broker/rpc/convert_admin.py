@@ -173,10 +173,10 @@ def new_key(request: pb.CreateKeyRequest) -> tuple[Role, str, str]:
     """Return role, subject and note of a key to make. Raise InvalidRequest that names every wrong field."""
     checks = Checks()
     role = ROLE.read(checks, "role", request.role)
-    if role in (Role.CITY, Role.AGENT):
+    if role in (Role.CITY, Role.AGENT, Role.OWNER):
         checks.slug("subject", request.subject)
     elif request.subject:
-        checks.wrong("subject", "must be empty: a key of this role is for no city or cluster")
+        checks.wrong("subject", "must be empty: a key of this role is for no city, cluster or owner")
     note = request.note and checks.printable("note", request.note, NOTE_CHARACTERS_MAX)
     checks.done()
     return role, request.subject, note

@@ -14,10 +14,10 @@ from broker.errors import DatabaseUnavailable, KeyRefused, RoleRefused
 from broker.market.identity import Identity
 from broker.rpc.interceptor import Context, Guard
 
-JOBS_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER})
+JOBS_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 JOBS_CHANGE: Final = frozenset({Role.CITY, Role.OPERATOR})
 CLUSTER: Final = frozenset({Role.AGENT})
-ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER})
+ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 ADMIN_CHANGE: Final = frozenset({Role.OPERATOR})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {

@@ -16,7 +16,7 @@ class StoredKey:
         key_id: public id.
         secret_sha256: hash of the secret.
         role: what it allows.
-        subject: the city or cluster it is for; empty for operators and observers.
+        subject: the city, cluster or owner it is for; empty for those who see all.
         note: for people.
         created_at: when it was made.
         revoked_at: when it was ended; None while it works.
@@ -47,13 +47,14 @@ SUBJECT_IS_KNOWN: Final[LiteralString] = """
     SELECT CASE $1::text
         WHEN 'city' THEN EXISTS (SELECT FROM cities WHERE city = $2)
         WHEN 'agent' THEN EXISTS (SELECT FROM clusters WHERE cluster = $2)
+        WHEN 'owner' THEN EXISTS (SELECT FROM clusters WHERE owner = $2)
         ELSE $2::text = ''
     END
 """
 
 
 async def subject_is_known(tx: Connection, role: Role, subject: str) -> bool:
-    """Tell whether a key of the role can be for the subject: a known city or cluster, or nothing."""
+    """Tell whether a key of the role can be for the subject: a known city, cluster or owner, or nothing."""
     return bool(await tx.fetchval(SUBJECT_IS_KNOWN, role, subject))
 
 

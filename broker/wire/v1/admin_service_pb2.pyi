@@ -49,6 +49,8 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_AGENT: _ClassVar[Role]
     ROLE_OPERATOR: _ClassVar[Role]
     ROLE_OBSERVER: _ClassVar[Role]
+    ROLE_AUDITOR: _ClassVar[Role]
+    ROLE_OWNER: _ClassVar[Role]
 AGENT_STATE_UNSPECIFIED: AgentState
 AGENT_STATE_NEVER: AgentState
 AGENT_STATE_LIVE: AgentState
@@ -73,6 +75,8 @@ ROLE_CITY: Role
 ROLE_AGENT: Role
 ROLE_OPERATOR: Role
 ROLE_OBSERVER: Role
+ROLE_AUDITOR: Role
+ROLE_OWNER: Role
 
 class ApplyWorldRequest(_message.Message):
     __slots__ = ("document", "dry_run")
