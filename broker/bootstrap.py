@@ -43,6 +43,7 @@ from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
+from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
 from broker.market.moves import Moves
 from broker.market.operations import Operations
@@ -54,6 +55,7 @@ from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
+from broker.rpc.account_service import AccountService
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
@@ -286,6 +288,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 policy_keys=(signer.public_key,),
                 clock=clock,
             ),
+            AccountService(Ledger(database), clock),
         ],
         listen=settings.listen,
         identity=identity,

@@ -87,3 +87,8 @@ class Facts:
     limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them
     ledger: LedgerFacts = field(default_factory=LedgerFacts)
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
+
+
+def books_alone(books: LedgerFacts) -> Facts:
+    """Return facts of which only the books are known, for the rules about them."""
+    return Facts({}, (), frozenset(), (), {}, 0, {}, (), ledger=books)

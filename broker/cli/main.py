@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import admin, clusters, jobs, logs, policy, rounds, service, submit, watch, windows, world
+from broker.cli import admin, clusters, jobs, ledger, logs, policy, rounds, service, submit, watch, windows, world
 from broker.cli.options import examples
 from broker.cli.settings import Globals
 
@@ -59,6 +59,7 @@ app.add_typer(admin.app)
 app.add_typer(world.app)
 app.add_typer(windows.app)
 app.add_typer(policy.app)
+app.add_typer(ledger.app)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from broker.client import AdminClient, Client, RetryPolicy
+    from broker.client.accounts import AccountClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,26 @@ def admin_client(ctx: typer.Context) -> "AdminClient":
         home=options.home,
         retry=_retry(options),
     )
+
+
+def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":
+    """Return a client that looks at money with the key of a city, or with the operator's; --api-key may be anybody's.
+
+    Raise BadSettings when endpoint or key are missing.
+    """
+    from broker.client.accounts import AccountClient
+    from broker.client.settings import resolve
+
+    options = given(ctx)
+    found = resolve(
+        endpoint=options.endpoint,
+        api_key=options.api_key,
+        tls_ca=options.tls_ca,
+        home=options.home,
+        city=None if operator else city,
+        operator=operator,
+    )
+    return AccountClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(options))
 
 
 def _retry(options: Globals) -> "RetryPolicy":

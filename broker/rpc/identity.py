@@ -19,6 +19,8 @@ JOBS_CHANGE: Final = frozenset({Role.CITY, Role.OPERATOR})
 CLUSTER: Final = frozenset({Role.AGENT})
 ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 ADMIN_CHANGE: Final = frozenset({Role.OPERATOR})
+BOOKS_READ: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.AUDITOR})
+BOOKS_READ_WHOLE: Final = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.JobService/SubmitJob": JOBS_CHANGE,
@@ -61,6 +63,11 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/ListPromises": ADMIN_READ,
     "/broker.wire.v1.AdminService/ListMoves": ADMIN_READ,
     "/broker.wire.v1.AdminService/MakeRoom": ADMIN_CHANGE,
+    "/broker.wire.v1.AccountService/ListAccounts": BOOKS_READ,
+    "/broker.wire.v1.AccountService/GetAccount": BOOKS_READ,
+    "/broker.wire.v1.AccountService/ListPostings": BOOKS_READ,
+    "/broker.wire.v1.AccountService/Deposit": ADMIN_CHANGE,
+    "/broker.wire.v1.AccountService/ExportLedger": BOOKS_READ_WHOLE,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

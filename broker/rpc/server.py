@@ -16,6 +16,8 @@ from broker.rpc.limits import CallsPerSecondMax, LimitCalls
 from broker.rpc.status import Errors
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.wire.v1 import (
+    account_service_pb2,
+    account_service_pb2_grpc,
     admin_service_pb2,
     admin_service_pb2_grpc,
     cluster_service_pb2,
@@ -55,6 +57,11 @@ _SERVICES: Final = (
         admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
         admin_service_pb2_grpc.AdminServiceServicer,
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
+    ),
+    (
+        account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
+        account_service_pb2_grpc.AccountServiceServicer,
+        account_service_pb2_grpc.add_AccountServiceServicer_to_server,
     ),
 )
 
