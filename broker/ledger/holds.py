@@ -23,6 +23,7 @@ from broker.errors import (
     InsufficientCredit,
     InvalidRequest,
     SettlementOver,
+    invalid,
 )
 from broker.ids import HoldId, hold_text
 from broker.ledger.accounts import FEE, HOLDABLE, PLATFORM_LOSS, AccountKind, Pocket, parse_account
@@ -167,13 +168,16 @@ class Capture:
         }
 
 
-def check_draft(draft: HoldDraft, at: datetime) -> None:
-    """Raise InvalidRequest with everything that is wrong with a hold, as far as it can be told without accounts."""
+def check_draft(draft: HoldDraft) -> None:
+    """Raise InvalidRequest with everything that is wrong with a hold, as far as it can be told for ever.
+
+    That its window is over is no such thing: it may have been placed in time, and be sent again.
+    """
     problems = text_problems(draft.request_key, draft.reference)
     wrong_amount = amount_problem("micro_yuan", draft.micro_yuan)
     problems += [wrong_amount] if wrong_amount else []
-    if draft.settles_until.tzinfo is None or draft.settles_until <= at:
-        problems.append(FieldProblem("settles_until", "must be a time with its zone, and later than now"))
+    if draft.settles_until.tzinfo is None:
+        problems.append(FieldProblem("settles_until", "must be a time with its zone"))
     problems += _source_problems(draft.sources, draft.city)
     if problems:
         raise InvalidRequest(*problems)
@@ -200,16 +204,20 @@ def _source_problems(sources: Sequence[Source], city: str) -> list[FieldProblem]
     return problems
 
 
-def planned_parts(draft: HoldDraft, funds: Mapping[str, Funds]) -> tuple[Part, ...]:
+def planned_parts(draft: HoldDraft, funds: Mapping[str, Funds], at: datetime) -> tuple[Part, ...]:
     """Return what each account gives to a hold that `check_draft` let pass; accounts that give nothing are left out.
 
     Args:
         draft: what is asked for.
         funds: by name of the account: what is there now, under its lock.
+        at: now.
     Raises:
+        InvalidRequest: its settlement window is over already.
         AccountNotFound, AccountClosed: one of the sources is not there, or was closed.
         InsufficientCredit: they do not have enough together.
     """
+    if draft.settles_until <= at:
+        raise invalid("settles_until", f"is {draft.settles_until.isoformat()}, must be later than now")
     parts, rest = [], draft.micro_yuan
     for source in draft.sources:
         found = funds.get(source.account)
@@ -230,7 +238,9 @@ def planned_parts(draft: HoldDraft, funds: Mapping[str, Funds]) -> tuple[Part, .
     return tuple(parts)
 
 
-def decide(drafts: Sequence[HoldDraft], funds: Mapping[str, Funds]) -> list[tuple[Part, ...] | BrokerError]:
+def decide(
+    drafts: Sequence[HoldDraft], funds: Mapping[str, Funds], at: datetime
+) -> list[tuple[Part, ...] | BrokerError]:
     """Return the parts of each hold, or why it is refused. In order, each alone: what one gets the next does not have.
 
     A refused one takes nothing, so a smaller one behind it may still fit.
@@ -238,7 +248,7 @@ def decide(drafts: Sequence[HoldDraft], funds: Mapping[str, Funds]) -> list[tupl
     left, outcomes = dict(funds), list[tuple[Part, ...] | BrokerError]()
     for draft in drafts:
         try:
-            parts = planned_parts(draft, left)
+            parts = planned_parts(draft, left, at)
             left |= after(left, _hold_postings(parts))
         except BrokerError as refusal:
             outcomes.append(refusal)

@@ -46,7 +46,7 @@ class HoldIntake:
                 refused; nothing is posted.
             DatabaseUnavailable: nothing is known; the same key can be sent again safely.
         """
-        check_draft(draft, now)
+        check_draft(draft)
         answer: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
         account = draft.sources[0].account
         self._queues.setdefault(account, deque()).append(_Waiting(draft, now, answer))

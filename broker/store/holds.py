@@ -64,7 +64,7 @@ async def place(tx: Connection, drafts: Sequence[HoldDraft], at: datetime) -> li
     outcomes: dict[int, Outcome] = {}
     for i, draft in enumerate(drafts):
         try:
-            check_draft(draft, at)
+            check_draft(draft)
         except BrokerError as refusal:
             outcomes[i] = refusal
     sound = [i for i in range(len(drafts)) if i not in outcomes]
@@ -72,7 +72,7 @@ async def place(tx: Connection, drafts: Sequence[HoldDraft], at: datetime) -> li
     used = await ledger.known(tx, {drafts[i].key for i in sound})
     first = {drafts[i].key: i for i in reversed(sound) if drafts[i].key not in used}
     fresh = sorted(first.values())
-    decided = decide([drafts[i] for i in fresh], accounts.funds)
+    decided = decide([drafts[i] for i in fresh], accounts.funds, at)
     outcomes |= {i: d for i, d in zip(fresh, decided, strict=True) if isinstance(d, BrokerError)}
     accepted = {i: d for i, d in zip(fresh, decided, strict=True) if not isinstance(d, BrokerError)}
     if accepted:

@@ -69,26 +69,28 @@ def a_capture(micro_yuan: int, **changes: Any) -> Capture:
 def test_a_voucher_pays_its_ratio_then_the_enterprise_then_the_city(
     there: dict[str, int], given: dict[str, int]
 ) -> None:
-    parts = planned_parts(DRAFT, funds(**there))
+    parts = planned_parts(DRAFT, funds(**there), T0)
 
     assert {p.account: p.held for p in parts} == given
 
 
 def test_a_ratio_is_rounded_down_and_the_next_account_has_the_rest() -> None:
-    parts = planned_parts(replace(DRAFT, micro_yuan=3), funds(voucher=9, acme=9, city=9))
+    parts = planned_parts(replace(DRAFT, micro_yuan=3), funds(voucher=9, acme=9, city=9), T0)
 
     assert {p.account: p.held for p in parts} == {ACME: 3}  # 0.9 of the voucher
 
 
 def test_what_they_do_not_have_together_is_not_held() -> None:
     with pytest.raises(InsufficientCredit) as refused:
-        planned_parts(DRAFT, funds(voucher=1000, acme=0, city=69))
+        planned_parts(DRAFT, funds(voucher=1000, acme=0, city=69), T0)
 
     assert refused.value.metadata["usable_micro_yuan"] == "99"
     with pytest.raises(AccountNotFound, match=CITY):
-        planned_parts(DRAFT, funds(voucher=1000, acme=0))
+        planned_parts(DRAFT, funds(voucher=1000, acme=0), T0)
     with pytest.raises(AccountClosed, match=ACME):
-        planned_parts(DRAFT, {n: replace(f, closed=n == ACME) for n, f in funds(voucher=99, acme=9, city=99).items()})
+        planned_parts(
+            DRAFT, {n: replace(f, closed=n == ACME) for n, f in funds(voucher=99, acme=9, city=99).items()}, T0
+        )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,6 @@ def test_what_they_do_not_have_together_is_not_held() -> None:
         ({"micro_yuan": 10**17 + 1}, "micro_yuan"),
         ({"request_key": ""}, "request_key"),
         ({"reference": "\x00"}, "reference"),
-        ({"settles_until": T0}, "settles_until"),
         ({"settles_until": datetime(2027, 1, 1)}, "settles_until"),  # noqa: DTZ001
         ({"sources": ()}, "sources"),
         ({"sources": tuple(Source(f"voucher/ganzhou/{n}") for n in range(9))}, "sources"),
@@ -114,13 +115,18 @@ def test_what_they_do_not_have_together_is_not_held() -> None:
 )
 def test_a_hold_that_cannot_be_meant_is_told_by_field(changes: Any, field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        check_draft(replace(DRAFT, **changes), T0)
+        check_draft(replace(DRAFT, **changes))
 
     assert [problem.field for problem in refused.value.fields] == [field]
 
 
+def test_a_hold_whose_window_is_over_is_not_placed() -> None:
+    with pytest.raises(InvalidRequest, match="settles_until"):
+        planned_parts(DRAFT, funds(voucher=1000, acme=1000, city=1000), WINDOW)
+
+
 def test_a_hold_as_it_should_be_passes() -> None:
-    check_draft(DRAFT, T0)
+    check_draft(DRAFT)
 
 
 def test_holds_on_one_voucher_are_decided_one_by_one() -> None:
@@ -130,7 +136,7 @@ def test_holds_on_one_voucher_are_decided_one_by_one() -> None:
         for n, micro_yuan in enumerate((40, 50, 20, 10))
     ]
 
-    outcomes = decide(drafts, funds(voucher=100))
+    outcomes = decide(drafts, funds(voucher=100), T0)
 
     assert [isinstance(o, BrokerError) for o in outcomes] == [False, False, True, False]
 
@@ -274,7 +280,7 @@ def test_money_is_neither_made_nor_lost(
     balances = funds(voucher=there[0], acme=there[1], city=there[2])
     draft = replace(DRAFT, micro_yuan=micro_yuan, sources=(Source(VOUCHER, ratio), Source(ACME), Source(CITY)))
     try:
-        parts = planned_parts(draft, balances)
+        parts = planned_parts(draft, balances, T0)
     except InsufficientCredit:
         assert there[1] + there[2] + min(there[0], micro_yuan * ratio // 1_000_000) < micro_yuan
         return

@@ -104,7 +104,7 @@ async def test_every_request_can_be_sent_again(books: Books) -> None:
     released = await books.ledger.release(held.hold, "r-1", now=T0)
     before = await books.transactions()
 
-    again = await books.hold(100)
+    again = await books.hold(100, now=WINDOW + timedelta(days=9))
     captured_again = await books.ledger.capture(a_capture(held.hold, 60), now=WINDOW + timedelta(days=9))
     released_again = await books.ledger.release(held.hold, "r-1", now=T0)
 
@@ -183,6 +183,7 @@ REFUSED: dict[str, tuple[Act, type[BrokerError]]] = {
     "dollars": (lambda b, _: b.ledger.deposit(OPERATOR, replace(TOP_UP, currency="USD"), now=T0), InvalidRequest),
     "nothing": (lambda b, _: b.ledger.deposit(OPERATOR, replace(TOP_UP, micro_yuan=0), now=T0), InvalidRequest),
     "less than nothing": (lambda b, _: b.hold(-1), InvalidRequest),
+    "a window that is over": (lambda b, _: b.hold(1, request_key="x", settles_until=T0), InvalidRequest),
     "too much at once": (lambda b, _: b.hold(AMOUNT_MICRO_YUAN_MAX + 1), InvalidRequest),
     "more than there is": (lambda b, _: b.hold(2900, request_key="x"), InsufficientCredit),
     "an account that is not there": (

@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from broker.errors import (
-    BrokerError,
     CaptureBeyondHold,
     HoldEnded,
     InsufficientCredit,
@@ -255,10 +254,8 @@ class Money(RuleBasedStateMachine):
         if not found:
             return
         kind, request = data.draw(st.sampled_from(found))
-        with pytest.raises((PostingConflict, BrokerError)) as refused:
+        with pytest.raises(PostingConflict):
             self.world.run(self._send(kind, replace(request, micro_yuan=request.micro_yuan + 1)))
-        # A hold's window may be over by now: then that is what is wrong with it first.
-        assert isinstance(refused.value, PostingConflict) or "settles_until" in str(refused.value)
 
     @invariant()
     def the_books_say_the_same(self) -> None:
@@ -289,6 +286,7 @@ def test_the_books_agree_with_a_model(dsns: Dsns) -> None:
                     max_examples=EXAMPLES,
                     stateful_step_count=STEPS,
                     deadline=None,
+                    phases=[Phase.generate],  # what was found depends on what is in the tables: it cannot be replayed
                     suppress_health_check=list(HealthCheck),
                 ),
             )
