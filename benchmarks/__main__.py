@@ -2,7 +2,7 @@
 
 import typer
 
-from benchmarks import allocate, explain, placer, submit
+from benchmarks import allocate, explain, ledger, placer, submit
 from benchmarks.openb import command as openb
 from benchmarks.replay import command as replay
 
@@ -24,6 +24,7 @@ app.command(name="allocate")(allocate.main)
 app.command(name="placer")(placer.main)
 app.command(name="explain")(explain.main)
 app.command(name="submit")(submit.main)
+app.command(name="ledger")(ledger.main)
 app.command(name="openb")(openb.main)
 app.command(name="replay")(replay.main)
 

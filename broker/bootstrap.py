@@ -25,8 +25,10 @@ from broker.client.settings import write_profile
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.loops.census import Census
+from broker.loops.chaining import Chaining
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
+from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
@@ -43,6 +45,7 @@ from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
+from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
 from broker.market.moves import Moves
 from broker.market.operations import Operations
@@ -56,6 +59,7 @@ from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
+from broker.rpc.account_service import AccountService
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
@@ -295,6 +299,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 clock=clock,
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
+            AccountService(Ledger(database), clock),
         ],
         listen=settings.listen,
         identity=identity,
@@ -320,6 +325,8 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
+        Loop(Chaining(database), 1.0),
+        Loop(HoldExpiry(database), 10.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))

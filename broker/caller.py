@@ -10,8 +10,9 @@ class Role(StrEnum):
     CITY = "city"  # jobs of one city
     AGENT = "agent"  # Sync of one cluster
     OPERATOR = "operator"  # everything
-    OBSERVER = "observer"  # everything that only reads
-    OWNER = "owner"  # rate cards of one owner's clusters
+    OBSERVER = "observer"  # everything that only reads, but no money
+    AUDITOR = "auditor"  # everything that only reads, all money too
+    OWNER = "owner"  # rate cards of one owner's clusters, and its accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Caller:
     Attributes:
         key_id: public id of the key, for logs and the record of operators' acts.
         role: what it allows.
-        subject: the city, cluster or owner it is for; empty for operators and observers.
+        subject: the city, cluster or owner it is for; empty for those who see all.
     """
 
     key_id: str

@@ -3,10 +3,12 @@
 BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
-│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound, PoolNotFound
-├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps
+│                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound, PoolNotFound,
+│                       OwnerNotFound, AccountNotFound, HoldNotFound
+├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps, PostingConflict
 ├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren,
-│                       AskOutOfBounds
+│                       AskOutOfBounds, AccountClosed, AccountNotEmpty, BalanceTooLarge, InsufficientCredit,
+│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -259,3 +261,75 @@ class PoolNotFound(BrokerError):
     """Cluster {cluster} has no pool {pool}: see `xisuan clusters`."""
 
     code, reason = "NOT_FOUND", "POOL_NOT_FOUND"
+
+
+class OwnerNotFound(BrokerError):
+    """No cluster has the owner {owner}: see `xisuan clusters`."""
+
+    code, reason = "NOT_FOUND", "OWNER_NOT_FOUND"
+
+
+class AccountNotFound(BrokerError):
+    """There is no account {account} that you may see: see `xisuan ledger accounts`."""
+
+    code, reason = "NOT_FOUND", "ACCOUNT_NOT_FOUND"
+
+
+class HoldNotFound(BrokerError):
+    """There is no hold {hold}: nothing was held for that."""
+
+    code, reason = "NOT_FOUND", "HOLD_NOT_FOUND"
+
+
+class PostingConflict(BrokerError):
+    """Request key {request_key} was used for another request ({kind}, {transaction}): use a new key."""
+
+    code, reason = "ALREADY_EXISTS", "POSTING_CONFLICT"
+
+
+class AccountClosed(BrokerError):
+    """Account {account} is closed: use another one."""
+
+    code, reason = "FAILED_PRECONDITION", "ACCOUNT_CLOSED"
+
+
+class AccountNotEmpty(BrokerError):
+    """Account {account} has {available_micro_yuan} micro-yuan available and {held_micro_yuan} held: empty it first."""
+
+    code, reason = "FAILED_PRECONDITION", "ACCOUNT_NOT_EMPTY"
+
+
+class BalanceTooLarge(BrokerError):
+    """Account {account} would have {micro_yuan} micro-yuan, and {micro_yuan_max} is the most: use a second account."""
+
+    code, reason = "FAILED_PRECONDITION", "BALANCE_TOO_LARGE"
+
+
+class InsufficientCredit(BrokerError):
+    """{accounts} can give {usable_micro_yuan} of {wanted_micro_yuan} micro-yuan: top one up, or ask for less."""
+
+    code, reason = "FAILED_PRECONDITION", "INSUFFICIENT_CREDIT"
+
+
+class HoldEnded(BrokerError):
+    """Hold {hold} is {state}, nothing of it is open: let the platform bear what came too late."""
+
+    code, reason = "FAILED_PRECONDITION", "HOLD_ENDED"
+
+
+class HoldStillSettles(BrokerError):
+    """Hold {hold} can be captured until {settles_until}: release it, or let it expire after that."""
+
+    code, reason = "FAILED_PRECONDITION", "HOLD_STILL_SETTLES"
+
+
+class SettlementOver(BrokerError):
+    """Hold {hold} could be captured until {settles_until}: let the platform bear what came after."""
+
+    code, reason = "FAILED_PRECONDITION", "SETTLEMENT_OVER"
+
+
+class CaptureBeyondHold(BrokerError):
+    """{hold} has {open_micro_yuan} micro-yuan open, not {wanted_micro_yuan}: let the platform bear what is beyond."""
+
+    code, reason = "FAILED_PRECONDITION", "CAPTURE_BEYOND_HOLD"

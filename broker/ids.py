@@ -7,6 +7,9 @@ JobId = NewType("JobId", int)
 LeaseId = NewType("LeaseId", int)
 RoundId = NewType("RoundId", int)
 WindowId = NewType("WindowId", int)
+TransactionId = NewType("TransactionId", int)
+HoldId = NewType("HoldId", int)
+"""A hold has the number of the transaction that made it."""
 
 SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """Names of cities, hubs, clusters, pools, models, owners, stacks and job sets (match it whole)."""
@@ -52,3 +55,13 @@ def parse_window(text: str) -> WindowId | None:
     """Return the id that `text` names, None when it names none."""
     found = _WINDOW.fullmatch(text)
     return WindowId(int(found[1])) if found else None
+
+
+def transaction_text(transaction: TransactionId) -> str:
+    """Return the id as it is written on the wire."""
+    return f"transaction-{transaction}"
+
+
+def hold_text(hold: HoldId) -> str:
+    """Return the id as it is written on the wire."""
+    return f"hold-{hold}"

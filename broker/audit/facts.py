@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.audit.charges import Charge
+from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
 from broker.audit.turns import Turn
@@ -86,6 +87,12 @@ class Facts:
     seen: tuple[EventFact, ...] = field(default=())  # events in the order in which watching clients got them
     unreadable: tuple[str, ...] = ()  # parts of engines' records that could not be read
     limits: LimitFacts = field(default_factory=LimitFacts)  # quotas, power, and what is used of them
+    ledger: LedgerFacts = field(default_factory=LedgerFacts)
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
+
+
+def books_alone(books: LedgerFacts) -> Facts:
+    """Return facts of which only the books are known, for the rules about them."""
+    return Facts({}, (), frozenset(), (), {}, 0, {}, (), ledger=books)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from broker.audit import engine_record, tables
-from broker.audit.facts import Facts
+from broker.audit import engine_record, ledger, tables
+from broker.audit.facts import Facts, books_alone
+from broker.audit.ledger import LedgerFacts
 from broker.audit.rules import Finding, findings
 
 
@@ -27,3 +28,9 @@ async def run(dsn_hub: str, dsn_city: str, state_folders: Mapping[str, Path]) ->
     """Return what was looked at and what must never happen and did."""
     facts = await gather(dsn_hub, dsn_city, state_folders)
     return facts, findings(facts)
+
+
+async def run_on_books(dsn_hub: str) -> tuple[LedgerFacts, list[Finding]]:
+    """Return what was looked at in the books alone, and what must never happen and did."""
+    facts = await tables.read_books(dsn_hub)
+    return facts, [Finding(rule.__name__, told) for rule in ledger.RULES for told in rule(books_alone(facts))]

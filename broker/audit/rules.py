@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import charges, limits, promised, turns
+from broker.audit import charges, ledger, limits, promised, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -244,6 +244,7 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     no_city_sees_another,
     no_plan_beats_its_bound,
     *limits.RULES,
+    *ledger.RULES,
     *turns.RULES,
     *promised.RULES,
     *charges.RULES,

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import charges, limits, promised, turns
+from broker.audit import charges, ledger, limits, promised, turns
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -55,6 +55,17 @@ async def read(dsn_hub: str, dsn_city: str) -> Facts:
     return replace(facts, foreign_rows=await _foreign_rows(dsn_city, cities, tables))
 
 
+async def read_books(dsn_hub: str) -> ledger.LedgerFacts:
+    """Return what the tables say of the books. The DSN reads as xisuan_hub (or may SET ROLE)."""
+    hub = await asyncpg.connect(dsn_hub)
+    try:
+        await hub.execute("SET ROLE xisuan_hub")
+        async with hub.transaction(isolation="repeatable_read", readonly=True):
+            return await ledger.read(hub)
+    finally:
+        await hub.close()
+
+
 async def _facts(hub: Any) -> Facts:
     nodes = defaultdict(list)
     milli: dict[int, int] = {}
@@ -75,6 +86,7 @@ async def _facts(hub: Any) -> Facts:
         foreign_rows={},
         rounds_out_of_bound=tuple(r["round_id"] for r in await hub.fetch(OUT_OF_BOUND)),
         limits=await limits.read(hub),
+        ledger=await ledger.read(hub),
         turns=await turns.read(hub),
         promised=await promised.read(hub),
         charges=await charges.read(hub),

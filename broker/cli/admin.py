@@ -46,6 +46,7 @@ class Role(StrEnum):
     AGENT = "agent"
     OPERATOR = "operator"
     OBSERVER = "observer"
+    AUDITOR = "auditor"
     OWNER = "owner"
 
 
@@ -62,6 +63,7 @@ class LeaseState(StrEnum):
         "xisuan admin keys create city ganzhou --note 'login node' --file ganzhou.key",
         "xisuan admin keys create observer --note grafana",
         "xisuan admin keys create owner longdong --file longdong.key",
+        "xisuan admin keys create auditor --note 'audit of 2026' --file auditor.key",
     )
 )
 def create(

@@ -41,7 +41,7 @@ def audit(
     home = home_of(ctx)
     folders = _folders(records, home, as_json=as_json)
     try:
-        with _logins(dsn, home, as_json=as_json) as (hub, city):
+        with logins(dsn, home, as_json=as_json) as (hub, city):
             facts, found = asyncio.run(audited(hub, city, folders))
     except (OSError, EmbeddedPostgresError) as error:
         complain(f"the database cannot be read: {error}", reason="DATABASE_UNAVAILABLE", code="UNAVAILABLE")
@@ -90,7 +90,7 @@ def _state(config: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def _logins(dsn: str, home: Path, *, as_json: bool) -> Iterator[tuple[str, str]]:
+def logins(dsn: str, home: Path, *, as_json: bool) -> Iterator[tuple[str, str]]:
     """Yield the logins of the hub's and the city's role."""
     from broker import postgres
 

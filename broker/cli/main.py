@@ -9,6 +9,7 @@ from broker.cli import (
     admin,
     clusters,
     jobs,
+    ledger,
     logs,
     policy,
     prices,
@@ -74,6 +75,7 @@ app.add_typer(world.app)
 app.add_typer(windows.app)
 app.add_typer(policy.app)
 app.add_typer(rates.app)
+app.add_typer(ledger.app)
 
 
 def main() -> None:

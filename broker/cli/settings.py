@@ -8,6 +8,8 @@ import typer
 
 if TYPE_CHECKING:
     from broker.client import AdminClient, Client, MarketClient, RetryPolicy
+    from broker.client.accounts import AccountClient
+    from broker.client.settings import ClientSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,9 @@ def city_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "Cl
     The city is named in requests only when the key is not the city's own, for only operators may name one.
     """
     from broker.client import Client
-    from broker.client.settings import resolve
 
     options = given(ctx)
-    found = resolve(
-        endpoint=options.endpoint,
-        api_key=options.api_key,
-        tls_ca=options.tls_ca,
-        home=options.home,
-        city=None if operator else city,
-        operator=operator,
-    )
+    found = _found(options, city, operator=operator)
     named = city if operator or options.api_key else ""
     return Client(found.endpoint, found.api_key, found.tls_ca, city=named, retry=_retry(options))
 
@@ -73,10 +67,26 @@ def admin_client(ctx: typer.Context) -> "AdminClient":
 def market_client(ctx: typer.Context, city: str = "", *, operator: bool = False) -> "MarketClient":
     """Return a client for prices and capacity, with the key of a city or of the operator. Raise BadSettings."""
     from broker.client import MarketClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return MarketClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":
+    """Return a client that looks at money with the key of a city, or with the operator's; --api-key may be anybody's.
+
+    Raise BadSettings when endpoint or key are missing.
+    """
+    from broker.client.accounts import AccountClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return AccountClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def _found(options: Globals, city: str, *, operator: bool) -> "ClientSettings":
     from broker.client.settings import resolve
 
-    options = given(ctx)
-    found = resolve(
+    return resolve(
         endpoint=options.endpoint,
         api_key=options.api_key,
         tls_ca=options.tls_ca,
@@ -84,7 +94,6 @@ def market_client(ctx: typer.Context, city: str = "", *, operator: bool = False)
         city=None if operator else city,
         operator=operator,
     )
-    return MarketClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(options))
 
 
 def _retry(options: Globals) -> "RetryPolicy":

@@ -66,6 +66,14 @@ def micros(text: str) -> int:
     return _whole(Decimal(found[1]) * _ROUND_TRIP_MICROS[found[2]], "microseconds", text)
 
 
+def micro_yuan(text: str) -> int:
+    """Return the micro-yuan of an amount of yuan such as "1000" or "0.25". Raise ValueError with the way out."""
+    found = _DECIMAL.fullmatch(_short(text))
+    if found is None:
+        raise ValueError(f'{_shown(text)} is no amount of yuan: write for example "1000" or "0.25"')
+    return _whole(Decimal(found[0]) * 1_000_000, "micro-yuan", text)
+
+
 def _whole(amount: Decimal, unit: str, text: str) -> int:
     if amount != int(amount):
         raise ValueError(f"{_shown(text)} is not a whole number of {unit}")

@@ -11,9 +11,9 @@ def city_to_read(caller: Caller, named: str) -> str | None:
     """Return the city whose jobs the caller asks to see; None for all of them. Raise RoleRefused."""
     if caller.role is Role.CITY:
         return _own_city(caller, named)
-    if caller.role in (Role.OPERATOR, Role.OBSERVER):
+    if caller.role in (Role.OPERATOR, Role.OBSERVER, Role.AUDITOR):
         return named or None
-    raise RoleRefused(role=caller.role, needed="jobs are for keys of cities, operators and observers")
+    raise RoleRefused(role=caller.role, needed="jobs are for keys of cities, operators, observers and auditors")
 
 
 def one_city_to_read(caller: Caller, named: str) -> str:

@@ -22,6 +22,7 @@ from broker.errors import (
     DatabaseUnavailable,
     KeyNotFound,
     KeyRefused,
+    OwnerNotFound,
     invalid,
 )
 from broker.store import keys
@@ -80,12 +81,12 @@ async def issue(tx: Connection, role: Role, subject: str, note: str, at: datetim
     Args:
         tx: a transaction of the hub.
         role: what the key allows.
-        subject: the city, cluster or owner it is for; empty for operators and observers.
+        subject: the city, cluster or owner it is for; empty for those who see all.
         note: for people.
         at: now.
     Raises:
-        CityNotFound, ClusterNotFound: the subject is not known.
-        InvalidRequest: a subject was named for a role that has none, or no cluster has the owner.
+        CityNotFound, ClusterNotFound, OwnerNotFound: the subject is not known.
+        InvalidRequest: a subject was named for a role that has none.
     """
     if not await keys.subject_is_known(tx, role, subject):
         raise _unknown_subject(role, subject)
@@ -214,5 +215,5 @@ def _unknown_subject(role: Role, subject: str) -> BrokerError:
     if role is Role.AGENT:
         return ClusterNotFound(cluster=subject)
     if role is Role.OWNER:
-        return invalid("subject", f"no cluster has owner {subject[:64]!r}: see `xisuan clusters`")
+        return OwnerNotFound(owner=subject)
     return invalid("subject", f"must be empty: a key of role {role} is for no city, cluster or owner")

@@ -40,6 +40,18 @@ WHEN: Final[Mapping[str, str]] = {
     "POOL_NOT_FOUND": "ListPriceHistory.",
     "RATE_CARD_OVERLAPS": "SetRates: two cards begin at the same time, or two with an end meet; nothing changes.",
     "ASK_OUT_OF_BOUNDS": "SetRates, ApplyWorld, RegisterCluster: an ask below its model's floor or above its cap.",
+    "OWNER_NOT_FOUND": "CreateKey for an owner; a capture for an owner who has no cluster.",
+    "ACCOUNT_NOT_FOUND": "Calls about an account, holds on one. Another city's account looks the same as none.",
+    "HOLD_NOT_FOUND": "Captures and releases.",
+    "POSTING_CONFLICT": "Whatever moves money: the request key was used before, for another request of that kind.",
+    "ACCOUNT_CLOSED": "Whatever moves money, where one of the accounts was closed. Nothing is posted.",
+    "ACCOUNT_NOT_EMPTY": "Closing an account.",
+    "BALANCE_TOO_LARGE": "Deposit, and whatever brings money to an account. Nothing is posted.",
+    "INSUFFICIENT_CREDIT": "Holds and grants. Nothing is posted; the same key may be used again.",
+    "HOLD_ENDED": "Captures and releases of a hold that was captured whole, released, or has expired.",
+    "HOLD_STILL_SETTLES": "Expiry of a hold before its settlement window is over.",
+    "SETTLEMENT_OVER": "Captures after the settlement window, where the platform is not told to bear them.",
+    "CAPTURE_BEYOND_HOLD": "Captures of more than is open, where the platform is not told to bear the excess.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

@@ -35,7 +35,7 @@ REFUSALS_MAX: Final = 10_000
 
 
 class AdminService(AdminServiceServicer):
-    """What operators and observers call.
+    """What operators, observers and auditors call.
 
     Args:
         operations: what they do to clusters, nodes, leases and keys.

@@ -7,9 +7,10 @@ from typing import Any, Final, Generic, TypeVar
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from broker import caller, job, lifecycle
+from broker.ledger import accounts, transactions
 from broker.market import logs
 from broker.rpc.convert_checks import Checks
-from broker.wire.v1 import admin_service_pb2, job_pb2, job_service_pb2
+from broker.wire.v1 import account_service_pb2, admin_service_pb2, job_pb2, job_service_pb2
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -60,4 +61,7 @@ LOG_STREAM: Final = EnumMap(job_service_pb2.LogStream, logs.LogStream, "LOG_STRE
 ROLE: Final = EnumMap(admin_service_pb2.Role, caller.Role, "ROLE")
 AGENT_STATE: Final = EnumMap(admin_service_pb2.AgentState, lifecycle.AgentState, "AGENT_STATE")
 NODE_MODE: Final = EnumMap(admin_service_pb2.NodeMode, lifecycle.NodeMode, "NODE_MODE")
+ACCOUNT_KIND: Final = EnumMap(account_service_pb2.AccountKind, accounts.AccountKind, "ACCOUNT_KIND")
+POCKET: Final = EnumMap(account_service_pb2.Pocket, accounts.Pocket, "POCKET")
+TRANSACTION_KIND: Final = EnumMap(account_service_pb2.TransactionKind, transactions.TransactionKind, "TRANSACTION_KIND")
 LEASE_STATE: Final = EnumMap(admin_service_pb2.LeaseState, lifecycle.LeaseState, "LEASE_STATE")

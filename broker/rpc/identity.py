@@ -14,14 +14,16 @@ from broker.errors import DatabaseUnavailable, KeyRefused, RoleRefused
 from broker.market.identity import Identity
 from broker.rpc.interceptor import Context, Guard
 
-JOBS_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER})
+JOBS_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 JOBS_CHANGE: Final = frozenset({Role.CITY, Role.OPERATOR})
 CLUSTER: Final = frozenset({Role.AGENT})
-ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER})
+ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 ADMIN_CHANGE: Final = frozenset({Role.OPERATOR})
-RATES_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.OWNER})
-MARKET_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.OWNER})
+RATES_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
+MARKET_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
 RATES_CHANGE: Final = frozenset({Role.OPERATOR, Role.OWNER})
+BOOKS_READ: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.AUDITOR})
+BOOKS_READ_WHOLE: Final = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.JobService/SubmitJob": JOBS_CHANGE,
@@ -69,6 +71,11 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.MarketService/ListPrices": MARKET_READ,
     "/broker.wire.v1.MarketService/ListPriceHistory": MARKET_READ,
     "/broker.wire.v1.MarketService/GetCapacity": MARKET_READ,
+    "/broker.wire.v1.AccountService/ListAccounts": BOOKS_READ,
+    "/broker.wire.v1.AccountService/GetAccount": BOOKS_READ,
+    "/broker.wire.v1.AccountService/ListPostings": BOOKS_READ,
+    "/broker.wire.v1.AccountService/Deposit": ADMIN_CHANGE,
+    "/broker.wire.v1.AccountService/ExportLedger": BOOKS_READ_WHOLE,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

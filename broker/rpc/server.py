@@ -16,6 +16,8 @@ from broker.rpc.limits import CallsPerSecondMax, LimitCalls
 from broker.rpc.status import Errors
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.wire.v1 import (
+    account_service_pb2,
+    account_service_pb2_grpc,
     admin_service_pb2,
     admin_service_pb2_grpc,
     cluster_service_pb2,
@@ -62,6 +64,11 @@ _SERVICES: Final = (
         market_service_pb2.DESCRIPTOR.services_by_name["MarketService"].full_name,
         market_service_pb2_grpc.MarketServiceServicer,
         market_service_pb2_grpc.add_MarketServiceServicer_to_server,
+    ),
+    (
+        account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
+        account_service_pb2_grpc.AccountServiceServicer,
+        account_service_pb2_grpc.add_AccountServiceServicer_to_server,
     ),
 )
 

@@ -61,6 +61,7 @@ _WHO_AM_I: Final[LiteralString] = """
 """
 
 _SET_CITY: Final[LiteralString] = "SELECT set_config('xisuan.city', $1, true)"
+_SET_OWNER: Final[LiteralString] = "SELECT set_config('xisuan.owner', $1, true)"
 
 
 class RoleUnusable(Exception):
@@ -131,6 +132,13 @@ class Database:
         """
         async with self._turn(city), _transaction(self._city_pool, self._wait_seconds_max) as tx:
             await tx.execute(_SET_CITY, city)
+            yield tx
+
+    @asynccontextmanager
+    async def owner(self, owner: str) -> AsyncIterator[Connection]:
+        """Open a transaction that sees what is an owner's of clusters, and no city's; otherwise as `city`."""
+        async with self._turn(f"owner/{owner}"), _transaction(self._city_pool, self._wait_seconds_max) as tx:
+            await tx.execute(_SET_OWNER, owner)
             yield tx
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ class StoredKey:
         key_id: public id.
         secret_sha256: hash of the secret.
         role: what it allows.
-        subject: the city, cluster or owner it is for; empty for operators and observers.
+        subject: the city, cluster or owner it is for; empty for those who see all.
         note: for people.
         created_at: when it was made.
         revoked_at: when it was ended; None while it works.

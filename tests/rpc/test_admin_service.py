@@ -75,7 +75,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
     world = await ClusterWorld(database).lay()
     await world.attach("east", "one", inventory("n1", "n2", "n3"))
     clock, identity = ManualClock(START), Identity(database)
-    roles = {"operator": "", "observer": "", "city": "ganzhou", "agent": "east", "owner": "owner"}
+    roles = {"operator": "", "observer": "", "auditor": "", "owner": "owner", "city": "ganzhou", "agent": "east"}
     keys = {r: (await identity.create(Role(r), subject, "test", START)).text for r, subject in roles.items()}
     service = AdminService(
         Operations(database, identity, wake=lambda: None),
@@ -131,7 +131,7 @@ async def test_only_operators_change_and_only_observers_look(admin: Admin) -> No
             answer = await _answer(admin, method, role)
             assert (answer != "PERMISSION_DENIED") == (role in allowed), (method, role, answer)
             assert answer not in ("UNIMPLEMENTED", "INTERNAL", "UNKNOWN"), (method, role)
-        assert (Role.OBSERVER in allowed) == method.startswith(("Get", "List"))
+        assert (Role.OBSERVER in allowed) == (Role.AUDITOR in allowed) == method.startswith(("Get", "List"))
 
 
 async def test_a_world_is_compared_applied_and_read(admin: Admin) -> None:

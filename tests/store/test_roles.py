@@ -54,6 +54,20 @@ ROWS = """
         SELECT job_id, city, 1, now(), 'made', now() FROM promises;
     INSERT INTO expected_starts (job_id, city, attempt, size, first_p50_at, first_p90_at)
         SELECT job_id, city, 0, 0, now(), now() FROM jobs WHERE request_key = 'l';
+    INSERT INTO ledger_accounts (name, kind, city, opened_at) SELECT 'city/' || city, 'city', city, now() FROM cities;
+    INSERT INTO ledger_accounts (name, kind, owner, opened_at) VALUES ('owner/o', 'owner', 'o', now());
+    INSERT INTO ledger_balances SELECT account_id, 6, 4 FROM ledger_accounts WHERE kind = 'city';
+    INSERT INTO ledger_transactions (kind, request_key, body_sha256, reference, at, lines)
+        SELECT 'deposit', city, sha256('x'), city, now(), 3 FROM cities ORDER BY city;
+    INSERT INTO ledger_postings
+        SELECT t.transaction_id, l.line, a.account_id, 'available', l.micro_yuan
+          FROM ledger_transactions t,
+               LATERAL (VALUES (1, 'external', -11), (2, 'city/' || t.reference, 10), (3, 'owner/o', 1))
+               AS l (line, name, micro_yuan) JOIN ledger_accounts a USING (name);
+    INSERT INTO ledger_holds SELECT transaction_id, request_key, 'r', 'open', now() FROM ledger_transactions;
+    INSERT INTO ledger_hold_parts
+        SELECT h.hold_id, 1, a.account_id, 4 FROM ledger_holds h JOIN ledger_accounts a USING (city);
+    INSERT INTO ledger_unchained SELECT transaction_id FROM ledger_transactions;
 """
 
 TABLES_OF_CITIES = """
@@ -140,6 +154,75 @@ async def test_without_a_city_nothing_is_seen(settled: Database, dsns: Dsns) -> 
     for table in {row[0] for row in await session.fetch(TABLES_OF_CITIES)} - PUBLIC | {"lease_nodes"}:
         assert await session.fetch(f"SELECT * FROM {table}") == [], table
     await session.close()
+
+
+LEDGER = (
+    "ledger_accounts",
+    "ledger_balances",
+    "ledger_transactions",
+    "ledger_postings",
+    "ledger_holds",
+    "ledger_hold_parts",
+)
+
+
+async def test_books_show_a_city_its_own_accounts_and_what_touches_them(settled: Database) -> None:
+    async with settled.city(OWN) as tx:
+        seen = {table: len(await tx.fetch(f"SELECT * FROM {table}")) for table in LEDGER}
+
+    assert seen == dict.fromkeys(LEDGER, 1)
+
+
+async def test_books_show_an_owner_his_own_account_and_no_citys(settled: Database) -> None:
+    async with settled.owner("o") as tx:
+        names = [row["name"] for row in await tx.fetch("SELECT name FROM ledger_accounts")]
+        seen = {table: len(await tx.fetch(f"SELECT * FROM {table}")) for table in LEDGER}
+        jobs = await tx.fetch("SELECT * FROM jobs")
+    async with settled.owner("nobody") as tx:
+        unseen = [await tx.fetch(f"SELECT * FROM {table}") for table in LEDGER]
+
+    assert (names, jobs) == (["owner/o"], [])
+    assert seen == dict.fromkeys(LEDGER, 0) | {"ledger_accounts": 1, "ledger_transactions": 2, "ledger_postings": 2}
+    assert unseen == [[]] * len(LEDGER)
+
+
+@pytest.mark.parametrize("table", [*LEDGER, "ledger_unchained", "ledger_chain"])
+async def test_cities_and_owners_write_nothing_into_the_books(settled: Database, table: str) -> None:
+    for statement in (f"INSERT INTO {table} DEFAULT VALUES", f"DELETE FROM {table}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with settled.city(OWN) as tx:
+                await tx.execute(statement)
+
+
+@pytest.mark.parametrize("table", ["ledger_transactions", "ledger_postings", "ledger_chain"])
+async def test_what_is_posted_cannot_be_changed_by_the_hub_nor_by_the_owner_of_the_tables(
+    settled: Database, dsns: Dsns, table: str
+) -> None:
+    column = {"ledger_postings": "micro_yuan = -micro_yuan", "ledger_chain": "position = position + 1"}.get(
+        table, "reference = 'x'"
+    )
+    owner = await asyncpg.connect(dsns.owner)
+    for statement in (f"UPDATE {table} SET {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with settled.hub() as tx:
+                await tx.execute(statement)
+        with pytest.raises(asyncpg.RestrictViolationError, match="never changed or removed"):
+            await owner.execute(statement)
+    await owner.close()
+
+
+@pytest.mark.parametrize("lines", ["(3, 1, 2)", "(3, 1, 2), (3, 2, -1)", "(3, 1, 2), (3, 2, -1), (3, 3, -1)"])
+async def test_postings_that_are_not_balanced_or_not_whole_are_refused_by_the_tables(
+    settled: Database, lines: str
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="not balanced, or not all of them"):
+        async with settled.hub() as tx:
+            await tx.execute(
+                "INSERT INTO ledger_transactions (kind, request_key, body_sha256, reference, at, lines)"
+                " VALUES ('deposit', 'n', sha256('x'), 'r', now(), 2);"
+                " INSERT INTO ledger_postings (transaction_id, line, account_id, pocket, micro_yuan)"
+                f" SELECT t, l, 1, 'available', m FROM (VALUES {lines}) AS v (t, l, m)"
+            )
 
 
 @pytest.mark.parametrize(

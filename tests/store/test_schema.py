@@ -7,6 +7,9 @@ import pytest
 
 from broker.caller import Role
 from broker.job import IfLost, PriorityClass, Within
+from broker.ledger.accounts import AccountKind, Pocket
+from broker.ledger.holds import HoldState
+from broker.ledger.transactions import TransactionKind
 from broker.lifecycle import (
     JOB_FINAL,
     AgentState,
@@ -29,6 +32,10 @@ LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("jobs", "if_lost"): IfLost,
     ("jobs", "priority"): PriorityClass,
     ("jobs", "state"): JobState,
+    ("ledger_accounts", "kind"): AccountKind,
+    ("ledger_holds", "state"): HoldState,
+    ("ledger_postings", "pocket"): Pocket,
+    ("ledger_transactions", "kind"): TransactionKind,
     ("leases", "end_reason"): EndReason,
     ("leases", "if_lost"): IfLost,
     ("leases", "state"): LeaseState,

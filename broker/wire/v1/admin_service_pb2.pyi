@@ -50,6 +50,7 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_OPERATOR: _ClassVar[Role]
     ROLE_OBSERVER: _ClassVar[Role]
     ROLE_OWNER: _ClassVar[Role]
+    ROLE_AUDITOR: _ClassVar[Role]
 AGENT_STATE_UNSPECIFIED: AgentState
 AGENT_STATE_NEVER: AgentState
 AGENT_STATE_LIVE: AgentState
@@ -75,6 +76,7 @@ ROLE_AGENT: Role
 ROLE_OPERATOR: Role
 ROLE_OBSERVER: Role
 ROLE_OWNER: Role
+ROLE_AUDITOR: Role
 
 class ApplyWorldRequest(_message.Message):
     __slots__ = ("document", "dry_run")

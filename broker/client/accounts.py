@@ -1,0 +1,109 @@
+"""Money: accounts, balances and postings. Answers are the messages of `broker/wire/v1/account_service.proto`."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from broker.client.connection import Connection
+from broker.client.errors import StreamGap, from_call
+from broker.client.retry import RetryPolicy
+from broker.client.settings import ClientSettings
+from broker.wire.v1 import account_service_pb2 as pb
+
+PAGE_SIZE: Final = 500
+
+
+class AccountClient(Connection):
+    """Calls the broker about money, with the key of a city, an owner, an auditor or an operator."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_key: str,
+        tls_ca: str | Path | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        call_seconds_max: float = 60.0,
+        seed: int | None = None,
+    ) -> None:
+        """Prepare a connection; arguments as for `Client`."""
+        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
+        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
+
+    async def accounts(
+        self, *, city: str = "", kind: str = "", page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.Account, None]:
+        """Yield the accounts that the key may see, by name; `kind` is a word such as "voucher"."""
+        wanted = f"ACCOUNT_KIND_{kind.upper() or 'UNSPECIFIED'}"
+        request = pb.ListAccountsRequest(city=city, kind=wanted, page_size=page_size)
+        while True:
+            page = await self.unary("AccountService/ListAccounts", request, pb.ListAccountsResponse)
+            for account in page.accounts:
+                yield account
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def account(self, account: str) -> pb.Account:
+        """Return one account with its balance."""
+        request = pb.GetAccountRequest(account=account)
+        return (await self.unary("AccountService/GetAccount", request, pb.GetAccountResponse)).account
+
+    async def postings(self, account: str, *, page_size: int = PAGE_SIZE) -> AsyncGenerator[pb.Posting, None]:
+        """Yield the postings of an account, newest first."""
+        request = pb.ListPostingsRequest(account=account, page_size=page_size)
+        while True:
+            page = await self.unary("AccountService/ListPostings", request, pb.ListPostingsResponse)
+            for posting in page.postings:
+                yield posting
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def deposit(
+        self,
+        account: str,
+        micro_yuan: int,
+        *,
+        request_key: str,
+        reference: str,
+        currency: str = "",
+        dry_run: bool = False,
+    ) -> pb.DepositResponse:
+        """Book money from outside; the same key with the same body books it once, so it is tried again safely."""
+        request = pb.DepositRequest(
+            request_key=request_key,
+            account=account,
+            micro_yuan=micro_yuan,
+            currency=currency,
+            reference=reference,
+            dry_run=dry_run,
+        )
+        return await self.unary("AccountService/Deposit", request, pb.DepositResponse)
+
+    async def chain(self, *, after_position: int = 0) -> AsyncGenerator[pb.ChainEntry, None]:
+        """Yield the audit chain behind a position, gap-free; a stream that breaks is taken up where it was.
+
+        Raises: StreamGap: a position was skipped.
+        """
+        patience, position = self.patience(), after_position
+        while True:
+            request = pb.ExportLedgerRequest(after_position=position)
+            call = self.server_stream("AccountService/ExportLedger", request, pb.ExportLedgerResponse)
+            try:
+                async for piece in call:
+                    for entry in piece.entries:
+                        if entry.position != position + 1:
+                            raise StreamGap(f"position {entry.position} came where {position + 1} was due")
+                        position = entry.position
+                        yield entry
+                    patience = self.patience()
+            except grpc.aio.AioRpcError as error:
+                broken = from_call(error)
+            else:
+                return
+            finally:
+                call.cancel()
+            await self.pause_or_raise(broken, patience)

@@ -1,0 +1,68 @@
+"""AccountService: who, what, one use case, answer. Roles are checked by the table of the identity interceptor."""
+# ruff: noqa: ARG002 - gRPC hands request and context to every method
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from broker.clock import Clock
+from broker.market.ledger import Ledger
+from broker.rpc import convert_accounts as convert
+from broker.rpc.convert import chunks
+from broker.rpc.identity import caller_of
+from broker.rpc.interceptor import Context
+from broker.wire.v1 import account_service_pb2 as pb
+from broker.wire.v1.account_service_pb2_grpc import AccountServiceServicer
+
+PAGE_ENTRIES: Final = 1000
+PIECE_BYTES: Final = 1024 * 1024
+"""The chain is read by pages of so many entries, and sent in pieces of this size."""
+
+
+class AccountService(AccountServiceServicer):
+    """What cities, owners, auditors and operators call about money.
+
+    Args:
+        ledger: the use cases.
+        clock: the edge's clock.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def ListAccounts(self, request: pb.ListAccountsRequest, context: Context) -> pb.ListAccountsResponse:
+        """Return a page of the accounts that the caller may see."""
+        page = convert.account_page(request)
+        rows = await self._ledger.accounts(
+            caller_of(context), city=page.city, kind=page.kind, after=page.after, limit=page.limit
+        )
+        token = rows[-1].name if len(rows) == page.limit else ""
+        return pb.ListAccountsResponse(accounts=map(convert.account_to_wire, rows), next_page_token=token)
+
+    async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.GetAccountResponse:
+        """Return one account with its balance."""
+        row = await self._ledger.account(caller_of(context), convert.account(request))
+        return pb.GetAccountResponse(account=convert.account_to_wire(row))
+
+    async def ListPostings(self, request: pb.ListPostingsRequest, context: Context) -> pb.ListPostingsResponse:
+        """Return a page of an account's postings."""
+        account, before, limit = convert.posting_page(request)
+        rows = await self._ledger.postings(caller_of(context), account, before, limit)
+        token = convert.posting_token(rows[-1]) if len(rows) == limit else ""
+        return pb.ListPostingsResponse(postings=map(convert.posting_to_wire, rows), next_page_token=token)
+
+    async def Deposit(self, request: pb.DepositRequest, context: Context) -> pb.DepositResponse:
+        """Book money from outside, or only say what that would do."""
+        move = convert.deposit(request)
+        made = await self._ledger.deposit(caller_of(context), move, now=self._clock.now(), dry_run=request.dry_run)
+        return convert.deposited_to_wire(made)
+
+    async def ExportLedger(
+        self, request: pb.ExportLedgerRequest, context: Context
+    ) -> AsyncIterator[pb.ExportLedgerResponse]:
+        """Send the audit chain behind a position, as far as it reaches now."""
+        position = convert.after_position(request)
+        while entries := await self._ledger.chain(position, PAGE_ENTRIES):
+            for piece in chunks(map(convert.entry_to_wire, entries), PIECE_BYTES):
+                yield pb.ExportLedgerResponse(entries=piece)
+            position = entries[-1].position
