@@ -10,7 +10,7 @@ from broker.ids import JobId, LeaseId, job_text, parse_lease
 from broker.job import Ending, PriorityClass
 from broker.lifecycle import EndReason, JobEvent, JobState, PromiseFate, StopClaim
 from broker.market.reports import LeaseStop, StopReason
-from broker.store import stops
+from broker.store import leases, occupancy, stops
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from broker.store.stops import Stop
@@ -274,3 +274,14 @@ async def test_who_counts_on_the_room_of_work_that_runs_on_stops_nobody(database
     assert await table.rows() == {}
     assert len((await table.round()).stops) == 2
     assert await promises_broken(dsns) == []
+
+
+async def test_lost_work_is_not_asked_to_stop(table: Stopping) -> None:
+    """Its agent is silent: an order would not be heard, and who waits for the room would be promised nothing."""
+    _, ref = await table.preemptible()
+    async with table.world.database.hub() as tx:
+        before = await occupancy.read(tx, table.world.now)
+        assert await leases.silent(tx, "east", table.world.now) == [ref]
+        lost = await occupancy.read(tx, table.world.now)
+
+    assert (before.preemptible, lost.preemptible) == ((True,), (False,))
