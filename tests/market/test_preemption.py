@@ -1,5 +1,6 @@
 """Running work that is stopped for work with a right to its cards: ordered with a round, carried out by the agent."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +11,7 @@ from broker.ids import JobId, LeaseId, job_text, parse_lease
 from broker.job import Ending, PriorityClass
 from broker.lifecycle import EndReason, JobEvent, JobState, PromiseFate, StopClaim
 from broker.market.reports import LeaseStop, StopReason
-from broker.store import leases, occupancy, stops
+from broker.store import jobs, leases, occupancy, stops
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from broker.store.stops import Stop
@@ -285,3 +286,20 @@ async def test_lost_work_is_not_asked_to_stop(table: Stopping) -> None:
         lost = await occupancy.read(tx, table.world.now)
 
     assert (before.preemptible, lost.preemptible) == ((True,), (False,))
+
+
+async def test_a_round_does_not_wait_for_who_cancels_what_it_stops_others_for(table: Stopping) -> None:
+    """Either could wait for the other: the round has locked what it starts, and the cancellation wants that next."""
+    await table.preemptible()
+    urgent = await table.emergency(job_set="nightly")
+    prepared, decided = await table.planned()
+    assert len(decided.stops) == 1
+
+    async with table.world.database.hub() as tx:
+        await jobs.cancel_set(tx, "ganzhou", "nightly", table.world.now, limit=10)
+        async with asyncio.timeout(5):
+            done = await table.commit(await table.lead(), prepared, decided)
+
+    assert len(done.stops) == 1
+    assert await table.world.state_of(urgent) is JobState.CANCELLED
+    await table.round()
