@@ -235,7 +235,7 @@ class RoundLoop:
 
 
 def _digest(prepared: Prepared) -> str:
-    """Return a hash of the world without the time at which it was read, and of its windows."""
+    """Return a hash of the world without the time at which it was read, its windows, and the jobs that get room."""
     world, ahead = prepared.snapshot, prepared.horizon
     found = hashlib.sha256()
     for name in type(world).__dataclass_fields__:
@@ -245,6 +245,7 @@ def _digest(prepared: Prepared) -> str:
             found.update(b"\0")
     for windows in (ahead.closed_node, ahead.closed_from_s, ahead.closed_until_s):
         found.update(windows.tobytes())
+    found.update(repr(ahead.make_room_for).encode())
     return found.hexdigest()
 
 

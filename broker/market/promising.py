@@ -3,7 +3,8 @@
 A promise is kept by the commit, as a lease is. What was leased beside the round meanwhile knew nothing of the promises
 that the round made or put elsewhere: such a promise is looked at again here, before anybody has heard of it. A promised
 gang that was to start and was handed back keeps the promise that it had; the next round looks at it. So does one for
-which others were to be stopped that run on: what it was promised instead, or for the first time, it is not.
+which others were to be stopped that run on: what it was promised instead, or for the first time, it is not. What was
+promised beside that is looked at again as well.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ def kept(
     again = tuple(each for each in prepared.horizon.promises if each.job_id in handed_back)
     decided = _without(decided, handed_back)
     promises, news = decided.promises, decided.news
-    if leased:
+    if leased or not_cleared:
         promises, news = beside(prepared, decided, started, leased, again, margin_seconds)
     made = set(decided.made)
     rows = [before[each.job_id] for each in again]
@@ -94,14 +95,16 @@ def kept(
     return Kept(tuple(sorted(rows, key=lambda row: (row.start_s, row.job))), tuple(entries))
 
 
-def stops_of(prepared: Prepared, decided: Decided, found: Kept) -> list[Stop]:
+def stops_of(prepared: Prepared, decided: Decided, found: Kept, not_cleared: Collection[str]) -> list[Stop]:
     """Return the leases to stop: those of gangs that still have the start that they are stopped for."""
     promised = {each.job_id: each.start_s for each in decided.promises}
     stands = {job_text(row.job) for row in found.rows if row.start_s <= promised.get(job_text(row.job), NEVER)}
     return [
         Stop(lease, CLAIM[each.claim], prepared.job(each.job_id), each.lost_card_seconds)
         for each in decided.stops
-        if each.job_id in stands and (lease := parse_lease(each.lease_id)) is not None
+        if each.job_id in stands
+        and each.job_id not in not_cleared
+        and (lease := parse_lease(each.lease_id)) is not None
     ]
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 
-from broker.ids import RoundId, job_text
+from broker.ids import RoundId, job_text, parse_lease
 from broker.lifecycle import Held
 from broker.market.expecting import Expecting, Told
 from broker.market.explain import LastRound
@@ -162,16 +162,19 @@ class Rounds:
         within = partial(
             kept, prepared, decided, started, leased, margin_seconds=self._margin_seconds, round_id=round_id, at=at
         )
-        found = await asyncio.to_thread(within)
-        stopped: dict[Stop, str] = {}
+        left: set[str] = set()  # jobs for which not everything can be stopped, so nothing is
         if decided.stops:
-            asked = stops_of(prepared, decided, found)
-            ordered = await stops.order(tx, asked, at)
-            stopped = {each: ordered.leases[each.lease] for each in asked if each.lease in ordered.leases}
-            left = {job_text(each.for_job) for each in asked if each.lease in ordered.not_ending}
-            left |= {each.job_id for each in decided.stops} - {job_text(each.for_job) for each in asked}
-            if left:
-                found = await asyncio.to_thread(within, not_cleared=left)
+            wanted = [(each.job_id, parse_lease(each.lease_id)) for each in decided.stops]
+            run_on = await stops.lock(tx, [lease for _, lease in wanted if lease is not None])
+            left = {job_id for job_id, lease in wanted if lease is None or lease in run_on}
+        found = await asyncio.to_thread(within, not_cleared=left)
+        asked = stops_of(prepared, decided, found, left)
+        while in_vain := {each.job_id for each in decided.stops} - left - {job_text(each.for_job) for each in asked}:
+            left |= in_vain  # who counted on the room of these may have lost it with them
+            found = await asyncio.to_thread(within, not_cleared=left)
+            asked = stops_of(prepared, decided, found, left)
+        ordered = await stops.order(tx, asked, at)
+        stopped = {each: ordered[each.lease] for each in asked if each.lease in ordered}
         if found.rows != prepared.view.promises:
             await promises.keep(tx, found.rows)
         await promises.tell(tx, round_id, found.entries, at)

@@ -62,7 +62,7 @@ CANCELLABLE_OF_SET: Final[LiteralString] = """
 CANCEL_SET: Final[LiteralString] = (
     "WITH target AS (SELECT job_id"
     + CANCELLABLE_OF_SET
-    + "ORDER BY job_id LIMIT $7 FOR UPDATE),"
+    + "ORDER BY job_id LIMIT $7 FOR NO KEY UPDATE),"
     + CANCEL
     + """
     SELECT m.state, l.cluster, count(*) AS jobs

@@ -30,7 +30,7 @@ class Occupancy:
         started_s: [L] when it started, -1 as long as its agent has not said so: the last start of its job.
         ends_s: [L] when its cards are free at the latest, by walltime and grace; at least `OVERDUE` after now.
             The walltime of one that has not started counts from now, as that of one whose start lies after now.
-        preemptible: [L] whether it may be stopped for other work.
+        preemptible: [L] whether it may be stopped for other work; not while it is lost: nobody would hear the order.
         checkpoint_interval_seconds: [L] work that a stop without grace costs at most; 0: all since its start.
         grace_seconds: [L] time between TERM and KILL.
         walltime_seconds: [L] how long it may run before TERM.
@@ -88,7 +88,8 @@ LEASES: Final[LiteralString] = """
                ceil(greatest(date_part('epoch', $2::timestamptz),
                              date_part('epoch', least(coalesce(l.started_at, $1), $1))
                              + j.walltime_seconds + j.grace_seconds))::bigint AS ends_s,
-               j.preemptible, j.checkpoint_interval_seconds, j.grace_seconds, j.walltime_seconds,
+               j.preemptible AND l.state <> 'lost' AS preemptible, j.checkpoint_interval_seconds, j.grace_seconds,
+               j.walltime_seconds,
                coalesce(floor(date_part('epoch', least(l.stop_ordered_at, j.cancel_requested_at))), -1)::bigint
                    AS stop_ordered_s,
                j.preemptions > 0 AS preempted, l.city, j.enterprise, j.priority,

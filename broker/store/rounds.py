@@ -88,7 +88,7 @@ class WaitingJob:
 LOCK_WAITING: Final[LiteralString] = """
     SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible FROM jobs
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
-     ORDER BY job_id FOR UPDATE
+     ORDER BY job_id FOR NO KEY UPDATE
 """
 LOCK_NODES: Final[LiteralString] = """
     SELECT node_id FROM nodes WHERE node_id = ANY($1) ORDER BY node_id FOR NO KEY UPDATE

@@ -29,16 +29,14 @@ class Stop:
     lost_card_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """What became of orders."""
-
-    leases: dict[LeaseId, str]  # that are stopped by them, with their clusters
-    not_ending: frozenset[LeaseId]  # that run on: they may not be stopped, or somebody is changing them just now
-
-
 # A round has locked waiting jobs by now, others lock waiting and running ones by id: whoever waited here could wait for
 # ever. What somebody else is changing runs on, and the next round looks at it.
+LOCK: Final[LiteralString] = """
+    SELECT l.lease_id FROM leases l JOIN jobs j USING (job_id)
+     WHERE l.lease_id = ANY($1) AND l.state = ANY($2) AND l.stop_ordered_at IS NULL AND j.preemptible
+       AND j.cancel_requested_at IS NULL AND j.state = ANY($3)
+     ORDER BY j.job_id FOR NO KEY UPDATE OF j, l SKIP LOCKED
+"""
 ORDER: Final[LiteralString] = """
     WITH asked AS (
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
@@ -67,6 +65,11 @@ GOES_ON: Final[LiteralString] = """
 LOST: Final[LiteralString] = """
     SELECT coalesce(sum(lost_card_seconds), 0)::bigint FROM leases
      WHERE stop_ordered_at > $1 AND stop_claim <> 'maintenance'
+"""
+# Asked first: most of the time there is none, and what follows reads all that runs.
+NEAR: Final[LiteralString] = """
+    SELECT EXISTS (SELECT FROM maintenance_windows
+                    WHERE cancelled_at IS NULL AND ends_at > $1 AND starts_at <= $1 + $2::interval)
 """
 # Work that would end by itself before the window begins is let run.
 CLEAR: Final[LiteralString] = """
@@ -105,10 +108,20 @@ CLEAR: Final[LiteralString] = """
 """
 
 
-async def order(tx: Connection, stops: Sequence[Stop], at: datetime) -> Ordered:
-    """Order leases to stop, as far as they may be stopped still. What has ended, or ends already, is no matter."""
+async def lock(tx: Connection, leases: Sequence[LeaseId]) -> frozenset[LeaseId]:
+    """Let nobody else change these leases, as far as they may be stopped still, and return those that run on.
+
+    They may not be stopped, or somebody is changing them just now. What has ended, or ends already, is no matter.
+    """
+    rows = await tx.fetch(LOCK, leases, [LeaseState.OFFERED, LeaseState.ACTIVE], job_sources(JobEvent.STOP_ORDERED))
+    held = {LeaseId(r["lease_id"]) for r in rows}
+    return frozenset(LeaseId(r["lease_id"]) for r in await tx.fetch(GOES_ON, leases)) - held
+
+
+async def order(tx: Connection, stops: Sequence[Stop], at: datetime) -> dict[LeaseId, str]:
+    """Order leases to stop, as far as they may be stopped still; return those that are, with their clusters."""
     if not stops:
-        return Ordered({}, frozenset())
+        return {}
     rows = await tx.fetch(
         ORDER,
         [each.lease for each in stops],
@@ -119,10 +132,7 @@ async def order(tx: Connection, stops: Sequence[Stop], at: datetime) -> Ordered:
         [LeaseState.OFFERED, LeaseState.ACTIVE],
         job_sources(JobEvent.STOP_ORDERED),
     )
-    left = await tx.fetch(GOES_ON, [each.lease for each in stops])
-    return Ordered(
-        {LeaseId(r["lease_id"]): r["cluster"] for r in rows}, frozenset(LeaseId(r["lease_id"]) for r in left)
-    )
+    return {LeaseId(r["lease_id"]): r["cluster"] for r in rows}
 
 
 async def clear_for_windows(tx: Connection, now: datetime, limit: int) -> list[tuple[LeaseId, str, int]]:
@@ -130,6 +140,8 @@ async def clear_for_windows(tx: Connection, now: datetime, limit: int) -> list[t
 
     Return lease, cluster and lost card-seconds of at most so many.
     """
+    if not await tx.fetchval(NEAR, now, GRACE_MAX):
+        return []
     running = [LeaseState.OFFERED, LeaseState.ACTIVE]
     rows = await tx.fetch(CLEAR, now, GRACE_MAX, TOLD_IN, running, job_sources(JobEvent.STOP_ORDERED), limit)
     return [(LeaseId(r["lease_id"]), r["cluster"], r["lost_card_seconds"]) for r in rows]

@@ -16,6 +16,7 @@ from broker.loops.rounds import RoundLoop
 from broker.loops.warming import empty_snapshot
 from broker.market.lead import NotLeader
 from broker.market.rounds import Rounds, RoundsReader
+from broker.store import jobs
 from broker.store.database import Database
 from scheduler.horizon import Horizon
 from scheduler.opening import prices_of
@@ -77,6 +78,21 @@ async def test_an_unchanged_world_is_not_planned_again_and_again(world: ClusterW
     await rounds.run_once(world.advance(31))
 
     assert once == 1
+    assert len(await reader.list_page(10, None, busy_only=False)) == 2
+
+
+async def test_a_round_looks_at_once_when_an_operator_lets_work_be_moved(
+    world: ClusterWorld, planner: PlanningProcess
+) -> None:
+    """Nothing else of the world is different then."""
+    job = await world.submit(ceiling_micro_yuan_per_pflops_hour=RICH)
+    rounds, reader = loop(world, planner), RoundsReader(world.database)
+    await rounds.run_once(world.now)
+    async with world.database.hub() as tx:
+        await jobs.make_room(tx, job, wanted=True)
+
+    await rounds.run_once(world.advance(1))
+
     assert len(await reader.list_page(10, None, busy_only=False)) == 2
 
 

@@ -1,22 +1,24 @@
 """Running work that is stopped for work with a right to its cards: ordered with a round, carried out by the agent."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from broker.ids import JobId, LeaseId
+from broker.ids import JobId, LeaseId, job_text, parse_lease
 from broker.job import Ending, PriorityClass
 from broker.lifecycle import EndReason, JobEvent, JobState, PromiseFate, StopClaim
 from broker.market.reports import LeaseStop, StopReason
-from broker.store import stops
+from broker.store import jobs, leases, occupancy, stops
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from broker.store.stops import Stop
-from tests.cluster_world import ClusterWorld, ended, running
+from tests.cluster_world import ClusterWorld, ended, inventory, running
 from tests.conftest import Dsns
 from tests.market.test_promises import MARGIN, PROMISING, Promising, promises_broken
+from tests.market.test_rounds import RICH
 
 STOPPED = Ending(EndReason.CANCELLED, detail="PREEMPTED")
 GRACE = 30
@@ -220,12 +222,84 @@ async def test_only_running_preemptible_work_takes_an_order(table: Stopping) -> 
     asked = [Stop(each, StopClaim.TIER, hard, 5) for each in (hard_ref.lease, ref.lease, LeaseId(999))]
 
     async with table.world.database.hub() as tx:
+        run_on = await stops.lock(tx, [each.lease for each in asked])
         first = await stops.order(tx, asked, table.world.now)
         second = await stops.order(tx, asked, table.world.now + timedelta(seconds=1))
 
-    assert first.leases == {ref.lease: "east"}
-    assert first.not_ending == {hard_ref.lease}
-    assert second.leases == {}
+    assert run_on == {hard_ref.lease}
+    assert first == {ref.lease: "east"}
+    assert second == {}
     assert (await table.world.lease(ref))["stop_ordered_at"] == table.world.now
     assert await table.world.story(hard) == [JobEvent.SUBMITTED, JobEvent.LEASED]
     assert (await table.world.story(soft))[-1] is JobEvent.STOP_ORDERED
+
+
+async def test_nobody_is_stopped_in_vain_for_a_gang_beside_one_that_is_being_changed(table: Stopping) -> None:
+    """It needs the cards of both: one cannot be stopped now, so the other is let run, and nothing is promised."""
+    first, _ = await table.preemptible(cards_per_task=4)
+    second, ref = await table.preemptible(cards_per_task=4)
+    urgent = await table.emergency()
+    prepared, decided = await table.planned()
+    assert len(decided.stops) == 2
+
+    async with table.world.database.hub() as tx:
+        await tx.execute("SELECT FROM jobs WHERE job_id = $1 FOR UPDATE", first)
+        done = await table.commit(await table.lead(), prepared, decided)
+
+    assert done.stops == ()
+    assert (await table.world.job(second)).stop_ordered_at is None
+    assert await table.rows() == {}
+    assert {stop.for_job for stop in (await table.round()).stops} == {urgent}
+    assert (await table.world.lease(ref))["stop_for_job"] == urgent
+
+
+async def test_who_counts_on_the_room_of_work_that_runs_on_stops_nobody(database: Database, dsns: Dsns) -> None:
+    """The first gang leaves six cards of what it clears to the second, which clears the other node for itself."""
+    table = Stopping(await ClusterWorld(database).lay())
+    table.session = await table.world.attach("east", "one", inventory("n1", "n2"))
+    table.reports, table.up = 0, []
+    soft = {ref.lease: job for job, ref in [await table.preemptible(), await table.preemptible()]}
+    small = await table.emergency(cards_per_task=2)
+    large = await table.emergency(
+        tasks=2, cards_per_task=6, ceiling_micro_yuan_per_pflops_hour=RICH // 1_000, walltime_seconds=600
+    )
+    prepared, decided = await table.planned()
+    assert [each.job_id for each in decided.stops] == [job_text(small), job_text(large)]
+    locked = soft[parse_lease(decided.stops[0].lease_id)]  # type: ignore[index]
+
+    async with table.world.database.hub() as tx:
+        await tx.execute("SELECT FROM jobs WHERE job_id = $1 FOR UPDATE", locked)
+        done = await table.commit(await table.lead(), prepared, decided)
+
+    assert done.stops == ()
+    assert await table.rows() == {}
+    assert len((await table.round()).stops) == 2
+    assert await promises_broken(dsns) == []
+
+
+async def test_lost_work_is_not_asked_to_stop(table: Stopping) -> None:
+    """Its agent is silent: an order would not be heard, and who waits for the room would be promised nothing."""
+    _, ref = await table.preemptible()
+    async with table.world.database.hub() as tx:
+        before = await occupancy.read(tx, table.world.now)
+        assert await leases.silent(tx, "east", table.world.now) == [ref]
+        lost = await occupancy.read(tx, table.world.now)
+
+    assert (before.preemptible, lost.preemptible) == ((True,), (False,))
+
+
+async def test_a_round_does_not_wait_for_who_cancels_what_it_stops_others_for(table: Stopping) -> None:
+    """Either could wait for the other: the round has locked what it starts, and the cancellation wants that next."""
+    await table.preemptible()
+    urgent = await table.emergency(job_set="nightly")
+    prepared, decided = await table.planned()
+    assert len(decided.stops) == 1
+
+    async with table.world.database.hub() as tx:
+        await jobs.cancel_set(tx, "ganzhou", "nightly", table.world.now, limit=10)
+        async with asyncio.timeout(5):
+            done = await table.commit(await table.lead(), prepared, decided)
+
+    assert len(done.stops) == 1
+    assert await table.world.state_of(urgent) is JobState.CANCELLED
+    await table.round()
