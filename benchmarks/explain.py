@@ -196,11 +196,11 @@ def explained_by(
 def promised_ahead(world: Snapshot, made: Plan, now: Snapshot, seed: int) -> Horizon:
     """Return what is known beyond now, with promises to jobs that the round left waiting for cards."""
     horizon = ahead(now, seed)
-    policy = replace(made.policy, promises_wait_walltime_percent=0)
+    policy = made.policy
     profile = Profile(now, horizon, policy.lease_end_margin_seconds)
     waiting = set(now.job_id)
     blocked = [Refusal(each.job_id, Reason.CARDS_SHORT, each.pool) for each in made.refusals if each.job_id in waiting]
-    promises = Promiser(now, profile, policy, last_prices(world, made)).promise(blocked, 0)
+    promises = Promiser(now, profile, policy, last_prices(world, made)).promise(blocked, ())
     return replace(horizon, promises=tuple(promises))
 
 

@@ -277,9 +277,6 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
 
-    async def calls_per_second_max(city: str) -> int:
-        return (await catalogues.current()).city(city).calls_per_second_max
-
     prices = _prices(settings, database, wakes)
     server = build_server(
         [
@@ -303,7 +300,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         ],
         listen=settings.listen,
         identity=identity,
-        calls_per_second_max=calls_per_second_max,
+        calls_per_second_max=lambda city: _calls_per_second_max(catalogues, city),
         clock=clock,
         tls_certificate=settings.tls_cert,
         tls_private_key=settings.tls_key,
@@ -333,12 +330,16 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     return Broker(server, tuple(loops), planner, rounds, clock)
 
 
+async def _calls_per_second_max(catalogues: Catalogues, city: str) -> int:
+    return (await catalogues.current()).city(city).calls_per_second_max
+
+
 def _policy(settings: Settings) -> Policy:
     return Policy(
         effort=settings.round_effort,
         promises_max=settings.promises_max,
         promises_overdue=settings.promises_overdue,
-        promises_wait_walltime_percent=settings.promises_wait_walltime_percent,
+        promises_cards_percent=settings.promises_cards_percent,
         patience_seconds=settings.patience_seconds,
         patience_walltime_percent=settings.patience_walltime_percent,
         lease_end_margin_seconds=settings.lease_end_margin_seconds,

@@ -98,10 +98,10 @@ class Settings(BaseModel):
             ge=0, le=10_000, description="So many of them at most because they are overdue, the others by their gain."
         ),
     ] = 2
-    promises_wait_walltime_percent: Annotated[
+    promises_cards_percent: Annotated[
         int,
-        Field(ge=0, le=10_000, description="Those must have waited so many percent of their walltime."),
-    ] = 50
+        Field(ge=0, le=100, description="Those hold so many percent of the cards of a pool at most, or 64 cards."),
+    ] = 6
     patience_seconds: Annotated[
         int, Field(ge=0, le=2**31, description="A job is overdue when it has waited so long ...")
     ] = 86_400

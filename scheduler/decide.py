@@ -66,7 +66,7 @@ def decide(
     made: list[Promise] = []
     if policy.promises_max > len(standing.promises) and refusals:
         promiser = Promiser(world, profile, policy, last_prices(around.world, planned))
-        made = promiser.promise(refusals, len(standing.promises))
+        made = promiser.promise(refusals, standing.promises)
     promised = {each.job_id for each in made}
     return Decision(
         zoned=around,

@@ -32,7 +32,7 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "ageing_step_walltime_percent": (0, 10_000),
     "promises_max": (0, 10_000),
     "promises_overdue": (0, 10_000),
-    "promises_wait_walltime_percent": (0, 10_000),
+    "promises_cards_percent": (0, 100),
     "patience_seconds": (0, 2**31),
     "patience_walltime_percent": (0, 100_000),
     "lease_end_margin_seconds": (0, 86_400),
@@ -85,7 +85,7 @@ class Policy:
     ageing_steps_max: int = 400  # ... and for so many steps
     promises_max: int = 8  # waiting gangs that are promised a start at a time ...
     promises_overdue: int = 2  # ... so many of them because they are overdue, the others because they gain most
-    promises_wait_walltime_percent: int = 50  # ... which must have waited so much of their walltime: most start without
+    promises_cards_percent: int = 6  # ... within so much of the cards of a pool, or 64 cards where that is less
     patience_seconds: int = 86_400  # a job is overdue when it has waited so long ...
     patience_walltime_percent: int = 400  # ... and so much of its walltime on top of it
     lease_end_margin_seconds: int = 60  # how long after its end a lease may still hold its cards

@@ -26,6 +26,8 @@ _LOOKED_AT_MAX: Final = 256
 """Waiting jobs whose offers are looked at in one round, for each of the two kinds of promise."""
 _LOOKS_MAX: Final = 500
 """Pools that are asked for an earliest start in one round, so that a round's time has a limit at any size."""
+_ROOM_MIN: Final = 64
+"""Cards of a pool that may be promised by gain however small it is."""
 _MIB_PER_GIB: Final = 1024
 BLOCKED: Final = frozenset(
     {Reason.CARDS_SHORT, Reason.CPU_SHORT, Reason.MEMORY_SHORT, Reason.FABRIC_SHORT, Reason.RESERVED}
@@ -45,22 +47,22 @@ class Promiser:
         self._judge = Judge(limits, policy, Spare(world, limits))
         self._tariff = Tariff(world, limits, prices)
 
-    def promise(self, refusals: Sequence[Refusal], taken: int) -> list[Promise]:
-        """Promise starts to some of the jobs that a round refused, `taken` of the places being taken.
+    def promise(self, refusals: Sequence[Refusal], standing: Sequence[Promise]) -> list[Promise]:
+        """Promise starts to some of the jobs that a round refused, beside the promises that stand.
 
         The longest overdue comes first, for each of the places kept for such jobs; then those blocked gangs that gain
         most by the prices. Nobody is promised a start while there is no place.
         """
-        places = self._policy.promises_max - taken
+        places = self._policy.promises_max - len(standing)
         if places <= 0:
             return []
         position = {job_id: job for job, job_id in enumerate(self._world.job_id)}
         jobs = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED_OR_OUTBID], np.int64)
         overdue = self._overdue(jobs)
-        made = self._first(overdue, min(places, self._policy.promises_overdue), by_gain=False)
+        made = self._first(overdue, min(places, self._policy.promises_overdue))
         blocked = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED], np.int64)
         blocked = self._large(blocked[~np.isin(blocked, overdue)])
-        return made + self._first(blocked, places - len(made), by_gain=True)
+        return made + self._first(blocked, places - len(made), self._room([*standing, *made]))
 
     @property
     def exhausted(self) -> bool:
@@ -83,36 +85,46 @@ class Promiser:
         return order[:_LOOKED_AT_MAX]
 
     def _large(self, jobs: Ints) -> Ints:
-        """Return the gangs that offer most in all, of those that have waited long enough to be promised anything.
-
-        Work ends before its walltime more often than not: a gang that is promised a start at once keeps others from
-        nodes that it does not need, for it would have started soon.
-        """
-        world = self._world
-        waited = world.taken_at_s - world.job_submitted_at_s[jobs]
-        long = world.job_walltime_seconds[jobs] * self._policy.promises_wait_walltime_percent // 100
-        jobs = jobs[waited >= long]
-        shape = world.job_shape[jobs]
+        """Return the gangs that offer most in all."""
+        world, shape = self._world, self._world.job_shape[jobs]
         cards = (world.shape_tasks * world.shape_cards_per_task)[shape]
         offer = world.job_ceiling_micro_yuan_per_pflops_hour[jobs].astype(np.float64) * cards
         chosen: Ints = jobs[np.argsort(-offer, kind="stable")[:_LOOKED_AT_MAX]]
         return chosen
 
-    def _first(self, jobs: Ints, places: int, *, by_gain: bool) -> list[Promise]:
+    def _room(self, promised: Iterable[Promise]) -> Ints:
+        """Return [P]: cards that may still be promised to those that gain most.
+
+        Most work ends before its walltime, so most blocked gangs start soon without a promise; one for a large part of
+        a pool keeps others from nodes that would have been free for both.
+        """
+        world = self._world
+        cards = np.bincount(world.node_pool, world.node_cards, len(world.pool_names)).astype(np.int64)
+        room: Ints = np.maximum(cards * self._policy.promises_cards_percent // 100, _ROOM_MIN)
+        for each in promised:
+            room[each.pool] -= each.cards
+        return room
+
+    def _first(self, jobs: Ints, places: int, room: Ints | None = None) -> list[Promise]:
+        """Promise starts to the first of these jobs. `room`: in the order of gain, within so many cards by pool."""
         if places <= 0 or not jobs.size:
             return []
         offers = self.offers(jobs.tolist())
         order: Iterable[int] = range(jobs.size)
-        if by_gain:
+        if room is not None:
             gains = offers.best_gains
             order = [job for job in np.argsort(-gains, kind="stable").tolist() if gains[job] > 0]
         made: list[Promise] = []
         for job in order:
             if len(made) == places:
                 break
-            if (found := self.earliest(offers, job)) is not None:
-                self._profile.take(found)
-                made.append(found)
+            found = self.earliest(offers, job)
+            if found is None or (room is not None and found.cards > room[found.pool]):
+                continue
+            if room is not None:
+                room[found.pool] -= found.cards
+            self._profile.take(found)
+            made.append(found)
         return made
 
     def earliest(self, offers: Offers, job: int) -> Promise | None:

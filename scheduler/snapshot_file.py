@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scheduler.errors import BadSnapshot
 
 BYTES_MAX: Final = 2**31
+_OF_ARCHIVES: Final = (zipfile.BadZipFile, struct.error, NotImplementedError)
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the archive carries no time, or equal snapshots would differ
 
 
@@ -54,7 +56,9 @@ def read(data: bytes, names: Sequence[str], needed: Collection[str]) -> dict[str
                 if name not in names:
                     raise BadSnapshot("file", f"holds {name[:80]!r}, which is no array of a snapshot")
             return {name: _member(archive, found, name) for name in names if name in found or name in needed}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except BadSnapshot:
+        raise
+    except (*_OF_ARCHIVES, RuntimeError, EOFError, OSError, ValueError) as error:
         raise BadSnapshot("file", f"is not an .npz archive ({error})") from error
 
 

@@ -63,7 +63,7 @@ def ahead() -> RoundRecord:
     world = gangs((1, 8), (1, 1), nodes_per_pool=1, node_free_cards=[4])
     taken: dict[str, object] = {"held_node": [0], "held_cards": [4], "held_cpu_milli": [0], "held_memory_mib": [0]}
     ends = {"lease_id": ("lease-1",), "lease_ends_at_s": [world.taken_at_s + 7_200], "held_lease": [0]}
-    horizon, policy = Horizon(**taken | ends), Policy(effort=6, promises_wait_walltime_percent=0)  # type: ignore[arg-type]
+    horizon, policy = Horizon(**taken | ends), Policy(effort=6)  # type: ignore[arg-type]
     made = decide(world, horizon, policy)
     assert made.made
     decision = Decided.of(world, horizon, Round.stopping_nobody(made)).to_bytes()

@@ -1,6 +1,5 @@
 """A promised start, from the command line to processes on emulated cards."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,9 @@ import pytest
 
 from broker.client import Job
 from tests.deadlines import eventually
-from tests.e2e import exchange as running
 from tests.e2e.exchange import ASCEND, Exchange, work_until
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-async def exchange() -> AsyncIterator[Exchange]:
-    """A gang is promised a start as soon as it waits, not only after a part of its walltime."""
-    with running.exchange("promises_wait_walltime_percent=0") as made:
-        made.start_agent(ASCEND)
-        await made.attached(ASCEND)
-        yield made
 
 
 def submitted(exchange: Exchange, *options: str, command: list[str]) -> str:

@@ -25,7 +25,7 @@ from scheduler.verify_time import time_violations
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 S = int(NOW.timestamp())
 HOUR = 3600
-POLICY = Policy(effort=2, promises_wait_walltime_percent=0, lease_end_margin_seconds=0)
+POLICY = Policy(effort=2, lease_end_margin_seconds=0)
 REQUIREMENT: Any = {
     "tasks": 2,
     "cards_per_task": 8,

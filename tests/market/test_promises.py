@@ -33,7 +33,7 @@ from tests.market.test_rounds import POLICY, RICH, Table
 from tests.small_world import OPERATOR
 
 MARGIN = 60
-PROMISING = replace(POLICY, promises_max=2, promises_wait_walltime_percent=0, lease_end_margin_seconds=MARGIN)
+PROMISING = replace(POLICY, promises_max=2, lease_end_margin_seconds=MARGIN)
 
 
 class Promising(Table):

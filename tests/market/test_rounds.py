@@ -31,7 +31,7 @@ from tests.deadlines import eventually
 from tests.small_world import is_blocked
 
 RICH = 10**12  # the test world's models count next to nothing, so that a job must offer much to be worth placing
-POLICY = Policy(effort=4, promises_wait_walltime_percent=0)
+POLICY = Policy(effort=4)
 
 
 class Table:

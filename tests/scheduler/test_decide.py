@@ -12,6 +12,7 @@ from exhaustive import sealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_worlds import gangs
+from preemption_worlds import Lease, running
 from timed_worlds import QUICK, Days, ruled, with_windows
 
 from scheduler.decide import Decision, decide
@@ -175,13 +176,28 @@ def test_a_blocked_gang_is_promised_the_end_of_what_runs_and_short_work_fills_th
     assert [each.job_id for each in decide(fits, later, EXACT).placements] == ["job-1"]
 
 
-def test_a_blocked_gang_is_promised_nothing_before_it_has_waited_a_part_of_its_walltime() -> None:
-    """Most work ends before its walltime: whoever is promised a start at once keeps others from nodes for nothing."""
-    world, horizon = blocked(job_submitted_at_s=[NOW - 1_800, NOW])
-    patient = replace(EXACT, promises_wait_walltime_percent=50)
-    assert [each.job_id for each in decide(world, horizon, patient).made] == ["job-0"]
-    young = replace(world, job_submitted_at_s=np.array([NOW - 1_799, NOW]))
-    assert decide(young, horizon, patient).made == ()
+@pytest.mark.parametrize(("percent", "promised"), [(0, 0), (44, 0), (45, 1), (89, 1), (90, 2), (100, 2)])
+def test_gangs_are_promised_no_more_than_a_part_of_a_pool_by_their_gain(percent: int, promised: int) -> None:
+    """Two of 72 of 160 cards: most work ends before its walltime, and promises for all would keep others out."""
+    world = gangs((9, 8), (9, 8), nodes_per_pool=20, node_free_cards=[0] * 20)
+    horizon = running(*(Lease({node: 8}, ends_s=NOW + 7_200) for node in range(20)))
+    policy = replace(EXACT, promises_cards_percent=percent)
+
+    first = decide(world, horizon, policy)
+    second = decide(world, replace(horizon, promises=first.promises), policy)
+
+    assert len(first.made) == promised
+    assert second.made == ()  # what stands counts as well
+    patience = {"promises_overdue": 2, "patience_seconds": 0, "patience_walltime_percent": 0}
+    assert len(decide(world, horizon, replace(policy, **patience)).made) == 2  # that is not for gain
+
+
+@pytest.mark.parametrize("cards", [64, 72])
+def test_a_small_pool_may_be_promised_whole(cards: int) -> None:
+    world = gangs((cards // 8, 8), nodes_per_pool=9, node_free_cards=[0] * 9)
+    horizon = running(*(Lease({node: 8}, ends_s=NOW + 7_200) for node in range(9)))
+
+    assert len(decide(world, horizon, replace(EXACT, promises_cards_percent=0)).made) == (cards == 64)
 
 
 def test_a_promise_starts_as_soon_as_it_can_and_moves_only_for_a_cause() -> None:
@@ -355,6 +371,13 @@ def test_a_damaged_horizon_is_refused_or_is_another_one(at: int, value: bytes) -
     data[at : at + len(value)] = value
     with suppress(BadSnapshot):
         Horizon.from_bytes(bytes(data)).check_against(world)
+
+
+def test_an_archive_whose_directory_points_before_its_begin_is_refused() -> None:
+    data = bytearray(Horizon().to_bytes())
+    data[-6:-2] = (int.from_bytes(data[-6:-2], "little") + 1).to_bytes(4, "little")  # where the directory begins
+    with pytest.raises(BadSnapshot, match=r"is not an \.npz archive"):
+        Horizon.from_bytes(bytes(data))
 
 
 @cache

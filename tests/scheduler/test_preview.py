@@ -103,7 +103,7 @@ def two_pools() -> tuple[Snapshot, Horizon]:
     return world, horizon
 
 
-PROMISING = replace(POLICY, promises_max=2, promises_wait_walltime_percent=0, lease_end_margin_seconds=60)
+PROMISING = replace(POLICY, promises_max=2, lease_end_margin_seconds=60)
 
 
 def standing(world: Snapshot, horizon: Horizon) -> Horizon:

@@ -17,7 +17,6 @@ QUICK = Policy(
     effort=2,
     promises_max=4,
     promises_overdue=2,
-    promises_wait_walltime_percent=0,
     patience_seconds=3_600,
     patience_walltime_percent=0,
 )
