@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from scheduler.decide import Decision, decide
@@ -29,6 +29,11 @@ class Round:
     def stopping_nobody(cls, decision: Decision) -> Self:
         """Return the round that this decision alone is."""
         return cls(decision, Reclaim(promises=decision.promises))
+
+    def without_stops(self) -> Self:
+        """Return the round as a policy without a budget for stops decides it, with that policy in its plan."""
+        policy = replace(self.decision.plan.policy, churn_card_seconds_max=0)
+        return self.stopping_nobody(replace(self.decision, plan=replace(self.decision.plan, policy=policy)))
 
 
 def run_round(world: Snapshot, horizon: Horizon, policy: Policy, stop: Stop = never) -> Round:

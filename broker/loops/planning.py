@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from multiprocessing import get_context
 from time import monotonic, perf_counter
@@ -37,6 +37,8 @@ class Planned:
     decision: bytes  # beside the plan, see `scheduler.decided`
     prices: tuple[OpeningPrice, ...]  # of the plan, for the rounds after it
     seats: tuple[OpeningSeat, ...]  # that it gave to large gangs, should they be handed back
+    policy_json: str  # with which a replay makes the same of it
+    stops_dropped: tuple[str, ...]  # why nobody is stopped though somebody should have been; it is a bug
     violations: tuple[str, ...]  # of plan, promises and stops, as the verifiers found them; empty: it may be committed
     plan_millis: int
     verify_millis: int
@@ -106,7 +108,11 @@ def plan_and_verify(snapshot: bytes, horizon: bytes, policy_json: str, budget_se
     started = perf_counter()
     whole = run_round(world, ahead, policy, stop_after(budget_seconds))
     planned = perf_counter()
-    found = round_violations(world, ahead, policy, whole)
+    found, dropped = round_violations(world, ahead, policy, whole), list[str]()
+    if found and whole.reclaim.preemptions:  # what starts need not wait because something is wrong with what is stopped
+        whole, dropped = whole.without_stops(), found
+        policy = replace(policy, churn_card_seconds_max=0)
+        found = round_violations(world, ahead, policy, whole)
     verified = perf_counter()
     made = whole.decision
     return Planned(
@@ -115,6 +121,8 @@ def plan_and_verify(snapshot: bytes, horizon: bytes, policy_json: str, budget_se
         prices=prices_of(made.zoned.world, made.plan),
         seats=seats_of(made.zoned.world, made.plan),
         violations=tuple(found[:20]),
+        stops_dropped=tuple(dropped[:20]),
+        policy_json=policy.to_json(),
         plan_millis=round((planned - started) * 1000),
         verify_millis=round((verified - planned) * 1000),
     )

@@ -94,7 +94,9 @@ class RoundLoop:
                 planned = await self._planner.plan(snapshot, horizon, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
-        record = RoundRecord(snapshot, planned.plan, policy_json, horizon, planned.decision)
+        if planned.stops_dropped:
+            log.error("stops_dropped", violations=planned.stops_dropped)
+        record = RoundRecord(snapshot, planned.plan, planned.policy_json, horizon, planned.decision)
         # It can name a hundred thousand jobs.
         decided = await asyncio.to_thread(Decided.from_bytes, planned.plan, planned.decision)
         placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)

@@ -4,17 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from broker.ids import JobId, LeaseId, job_text, parse_lease
 from broker.job import Ending, PriorityClass
 from broker.lifecycle import EndReason, JobEvent, JobState, PromiseFate, StopClaim
+from broker.loops.planning import plan_and_verify
 from broker.market.reports import LeaseStop, StopReason
 from broker.store import jobs, leases, occupancy, stops
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from broker.store.stops import Stop
+from scheduler import preemption, rounds
+from scheduler.decided import Decided
+from scheduler.reclaim import Reclaim
+from scheduler.replay import replay_decision
 from tests.cluster_world import ClusterWorld, ended, inventory, running
 from tests.conftest import Dsns
 from tests.market.test_promises import MARGIN, PROMISING, Promising, promises_broken
@@ -303,3 +309,32 @@ async def test_a_round_does_not_wait_for_who_cancels_what_it_stops_others_for(ta
     assert len(done.stops) == 1
     assert await table.world.state_of(urgent) is JobState.CANCELLED
     await table.round()
+
+
+async def test_what_is_wrong_with_stops_keeps_nothing_from_starting(
+    table: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stops that the verifier refuses are dropped, with a word why; the rest is committed and replays bit for bit."""
+    await table.preemptible()
+    await table.emergency()
+    prepared = await table.rounds.read(table.world.now)
+    world, horizon = prepared.snapshot.to_bytes(), prepared.horizon.to_bytes()
+    policy = PROMISING.to_json()
+    right = plan_and_verify(world, horizon, policy, 10.0)
+    assert (right.stops_dropped, len(Decided.from_bytes(right.plan, right.decision).stops)) == ((), 1)
+    wrong = preemption.preempt
+
+    def spoiled(*args: Any) -> Reclaim:
+        made = wrong(*args)
+        return replace(made, preemptions=tuple(replace(each, cards=each.cards + 1) for each in made.preemptions))
+
+    monkeypatch.setattr(rounds, "preempt", spoiled)
+    done = plan_and_verify(world, horizon, policy, 10.0)
+    monkeypatch.undo()
+
+    assert done.violations == ()
+    assert [text.split(":")[0] for text in done.stops_dropped] == ["WRONG_FIGURES"]
+    decided = Decided.from_bytes(done.plan, done.decision)
+    assert decided.stops == ()
+    again = replay_decision(world, horizon, done.policy_json, decided.plan.effort_spent)
+    assert Decided.of(prepared.snapshot, prepared.horizon, again) == decided
