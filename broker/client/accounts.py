@@ -1,36 +1,19 @@
 """Money: accounts, balances and postings. Answers are the messages of `broker/wire/v1/account_service.proto`."""
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Final
 
 import grpc
 
-from broker.client.connection import Connection
+from broker.client.connection import KeyedConnection
 from broker.client.errors import StreamGap, from_call
-from broker.client.retry import RetryPolicy
-from broker.client.settings import ClientSettings
 from broker.wire.v1 import account_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
 
 
-class AccountClient(Connection):
+class AccountClient(KeyedConnection):
     """Calls the broker about money, with the key of a city, an owner, an auditor or an operator."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        api_key: str,
-        tls_ca: str | Path | None = None,
-        *,
-        retry: RetryPolicy | None = None,
-        call_seconds_max: float = 60.0,
-        seed: int | None = None,
-    ) -> None:
-        """Prepare a connection; arguments as for `Client`."""
-        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
-        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
 
     async def accounts(
         self, *, city: str = "", kind: str = "", page_size: int = PAGE_SIZE

@@ -8,10 +8,10 @@ from typing import Final, Literal, Self
 
 import grpc
 
-from broker.client.connection import Connection
+from broker.client.connection import KeyedConnection
 from broker.client.errors import from_call
 from broker.client.retry import RetryPolicy
-from broker.client.settings import ClientSettings, resolve
+from broker.client.settings import resolve
 from broker.client.spec import timestamp
 from broker.wire.v1 import admin_service_pb2 as pb
 
@@ -31,22 +31,8 @@ class RoundRecord:
     decision: bytes = b""
 
 
-class AdminClient(Connection):
+class AdminClient(KeyedConnection):
     """Calls the broker as an operator (or, for everything that only reads, as an observer)."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        api_key: str,
-        tls_ca: str | Path | None = None,
-        *,
-        retry: RetryPolicy | None = None,
-        call_seconds_max: float = 60.0,
-        seed: int | None = None,
-    ) -> None:
-        """Prepare a connection; arguments as for `Client`, the key is an operator's or an observer's."""
-        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
-        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
 
     @classmethod
     def from_environment(

@@ -141,3 +141,20 @@ def _certificates(tls_ca: Path | None) -> bytes | None:
         return tls_ca.read_bytes()
     except OSError as error:
         raise BadSettings(f"cannot read the certificates to trust (tls_ca): {error}") from error
+
+
+class KeyedConnection(Connection):
+    """Base of the clients whose key says all about who calls; arguments as for `Client`."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_key: str,
+        tls_ca: str | Path | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        call_seconds_max: float = 60.0,
+        seed: int | None = None,
+    ) -> None:
+        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
+        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)

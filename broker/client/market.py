@@ -2,34 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
-from broker.client.connection import Connection
-from broker.client.retry import RetryPolicy
-from broker.client.settings import ClientSettings
+from broker.client.connection import KeyedConnection
 from broker.client.spec import timestamp
 from broker.wire.v1 import market_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
 
 
-class MarketClient(Connection):
+class MarketClient(KeyedConnection):
     """Calls the broker about the market, as a city, an owner, an operator or an observer."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        api_key: str,
-        tls_ca: str | Path | None = None,
-        *,
-        retry: RetryPolicy | None = None,
-        call_seconds_max: float = 60.0,
-        seed: int | None = None,
-    ) -> None:
-        """Prepare a connection; arguments as for `Client`."""
-        settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
-        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
 
     async def set_rates(self, document: str, *, dry_run: bool = False) -> list[str]:
         """Add rate cards and set bounds (YAML or JSON); return one line for each change. `dry_run`: only compare."""

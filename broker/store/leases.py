@@ -223,8 +223,12 @@ async def _end(
 
 
 def _preempted(row: Any, word: Stopped) -> Stopped:
-    """Return the agent's word as what it is: it stopped the lease because we said so, and we know why."""
-    if word.ending.reason is EndReason.CANCELLED and row["stop_ordered"] and not row["cancel_requested"]:
+    """Return the agent's word as what it is: it stopped the lease because we said so, and we know why.
+
+    One that was lost or has vanished while it was to be stopped is gone as we wanted; how is left in the detail.
+    """
+    as_ordered = word.ending.reason in (EndReason.CANCELLED, EndReason.LOST, EndReason.VANISHED)
+    if as_ordered and row["stop_ordered"] and not row["cancel_requested"]:
         return replace(word, ending=replace(word.ending, reason=EndReason.PREEMPTED))
     return word
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from broker.ids import JobId, LeaseId, job_text, parse_lease
-from broker.job import Ending, PriorityClass
+from broker.job import Ending, IfLost, PriorityClass
 from broker.lifecycle import EndReason, JobEvent, JobState, PromiseFate, StopClaim
 from broker.loops.planning import plan_and_verify
 from broker.market.reports import LeaseStop, StopReason
 from broker.store import jobs, leases, occupancy, stops
 from broker.store.database import Database
-from broker.store.leases import LeaseRef
+from broker.store.leases import LeaseRef, Stopped
 from broker.store.stops import Stop
 from scheduler import preemption, rounds
 from scheduler.decided import Decided
@@ -338,3 +338,27 @@ async def test_what_is_wrong_with_stops_keeps_nothing_from_starting(
     assert decided.stops == ()
     again = replay_decision(world, horizon, done.policy_json, decided.plan.effort_spent)
     assert Decided.of(prepared.snapshot, prepared.horizon, again) == decided
+
+
+async def test_a_stop_outlives_the_silence_of_the_agent_and_is_held_against_nobody(table: Stopping) -> None:
+    """Lost while it is being stopped: told again when the agent is back, or uncounted when the terms have killed it."""
+    back, ref = await table.preemptible(cards_per_task=4, if_lost=IfLost.RESTART)
+    killed, killed_ref = await table.preemptible(cards_per_task=4, if_lost=IfLost.RESTART)
+    await table.emergency()
+    assert len((await table.round()).stops) == 2
+    async with table.world.database.hub() as tx:
+        assert len(await leases.silent(tx, "east", table.world.now)) == 2
+
+    table.world.advance(5)
+    lost = Stopped(killed_ref, Ending(EndReason.LOST, detail="by its terms"))
+    async with table.world.database.hub() as tx:
+        await leases.stopped(tx, "east", [lost], table.world.now, restarts_max=0)
+
+    table.up.remove(killed_ref)
+    assert await table.told_to_stop() == [LeaseStop(ref, GRACE, StopReason.PREEMPTED)]
+    assert (await table.world.job(back)).state is JobState.RUNNING
+    gone = await table.world.job(killed)
+    assert (gone.state, gone.preemptions) == (JobState.PENDING, 1)
+    table.up.remove(ref)
+    await table.told()  # the other one has vanished
+    assert ((await table.world.job(back)).state, (await table.world.job(back)).preemptions) == (JobState.PENDING, 1)

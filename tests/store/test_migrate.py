@@ -219,3 +219,54 @@ async def test_asks_of_the_release_before_become_rate_cards(empty_dsns: Dsns, tm
     await session.close()
     assert card["asks_micro_yuan_per_card_hour"] == [3_500_000] * 24
     assert (card["version"], card["valid_from"].year, card["valid_until"]) == (1, 1970, None)
+
+
+async def test_work_that_runs_during_an_upgrade_keeps_its_lease_and_is_not_being_stopped(
+    empty_dsns: Dsns, tmp_path: Path
+) -> None:
+    """A hub of the release without preemption, with a job that runs and its story."""
+    files = sorted(MIGRATIONS.glob("*.sql"))
+    new = next(file for file in files if file.name.endswith("_preemption.sql"))
+    for file in files[: files.index(new)]:
+        (tmp_path / file.name).write_text(file.read_text())
+    await migrate(empty_dsns.owner, tmp_path)
+    hub = await asyncpg.connect(empty_dsns.owner)
+    await hub.execute(
+        """INSERT INTO hubs (hub, title) VALUES ('qingyang', 'Qingyang');
+           INSERT INTO accelerator_models VALUES ('a800', 'NVIDIA', 'cuda', 'foreign', 0, 1, 0, 0, 0, 'test');
+           INSERT INTO cities VALUES ('ganzhou', 'Ganzhou', 1, 1000, 1000, 1);
+           INSERT INTO clusters (cluster, hub, owner, title) VALUES ('east', 'qingyang', 'owner', 'East');
+           INSERT INTO pools (cluster, pool, model) VALUES ('east', 'main', 'a800');
+           INSERT INTO shapes (sha256, requirement) VALUES ('x', '{}');
+           ALTER TABLE jobs NO FORCE ROW LEVEL SECURITY; ALTER TABLE leases NO FORCE ROW LEVEL SECURITY;
+           ALTER TABLE event_outbox NO FORCE ROW LEVEL SECURITY;
+           INSERT INTO jobs (city, request_key, body_sha256, spec, shape_id, priority, walltime_seconds, if_lost,
+                             ceiling_micro_yuan_per_pflops_hour, attempts_max, state, attempt, submitted_at,
+                             preemptible)
+           SELECT 'ganzhou', 'runs', 'x', '{}', shape_id, 'standard', 60, 'hold', 1, 1, 'running', 1, now(), true
+             FROM shapes;
+           INSERT INTO rounds (leader_epoch, at, outcome, input_sha256, jobs, placed, stale,
+                               objective_micro_yuan_per_hour, bound_micro_yuan_per_hour, gap_ppm, effort,
+                               snapshot_millis, plan_millis, verify_millis, commit_millis, versions, refused_by_reason)
+           VALUES (1, now(), 'committed', '', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{}', '{}');
+           INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, state, round_id, offered_at,
+                               started_at)
+           SELECT job_id, 'ganzhou', 'east', pool_id, 0, 1, 'hold', 'active', round_id, now(), now()
+             FROM jobs, pools, rounds;
+           INSERT INTO event_outbox (city, job_id, kind, at, attempt)
+           SELECT city, job_id, 'started', now(), 1 FROM jobs;
+           ALTER TABLE jobs FORCE ROW LEVEL SECURITY; ALTER TABLE leases FORCE ROW LEVEL SECURITY;
+           ALTER TABLE event_outbox FORCE ROW LEVEL SECURITY"""
+    )
+    await hub.close()
+
+    await migrate(empty_dsns.owner)
+
+    session = await asyncpg.connect(empty_dsns.hub)
+    lease, job = await session.fetchrow("SELECT * FROM leases"), await session.fetchrow("SELECT * FROM jobs")
+    rounds = await session.fetchrow("SELECT stopped FROM rounds")
+    await session.close()
+    assert (lease["state"], lease["stop_ordered_at"], lease["stop_claim"], lease["lost_card_seconds"]) == (
+        "active", None, None, 0,
+    )  # fmt: skip
+    assert (job["state"], job["preemptions"], job["make_room"], rounds["stopped"]) == ("running", 0, False, 0)
