@@ -10,6 +10,7 @@ from broker.job import IfLost, PriorityClass, Within
 from broker.ledger.accounts import AccountKind, Pocket
 from broker.ledger.holds import HoldState
 from broker.ledger.transactions import TransactionKind
+from broker.ledger.work import Billing
 from broker.lifecycle import (
     JOB_FINAL,
     AgentState,
@@ -26,6 +27,7 @@ from broker.store.database import Database
 
 LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("api_keys", "role"): Role,
+    ("cities", "billing"): Billing,
     ("clusters", "agent_state"): AgentState,
     ("event_outbox", "kind"): JobEvent,
     ("jobs", "end_reason"): EndReason,
