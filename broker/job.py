@@ -118,6 +118,7 @@ class JobSpec:
     preemptible: bool = False
     checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
     ceiling_micro_yuan_per_job: int = 0  # for one run of its whole walltime; 0: no such ceiling
+    after_data_ready: bool = False  # it need not wait for more than the data of the jobs of `after`
 
     @property
     def latest_start(self) -> datetime | None:
@@ -225,6 +226,7 @@ _NO_REQUIREMENT: Final = frozenset(
         "preemptible",
         "checkpoint_interval_seconds",
         "ceiling_micro_yuan_per_job",
+        "after_data_ready",
     }
 )
 """Later fields that say nothing about where a job can run."""
@@ -360,6 +362,7 @@ class Job:
     preemptions: int = 0  # attempts that were stopped for other work
     stop_ordered_at: datetime | None = None  # of the live attempt: it is stopped for other work
     expected_start: ExpectedStart | None = None  # of one that is promised none; see `ExpectedStart.ahead`
+    data_ready_at: datetime | None = None  # when it told that its data are ready for the jobs after it
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class JobEvent(StrEnum):
     FOUND = "found"  # the agent came back and the job still runs
     REQUEUED = "requeued"  # an attempt ended without success and another one is due
     UPDATED = "updated"  # its priority was changed
+    DATA_READY = "data_ready"  # it told that the data are there which jobs after it wait for
     STOP_ORDERED = "stop_ordered"  # others need its cards: it is stopped, with its grace, and waits again
 
 
@@ -53,6 +54,7 @@ JOB: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.LEASED, JobEvent.FOUND): JobState.LEASED,
     (JobState.LEASED, JobEvent.REQUEUED): JobState.PENDING,
     (JobState.LEASED, JobEvent.STOP_ORDERED): JobState.LEASED,
+    (JobState.LEASED, JobEvent.DATA_READY): JobState.LEASED,  # its run was not seen yet
     (JobState.RUNNING, JobEvent.SUCCEEDED): JobState.SUCCEEDED,
     (JobState.RUNNING, JobEvent.FAILED): JobState.FAILED,
     (JobState.RUNNING, JobEvent.CANCELLED): JobState.CANCELLED,
@@ -61,6 +63,7 @@ JOB: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.RUNNING, JobEvent.FOUND): JobState.RUNNING,
     (JobState.RUNNING, JobEvent.REQUEUED): JobState.PENDING,
     (JobState.RUNNING, JobEvent.STOP_ORDERED): JobState.RUNNING,
+    (JobState.RUNNING, JobEvent.DATA_READY): JobState.RUNNING,
 }
 
 JOB_FINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
@@ -137,7 +140,7 @@ class Held(StrEnum):
     """What a waiting job waits for beside the reasons of rounds; shown where others show why they were not placed."""
 
     NOT_YET = "NOT_YET"  # its `earliest_start` has not come
-    UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended
+    UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended (or told that its data are ready)
     PROMISED = "PROMISED"  # it is promised a start, and starts then at the latest
 
 

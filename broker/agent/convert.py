@@ -193,6 +193,7 @@ def _lease_report(lease: LeaseSeen) -> wire.LeaseReport:
         started_at=_timestamp(lease.started_at),
         ended_at=_timestamp(lease.ended_at),
         end=None if lease.end is None else _end(lease.end),
+        data_ready=lease.data_ready,
     )
 
 

@@ -149,6 +149,7 @@ class LeaseSeen:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     end: End | None = None
+    data_ready: bool = False  # its job has told that its data are ready for the jobs after it
 
 
 @dataclass(frozen=True, slots=True)

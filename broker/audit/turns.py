@@ -24,22 +24,26 @@ class Turn:
 TURNS: Final = """
     WITH timed AS (
         SELECT l.lease_id, l.job_id, l.offered_at, j.city, j.spec,
-               coalesce((j.spec->>'after_any_end')::boolean, false) AS any_end
+               coalesce((j.spec->>'after_any_end')::boolean, false) AS any_end,
+               coalesce((j.spec->>'after_data_ready')::boolean, false) AS data_will_do
           FROM leases l JOIN jobs j USING (job_id)
          WHERE j.spec ?| ARRAY['earliest_start', 'after', 'after_request_keys']
     ), upstream AS (
-        SELECT t.*, k.job_id AS before, k.ended_at, k.state
+        SELECT t.*, k.job_id AS before, k.ended_at, k.state, k.data_ready_at
           FROM timed t CROSS JOIN jsonb_array_elements_text(coalesce(t.spec->'after', '[]')) AS named (job)
           JOIN jobs k ON k.job_id = named.job::bigint
          UNION ALL
-        SELECT t.*, k.job_id, k.ended_at, k.state
+        SELECT t.*, k.job_id, k.ended_at, k.state, k.data_ready_at
           FROM timed t CROSS JOIN jsonb_array_elements_text(coalesce(t.spec->'after_request_keys', '[]')) AS named (key)
           JOIN jobs k ON k.city = t.city AND k.request_key = named.key
     )
     SELECT lease_id, job_id, offered_at, 'its earliest start' AS what, (spec->>'earliest_start')::timestamptz, true
       FROM timed WHERE spec ? 'earliest_start'
      UNION ALL
-    SELECT lease_id, job_id, offered_at, 'job-' || before, ended_at, any_end OR state = 'succeeded' FROM upstream
+    SELECT lease_id, job_id, offered_at, 'job-' || before,
+           CASE WHEN data_will_do AND data_ready_at IS NOT NULL THEN data_ready_at ELSE ended_at END,
+           any_end OR state = 'succeeded' OR (data_will_do AND data_ready_at IS NOT NULL)
+      FROM upstream
      ORDER BY lease_id, what
 """
 
@@ -50,7 +54,7 @@ async def read(hub: Any) -> tuple[Turn, ...]:
 
 
 def no_job_before_its_turn(facts: "Facts") -> Iterator[str]:
-    """No job was placed before its earliest start, or before the jobs that it runs after had ended as they must."""
+    """No job was placed before its earliest start, or before what it runs after had come as far as it must."""
     for turn in facts.turns:
         if turn.came_at is None or turn.offered_at < turn.came_at:
             yield f"lease-{turn.lease} of job-{turn.job} was placed before {turn.what} had come to its end or time"

@@ -177,7 +177,7 @@ def _when(spec: "job_pb2.JobSpec") -> str:
     from broker.client.results import moment
 
     upstreams = [*spec.after, *(f"key {key}" for key in spec.after_request_keys)]
-    ended = "end" if spec.after_any_end else "success"
+    ended = "end" if spec.after_any_end else "data" if spec.after_data_ready else "success"
     words = [
         f"not before {clock_time(moment(spec.earliest_start))}" if spec.HasField("earliest_start") else "",
         f"after the {ended} of {', '.join(upstreams)}" if upstreams else "",

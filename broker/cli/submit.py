@@ -24,6 +24,9 @@ _SHOWN: Final = 20
 Owners: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
 ]
+AfterDataReady: TypeAlias = Annotated[
+    bool, typer.Option("--after-data-ready", help="As soon as those jobs tell that their data are ready.")
+]
 Upstreams: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
 ]
@@ -98,6 +101,7 @@ def submit(
     after: Upstreams = None,
     after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
     after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
+    after_data_ready: AfterDataReady = False,
     preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
     checkpoint_interval: Annotated[str, typer.Option(help="Work at most that a stop costs, such as 15m [all].")] = "",
     if_lost: Annotated[str, typer.Option(help="When its agent falls silent: hold or restart.")] = "",
@@ -164,6 +168,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "after": "after",
     "after_key": "after_request_keys",
     "after_any_end": "after_any_end",
+    "after_data_ready": "after_data_ready",
     "preemptible": "preemptible",
     "checkpoint_interval": "checkpoint_interval",
 }

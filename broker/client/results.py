@@ -45,6 +45,7 @@ class EventKind(StrEnum):
     REQUEUED = "requeued"
     UPDATED = "updated"
     STOP_ORDERED = "stop_ordered"
+    DATA_READY = "data_ready"
     UNKNOWN = "unknown"  # a kind that this client is too old to know
 
 
@@ -223,6 +224,7 @@ class Job:
     promised: Promised | None = None
     preemptions: int = 0
     stop_ordered_at: datetime | None = None
+    data_ready_at: datetime | None = None
     expected_start: ExpectedStart | None = None
 
     @classmethod
@@ -245,6 +247,7 @@ class Job:
             promised=Promised.of(wire.promised) if wire.HasField("promised") else None,
             preemptions=wire.preemptions,
             stop_ordered_at=moment(wire.stop_ordered_at) if wire.HasField("stop_ordered_at") else None,
+            data_ready_at=moment(wire.data_ready_at) if wire.HasField("data_ready_at") else None,
             expected_start=ExpectedStart.of(wire.expected_start) if wire.HasField("expected_start") else None,
         )
 

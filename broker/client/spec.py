@@ -205,6 +205,8 @@ class JobSpec(_Model):
     """The same, by the request keys of jobs that were submitted before, or stand before it in the same call."""
     after_any_end: Annotated[bool, Field(strict=True)] = False
     """It starts after those jobs however they ended."""
+    after_data_ready: Annotated[bool, Field(strict=True)] = False
+    """It starts as soon as each of those jobs has told that its data are ready, or has succeeded."""
     preemptible: Annotated[bool, Field(strict=True)] = False
     """It may be stopped for other work, with `grace_seconds` for a last checkpoint, and waits again then."""
     checkpoint_interval_seconds: Annotated[int, _between(0, 31_536_000)] = 0
@@ -248,6 +250,7 @@ class JobSpec(_Model):
             after=self.after,
             after_request_keys=self.after_request_keys,
             after_any_end=self.after_any_end,
+            after_data_ready=self.after_data_ready,
             preemptible=self.preemptible,
             checkpoint_interval_seconds=self.checkpoint_interval_seconds,
             ceiling_micro_yuan_per_job=self.ceiling_micro_yuan_per_job,

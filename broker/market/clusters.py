@@ -268,6 +268,7 @@ class Clusters:
             live = await orders.live(tx, session.cluster)
             due = changes(live, told)
             await leases.started(tx, session.cluster, due.started, now)
+            ready = await leases.data_ready(tx, session.cluster, due.ready, now)
             ended = await leases.stopped(tx, session.cluster, due.stopped, now, restarts_max=self._terms.restarts_max)
             rejected = await close_what_rejects(tx, due.stopped, ended)
             gone = {e.ref for e in ended}
@@ -276,7 +277,7 @@ class Clusters:
         tell_of_rejections(session.cluster, rejected)
         session._report, session._desired = report, desired
         session._noted_at = session._read_at = now
-        if news or ended or was is not AgentState.LIVE:
+        if news or ended or ready or was is not AgentState.LIVE:
             self._capacity_freed()
 
     async def _desired(self, tx: Connection, cluster: str, live: list[LiveLease], report: Report) -> Desired:

@@ -47,13 +47,17 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class LeaseSeen:
-    """One lease, as the engine sees it; times by the agent's clock. `ending` is there when it has ended."""
+    """One lease, as the engine sees it; times by the agent's clock. `ending` is there when it has ended.
+
+    `data_ready`: its job has told that its data are ready for the jobs after it.
+    """
 
     ref: LeaseRef
     phase: LeasePhase
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: Ending | None = None
+    data_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,14 @@ class Changes:
 
     started: tuple[Started, ...]
     stopped: tuple[Stopped, ...]
+    ready: tuple[LeaseRef, ...] = ()  # their jobs' data are ready for the jobs after them
 
 
 VANISHED: Final = Ending(EndReason.VANISHED, detail="the agent reported it before and no longer does")
 
 
 def changes(live: Sequence[LiveLease], report: Report) -> Changes:
-    """Return which live leases have started and which have ended.
+    """Return which live leases have started, which have ended, and whose data are ready.
 
     Reports of a stream are judged in their order and each is complete, and an agent reports a lease until its end is
     settled. So one that ran and is no longer named has vanished. One that was never seen to run is different: its order
@@ -141,7 +146,10 @@ def changes(live: Sequence[LiveLease], report: Report) -> Changes:
             stopped.append(Stopped(lease.ref, now.ending or VANISHED, now.started_at, now.ended_at))
         elif now.phase is LeasePhase.RUNNING and lease.state is not LeaseState.ACTIVE:
             started.append(Started(lease.ref, now.started_at))
-    return Changes(tuple(started), tuple(stopped))
+    ready = tuple(
+        lease.ref for lease in live if not lease.data_ready and lease.ref in seen and seen[lease.ref].data_ready
+    )
+    return Changes(tuple(started), tuple(stopped), ready)
 
 
 def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseId]:

@@ -44,7 +44,8 @@ HELP: Final[Mapping[Reason, str]] = {
 }
 HELD: Final[Mapping[Held, str]] = {
     Held.NOT_YET: "Wait; or submit it without `earliest_start`.",
-    Held.UPSTREAM_RUNS: "Wait for the jobs of `after` and `after_request_keys`; `xisuan explain` names them.",
+    Held.UPSTREAM_RUNS: "Wait for the jobs of `after` and `after_request_keys`; `xisuan explain` names them. "
+    "With `after_data_ready` their data are enough.",
     Held.PROMISED: "Wait: `xisuan job` says by when it starts.",
 }
 INTRODUCTION: Final = """\

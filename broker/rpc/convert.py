@@ -194,6 +194,8 @@ def job_to_wire(job: Job, now: datetime, policy: SignedPolicy | None = None) -> 
         wire.policy.CopyFrom(policy_to_wire(policy))
     if job.stop_ordered_at is not None:
         wire.stop_ordered_at.CopyFrom(timestamp(job.stop_ordered_at))
+    if job.data_ready_at is not None:
+        wire.data_ready_at.CopyFrom(timestamp(job.data_ready_at))
     if job.promised is not None:
         wire.promised.CopyFrom(promised_to_wire(job.promised))
     ahead = None if job.expected_start is None else job.expected_start.ahead(now)
@@ -255,6 +257,7 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         after=map(job_text, spec.after),
         after_request_keys=spec.after_request_keys,
         after_any_end=spec.after_any_end,
+        after_data_ready=spec.after_data_ready,
         preemptible=spec.preemptible,
         checkpoint_interval_seconds=spec.checkpoint_interval_seconds,
     )

@@ -153,6 +153,7 @@ def _lease(checks: Checks, path: str, wire: pb.LeaseReport) -> LeaseSeen:
         started_at=_moment(checks, f"{path}.started_at", wire, "started_at"),
         ended_at=_moment(checks, f"{path}.ended_at", wire, "ended_at"),
         ending=_ending(checks, f"{path}.end", wire.end) if ended and wire.HasField("end") else None,
+        data_ready=wire.data_ready,
     )
 
 

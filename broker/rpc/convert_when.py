@@ -56,10 +56,15 @@ def _after(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
         checks.wrong("spec.after_request_keys", f"and after name {ids + keys} jobs, must name at most {AFTER_MAX}")
     if wire.after_any_end and not (ids or keys):
         checks.wrong("spec.after_any_end", "is about the jobs of after, and there are none: name some, or leave it out")
+    if wire.after_data_ready and not (ids or keys):
+        checks.wrong("spec.after_data_ready", "is about the jobs of after, and there are none: name some")
+    if wire.after_data_ready and wire.after_any_end:
+        checks.wrong("spec.after_data_ready", "cannot stand beside after_any_end: leave one of them out")
     return {
         "after": tuple(sorted(found)),
         "after_request_keys": tuple(sorted(set(wire.after_request_keys[:keys]))),
         "after_any_end": wire.after_any_end,
+        "after_data_ready": wire.after_data_ready,
     }
 
 

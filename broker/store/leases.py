@@ -114,6 +114,32 @@ async def started(tx: Connection, cluster: str, told: Sequence[Started], at: dat
     return [LeaseRef(LeaseId(r["lease_id"]), r["epoch"]) for r in rows]
 
 
+DATA_READY: Final[LiteralString] = """
+    WITH known AS (
+        SELECT l.lease_id, l.job_id, l.epoch
+          FROM leases l JOIN unnest($2::bigint[], $3::int[]) AS t (lease_id, epoch) USING (lease_id, epoch)
+          JOIN jobs j USING (job_id)
+         WHERE l.cluster = $1 AND l.state <> 'ended' AND j.state = ANY($5) AND j.data_ready_at IS NULL
+         ORDER BY j.job_id FOR NO KEY UPDATE OF j
+    ), moved AS (
+        UPDATE jobs j SET data_ready_at = $4 FROM known WHERE j.job_id = known.job_id
+        RETURNING j.job_id, j.city, known.epoch
+    )
+    INSERT INTO event_outbox (city, job_id, kind, at, attempt)
+    SELECT city, job_id, 'data_ready', $4, epoch FROM moved ORDER BY job_id
+    RETURNING job_id
+"""
+
+
+async def data_ready(tx: Connection, cluster: str, told: Sequence[LeaseRef], at: datetime) -> list[JobId]:
+    """Note that the data of these leases' jobs are ready for others. Return the jobs for which that was news."""
+    if not told:
+        return []
+    allowed = job_sources(JobEvent.DATA_READY)
+    rows = await tx.fetch(DATA_READY, cluster, [t.lease for t in told], [t.epoch for t in told], at, allowed)
+    return [JobId(r["job_id"]) for r in rows]
+
+
 LOCK_TO_END: Final[LiteralString] = """
     SELECT l.lease_id, l.epoch, l.offered_at, l.started_at, j.job_id, j.state AS job_state, j.attempt, j.failures,
            j.attempts_max, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.preemptions,

@@ -22,6 +22,7 @@ class LiveLease:
         ran: the agent has said before that it runs.
         stop_grace_seconds: time between TERM and KILL when it is to be stopped, None when it is not.
         cancelled: it is to be stopped because its job is to be cancelled, not for other work.
+        data_ready: its job has told before that its data are ready.
     """
 
     ref: LeaseRef
@@ -29,6 +30,7 @@ class LiveLease:
     ran: bool
     stop_grace_seconds: int | None
     cancelled: bool = False
+    data_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ LIVE: Final[LiteralString] = """
     SELECT l.lease_id, l.epoch, l.state, l.started_at IS NOT NULL AS ran,
            CASE WHEN coalesce(j.cancel_requested_at, l.stop_ordered_at) IS NOT NULL
                 THEN (j.spec->>'grace_seconds')::int END AS stop_grace_seconds,
-           j.cancel_requested_at IS NOT NULL AS cancelled
+           j.cancel_requested_at IS NOT NULL AS cancelled, j.data_ready_at IS NOT NULL AS data_ready
       FROM leases l JOIN jobs j USING (job_id)
      WHERE l.cluster = $1 AND l.state <> 'ended'
      ORDER BY l.lease_id
@@ -79,6 +81,7 @@ async def live(tx: Connection, cluster: str) -> list[LiveLease]:
             r["ran"],
             r["stop_grace_seconds"],
             r["cancelled"],
+            r["data_ready"],
         )
         for r in await tx.fetch(LIVE, cluster)
     ]

@@ -15,12 +15,12 @@ from broker.lifecycle import JOB_FINAL, EndReason, Held, JobState
 from broker.store.database import Connection
 
 INSERT: Final[LiteralString] = """
-    INSERT INTO job_upstreams (job_id, upstream_id, city, any_end)
-    SELECT job_id, upstream_id, $1, any_end
-      FROM unnest($2::bigint[], $3::bigint[], $4::bool[]) AS t (job_id, upstream_id, any_end)
+    INSERT INTO job_upstreams (job_id, upstream_id, city, any_end, data_ready)
+    SELECT job_id, upstream_id, $1, any_end, data_ready
+      FROM unnest($2::bigint[], $3::bigint[], $4::bool[], $5::bool[]) AS t (job_id, upstream_id, any_end, data_ready)
      UNION
-    SELECT t.job_id, j.job_id, $1, t.any_end
-      FROM unnest($5::bigint[], $6::text[], $7::bool[]) AS t (job_id, request_key, any_end)
+    SELECT t.job_id, j.job_id, $1, t.any_end, t.data_ready
+      FROM unnest($6::bigint[], $7::text[], $8::bool[], $9::bool[]) AS t (job_id, request_key, any_end, data_ready)
       JOIN jobs j ON j.city = $1 AND j.request_key = t.request_key
 """
 KNOWN: Final[LiteralString] = "SELECT job_id FROM jobs WHERE city = $1 AND job_id = ANY($2)"
@@ -31,11 +31,13 @@ ENDED: Final[LiteralString] = """
     WITH waited AS MATERIALIZED (
         SELECT DISTINCT upstream_id FROM job_upstreams
     ), ended AS MATERIALIZED (
-        SELECT w.upstream_id
-          FROM waited w CROSS JOIN LATERAL (SELECT state FROM jobs WHERE job_id = w.upstream_id OFFSET 0) AS k
-         WHERE k.state = ANY($1)
+        SELECT w.upstream_id, k.state = ANY($1) AS final
+          FROM waited w CROSS JOIN LATERAL (
+               SELECT state, data_ready_at FROM jobs WHERE job_id = w.upstream_id OFFSET 0) AS k
+         WHERE k.state = ANY($1) OR k.data_ready_at IS NOT NULL
     )
-    SELECT DISTINCT u.job_id FROM job_upstreams u JOIN ended USING (upstream_id) ORDER BY u.job_id LIMIT $2
+    SELECT DISTINCT u.job_id
+      FROM job_upstreams u JOIN ended e USING (upstream_id) WHERE e.final OR u.data_ready ORDER BY u.job_id LIMIT $2
 """
 # A job that somebody else changes at this moment is skipped: it is found again.
 LOCK: Final[LiteralString] = """
@@ -43,8 +45,10 @@ LOCK: Final[LiteralString] = """
 """
 CLOSE: Final[LiteralString] = """
     DELETE FROM job_upstreams u USING jobs k
-     WHERE u.job_id = ANY($1) AND k.job_id = u.upstream_id AND k.state = ANY($2)
-    RETURNING u.job_id, u.upstream_id, k.state, u.any_end OR k.state = 'succeeded' AS met
+     WHERE u.job_id = ANY($1) AND k.job_id = u.upstream_id
+       AND (k.state = ANY($2) OR u.data_ready AND k.data_ready_at IS NOT NULL)
+    RETURNING u.job_id, u.upstream_id, k.state,
+              u.any_end OR k.state = 'succeeded' OR (u.data_ready AND k.data_ready_at IS NOT NULL) AS met
 """
 FORGET: Final[LiteralString] = "DELETE FROM job_upstreams WHERE job_id = ANY($1)"
 OPEN: Final[LiteralString] = """
@@ -101,15 +105,15 @@ async def known(tx: Connection, city: str, jobs: Collection[JobId]) -> set[JobId
 
 async def insert(tx: Connection, city: str, jobs: Sequence[tuple[JobId, JobSpec]]) -> None:
     """Note what these new jobs of the city run after. The caller knows that all of it is there."""
-    by_id = [(job, upstream, spec.after_any_end) for job, spec in jobs for upstream in spec.after]
-    by_key = [(job, key, spec.after_any_end) for job, spec in jobs for key in spec.after_request_keys]
+    by_id = [(job, upstream, *_enough(spec)) for job, spec in jobs for upstream in spec.after]
+    by_key = [(job, key, *_enough(spec)) for job, spec in jobs for key in spec.after_request_keys]
     if by_id or by_key:
-        columns = [[row[i] for row in rows] for rows in (by_id, by_key) for i in range(3)]
+        columns = [[row[i] for row in rows] for rows in (by_id, by_key) for i in range(4)]
         await tx.execute(INSERT, city, *columns)
 
 
 async def release(tx: Connection, now: datetime, limit: int) -> Released:
-    """Look at up to `limit` jobs for which something has ended that they run after; needs the hub's role.
+    """Look at up to `limit` jobs for which what they run after has ended, or its data are ready; needs the hub's role.
 
     Those for which nothing is open any more come into the queue; those whose upstream has failed end as CANCELLED.
     """
@@ -130,6 +134,11 @@ async def release(tx: Connection, now: datetime, limit: int) -> Released:
 async def come(tx: Connection, now: datetime, limit: int) -> int:
     """Take note that up to `limit` jobs may start from now on, and return how many; needs the hub's role."""
     return int(await tx.fetchval(COME, now, limit))
+
+
+def _enough(spec: JobSpec) -> tuple[bool, bool]:
+    """Return whether any end of its upstream jobs will do for a job, and whether their data will."""
+    return spec.after_any_end, spec.after_data_ready
 
 
 def _failed(upstream: int, state: str) -> Ending:

@@ -139,6 +139,31 @@ class EngineConformance:
         assert running.end is None
         await says(bench, order.key, "up", task=1)
 
+    async def test_a_gang_tells_that_its_data_are_ready(self, bench: Bench) -> None:
+        """While it runs, in its first task only, and an agent that comes later knows it too."""
+        script = 'echo "in ${XISUAN_DATA_READY:-none}"; [ -z "$XISUAN_DATA_READY" ] || : > "$XISUAN_DATA_READY"; '
+        quiet, order = sh(FOREVER, bench, lease=1, job=1), sh(script + FOREVER, bench, lease=2, job=2)
+        order = replace(order, tasks=tuple(TaskPlace(bench.nodes[1], (card,)) for card in range(2)))
+
+        async def told() -> bool:
+            found = await seen(bench, order.key)
+            return found is not None and found.data_ready
+
+        await bench.engine.start(quiet)
+        await bench.engine.start(order)
+        await reach(bench, quiet.key, Phase.RUNNING)
+        await eventually(told)
+        assert "in none" in await text(bench, order.key, 1)
+        await bench.restart()
+
+        found, other = await seen(bench, order.key), await seen(bench, quiet.key)
+        assert found is not None
+        assert (found.phase, found.data_ready) == (Phase.RUNNING, True)
+        assert other is not None
+        assert not other.data_ready
+        await bench.engine.stop(order.key, grace_seconds=0, reason="CANCELLED")
+        assert (await reach(bench, order.key, Phase.ENDED)).data_ready
+
     async def test_an_exit_code_is_told(self, bench: Bench) -> None:
         """The code of the first task that failed."""
         ended = await run(bench, sh("exit 7", bench))

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from broker.ids import JobId
+from broker.ids import JobId, LeaseId
 from broker.job import Job
 from broker.lifecycle import EndReason, Held, JobState
 from broker.loops.expiry import Expiry
 from broker.loops.release import Release
-from broker.store import jobs, snapshots, submissions
+from broker.store import jobs, leases, snapshots, submissions
 from broker.store.database import Database
+from broker.store.leases import LeaseRef
 from tests.small_world import T0, a_spec, brought_to, lay_out, submitted, told
 
 HOUR = timedelta(hours=1)
@@ -126,6 +127,55 @@ async def test_after_any_end_takes_every_end(queue: Queue, state: JobState) -> N
 
     assert held == (Held.NOT_YET, [])
     assert await queue.seen_by_rounds(T0 + HOUR) == [job]
+
+
+async def ready(queue: Queue, job: JobId, state: JobState) -> None:
+    """Bring a job there, and let its agent report that its data are ready."""
+    await brought_to(queue.database, job, state)
+    async with queue.database.hub() as tx:
+        [lease] = await tx.fetch("SELECT cluster, lease_id, epoch FROM leases WHERE job_id = $1", job)
+        told_of = [LeaseRef(LeaseId(lease["lease_id"]), lease["epoch"])]
+        news = await leases.data_ready(tx, lease["cluster"], told_of, T0)
+        again = await leases.data_ready(tx, lease["cluster"], told_of, T0 + HOUR)
+    assert (news, again) == ([job], [])
+
+
+@pytest.mark.parametrize("state", [JobState.LEASED, JobState.RUNNING])
+async def test_data_that_are_ready_are_enough_for_who_wants_no_more(queue: Queue, state: JobState) -> None:
+    first = await queue.submit("a")
+    data = await queue.submit("data", after=(first,), after_data_ready=True)
+    end = await queue.submit("end", after=(first,))
+
+    await ready(queue, first, state)
+    counts = await queue.release.run_once(T0), await queue.release.run_once(T0)
+
+    assert await queue.seen_by_rounds() == [data]
+    assert counts == (1, 0)
+    assert ((await queue.job(first)).data_ready_at, (await queue.job(end)).waiting_reason) == (T0, Held.UPSTREAM_RUNS)
+    assert (await told(queue.database, first))[-1] == "data_ready"
+
+
+async def test_data_that_were_ready_stay_so_when_their_job_fails(queue: Queue) -> None:
+    first = await queue.submit("a")
+    data = await queue.submit("data", after=(first,), after_data_ready=True)
+    end = await queue.submit("end", after=(first,))
+
+    await ready(queue, first, JobState.RUNNING)
+    await queue.end(first, JobState.FAILED)
+    await queue.release.run_once(T0)
+
+    assert await queue.seen_by_rounds() == [data]
+    assert (await queue.job(end)).state is JobState.CANCELLED
+
+
+async def test_a_job_that_fails_before_its_data_are_ready_takes_those_along_that_wait_for_them(queue: Queue) -> None:
+    first = await queue.submit("a")
+    data = await queue.submit("data", after=(first,), after_data_ready=True)
+
+    await brought_to(queue.database, first, JobState.FAILED)
+    await queue.release.run_once(T0)
+
+    assert (await queue.job(data)).state is JobState.CANCELLED
 
 
 async def test_a_failure_goes_down_the_whole_chain_at_once(queue: Queue) -> None:

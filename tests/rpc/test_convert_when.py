@@ -40,6 +40,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("spec.after_request_keys[0]", {"after_request_keys": ["名"]}, "printable ASCII"),
     ("spec.after_request_keys[0]", {"after_request_keys": [""]}, "1 to 128"),
     ("spec.after_any_end", {"after_any_end": True}, "there are none"),
+    ("spec.after_data_ready", {"after_data_ready": True}, "there are none"),
+    (
+        "spec.after_data_ready",
+        {"after": ["job-1"], "after_data_ready": True, "after_any_end": True},
+        "beside after_any_end",
+    ),
     ("spec.checkpoint_interval_seconds", {"checkpoint_interval_seconds": 60}, "say preemptible"),
     (
         "spec.checkpoint_interval_seconds",
@@ -129,4 +135,4 @@ def test_the_fields_have_numbers_of_their_own() -> None:
     numbers = {f.name: f.number for f in pb.JobSpec.DESCRIPTOR.fields}
 
     assert numbers["enterprise"] == 28
-    assert sorted(n for name, n in numbers.items() if n > 28) == list(range(29, 37))
+    assert sorted(n for name, n in numbers.items() if n > 28) == [*range(29, 37), 39]

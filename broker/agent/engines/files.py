@@ -4,7 +4,10 @@ import errno
 import json
 import os
 import time
-from typing import Any
+from typing import Any, Final
+
+DATA_READY: Final = "data-ready"
+"""In the folder of a gang's first task: the job's word that its data are ready for the jobs after it."""
 
 
 def write_json(path: str, value: Any, mode: int = 0o600) -> None:

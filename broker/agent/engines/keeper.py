@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +96,8 @@ class LeaseKeeper:
         before = self.seen
         if before.phase is Phase.STARTING or (not self.ended and self.folder.has_ended()):
             self.seen = self.folder.seen()
+        elif before.phase is Phase.RUNNING and not before.data_ready and self.folder.data_ready():
+            self.seen = replace(before, data_ready=True)
         return self.seen != before
 
     def stop(self, grace_seconds: int, reason: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from broker.agent.engines import files
 from broker.agent.engines.processes import Identity, boottime_ns
-from broker.agent.engines.spec import WHOLE_MILLI, empty_spec, folder_name
+from broker.agent.engines.spec import WHOLE_MILLI, data_ready_file, empty_spec, folder_name
 from broker.agent.orders import End, EndReason, LeaseKey, LeaseSeen, LogStream, Phase
 from broker.ids import JobId, parse_job, parse_lease
 
@@ -119,6 +119,7 @@ class LeaseFolder:
                 started_at=None if end["started"] is None else datetime.fromisoformat(end["started"]["at"]),
                 ended_at=datetime.fromisoformat(end["ended"]["at"]),
                 end=End(EndReason(end["reason"]), end["exit_code"], end["signal"], end["detail"]),
+                data_ready=self.data_ready(),
             )
         running = self.started()
         return LeaseSeen(
@@ -127,12 +128,17 @@ class LeaseFolder:
             phase=Phase.STARTING if running is None else Phase.RUNNING,
             stopping=stopping,
             started_at=None if running is None else datetime.fromisoformat(running["at"]),
+            data_ready=running is not None and self.data_ready(),
         )
 
     def started(self) -> dict[str, Any] | None:
         """Return when its tasks started, None when they have not (yet)."""
         found: dict[str, Any] | None = self._read("running.json")
         return found
+
+    def data_ready(self) -> bool:
+        """Return whether its job has told that its data are ready; where the file leads to does not matter."""
+        return "work_folder" in self.spec and os.path.lexists(data_ready_file(self.spec["work_folder"]))
 
     def has_ended(self) -> bool:
         """Return whether nothing of it lives, cheaply."""

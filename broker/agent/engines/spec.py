@@ -1,9 +1,11 @@
 """What a supervisor is told about its lease: plain values for `spec.json`, everything decided already."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
 
+from broker.agent.engines import files
 from broker.agent.engines.accounts import Account
 from broker.agent.engines.visible import VISIBLE_DEVICES
 from broker.agent.orders import LeaseKey, Order
@@ -16,6 +18,11 @@ WHOLE_MILLI = 1000
 def folder_name(key: LeaseKey) -> str:
     """Return the name of the lease's folder."""
     return f"lease-{key.lease}.{key.epoch}"
+
+
+def data_ready_file(work_folder: str) -> str:
+    """Return the file that the first task creates to tell that its job's data are ready for the jobs after it."""
+    return os.path.join(work_folder, "task-0", files.DATA_READY)
 
 
 def lease_spec(

@@ -369,6 +369,7 @@ def task_environment(spec: dict[str, Any], index: int, folder: str) -> dict[str,
         "XISUAN_TASK": str(index),
         "XISUAN_NODE": task["node"],
         "XISUAN_CARDS": cards,
+        **({"XISUAN_DATA_READY": os.path.join(folder, files.DATA_READY)} if index == 0 else {}),
         **dict.fromkeys(spec["visible_devices"], cards),
     }
 

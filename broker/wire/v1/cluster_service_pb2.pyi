@@ -106,20 +106,22 @@ class NodeReport(_message.Message):
     def __init__(self, node: _Optional[str] = ..., down: _Optional[bool] = ..., foreign_cards: _Optional[_Iterable[int]] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class LeaseReport(_message.Message):
-    __slots__ = ("lease_id", "epoch", "phase", "started_at", "ended_at", "end")
+    __slots__ = ("lease_id", "epoch", "phase", "started_at", "ended_at", "end", "data_ready")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    DATA_READY_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     epoch: int
     phase: LeasePhase
     started_at: _timestamp_pb2.Timestamp
     ended_at: _timestamp_pb2.Timestamp
     end: _job_pb2.End
-    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., phase: _Optional[_Union[LeasePhase, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[_job_pb2.End, _Mapping]] = ...) -> None: ...
+    data_ready: bool
+    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., phase: _Optional[_Union[LeasePhase, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[_job_pb2.End, _Mapping]] = ..., data_ready: _Optional[bool] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session_epoch", "report_interval_millis", "suspect_after_millis", "lost_after_millis", "kill_after_millis", "policy_key_id")

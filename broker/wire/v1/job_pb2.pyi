@@ -150,7 +150,7 @@ class GangSize(_message.Message):
     def __init__(self, tasks: _Optional[int] = ..., speed_ppm: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds", "ceiling_micro_yuan_per_job")
+    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds", "ceiling_micro_yuan_per_job", "after_data_ready")
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOB_SET_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class JobSpec(_message.Message):
     PREEMPTIBLE_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CEILING_MICRO_YUAN_PER_JOB_FIELD_NUMBER: _ClassVar[int]
+    AFTER_DATA_READY_FIELD_NUMBER: _ClassVar[int]
     name: str
     job_set: str
     tasks: int
@@ -223,7 +224,8 @@ class JobSpec(_message.Message):
     preemptible: bool
     checkpoint_interval_seconds: int
     ceiling_micro_yuan_per_job: int
-    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ..., ceiling_micro_yuan_per_job: _Optional[int] = ...) -> None: ...
+    after_data_ready: bool
+    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ..., ceiling_micro_yuan_per_job: _Optional[int] = ..., after_data_ready: _Optional[bool] = ...) -> None: ...
 
 class NodeCards(_message.Message):
     __slots__ = ("node", "cards", "tasks", "share_milli")
@@ -290,7 +292,7 @@ class End(_message.Message):
     def __init__(self, reason: _Optional[_Union[EndReason, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy", "promised", "preemptions", "stop_ordered_at", "expected_start")
+    __slots__ = ("job_id", "city", "spec", "state", "attempt", "cancel_requested", "placement", "end", "submitted_at", "started_at", "ended_at", "waiting_reason", "policy", "promised", "preemptions", "stop_ordered_at", "expected_start", "data_ready_at")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     CITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -308,6 +310,7 @@ class Job(_message.Message):
     PREEMPTIONS_FIELD_NUMBER: _ClassVar[int]
     STOP_ORDERED_AT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_START_FIELD_NUMBER: _ClassVar[int]
+    DATA_READY_AT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     city: str
     spec: JobSpec
@@ -325,7 +328,8 @@ class Job(_message.Message):
     preemptions: int
     stop_ordered_at: _timestamp_pb2.Timestamp
     expected_start: ExpectedStart
-    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., preemptions: _Optional[int] = ..., stop_ordered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expected_start: _Optional[_Union[ExpectedStart, _Mapping]] = ...) -> None: ...
+    data_ready_at: _timestamp_pb2.Timestamp
+    def __init__(self, job_id: _Optional[str] = ..., city: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., attempt: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., policy: _Optional[_Union[SignedPolicy, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., preemptions: _Optional[int] = ..., stop_ordered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expected_start: _Optional[_Union[ExpectedStart, _Mapping]] = ..., data_ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Promised(_message.Message):
     __slots__ = ("starts_at", "first_starts_at", "cluster", "pool")

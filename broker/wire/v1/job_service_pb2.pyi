@@ -27,6 +27,7 @@ class JobEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_EVENT_KIND_REQUEUED: _ClassVar[JobEventKind]
     JOB_EVENT_KIND_UPDATED: _ClassVar[JobEventKind]
     JOB_EVENT_KIND_STOP_ORDERED: _ClassVar[JobEventKind]
+    JOB_EVENT_KIND_DATA_READY: _ClassVar[JobEventKind]
 
 class LogStream(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -47,6 +48,7 @@ JOB_EVENT_KIND_FOUND: JobEventKind
 JOB_EVENT_KIND_REQUEUED: JobEventKind
 JOB_EVENT_KIND_UPDATED: JobEventKind
 JOB_EVENT_KIND_STOP_ORDERED: JobEventKind
+JOB_EVENT_KIND_DATA_READY: JobEventKind
 LOG_STREAM_UNSPECIFIED: LogStream
 LOG_STREAM_STDOUT: LogStream
 LOG_STREAM_STDERR: LogStream
