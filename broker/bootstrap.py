@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from prometheus_client import start_http_server
 
-from broker import first_start, metrics, postgres
+from broker import first_start, metrics, postgres, probes
 from broker.caller import Caller, Role
-from broker.client.settings import write_profile
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
+from broker.dsn import read_dsn
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
 from broker.loops.energy import EnergyCount
@@ -202,7 +201,8 @@ def migrate(settings: Settings, *, dry_run: bool) -> list[str]:
 @contextlib.contextmanager
 def _dsns(settings: Settings) -> Iterator[Dsns]:
     if settings.dsn:
-        yield Dsns(settings.dsn_owner or settings.dsn, settings.dsn, settings.dsn)
+        dsn = read_dsn(settings.dsn)
+        yield Dsns(read_dsn(settings.dsn_owner, field="dsn_owner") or dsn, dsn, dsn)
         return
     with postgres.using(settings.home / "postgres") as server:
         yield Dsns(server.dsn_owner, server.dsn_city, server.dsn_hub)
@@ -216,6 +216,8 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    health = probes.Health()
+    _serve_probes(settings, health)
     applied = await migrations.migrate(dsns.owner)
     if applied:
         log.info("migrated", applied=[m.name for m in applied])
@@ -227,18 +229,14 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
     )
     try:
         broker = await build(settings, database, SystemClock())
-        _serve_metrics(settings)
         async with broker.running():
             endpoint = local_endpoint(ListenAddress.parse(settings.listen), broker.server.port)
-            write_profile(
-                settings.home,
-                endpoint=endpoint,
-                tls_ca=settings.tls_ca or settings.tls_cert,
-                city=first_start.home_city(settings.home),
-            )
+            first_start.tell_clients(settings, endpoint)
             log.info("serving", endpoint=endpoint, database="given" if settings.dsn else "embedded")
+            health.ready = True
             on_ready(endpoint)
             await stop.wait()
+            health.ready = False
             log.info("stopping")
     finally:
         await database.close()
@@ -414,12 +412,12 @@ def _round_loop(
     )
 
 
-def _serve_metrics(settings: Settings) -> None:
+def _serve_probes(settings: Settings, health: probes.Health) -> None:
     if not settings.metrics_listen:
         return
     address = ListenAddress.parse(settings.metrics_listen)
     try:
-        start_http_server(address.port, address.host, registry=metrics.REGISTRY)
+        probes.serve(address.host, address.port, metrics.REGISTRY, health)
     except OSError as error:
         raise CannotListen(
             f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "

@@ -16,8 +16,9 @@ COMMANDS = dict(commands())
 
 WANTED = """
     serve, agent, migrate, submit, jobs, job, watch, logs, explain, cancel, update, clusters, nodes, cluster attach,
-    rounds list, rounds show, rounds replay, admin keys create, admin keys list, admin keys revoke, admin cordon,
-    admin drain, admin uncordon, admin leases, admin write-off, admin audit, admin quota set, admin quota list,
+    rounds list, rounds show, rounds replay, admin keys create, admin keys generate, admin keys list,
+    admin keys revoke, admin cordon, admin drain,
+    admin uncordon, admin leases, admin write-off, admin audit, admin quota set, admin quota list,
     admin quota remove, admin power set, admin power show, world list, world show, world check, world apply, demo,
     policy verify, policy keygen, version, window create, window list, window cancel, admin preview close,
     admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,

@@ -1,0 +1,90 @@
+"""What a broker answers to those who start it, balance its calls, and scrape it."""
+
+import asyncio
+import socket
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from broker import probes
+
+
+@pytest.fixture
+async def health() -> probes.Health:
+    return probes.Health()
+
+
+@pytest.fixture
+async def url(health: probes.Health) -> str:
+    registry = CollectorRegistry()
+    Counter("jobs", "Jobs.", registry=registry).inc(7)
+    return f"http://127.0.0.1:{probes.serve('127.0.0.1', 0, registry, health)}"
+
+
+def told(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310  our own server
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def ask(url: str) -> tuple[int, str]:
+    return await asyncio.to_thread(told, url)
+
+
+async def test_a_broker_is_live_from_the_start_and_ready_while_it_takes_calls(url: str, health: probes.Health) -> None:
+    before = await ask(f"{url}/readyz"), await ask(f"{url}/livez")
+    health.ready = True
+    serving = await ask(f"{url}/readyz")
+    health.ready = False
+    ending = await ask(f"{url}/readyz")
+
+    assert (before[0][0], before[1]) == (503, (200, "ok\n"))
+    assert serving == (200, "ok\n")
+    assert ending[0] == 503
+    assert "takes no calls" in ending[1]
+
+
+async def test_a_broker_whose_loop_hangs_is_not_live(
+    url: str, health: probes.Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probes answer from threads of their own, or a hanging broker would look like a dead one."""
+    monkeypatch.setattr(probes, "LIVE_SECONDS_MAX", 0.2)
+    health.ready = True
+    answers: list[tuple[int, str]] = []
+    asking = threading.Thread(target=lambda: answers.extend(told(f"{url}{path}") for path in ("/livez", "/readyz")))
+
+    asking.start()
+    asking.join(20)  # the event loop is this thread: it hangs
+
+    assert [code for code, _ in answers] == [503, 503]
+    assert all("has not answered" in text for _, text in answers)
+    assert (await ask(f"{url}/livez"))[0] == 200
+
+
+async def test_metrics_are_beside_them(url: str) -> None:
+    code, text = await ask(f"{url}/metrics")
+
+    assert code == 200
+    assert "jobs_total 7.0" in text
+
+
+async def test_who_says_nothing_keeps_nobody_else_waiting(url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)) as garbled:
+        garbled.sendall(b"\x16\x03\x01 what is this?\r\n\r\n")
+
+        assert (await ask(f"{url}/livez"))[0] == 200
+
+
+async def test_an_address_in_use_is_an_error(health: probes.Health) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match="in use"):
+            probes.serve("127.0.0.1", taken.getsockname()[1], CollectorRegistry(), health)
