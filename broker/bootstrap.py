@@ -30,6 +30,7 @@ from broker.loops.expiry import Expiry
 from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
+from broker.loops.offers import Offers
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
 from broker.loops.prices import PriceKeeping
@@ -218,7 +219,7 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = probes.Health()
     _serve_probes(settings, health)
-    applied = await migrations.migrate(dsns.owner)
+    applied = await migrations.ensure(dsns.owner)
     if applied:
         log.info("migrated", applied=[m.name for m in applied])
     database = await Database.connect(
@@ -313,6 +314,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         ),
         Loop(PlacingLoop(placing), 0.5, wakes.placing),
         Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
+        Loop(Offers(database, signals), 0.25),
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),

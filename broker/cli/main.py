@@ -7,6 +7,7 @@ import typer
 
 from broker.cli import (
     admin,
+    backup,
     clusters,
     jobs,
     ledger,
@@ -76,6 +77,7 @@ app.add_typer(windows.app)
 app.add_typer(policy.app)
 app.add_typer(rates.app)
 app.add_typer(ledger.app)
+app.add_typer(backup.app)
 
 
 def main() -> None:

@@ -8,6 +8,9 @@ python=${PYTHON:-python3}
 missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 [ -d /usr/share/zoneinfo ] || missing+=(tzdata)
+command -v openssl >/dev/null || missing+=(openssl)          # tests/deploy: secrets of the compose file,
+command -v systemd-analyze >/dev/null || missing+=(systemd)  # systemd units,
+[ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)           # brokers behind a pooler
 if [ ${#missing[@]} -gt 0 ]; then
   line="apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" = 0 ]; then
