@@ -99,12 +99,7 @@ class RoundLoop:
         record = RoundRecord(snapshot, planned.plan, planned.policy_json, horizon, planned.decision)
         # It can name a hundred thousand jobs.
         decided = await asyncio.to_thread(Decided.from_bytes, planned.plan, planned.decision)
-        try:
-            placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)
-        except NotLeader:  # another broker took over while we planned, as on a machine that stood still for a while
-            self._placing.drop()
-            log.warning("lead_lost", epoch=lead.epoch)
-            return 0
+        placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)
         if self._placing.outdated:
             await self._look_again(lead)
         if not stale:  # what was handed back as stale is due again at once

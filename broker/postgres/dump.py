@@ -64,7 +64,8 @@ def _run(program: str, arguments: list[str], dsn: str, *, into: bool = False) ->
     )
     if done.returncode != 0:
         said = done.stderr.strip()
-        hint = "; log in as the superuser or with BYPASSRLS" if "row-level security" in said else ""
+        fenced = re.search("row-level security|privilege|permission denied", said)
+        hint = "; log in as the superuser, or with a role that has BYPASSRLS and may read everything" if fenced else ""
         raise DumpFailed(f"{program} failed: {said[-1500:]}{hint}")
 
 

@@ -18,7 +18,7 @@ TABLES: Final[LiteralString] = """
 """
 SKIP_IDS: Final[LiteralString] = """
     SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, least(coalesce(last_value, 0) + $1, max_value))
-      FROM pg_sequences WHERE schemaname = 'public'
+      FROM pg_sequences WHERE schemaname = 'public' AND data_type = 'bigint'::regtype
 """
 
 

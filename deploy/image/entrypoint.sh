@@ -5,7 +5,7 @@ set -eu
 brought=${XISUAN_COMPILED:-/opt/xisuan/compiled}
 cache=${XDG_CACHE_HOME:-/var/cache/xisuan}/compiled
 if [ -d "$brought" ] && mkdir -p "$cache" 2>/dev/null; then
-  [ -e "$cache/.copied" ] || { cp -Rp "$brought/." "$cache/" && : > "$cache/.copied"; }
+  [ -e "$cache/.copied" ] || { cp -R "$brought/." "$cache/" && chmod -R u+w "$cache" && : > "$cache/.copied"; }
   export NUMBA_CACHE_DIR="$cache"
 fi
 exec xisuan "$@"

@@ -72,7 +72,7 @@ async def test_after_a_restore_no_number_means_something_else(saved: Saved, open
     with postgres.using(open_folder / "home" / "postgres") as server:
         session = await asyncpg.connect(server.dsn("postgres"))
         (last,) = await session.fetchrow("SELECT max(job_id) FROM jobs")
-        (following,) = await session.fetchrow("SELECT nextval(pg_get_serial_sequence('jobs', 'job_id'))")
+        (following,) = await session.fetchrow("SELECT nextval('job_ids')")
         found = await session.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
         await session.close()
 
