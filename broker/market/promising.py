@@ -79,7 +79,7 @@ def kept(
     again = tuple(each for each in prepared.horizon.promises if each.job_id in handed_back)
     decided = _without(decided, handed_back)
     promises, news = decided.promises, decided.news
-    if leased or not_cleared:
+    if leased or again or not_cleared:
         promises, news = beside(prepared, decided, started, leased, again, margin_seconds)
     made = set(decided.made)
     rows = [before[each.job_id] for each in again]
