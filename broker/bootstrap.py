@@ -43,6 +43,7 @@ from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
+from broker.market.holding import Holding
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
@@ -296,7 +297,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 clock=clock,
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
-            AccountService(Ledger(database), clock),
+            AccountService(Ledger(database, wake=wakes.work), clock),
         ],
         listen=settings.listen,
         identity=identity,
@@ -368,6 +369,10 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
+def _holding(settings: Settings) -> Holding:
+    return Holding(timedelta(hours=settings.settlement_hours))
+
+
 def _placing(
     settings: Settings, database: Database, policy: Policy, policies: Policies, wakes: Wakes, signals: ClusterSignals
 ) -> Placing:
@@ -375,7 +380,14 @@ def _placing(
         signals.wake(cluster)
         wakes.numbering.set()
 
-    return Placing(database, policy=policy, wake_cluster=placed_on, enabled=settings.place_at_once, policies=policies)
+    return Placing(
+        database,
+        policy=policy,
+        wake_cluster=placed_on,
+        enabled=settings.place_at_once,
+        policies=policies,
+        holding=_holding(settings),
+    )
 
 
 def _round_loop(
@@ -399,6 +411,7 @@ def _round_loop(
         policies=policies,
         margin_seconds=policy.lease_end_margin_seconds,
         priced=prices.heard,
+        holding=_holding(settings),
     )
     return RoundLoop(
         database,

@@ -132,6 +132,14 @@ class Settings(BaseModel):
     place_at_once: Annotated[
         bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
     ] = True
+    settlement_hours: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=8_760,
+            description="For so long after its latest end a lease of a prepaid city can still be charged.",
+        ),
+    ] = 72
     leader_lease_seconds: Annotated[
         float, Field(ge=1, le=60, description="A leader that does not renew for this long is replaced.")
     ] = 5.0

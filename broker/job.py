@@ -118,6 +118,7 @@ class JobSpec:
     preemptible: bool = False
     checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
     ceiling_micro_yuan_per_job: int = 0  # for one run of its whole walltime; 0: no such ceiling
+    vouchers: tuple[str, ...] = ()  # of its city, in the order in which they are drawn on
 
     @property
     def latest_start(self) -> datetime | None:
@@ -174,7 +175,7 @@ class JobSpec:
         given = dict(values)
         given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
         given["within"] = Within(given.get("within", Within.POOL))
-        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys"):
+        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys", "vouchers"):
             given[name] = tuple(given.get(name, ()))
         for name in ("earliest_start", "finish_by"):
             given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
@@ -225,6 +226,7 @@ _NO_REQUIREMENT: Final = frozenset(
         "preemptible",
         "checkpoint_interval_seconds",
         "ceiling_micro_yuan_per_job",
+        "vouchers",
     }
 )
 """Later fields that say nothing about where a job can run."""

@@ -24,6 +24,9 @@ _SHOWN: Final = 20
 Owners: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Owner on whose clusters it may run; may be repeated.")
 ]
+Vouchers: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Voucher of the city that pays first, such as 2026-7; may be repeated.")
+]
 Upstreams: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
 ]
@@ -87,6 +90,7 @@ def submit(
     staged_hub: Annotated[list[str] | None, typer.Option(help="Hub that has the input; may be repeated.")] = None,
     transfer_max: Annotated[str, typer.Option(help="Longest time for the input to arrive, such as 2h.")] = "",
     enterprise: Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")] = "",
+    voucher: Vouchers = None,
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     job_ceiling: Annotated[int | None, typer.Option(help="Most to pay for one run of the job, micro-yuan.")] = None,
@@ -145,6 +149,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "staged_hub": "staged_hubs",
     "transfer_max": "transfer_max",
     "enterprise": "enterprise",
+    "voucher": "vouchers",
     "cpus": "cpus_per_task",
     "memory": "memory_per_task",
     "walltime": "walltime",

@@ -257,6 +257,7 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         after_any_end=spec.after_any_end,
         preemptible=spec.preemptible,
         checkpoint_interval_seconds=spec.checkpoint_interval_seconds,
+        vouchers=spec.vouchers,
     )
 
 
