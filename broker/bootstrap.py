@@ -26,6 +26,7 @@ from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
+from broker.loops.charging import ChargingLoop
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
 from broker.loops.hold_expiry import HoldExpiry
@@ -40,6 +41,7 @@ from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
+from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
@@ -78,6 +80,9 @@ ROUND_REST_SHARE: Final = 0.5
 
 PRICES_REST_SECONDS: Final = 1.0
 """Prices are written once a second at most, however many rounds there are."""
+
+CHARGING_SECONDS: Final = 5.0
+"""What has ended is charged after so long, and its money is free again."""
 
 RELEASE_REST_SHARE: Final = 4.0
 """Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
@@ -325,6 +330,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
+        Loop(ChargingLoop(Charging(database, _charging_terms(settings), released=wakes.work)), CHARGING_SECONDS),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
@@ -367,6 +373,10 @@ def _terms(settings: Settings) -> Terms:
         kill_margin_seconds=settings.kill_margin_seconds,
         restarts_max=settings.restarts_max,
     )
+
+
+def _charging_terms(settings: Settings) -> ChargingTerms:
+    return ChargingTerms(interval=timedelta(seconds=settings.charge_interval_seconds), fee_ppm=settings.fee_ppm)
 
 
 def _holding(settings: Settings) -> Holding:

@@ -140,6 +140,17 @@ class Settings(BaseModel):
             description="For so long after its latest end a lease of a prepaid city can still be charged.",
         ),
     ] = 72
+    charge_interval_seconds: Annotated[
+        int, Field(ge=60, le=86_400, description="Leases of prepaid cities that run are charged this often.")
+    ] = 3_600
+    fee_ppm: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Millionths of what is charged that the exchange keeps; owners get the rest.",
+        ),
+    ] = 0
     leader_lease_seconds: Annotated[
         float, Field(ge=1, le=60, description="A leader that does not renew for this long is replaced.")
     ] = 5.0
