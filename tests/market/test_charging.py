@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker.audit.ledger import RULES
+from broker.audit import ledger as audit_of_books
+from broker.audit import usage as audit_of_usage
 from broker.audit.main import gather
 from broker.ids import LeaseId
 from broker.job import Ending
@@ -85,7 +86,7 @@ class Charged(Prepaid):
 
     async def findings(self) -> list[str]:
         facts = await gather(self.dsns.hub, self.dsns.city, {})
-        return [told for rule in RULES for told in rule(facts)]
+        return [told for rule in (*audit_of_books.RULES, *audit_of_usage.RULES) for told in rule(facts)]
 
 
 @pytest.fixture
