@@ -372,6 +372,8 @@ def _terms(settings: Settings) -> Terms:
         kill_after_seconds=settings.kill_after_seconds,
         kill_margin_seconds=settings.kill_margin_seconds,
         restarts_max=settings.restarts_max,
+        usage_interval_seconds=settings.usage_interval_seconds,
+        usage_skew_seconds=settings.usage_skew_seconds,
     )
 
 

@@ -170,6 +170,13 @@ class Settings(BaseModel):
     kill_margin_seconds: Annotated[
         float, Field(ge=0, le=600, description="Time after LOST at which an if_lost: restart job may start elsewhere.")
     ] = 15.0
+    usage_interval_seconds: Annotated[
+        float, Field(ge=1, le=3600, description="Agents tell this often what running leases have used.")
+    ] = 300.0
+    usage_skew_seconds: Annotated[
+        int,
+        Field(ge=0, le=3600, description="Minutes that agents tell may be so far ahead of the broker's clock."),
+    ] = 120
     restarts_max: Annotated[
         int,
         Field(
