@@ -59,6 +59,7 @@ from broker.market.prices import Prices
 from broker.market.quotas import Quotas
 from broker.market.rates import Rates
 from broker.market.rounds import Rounds, RoundsReader
+from broker.market.uses import Uses
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
@@ -284,6 +285,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
 
     prices = _prices(settings, database, wakes)
+    charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
@@ -302,7 +304,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 clock=clock,
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
-            AccountService(Ledger(database, wake=wakes.work), clock),
+            AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database)),
         ],
         listen=settings.listen,
         identity=identity,
@@ -330,7 +332,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
-        Loop(ChargingLoop(Charging(database, _charging_terms(settings), released=wakes.work)), CHARGING_SECONDS),
+        Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
@@ -375,10 +377,6 @@ def _terms(settings: Settings) -> Terms:
         usage_interval_seconds=settings.usage_interval_seconds,
         usage_skew_seconds=settings.usage_skew_seconds,
     )
-
-
-def _charging_terms(settings: Settings) -> ChargingTerms:
-    return ChargingTerms(interval=timedelta(seconds=settings.charge_interval_seconds), fee_ppm=settings.fee_ppm)
 
 
 def _holding(settings: Settings) -> Holding:
