@@ -26,6 +26,7 @@ from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
+from broker.loops.charging import ChargingLoop
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
 from broker.loops.hold_expiry import HoldExpiry
@@ -40,9 +41,11 @@ from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
+from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
+from broker.market.holding import Holding
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
@@ -56,6 +59,7 @@ from broker.market.prices import Prices
 from broker.market.quotas import Quotas
 from broker.market.rates import Rates
 from broker.market.rounds import Rounds, RoundsReader
+from broker.market.uses import Uses
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
@@ -77,6 +81,9 @@ ROUND_REST_SHARE: Final = 0.5
 
 PRICES_REST_SECONDS: Final = 1.0
 """Prices are written once a second at most, however many rounds there are."""
+
+CHARGING_SECONDS: Final = 5.0
+"""What has ended is charged after so long, and its money is free again."""
 
 RELEASE_REST_SHARE: Final = 4.0
 """Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
@@ -278,6 +285,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
 
     prices = _prices(settings, database, wakes)
+    charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
@@ -296,7 +304,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 clock=clock,
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
-            AccountService(Ledger(database), clock),
+            AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database)),
         ],
         listen=settings.listen,
         identity=identity,
@@ -324,6 +332,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
+        Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
@@ -365,7 +374,13 @@ def _terms(settings: Settings) -> Terms:
         kill_after_seconds=settings.kill_after_seconds,
         kill_margin_seconds=settings.kill_margin_seconds,
         restarts_max=settings.restarts_max,
+        usage_interval_seconds=settings.usage_interval_seconds,
+        usage_skew_seconds=settings.usage_skew_seconds,
     )
+
+
+def _holding(settings: Settings) -> Holding:
+    return Holding(timedelta(hours=settings.settlement_hours))
 
 
 def _placing(
@@ -375,7 +390,14 @@ def _placing(
         signals.wake(cluster)
         wakes.numbering.set()
 
-    return Placing(database, policy=policy, wake_cluster=placed_on, enabled=settings.place_at_once, policies=policies)
+    return Placing(
+        database,
+        policy=policy,
+        wake_cluster=placed_on,
+        enabled=settings.place_at_once,
+        policies=policies,
+        holding=_holding(settings),
+    )
 
 
 def _round_loop(
@@ -399,6 +421,7 @@ def _round_loop(
         policies=policies,
         margin_seconds=policy.lease_end_margin_seconds,
         priced=prices.heard,
+        holding=_holding(settings),
     )
     return RoundLoop(
         database,

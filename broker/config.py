@@ -132,6 +132,25 @@ class Settings(BaseModel):
     place_at_once: Annotated[
         bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
     ] = True
+    settlement_hours: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=8_760,
+            description="For so long after its latest end a lease of a prepaid city can still be charged.",
+        ),
+    ] = 72
+    charge_interval_seconds: Annotated[
+        int, Field(ge=60, le=86_400, description="Leases of prepaid cities that run are charged this often.")
+    ] = 3_600
+    fee_ppm: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Millionths of what is charged that the exchange keeps; owners get the rest.",
+        ),
+    ] = 0
     leader_lease_seconds: Annotated[
         float, Field(ge=1, le=60, description="A leader that does not renew for this long is replaced.")
     ] = 5.0
@@ -151,6 +170,13 @@ class Settings(BaseModel):
     kill_margin_seconds: Annotated[
         float, Field(ge=0, le=600, description="Time after LOST at which an if_lost: restart job may start elsewhere.")
     ] = 15.0
+    usage_interval_seconds: Annotated[
+        float, Field(ge=1, le=3600, description="Agents tell this often what running leases have used.")
+    ] = 300.0
+    usage_skew_seconds: Annotated[
+        int,
+        Field(ge=0, le=3600, description="Minutes that agents tell may be so far ahead of the broker's clock."),
+    ] = 120
     restarts_max: Annotated[
         int,
         Field(

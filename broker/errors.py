@@ -8,7 +8,7 @@ BrokerError
 ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps, PostingConflict
 ├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren,
 │                       AskOutOfBounds, AccountClosed, AccountNotEmpty, BalanceTooLarge, InsufficientCredit,
-│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold
+│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold, VouchersNotTaken
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -333,3 +333,9 @@ class CaptureBeyondHold(BrokerError):
     """{hold} has {open_micro_yuan} micro-yuan open, not {wanted_micro_yuan}: let the platform bear what is beyond."""
 
     code, reason = "FAILED_PRECONDITION", "CAPTURE_BEYOND_HOLD"
+
+
+class VouchersNotTaken(BrokerError):
+    """Vouchers {vouchers} cannot be used, no programme is set up here: leave them out and pay with prepaid money."""
+
+    code, reason = "FAILED_PRECONDITION", "VOUCHERS_NOT_TAKEN"

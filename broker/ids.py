@@ -15,6 +15,9 @@ SLUG: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """Names of cities, hubs, clusters, pools, models, owners, stacks and job sets (match it whole)."""
 
 NODE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+
+LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""A slug that may begin with a digit, such as the name of a voucher."""
 """Names of nodes, as engines use them (match it whole)."""
 
 JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")

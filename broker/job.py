@@ -119,6 +119,7 @@ class JobSpec:
     checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
     ceiling_micro_yuan_per_job: int = 0  # for one run of its whole walltime; 0: no such ceiling
     after_data_ready: bool = False  # it need not wait for more than the data of the jobs of `after`
+    vouchers: tuple[str, ...] = ()  # of its city, in the order in which they are drawn on
 
     @property
     def latest_start(self) -> datetime | None:
@@ -175,7 +176,7 @@ class JobSpec:
         given = dict(values)
         given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
         given["within"] = Within(given.get("within", Within.POOL))
-        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys"):
+        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys", "vouchers"):
             given[name] = tuple(given.get(name, ()))
         for name in ("earliest_start", "finish_by"):
             given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
@@ -227,6 +228,7 @@ _NO_REQUIREMENT: Final = frozenset(
         "checkpoint_interval_seconds",
         "ceiling_micro_yuan_per_job",
         "after_data_ready",
+        "vouchers",
     }
 )
 """Later fields that say nothing about where a job can run."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from broker.ledger.usage import UsageProblem
 from broker.lifecycle import AgentState, JobState, PromiseCause, PromiseFate, StopClaim
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
@@ -42,6 +43,15 @@ POLICY_REJECTIONS: Final = Counter(
     "Leases that their agent did not start because the signed placement policy does not hold at its place.",
     registry=REGISTRY,
 )
+USAGE_REFUSED: Final = Counter(
+    "broker_usage_refused_total",
+    "Reports of one lease's usage that were not taken, by why: an unknown lease, another epoch, one that never ran, "
+    "other cards, minutes behind the walltime, or minutes ahead of the broker's clock. Nothing of them was counted.",
+    ["why"],
+    registry=REGISTRY,
+)
+for _why in UsageProblem:
+    USAGE_REFUSED.labels(_why.value)
 PROMISES: Final = Counter(
     "broker_promises_total",
     "Promised starts by what became of them in a committed round, and why where one was moved or broken: made, kept "
@@ -134,3 +144,8 @@ def placed_at_once(seconds: float) -> None:
 def policy_rejected() -> None:
     """Count a lease that an agent has rejected."""
     POLICY_REJECTIONS.inc()
+
+
+def usage_refused(why: UsageProblem, reports: int) -> None:
+    """Count usage that was not taken."""
+    USAGE_REFUSED.labels(why.value).inc(reports)

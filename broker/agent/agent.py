@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from broker.agent.convert import BadMessage
 from broker.agent.engines.protocol import Engine
+from broker.agent.metering import Meter
 from broker.agent.policy import PolicyGate
 from broker.agent.session import BrokerSilent, Session, UntrustedBroker
 from broker.clock import Clock
@@ -64,6 +65,7 @@ class Agent:
     ) -> None:
         """`gate`: checks the placement policy of every lease; without one they are not checked."""
         self._gate = gate
+        self._meter = Meter()
         self._link = link
         self._engine = engine
         self._clock = clock
@@ -111,6 +113,7 @@ class Agent:
                 clock=self._clock,
                 log=self._log,
                 gate=self._gate,
+                meter=self._meter,
             )
             stub = wire_grpc.ClusterServiceStub(channel)  # type: ignore[no-untyped-call]
             call = stub.Sync(metadata=(("authorization", f"Bearer {self._link.key}"),))

@@ -9,6 +9,7 @@ from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
 from broker.audit.turns import Turn
+from broker.audit.usage import UsageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Facts:
     ledger: LedgerFacts = field(default_factory=LedgerFacts)
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
+    usage: UsageFacts = field(default_factory=UsageFacts)
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
 
 

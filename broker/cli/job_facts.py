@@ -38,6 +38,7 @@ def show_job(found: "Job") -> None:
         ("data", _data(spec)),
         ("when", _when(spec)),
         ("for", spec.enterprise),
+        ("vouchers", ", ".join(spec.vouchers)),
         ("builds", ", ".join(build.stack + "".join(f" {m}" for m in build.models) for build in spec.builds)),
         ("command", _command(found)),
         ("attempt", str(found.attempt or "")),

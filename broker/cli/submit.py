@@ -27,6 +27,9 @@ Owners: TypeAlias = Annotated[
 AfterDataReady: TypeAlias = Annotated[
     bool, typer.Option("--after-data-ready", help="As soon as those jobs tell that their data are ready.")
 ]
+Vouchers: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Voucher of the city that pays first, such as 2026-7; may be repeated.")
+]
 Upstreams: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
 ]
@@ -90,6 +93,7 @@ def submit(
     staged_hub: Annotated[list[str] | None, typer.Option(help="Hub that has the input; may be repeated.")] = None,
     transfer_max: Annotated[str, typer.Option(help="Longest time for the input to arrive, such as 2h.")] = "",
     enterprise: Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")] = "",
+    voucher: Vouchers = None,
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     job_ceiling: Annotated[int | None, typer.Option(help="Most to pay for one run of the job, micro-yuan.")] = None,
@@ -149,6 +153,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "staged_hub": "staged_hubs",
     "transfer_max": "transfer_max",
     "enterprise": "enterprise",
+    "voucher": "vouchers",
     "cpus": "cpus_per_task",
     "memory": "memory_per_task",
     "walltime": "walltime",

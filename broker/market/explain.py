@@ -17,6 +17,7 @@ from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market import ceilings
 from broker.market.access import transaction_of
 from broker.market.ahead import Margin
+from broker.market.funding import Short, shortage
 from broker.market.remedies import offered_by, offered_changes, yuan_text
 from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, EarliestStart, Explanation, Verdict
@@ -150,7 +151,8 @@ def _explained(
     offers = tuple(_by_the_job(offer, job, view) for offer in offers)
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
-    return Explanation(job, verdicts, number, _summary(job, verdicts, now), offers, worth, earliest)
+    short = next((shortage(view, row, now) for row in view.waiting), None)
+    return Explanation(job, verdicts, number, _summary(job, verdicts, now, short), offers, worth, earliest)
 
 
 def _offers(
@@ -323,7 +325,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
+def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short: Short | None = None) -> str:
     if job.state in JOB_FINAL:
         return f"The job is {job.state} and waits for nothing."
     if job.state is not JobState.PENDING:
@@ -333,6 +335,8 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
         return f"It does not start before {job.spec.earliest_start.isoformat(timespec='seconds')}."
     if job.waiting_reason == Held.UPSTREAM_RUNS:
         return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
+    if short is not None:
+        return _short_of_money(short)
     if job.promised is not None:
         at, where = job.promised.starts_at, f"{job.promised.cluster}/{job.promised.pool}"
         return f"It is promised to start by {at.isoformat(timespec='seconds')} on {where}."
@@ -342,6 +346,14 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
     ahead = None if job.expected_start is None else job.expected_start.ahead(now)
     expected = "" if ahead is None else f" {_expected(ahead)}"
     return f"Nearest to starting is {nearest.cluster}/{nearest.pool}: {nearest.detail}.{expected}"
+
+
+def _short_of_money(short: Short) -> str:
+    wanted, usable = yuan_text(short.wanted), yuan_text(short.usable)
+    return (
+        f"It waits for money: {wanted} yuan or more must be held for its whole walltime and grace, and "
+        f"{' and '.join(short.accounts)} can give {usable}. Deposit what is short, or ask for less."
+    )
 
 
 def _expected(ahead: ExpectedStart) -> str:

@@ -16,6 +16,7 @@ from broker.market.admission import Catalogue
 from broker.market.catalogue import REFUSAL_FRESH_SECONDS, Catalogues
 from broker.market.deadlines import too_late
 from broker.market.intake import Intake, Outcome
+from broker.market.paying import voucher_objection
 from broker.policy.keys import SignedPolicy
 from broker.store import jobs, policies, submissions
 from broker.store import upstreams as store_upstreams
@@ -153,6 +154,8 @@ class Jobs:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
+        if (refused := voucher_objection(spec)) is not None:
+            return refused
         objection = _by_catalogue(await self._catalogues.current(), city, spec, now)
         if objection is None:
             return None

@@ -4,6 +4,7 @@ Only the hub's role writes. Cities see their own accounts and those of their ent
 clusters see their own; operators and auditors see all.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,8 +43,10 @@ class Deposited:
 class Ledger:
     """Use cases of the ledger. Amounts are micro-yuan; a request key makes each repeatable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, wake: Callable[[], None] = lambda: None) -> None:
+        """`wake`: called when money has come in that jobs may wait for."""
         self._database = database
+        self._wake = wake
 
     async def deposit(self, caller: Caller, move: Move, *, now: datetime, dry_run: bool = False) -> Deposited:
         """Book money from outside to a city, an enterprise or a budget; its account is opened at the first time.
@@ -61,6 +64,7 @@ class Ledger:
                 detail = {"micro_yuan": move.micro_yuan, "reference": move.reference, "transaction": posted.transaction}
                 await acts.record(tx, at=now, key_id=caller.key_id, act="deposit", subject=name.text, detail=detail)
             found = await _account(tx, name.text)
+        self._wake()
         return Deposited(found, posted.transaction, opened=before is None, duplicate=posted.duplicate)
 
     async def grant(self, move: Move, *, now: datetime) -> Posted:
@@ -70,7 +74,9 @@ class Ledger:
         """
         new = grant(move, now)
         async with self._database.hub() as tx:
-            return await _moved(tx, new, account_name("account", move.account), now)
+            granted = await _moved(tx, new, account_name("account", move.account), now)
+        self._wake()
+        return granted
 
     async def credit_note(self, move: Move, *, now: datetime) -> Posted:
         """Give a city, an enterprise or a voucher money back, out of what an owner or the exchange has.

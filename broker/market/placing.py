@@ -26,15 +26,18 @@ import numpy as np
 from broker import metrics
 from broker.ids import JobId, RoundId
 from broker.market.fitting import CardName, still_fitting
+from broker.market.funding import without_short
+from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
 from broker.market.policies import Policies
 from broker.market.promising import Leased
 from broker.market.recent import Recent
-from broker.market.snapshot import Prepared, arrived, zones
-from broker.store import leadership, rounds, snapshots
-from broker.store.database import Database
+from broker.market.snapshot import Prepared, Shapes, arrived, zones
+from broker.store import leadership, prepaid, rounds, snapshots
+from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
+from broker.store.snapshots import WaitingRow
 from scheduler.decided import Decided
 from scheduler.ground import DoesNotFit
 from scheduler.placer import Placed, Placer, large_gangs
@@ -137,8 +140,13 @@ class Placing:
         wake_cluster: Callable[[str], None],
         enabled: bool,
         policies: Policies | None = None,
+        holding: Holding = STANDARD,
     ) -> None:
-        """`policy`: of the scheduler; `policies`: signs the placement policies of leases, without it they have none."""
+        """`policy`: of the scheduler; `policies`: signs the placement policies of leases, without it they have none.
+
+        `holding`: holds money for leases of cities that pay in advance.
+        """
+        self._holding = holding
         self._policies = policies
         self._database = database
         self._policy = policy
@@ -222,7 +230,8 @@ class Placing:
             rows, shapes = await snapshots.arrived(tx, view.newest, now, JOBS_PER_COMMIT_MAX)
             if not rows:
                 return 0, 0
-            arrivals = arrived(view.world, rows, shapes, now)
+            payable = await _payable(tx, view.world, rows, shapes, now)
+            arrivals = arrived(view.world, payable, shapes, now)
             decisions = await asyncio.to_thread(view.placer.place, arrivals.snapshot)
             placements = [each.placement for each in decisions if isinstance(each, Placed)]
             fitting: list[tuple[Placement, LeaseDraft]] = []
@@ -232,7 +241,9 @@ class Placing:
                     raise NotLeader(view.lead)
                 fitting = await still_fitting(tx, arrivals, placements, now, view.named)
                 price_of = lease_prices(arrivals, [each for each, _ in fitting], view.prices)
-                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = [(each, replace(draft, price=price_of[each.job_id])) for each, draft in fitting]
+                fitting = await self._holding.cover(tx, priced, now)
+                drafts = [draft for _, draft in fitting]
                 at = now + timedelta(seconds=perf_counter() - began)
                 leases = await rounds.offer(tx, view.round, drafts, at)
                 if self._policies is not None:
@@ -247,6 +258,17 @@ class Placing:
         for draft in drafts:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)
         return len(rows), len(drafts)
+
+
+async def _payable(
+    tx: Connection, world: Prepared, rows: Sequence[WaitingRow], shapes: Shapes, now: datetime
+) -> Sequence[WaitingRow]:
+    """Return the jobs whose payers have enough by what is on their accounts now, as far as that can be told."""
+    if not world.view.prepaid:  # should a city pay in advance since, the commit sees to it
+        return rows
+    there = await prepaid.balances(tx)
+    alone = replace(world.view, waiting=tuple(rows), shapes=shapes, prepaid=there, promises=(), make_room_for=())
+    return without_short(alone, now)[0].waiting
 
 
 def _placer(

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 
-from broker.ids import RoundId, job_text, parse_lease
+from broker.ids import JobId, RoundId, job_text, parse_lease
 from broker.lifecycle import Held
 from broker.market.expecting import Expecting, Told
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
+from broker.market.funding import without_short
+from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
 from broker.market.placing import Placing
@@ -65,6 +67,7 @@ class Rounds:
         policies: Policies | None = None,
         margin_seconds: int = Policy.lease_end_margin_seconds,
         priced: Callable[[RoundPrices], None] = lambda _: None,
+        holding: Holding = STANDARD,
     ) -> None:
         """Work on `database`.
 
@@ -73,10 +76,13 @@ class Rounds:
             policies: signs the placement policies of leases; without it leases have none.
             margin_seconds: how long after its end a lease may still hold its cards, as in the rounds' policy.
             priced: told of the prices of each committed round.
+            holding: holds money for leases of cities that pay in advance.
         """
         self._margin_seconds = margin_seconds
         self._policies = policies
         self._priced = priced
+        self._holding = holding
+        self._short: frozenset[JobId] = frozenset()  # that were told so
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
@@ -86,12 +92,19 @@ class Rounds:
         self.placing = placing or Placing(database, policy=Policy(), wake_cluster=wake_cluster, enabled=False)
 
     async def read(self, now: datetime) -> Prepared:
-        """Return what the next round is planned on."""
+        """Return what the next round is planned on; jobs that nobody could pay for are told so, and left out."""
         async with self._database.hub() as tx:
             view = await snapshots.read(tx, now, self._jobs_max)
+        view, short = await asyncio.to_thread(without_short, view, now)
+        await self._tell_short(frozenset(each.job for each in short))
         return await asyncio.to_thread(
             prepare, view, now, margin_seconds=self._margin_seconds
         )  # half a second for a hundred thousand jobs: calls go on
+
+    async def _tell_short(self, short: frozenset[JobId]) -> None:
+        """Note with jobs that wait for money that they do, where they were not told so by the read before."""
+        await self._tell([(job, Held.FUNDS_SHORT.value) for job in sorted(short - self._short)])
+        self._short = short
 
     async def commit(
         self,
@@ -116,7 +129,9 @@ class Rounds:
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
                 fitting = await still_fitting(tx, prepared, fast.within_limits, now)
-                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = [(each, replace(draft, price=price_of[each.job_id])) for each, draft in fitting]
+                fitting = await self._holding.cover(tx, priced, now)
+                drafts = [draft for _, draft in fitting]
                 round_id = await rounds.insert(tx, lead.epoch, report)
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
                 # Cards are held from when they were found free, which may be long after `now`: what had them ended
@@ -199,6 +214,9 @@ class Rounds:
         """Write why each job waits; in batches, so that no submission waits long for a row."""
         told = [(prepared.job(r.job_id), r.reason.value) for r in decided.refusals]
         told += [(row.job, Held.PROMISED.value) for row in promised.rows]
+        await self._tell(told)
+
+    async def _tell(self, told: Sequence[tuple[JobId, str]]) -> None:
         for start in range(0, len(told), WAITING_REASONS_BATCH):
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:

@@ -52,6 +52,7 @@ WHEN: Final[Mapping[str, str]] = {
     "HOLD_STILL_SETTLES": "Expiry of a hold before its settlement window is over.",
     "SETTLEMENT_OVER": "Captures after the settlement window, where the platform is not told to bear them.",
     "CAPTURE_BEYOND_HOLD": "Captures of more than is open, where the platform is not told to bear the excess.",
+    "VOUCHERS_NOT_TAKEN": "SubmitJob, SubmitJobs of a job that names vouchers.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

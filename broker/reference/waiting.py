@@ -47,6 +47,8 @@ HELD: Final[Mapping[Held, str]] = {
     Held.UPSTREAM_RUNS: "Wait for the jobs of `after` and `after_request_keys`; `xisuan explain` names them. "
     "With `after_data_ready` their data are enough.",
     Held.PROMISED: "Wait: `xisuan job` says by when it starts.",
+    Held.FUNDS_SHORT: "Deposit what `xisuan explain` says is short, name a voucher, or ask for less time or "
+    "fewer cards. Money that other jobs of the payer give back counts as soon as they end.",
 }
 INTRODUCTION: Final = """\
 A job that a round leaves waiting carries one reason, that of the pool that came nearest to taking it:

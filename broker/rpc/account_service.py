@@ -6,7 +6,9 @@ from typing import Final
 
 from broker.clock import Clock
 from broker.market.ledger import Ledger
+from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
+from broker.rpc import convert_uses
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -22,12 +24,14 @@ class AccountService(AccountServiceServicer):
     """What cities, owners, auditors and operators call about money.
 
     Args:
-        ledger: the use cases.
+        ledger: the use cases of the books.
         clock: the edge's clock.
+        uses: the use cases of what leases have used.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, *, uses: Uses) -> None:
         self._ledger = ledger
+        self._uses = uses
         self._clock = clock
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, context: Context) -> pb.ListAccountsResponse:
@@ -56,6 +60,20 @@ class AccountService(AccountServiceServicer):
         move = convert.deposit(request)
         made = await self._ledger.deposit(caller_of(context), move, now=self._clock.now(), dry_run=request.dry_run)
         return convert.deposited_to_wire(made)
+
+    async def ListUsage(self, request: pb.ListUsageRequest, context: Context) -> pb.ListUsageResponse:
+        """Return a page of what leases have used that the caller may see."""
+        wanted, before, limit = convert_uses.usage_page(request)
+        found = await self._uses.usage(caller_of(context), wanted, before, limit, self._clock.now())
+        token = convert_uses.token_after(found[-1].row.lease) if len(found) == limit else ""
+        return pb.ListUsageResponse(usage=map(convert_uses.usage_to_wire, found), next_page_token=token)
+
+    async def ListHolds(self, request: pb.ListHoldsRequest, context: Context) -> pb.ListHoldsResponse:
+        """Return a page of holds that the caller may see."""
+        page = convert_uses.hold_page(request)
+        found = await self._uses.holds(caller_of(context), page.city, page.before, page.limit, open_only=page.open_only)
+        token = convert_uses.token_after(found[-1].hold) if len(found) == page.limit else ""
+        return pb.ListHoldsResponse(holds=map(convert_uses.hold_to_wire, found), next_page_token=token)
 
     async def ExportLedger(
         self, request: pb.ExportLedgerRequest, context: Context

@@ -260,6 +260,7 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         after_data_ready=spec.after_data_ready,
         preemptible=spec.preemptible,
         checkpoint_interval_seconds=spec.checkpoint_interval_seconds,
+        vouchers=spec.vouchers,
     )
 
 

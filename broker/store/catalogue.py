@@ -47,7 +47,8 @@ MODELS: Final[LiteralString] = """
       FROM accelerator_models ORDER BY model
 """
 CITIES: Final[LiteralString] = """
-    SELECT city, title, weight_ppm, pending_jobs_max, calls_per_second_max, ceiling_micro_yuan_per_pflops_hour
+    SELECT city, title, weight_ppm, pending_jobs_max, calls_per_second_max, ceiling_micro_yuan_per_pflops_hour,
+           billing
       FROM cities ORDER BY city
 """
 ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros, source FROM round_trips ORDER BY city, hub"
@@ -81,7 +82,11 @@ async def read(tx: Connection, now: datetime) -> Catalogue:
             for r in await tx.fetch(MODELS)
         },
         cities={
-            r["city"]: CityRow(**dict(r), round_trips=trips.get(r["city"], {}), transfers=transfers.get(r["city"], {}))
+            r["city"]: CityRow(
+                **dict(r),
+                round_trips=trips.get(r["city"], {}),
+                transfers=transfers.get(r["city"], {}),
+            )
             for r in await tx.fetch(CITIES)
         },
         clusters={
@@ -192,12 +197,12 @@ async def _write_models(tx: Connection, rows: Sequence[ModelRow]) -> None:
 
 PUT_CITY: Final[LiteralString] = """
     INSERT INTO cities (city, title, weight_ppm, pending_jobs_max, calls_per_second_max,
-                        ceiling_micro_yuan_per_pflops_hour)
-    VALUES ($1, $2, $3, $4, $5, $6)
+                        ceiling_micro_yuan_per_pflops_hour, billing)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (city) DO UPDATE
        SET title = excluded.title, weight_ppm = excluded.weight_ppm, pending_jobs_max = excluded.pending_jobs_max,
            calls_per_second_max = excluded.calls_per_second_max,
-           ceiling_micro_yuan_per_pflops_hour = excluded.ceiling_micro_yuan_per_pflops_hour
+           ceiling_micro_yuan_per_pflops_hour = excluded.ceiling_micro_yuan_per_pflops_hour, billing = excluded.billing
 """
 FORGET_ROUND_TRIPS: Final[LiteralString] = "DELETE FROM round_trips WHERE city = ANY($1)"
 PUT_ROUND_TRIP: Final[LiteralString] = """
@@ -220,6 +225,7 @@ async def _write_cities(tx: Connection, rows: Sequence[CityRow]) -> None:
                 r.pending_jobs_max,
                 r.calls_per_second_max,
                 r.ceiling_micro_yuan_per_pflops_hour,
+                r.billing,
             )
             for r in rows
         ],

@@ -9,6 +9,9 @@ from broker.worlds.quotas import QuotaRow
 from broker.worlds.rates import Curve
 from broker.worlds.schema import AcceleratorModel, Capacity, City, Cluster, Figure, Hub, Quota, Sourced, World
 
+METERED: Final = "metered"
+"""How cities pay where nothing is stated."""
+
 
 @dataclass(frozen=True, slots=True)
 class CapacityRow:
@@ -83,6 +86,7 @@ class CityRow:
     pending_jobs_max: int
     calls_per_second_max: int
     ceiling_micro_yuan_per_pflops_hour: int
+    billing: str = METERED  # how it pays
     round_trips: Mapping[str, RoundTripRow] = field(default_factory=dict)  # by hub
     transfers: Mapping[str, TransferRow] = field(default_factory=dict)  # by hub
 
@@ -262,6 +266,7 @@ def _city(world: World, city: City) -> CityRow:
         pending_jobs_max=world.term(city, "pending_jobs_max"),
         calls_per_second_max=world.term(city, "calls_per_second_max"),
         ceiling_micro_yuan_per_pflops_hour=world.term(city, "ceiling_micro_yuan_per_pflops_hour").value,
+        billing=city.billing or world.city_defaults.billing or METERED,
         round_trips={hub: RoundTripRow(trip.micros, _told(world, trip)) for hub, trip in city.round_trips.items()},
         transfers={
             hub: TransferRow(way.mib_per_second or 0, way.micro_yuan_per_gib, _told(world, way))

@@ -308,6 +308,13 @@ class CityTerms(Entry):
     ceiling_micro_yuan_per_pflops_hour: Annotated[
         Figure | None, Field(description="Most it pays for one FP16 PFLOPS-hour when a job does not say.")
     ] = None
+    billing: Annotated[
+        Literal["metered", "prepaid"] | None,
+        Field(
+            description="metered (where none is stated): its use is known and costs nothing; prepaid: nothing starts "
+            "that its accounts do not cover."
+        ),
+    ] = None
     transfers: Annotated[
         dict[Slug, Transfer],
         Field(description="Ways of data by hub; a city's own go before the defaults.", max_length=64),

@@ -17,6 +17,7 @@ from broker.errors import InvalidRequest
 from broker.loops.chaining import Chaining
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
 from broker.rpc.account_service import AccountService
 from broker.rpc.server import build_server
@@ -68,7 +69,7 @@ async def counter(database: Database, dsns: Dsns) -> AsyncIterator[Counter]:
     await books.ledger.capture(a_capture(held.hold, 40), now=T0)
     identity, clock = Identity(database), ManualClock(T0)
     keys = {who: (await identity.create(role, subject, "", T0)).text for who, (role, subject) in WHO.items()}
-    service = AccountService(Ledger(database), clock)
+    service = AccountService(Ledger(database), clock, uses=Uses(database))
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )

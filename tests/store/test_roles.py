@@ -39,6 +39,7 @@ ROWS = """
           FROM (VALUES (1, 'ganzhou'), (2, 'nanjing')) AS both_cities (n, city);
     INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, round_id, offered_at)
         SELECT job_id, city, 'c', 1, 0, 1, 'hold', 1, now() FROM jobs;
+    INSERT INTO lease_usage (lease_id, city) SELECT lease_id, city FROM leases;
     INSERT INTO lease_nodes SELECT lease_id, 1, ARRAY[lease_id::smallint], 1 FROM leases;
     INSERT INTO event_outbox (city, job_id, kind, at) SELECT city, job_id, 'submitted', now() FROM jobs;
     INSERT INTO events SELECT city, 1, job_id, 'submitted', now(), 0 FROM jobs;

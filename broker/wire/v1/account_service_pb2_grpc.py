@@ -55,6 +55,16 @@ class AccountServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.FromString,
                 _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/broker.wire.v1.AccountService/ListUsage',
+                request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/broker.wire.v1.AccountService/ListHolds',
+                request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
         self.ExportLedger = channel.unary_stream(
                 '/broker.wire.v1.AccountService/ExportLedger',
                 request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerRequest.SerializeToString,
@@ -94,6 +104,21 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsage(self, request, context):
+        """Return what leases have used, the newest first: minutes, FP16 by all three figures, energy, and money. Cities see their
+        own leases, owners those on their clusters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Return holds, the newest first. Cities see their own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportLedger(self, request, context):
         """Return the audit chain: every transaction with its hash, in order.
         """
@@ -123,6 +148,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.Deposit,
                     request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsResponse.SerializeToString,
             ),
             'ExportLedger': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportLedger,
@@ -239,6 +274,60 @@ class AccountService:
             '/broker.wire.v1.AccountService/Deposit',
             broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/ListUsage',
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/ListHolds',
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,
