@@ -42,6 +42,7 @@ from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
+from broker.market.energy_report import EnergyReports
 from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
@@ -64,6 +65,7 @@ from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
+from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.store import migrate as migrations
@@ -297,6 +299,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
             AccountService(Ledger(database), clock),
+            MeasureService(EnergyReports(database), clock),
         ],
         listen=settings.listen,
         identity=identity,

@@ -8,6 +8,7 @@ import typer
 from broker.cli import (
     admin,
     clusters,
+    energy,
     jobs,
     ledger,
     logs,
@@ -67,7 +68,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, service):
+for group in (submit, jobs, logs, watch, clusters, prices, energy, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

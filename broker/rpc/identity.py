@@ -71,6 +71,8 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.MarketService/ListPrices": MARKET_READ,
     "/broker.wire.v1.MarketService/ListPriceHistory": MARKET_READ,
     "/broker.wire.v1.MarketService/GetCapacity": MARKET_READ,
+    "/broker.wire.v1.MeasureService/GetEnergy": MARKET_READ,
+    "/broker.wire.v1.MeasureService/GetJobEnergy": JOBS_READ,
     "/broker.wire.v1.AccountService/ListAccounts": BOOKS_READ,
     "/broker.wire.v1.AccountService/GetAccount": BOOKS_READ,
     "/broker.wire.v1.AccountService/ListPostings": BOOKS_READ,

@@ -1,0 +1,18 @@
+"""What is measured. Answers are the messages of `broker/wire/v1/measure_service.proto`, documented there."""
+
+from broker.client.connection import KeyedConnection
+from broker.wire.v1 import measure_service_pb2 as pb
+
+
+class MeasureClient(KeyedConnection):
+    """Calls the broker about energy, as a city, an owner, an operator, an observer or an auditor."""
+
+    async def energy(self, *, hub: str = "", city: str = "", period: str = "") -> pb.GetEnergyResponse:
+        """Return the energy of a month ("2026-11") or year ("2026"); "" is this month, every hub, every city."""
+        request = pb.GetEnergyRequest(hub=hub, city=city, period=period)
+        return await self.unary("MeasureService/GetEnergy", request, pb.GetEnergyResponse)
+
+    async def job_energy(self, job_id: str) -> pb.GetJobEnergyResponse:
+        """Return what a job has drawn, attempt by attempt, and how much of it was green."""
+        request = pb.GetJobEnergyRequest(job_id=job_id)
+        return await self.unary("MeasureService/GetJobEnergy", request, pb.GetJobEnergyResponse)

@@ -1,0 +1,115 @@
+"""Between the wire and the domain: MeasureService, with all checks of measure_service.proto."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from broker.ids import lease_text
+from broker.market.energy_report import EnergyReport, HubReport, Period, green_ppm, total
+from broker.rpc.convert import timestamp
+from broker.rpc.convert_checks import Checks, shown
+from broker.store.energy_counts import Drawn, LeaseEnergy, Sum
+from broker.wire.v1 import measure_service_pb2 as pb
+
+_PERIOD: Final = re.compile(r"(20[0-9]{2})(?:-(0[1-9]|1[0-2]))?")
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyFilter:
+    """Whose energy of when."""
+
+    hub: str
+    city: str
+    period: Period
+
+
+def energy_filter(request: pb.GetEnergyRequest, *, now: datetime) -> EnergyFilter:
+    """Return whose energy of when is asked for. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    found = EnergyFilter(
+        hub=checks.slug_or_empty("hub", request.hub),
+        city=checks.slug_or_empty("city", request.city),
+        period=_period(checks, request.period, now),
+    )
+    checks.done()
+    return found
+
+
+def _period(checks: Checks, text: str, now: datetime) -> Period:
+    if not text:
+        return Period.month(now)
+    match = _PERIOD.fullmatch(text)
+    if match is None:
+        checks.wrong("period", f'must be a month such as "2026-11" or a year such as "2026", not {shown(text)}')
+        return Period.month(now)
+    year, month = int(match[1]), match[2]
+    if month is None:
+        return Period(date(year, 1, 1), date(year + 1, 1, 1))
+    after = date(year + 1, 1, 1) if month == "12" else date(year, int(month) + 1, 1)
+    return Period(date(year, int(month), 1), after)
+
+
+def energy_to_wire(report: EnergyReport) -> pb.GetEnergyResponse:
+    """Return the energy of a period."""
+    wire = pb.GetEnergyResponse(
+        hubs=[_hub(hub, report) for hub in report.hubs],
+        parts=map(_part, report.parts),
+        period=str(report.period),
+    )
+    if report.counted is not None:
+        since, until = report.counted
+        wire.counted_since.CopyFrom(timestamp(since))
+        wire.counted_until.CopyFrom(timestamp(until))
+    return wire
+
+
+def _hub(hub: HubReport, report: EnergyReport) -> pb.HubEnergy:
+    lines, drawn = hub.lines, hub.drawn
+    quota = hub.quota_joules if report.whole else 0
+    return pb.HubEnergy(
+        hub=lines.hub,
+        drawn=_drawn(drawn) if report.whole else None,
+        green_ppm=green_ppm(drawn),
+        green_line_ppm=lines.green_line_ppm or None,
+        pue_milli=drawn.meter_joules * 1000 // drawn.it_joules if drawn.it_joules else None,
+        pue_line_milli=lines.pue_line_milli or None,
+        green_hours=lines.green_hours,
+        green_share_ppm=lines.green_share_ppm,
+        quota_joules=quota or None,
+        pace_joules=report.period.of_year(quota) if quota else None,
+    )
+
+
+def _part(part: Sum) -> pb.EnergyPart:
+    return pb.EnergyPart(hub=part.hub, cluster=part.cluster, owner=part.owner, city=part.city, drawn=_drawn(part.drawn))
+
+
+def _drawn(drawn: Drawn) -> pb.Drawn:
+    return pb.Drawn(
+        it_joules=drawn.it_joules,
+        meter_joules=drawn.meter_joules,
+        green_joules=drawn.green_joules,
+        green_ppm=green_ppm(drawn),
+    )
+
+
+def job_energy_to_wire(attempts: Sequence[LeaseEnergy]) -> pb.GetJobEnergyResponse:
+    """Return what a job has drawn."""
+    return pb.GetJobEnergyResponse(
+        attempts=[
+            pb.AttemptEnergy(
+                lease_id=lease_text(each.lease),
+                hub=each.hub,
+                cluster=each.cluster,
+                offered_at=timestamp(each.offered_at),
+                ended_at=None if each.ended_at is None else timestamp(each.ended_at),
+                drawn=_drawn(each.drawn),
+                final=each.final,
+            )
+            for each in attempts
+        ],
+        drawn=_drawn(total(each.drawn for each in attempts)),
+        final=bool(attempts) and all(each.final for each in attempts),
+    )

@@ -1,0 +1,35 @@
+"""MeasureService: who, what, one use case, answer. Roles are checked by the table of the identity interceptor."""
+
+from broker.clock import Clock
+from broker.market.energy_report import EnergyReports
+from broker.rpc import convert_measure as convert
+from broker.rpc.convert_checks import job_id
+from broker.rpc.identity import caller_of
+from broker.rpc.interceptor import Context
+from broker.wire.v1 import measure_service_pb2 as pb
+from broker.wire.v1.measure_service_pb2_grpc import MeasureServiceServicer
+
+
+class MeasureService(MeasureServiceServicer):
+    """What is measured of hubs, clusters and owners.
+
+    Args:
+        energy: what was drawn.
+        clock: the edge's clock.
+    """
+
+    def __init__(self, energy: EnergyReports, clock: Clock) -> None:
+        self._energy = energy
+        self._clock = clock
+
+    async def GetEnergy(self, request: pb.GetEnergyRequest, context: Context) -> pb.GetEnergyResponse:
+        """Return the energy of a month or year."""
+        wanted = convert.energy_filter(request, now=self._clock.now())
+        return convert.energy_to_wire(
+            await self._energy.report(caller_of(context), wanted.hub, wanted.city, wanted.period)
+        )
+
+    async def GetJobEnergy(self, request: pb.GetJobEnergyRequest, context: Context) -> pb.GetJobEnergyResponse:
+        """Return what a job has drawn."""
+        job = job_id("job_id", request.job_id)
+        return convert.job_energy_to_wire(await self._energy.of_job(caller_of(context), job, now=self._clock.now()))
