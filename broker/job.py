@@ -59,6 +59,13 @@ class Within(StrEnum):
     NODE = "node"
 
 
+class GreenPreference(StrEnum):
+    """Whether a job waits for hours in which energy is green."""
+
+    NONE = "none"
+    PREFER = "prefer"
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """One way to run a job: a program for one software stack."""
@@ -118,6 +125,7 @@ class JobSpec:
     preemptible: bool = False
     checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
     ceiling_micro_yuan_per_job: int = 0  # for one run of its whole walltime; 0: no such ceiling
+    green: GreenPreference = GreenPreference.NONE
 
     @property
     def latest_start(self) -> datetime | None:
@@ -174,6 +182,7 @@ class JobSpec:
         given = dict(values)
         given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
         given["within"] = Within(given.get("within", Within.POOL))
+        given["green"] = GreenPreference(given.get("green", GreenPreference.NONE))
         for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys"):
             given[name] = tuple(given.get(name, ()))
         for name in ("earliest_start", "finish_by"):
@@ -225,6 +234,7 @@ _NO_REQUIREMENT: Final = frozenset(
         "preemptible",
         "checkpoint_interval_seconds",
         "ceiling_micro_yuan_per_job",
+        "green",
     }
 )
 """Later fields that say nothing about where a job can run."""
@@ -360,6 +370,7 @@ class Job:
     preemptions: int = 0  # attempts that were stopped for other work
     stop_ordered_at: datetime | None = None  # of the live attempt: it is stopped for other work
     expected_start: ExpectedStart | None = None  # of one that is promised none; see `ExpectedStart.ahead`
+    held_until: datetime | None = None  # rounds do not look at it before: its `earliest_start`, or a green hour
 
 
 @dataclass(frozen=True, slots=True)

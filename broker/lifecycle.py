@@ -137,6 +137,7 @@ class Held(StrEnum):
     """What a waiting job waits for beside the reasons of rounds; shown where others show why they were not placed."""
 
     NOT_YET = "NOT_YET"  # its `earliest_start` has not come
+    GREEN_WAITS = "GREEN_WAITS"  # it prefers green hours, and waits for one that saves enough
     UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended
     PROMISED = "PROMISED"  # it is promised a start, and starts then at the latest
 

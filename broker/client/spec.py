@@ -54,6 +54,13 @@ class Within(StrEnum):
     NODE = "node"
 
 
+class GreenPreference(StrEnum):
+    """Whether it waits for hours in which a hub's energy is green, and cards ask less."""
+
+    NONE = "none"
+    PREFER = "prefer"
+
+
 def _printable(text: str) -> str:
     wrong = next((c for c in text if not c.isprintable() or unicodedata.category(c) == "Cs"), None)
     if wrong is not None:
@@ -211,6 +218,8 @@ class JobSpec(_Model):
     """Seconds of work at most that a stop without grace costs; 0 means all of it. For preemptible jobs."""
     ceiling_micro_yuan_per_job: Annotated[int, _between(0, 10**15)] = 0
     """The most the city pays for one run of the whole job, in micro-yuan; 0 means no such ceiling."""
+    green: GreenPreference = GreenPreference.NONE
+    """Whether it waits for green hours that ask less; only as far as its times allow."""
 
     def to_wire(self) -> job_pb2.JobSpec:
         """Return it as the broker wants it."""
@@ -251,6 +260,7 @@ class JobSpec(_Model):
             preemptible=self.preemptible,
             checkpoint_interval_seconds=self.checkpoint_interval_seconds,
             ceiling_micro_yuan_per_job=self.ceiling_micro_yuan_per_job,
+            green=None if self.green is GreenPreference.NONE else f"GREEN_PREFERENCE_{self.green.name}",
         )
 
 
