@@ -58,6 +58,7 @@ from broker.market.previews import Previews
 from broker.market.prices import Prices
 from broker.market.quotas import Quotas
 from broker.market.rates import Rates
+from broker.market.reliability import Reliability
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
@@ -291,7 +292,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             _admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
             AccountService(Ledger(database), clock),
-            MeasureService(EnergyReports(database), clock),
+            MeasureService(EnergyReports(database), Reliability(database), clock),
         ],
         listen=settings.listen,
         identity=identity,

@@ -15,6 +15,7 @@ from broker.cli import (
     policy,
     prices,
     rates,
+    reliability,
     rounds,
     service,
     submit,
@@ -68,7 +69,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, energy, service):
+for group in (submit, jobs, logs, watch, clusters, prices, energy, reliability, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

@@ -16,3 +16,8 @@ class MeasureClient(KeyedConnection):
         """Return what a job has drawn, attempt by attempt, and how much of it was green."""
         request = pb.GetJobEnergyRequest(job_id=job_id)
         return await self.unary("MeasureService/GetJobEnergy", request, pb.GetJobEnergyResponse)
+
+    async def reliability(self, *, owner: str = "", cluster: str = "") -> pb.ListReliabilityResponse:
+        """Return how reliable owners and their clusters were; "" lets everything pass."""
+        request = pb.ListReliabilityRequest(owner=owner, cluster=cluster)
+        return await self.unary("MeasureService/ListReliability", request, pb.ListReliabilityResponse)

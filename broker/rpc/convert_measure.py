@@ -8,12 +8,17 @@ from typing import Final
 
 from broker.ids import lease_text
 from broker.market.energy_report import EnergyReport, HubReport, Period, green_ppm, total
+from broker.market.reliability import WEIGHTS, WINDOW_DAYS, Part, Score
 from broker.rpc.convert import timestamp
 from broker.rpc.convert_checks import Checks, shown
+from broker.rpc.convert_enums import EnumMap
 from broker.store.energy_counts import Drawn, LeaseEnergy, Sum
 from broker.wire.v1 import measure_service_pb2 as pb
 
 _PERIOD: Final = re.compile(r"(20[0-9]{2})(?:-(0[1-9]|1[0-2]))?")
+
+
+PART: Final = EnumMap(pb.ReliabilityPart, Part, "RELIABILITY_PART")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +117,31 @@ def job_energy_to_wire(attempts: Sequence[LeaseEnergy]) -> pb.GetJobEnergyRespon
         ],
         drawn=_drawn(total(each.drawn for each in attempts)),
         final=bool(attempts) and all(each.final for each in attempts),
+    )
+
+
+def reliability_filter(request: pb.ListReliabilityRequest) -> tuple[str, str]:
+    """Return owner and cluster whose scores are asked for. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    found = checks.slug_or_empty("owner", request.owner), checks.slug_or_empty("cluster", request.cluster)
+    checks.done()
+    return found
+
+
+def reliability_to_wire(scores: Sequence[Score]) -> pb.ListReliabilityResponse:
+    """Return scores of owners and clusters."""
+    return pb.ListReliabilityResponse(
+        scores=[
+            pb.ReliabilityScore(
+                owner=each.owner,
+                cluster=each.cluster,
+                score_ppm=each.score_ppm,
+                parts=[
+                    pb.PartScore(part=PART.to_wire(p.part), good=p.good, of=p.of, ppm=p.ppm, weight=WEIGHTS[p.part])
+                    for p in each.parts
+                ],
+            )
+            for each in scores
+        ],
+        days=WINDOW_DAYS,
     )

@@ -1,7 +1,9 @@
 """MeasureService: who, what, one use case, answer. Roles are checked by the table of the identity interceptor."""
+# ruff: noqa: ARG002 - gRPC hands request and context to every method
 
 from broker.clock import Clock
 from broker.market.energy_report import EnergyReports
+from broker.market.reliability import Reliability
 from broker.rpc import convert_measure as convert
 from broker.rpc.convert_checks import job_id
 from broker.rpc.identity import caller_of
@@ -15,11 +17,13 @@ class MeasureService(MeasureServiceServicer):
 
     Args:
         energy: what was drawn.
+        reliability: scores of owners and clusters.
         clock: the edge's clock.
     """
 
-    def __init__(self, energy: EnergyReports, clock: Clock) -> None:
+    def __init__(self, energy: EnergyReports, reliability: Reliability, clock: Clock) -> None:
         self._energy = energy
+        self._reliability = reliability
         self._clock = clock
 
     async def GetEnergy(self, request: pb.GetEnergyRequest, context: Context) -> pb.GetEnergyResponse:
@@ -33,3 +37,8 @@ class MeasureService(MeasureServiceServicer):
         """Return what a job has drawn."""
         job = job_id("job_id", request.job_id)
         return convert.job_energy_to_wire(await self._energy.of_job(caller_of(context), job, now=self._clock.now()))
+
+    async def ListReliability(self, request: pb.ListReliabilityRequest, context: Context) -> pb.ListReliabilityResponse:
+        """Return scores of owners and clusters."""
+        owner, cluster = convert.reliability_filter(request)
+        return convert.reliability_to_wire(await self._reliability.scores(owner, cluster, now=self._clock.now()))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli.reliability import PARTS
 from broker.client.settings import write_key, write_profile
 from broker.store.database import Database
+from broker.wire.v1 import measure_service_pb2 as pb
 from tests.cli.commands import xisuan
 from tests.rpc.test_measure_service import Measured, open_measured
 
@@ -40,3 +42,10 @@ async def test_the_energy_of_a_job_is_shown(measured: Measured, tmp_path: Path) 
     assert "lease-1" in shown.out
     assert "so far" in shown.out
     assert wrong.code == 2
+
+
+async def test_reliability_is_shown(measured: Measured, tmp_path: Path) -> None:
+    shown = await xisuan("reliability", home=tmp_path)
+
+    assert "longdong  (all)     100.00 %  100.00 % (2/2)" in shown.out
+    assert [f"RELIABILITY_PART_{part.upper()}" for part in PARTS] == list(pb.ReliabilityPart.keys())[1:]

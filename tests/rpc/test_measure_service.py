@@ -14,6 +14,7 @@ from broker.clock import ManualClock
 from broker.loops.energy import EnergyCount
 from broker.market.energy_report import EnergyReports
 from broker.market.identity import Identity
+from broker.market.reliability import Reliability
 from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import build_server
 from broker.store.database import Database
@@ -65,7 +66,7 @@ async def open_measured(database: Database) -> AsyncIterator[Measured]:
     keys = {r: (await identity.create(Role(r), subject, "test", T0)).text for r, subject in CALLERS.items()}
     clock.advance(seconds=2 * HOUR)
     await EnergyCount(database).run_once(clock.now() + SETTLED)
-    service = MeasureService(EnergyReports(database), clock)
+    service = MeasureService(EnergyReports(database), Reliability(database), clock)
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )
@@ -159,12 +160,33 @@ async def test_a_job_has_its_certificate(measured: Measured) -> None:
     assert (over.drawn.it_joules, over.drawn.green_joules) == (500 * HOUR, 600)  # one second of a green hour
 
 
+async def test_everybody_sees_how_reliable_owners_are(measured: Measured) -> None:
+    async with measured.database.hub() as tx:
+        await tx.execute("UPDATE leases SET state = 'active', started_at = offered_at WHERE city = 'ganzhou'")
+        await tx.execute("UPDATE leases SET state = 'lost', lost_at = offered_at WHERE city = 'nanjing'")
+
+    found = {who: await measured(pb.ListReliabilityRequest(owner="longdong"), who) for who in CALLERS}
+
+    whole, cluster = found["city"].scores
+    assert (whole.owner, whole.cluster, cluster.cluster, found["city"].days) == ("longdong", "", "longdong", 30)
+    assert [(p.part, p.good, p.of, p.ppm) for p in whole.parts] == [
+        (pb.RELIABILITY_PART_KEPT, 1, 2, 500_000),
+        (pb.RELIABILITY_PART_STARTS, 1, 1, 1_000_000),
+        (pb.RELIABILITY_PART_PROMPT, 1, 1, 1_000_000),
+    ]
+    assert whole.score_ppm == (50 * 500_000 + 35 * 1_000_000) // 85
+    assert len({answer.SerializeToString() for answer in found.values()}) == 1
+    assert (await refusal(measured(pb.ListReliabilityRequest(cluster="atlantis")))).reason == "CLUSTER_NOT_FOUND"
+
+
 WRONG = {
     "a hub": (pb.GetEnergyRequest(hub="Qing Yang"), "hub"),
     "a city": (pb.GetEnergyRequest(city="-"), "city"),
     "no month": (pb.GetEnergyRequest(period="2026-13"), "period"),
     "no period": (pb.GetEnergyRequest(period="yesterday"), "period"),
     "a long period": (pb.GetEnergyRequest(period="2026-01\n"), "period"),
+    "an owner": (pb.ListReliabilityRequest(owner="A"), "owner"),
+    "a cluster": (pb.ListReliabilityRequest(cluster="A"), "cluster"),
     "no job": (pb.GetJobEnergyRequest(job_id="7"), "job_id"),
 }
 

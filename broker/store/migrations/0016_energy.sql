@@ -52,3 +52,21 @@ GRANT SELECT ON energy_counts, energy_counted, lease_energy TO xisuan_city;
 GRANT SELECT, INSERT, UPDATE ON energy_counts, energy_counted TO xisuan_hub;
 GRANT SELECT, INSERT, DELETE ON energy_open TO xisuan_hub;
 GRANT SELECT, INSERT ON lease_energy TO xisuan_hub;
+
+-- What a GEMM was measured at on cards of a node: rows are added and never changed. The job ran the program; the engine
+-- says whether its cards are real.
+CREATE TABLE probes (
+    probe_id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lease_id             bigint NOT NULL UNIQUE REFERENCES leases,
+    cluster              slug NOT NULL REFERENCES clusters,
+    node                 text NOT NULL,
+    model                slug NOT NULL REFERENCES accelerator_models,
+    cards                int NOT NULL CHECK (cards > 0),
+    measured_milli_tflops bigint NOT NULL CHECK (measured_milli_tflops > 0),  -- of one card
+    precision            text NOT NULL CHECK (length(precision) BETWEEN 1 AND 16),
+    emulated             boolean NOT NULL,
+    at                   timestamptz NOT NULL,
+    recorded_by          text NOT NULL
+);
+CREATE INDEX probes_by_cluster ON probes (cluster, model, at DESC);
+GRANT SELECT, INSERT ON probes TO xisuan_hub;

@@ -2,12 +2,26 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ReliabilityPart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RELIABILITY_PART_UNSPECIFIED: _ClassVar[ReliabilityPart]
+    RELIABILITY_PART_KEPT: _ClassVar[ReliabilityPart]
+    RELIABILITY_PART_STARTS: _ClassVar[ReliabilityPart]
+    RELIABILITY_PART_PROMPT: _ClassVar[ReliabilityPart]
+    RELIABILITY_PART_SPEED: _ClassVar[ReliabilityPart]
+RELIABILITY_PART_UNSPECIFIED: ReliabilityPart
+RELIABILITY_PART_KEPT: ReliabilityPart
+RELIABILITY_PART_STARTS: ReliabilityPart
+RELIABILITY_PART_PROMPT: ReliabilityPart
+RELIABILITY_PART_SPEED: ReliabilityPart
 
 class Drawn(_message.Message):
     __slots__ = ("it_joules", "meter_joules", "green_joules", "green_ppm")
@@ -116,3 +130,45 @@ class GetJobEnergyResponse(_message.Message):
     drawn: Drawn
     final: bool
     def __init__(self, attempts: _Optional[_Iterable[_Union[AttemptEnergy, _Mapping]]] = ..., drawn: _Optional[_Union[Drawn, _Mapping]] = ..., final: _Optional[bool] = ...) -> None: ...
+
+class ListReliabilityRequest(_message.Message):
+    __slots__ = ("owner", "cluster")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    cluster: str
+    def __init__(self, owner: _Optional[str] = ..., cluster: _Optional[str] = ...) -> None: ...
+
+class PartScore(_message.Message):
+    __slots__ = ("part", "good", "of", "ppm", "weight")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    PPM_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    part: ReliabilityPart
+    good: int
+    of: int
+    ppm: int
+    weight: int
+    def __init__(self, part: _Optional[_Union[ReliabilityPart, str]] = ..., good: _Optional[int] = ..., of: _Optional[int] = ..., ppm: _Optional[int] = ..., weight: _Optional[int] = ...) -> None: ...
+
+class ReliabilityScore(_message.Message):
+    __slots__ = ("owner", "cluster", "score_ppm", "parts")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    SCORE_PPM_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    cluster: str
+    score_ppm: int
+    parts: _containers.RepeatedCompositeFieldContainer[PartScore]
+    def __init__(self, owner: _Optional[str] = ..., cluster: _Optional[str] = ..., score_ppm: _Optional[int] = ..., parts: _Optional[_Iterable[_Union[PartScore, _Mapping]]] = ...) -> None: ...
+
+class ListReliabilityResponse(_message.Message):
+    __slots__ = ("scores", "days")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedCompositeFieldContainer[ReliabilityScore]
+    days: int
+    def __init__(self, scores: _Optional[_Iterable[_Union[ReliabilityScore, _Mapping]]] = ..., days: _Optional[int] = ...) -> None: ...

@@ -45,6 +45,11 @@ class MeasureServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.GetJobEnergyRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.GetJobEnergyResponse.FromString,
                 _registered_method=True)
+        self.ListReliability = channel.unary_unary(
+                '/broker.wire.v1.MeasureService/ListReliability',
+                request_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityResponse.FromString,
+                _registered_method=True)
 
 
 class MeasureServiceServicer:
@@ -67,6 +72,13 @@ class MeasureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReliability(self, request, context):
+        """Return how reliable owners and their clusters were in the last 30 days. Nothing plans by it: it is data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeasureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +91,11 @@ def add_MeasureServiceServicer_to_server(servicer, server):
                     servicer.GetJobEnergy,
                     request_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.GetJobEnergyRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.GetJobEnergyResponse.SerializeToString,
+            ),
+            'ListReliability': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReliability,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +153,33 @@ class MeasureService:
             '/broker.wire.v1.MeasureService/GetJobEnergy',
             broker_dot_wire_dot_v1_dot_measure__service__pb2.GetJobEnergyRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_measure__service__pb2.GetJobEnergyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReliability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MeasureService/ListReliability',
+            broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,
