@@ -56,6 +56,7 @@ from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
 from broker.market.prices import Prices
+from broker.market.probes import Probes
 from broker.market.quotas import Quotas
 from broker.market.rates import Rates
 from broker.market.reliability import Reliability
@@ -292,7 +293,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             _admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
             AccountService(Ledger(database), clock),
-            MeasureService(EnergyReports(database), Reliability(database), clock),
+            MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
         ],
         listen=settings.listen,
         identity=identity,

@@ -19,6 +19,7 @@ from broker.agent.engines.processes import boottime_ns
 from broker.agent.engines.protocol import Engine, UnknownLog
 from broker.agent.orders import Desired, LogWish, PoolStock, Terms
 from broker.agent.policy import PolicyGate
+from broker.agent.probe_command import ProbeCommands
 from broker.agent.reconcile import Action, LoseLease, RefuseLease, SettleLease, StartLease, StopLease, reconcile
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2 as wire
@@ -54,9 +55,11 @@ class Session:
         clock: Clock,
         log: FilteringBoundLogger,
         gate: PolicyGate | None = None,
+        probes: ProbeCommands | None = None,
     ) -> None:
-        """`gate`: checks placement policies; without one they are not checked."""
+        """`gate`: checks placement policies; without one they are not checked. `probes`: what probes run here."""
         self._gate = gate
+        self._probes = probes
         self._engine = engine
         self._cluster = cluster
         self._instance = instance
@@ -141,6 +144,8 @@ class Session:
         await self._renew(desired.report_sequence, terms)
         if self._gate is not None:
             desired = self._gate.screen(desired)
+        if self._probes is not None:
+            desired = self._probes.filled_in(desired)
         observation = await self._engine.observe()
         for action in reconcile(observation.leases, desired, self._engine.latest_epoch):
             try:

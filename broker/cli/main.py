@@ -14,6 +14,7 @@ from broker.cli import (
     logs,
     policy,
     prices,
+    probes,
     rates,
     reliability,
     rounds,
@@ -69,7 +70,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, energy, reliability, service):
+for group in (submit, jobs, logs, watch, clusters, prices, energy, reliability, probes, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

@@ -21,3 +21,13 @@ class MeasureClient(KeyedConnection):
         """Return how reliable owners and their clusters were; "" lets everything pass."""
         request = pb.ListReliabilityRequest(owner=owner, cluster=cluster)
         return await self.unary("MeasureService/ListReliability", request, pb.ListReliabilityResponse)
+
+    async def record_probe(self, job_id: str, measured_milli_tflops: int, precision: str) -> None:
+        """Record what a probe has measured of one card; for operators. What is recorded of it already stays."""
+        request = pb.RecordProbeRequest(job_id=job_id, measured_milli_tflops=measured_milli_tflops, precision=precision)
+        await self.unary("MeasureService/RecordProbe", request, pb.RecordProbeResponse)
+
+    async def probes(self, *, cluster: str = "") -> pb.ListProbesResponse:
+        """Return what was measured of cards, the newest of each model and node; "" is every cluster."""
+        request = pb.ListProbesRequest(cluster=cluster)
+        return await self.unary("MeasureService/ListProbes", request, pb.ListProbesResponse)

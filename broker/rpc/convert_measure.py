@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from broker.ids import lease_text
+from broker.caller import Caller, Role
+from broker.ids import JobId, job_text, lease_text
 from broker.market.energy_report import EnergyReport, HubReport, Period, green_ppm, total
 from broker.market.reliability import WEIGHTS, WINDOW_DAYS, Part, Score
 from broker.rpc.convert import timestamp
 from broker.rpc.convert_checks import Checks, shown
 from broker.rpc.convert_enums import EnumMap
 from broker.store.energy_counts import Drawn, LeaseEnergy, Sum
+from broker.store.probes import ProbeRow
 from broker.wire.v1 import measure_service_pb2 as pb
 
 _PERIOD: Final = re.compile(r"(20[0-9]{2})(?:-(0[1-9]|1[0-2]))?")
 
 
+MILLI_TFLOPS_MAX: Final = 10**9
+PRECISION_CHARACTERS_MAX: Final = 16
 PART: Final = EnumMap(pb.ReliabilityPart, Part, "RELIABILITY_PART")
 
 
@@ -144,4 +148,49 @@ def reliability_to_wire(scores: Sequence[Score]) -> pb.ListReliabilityResponse:
             for each in scores
         ],
         days=WINDOW_DAYS,
+    )
+
+
+def measured(request: pb.RecordProbeRequest) -> tuple[JobId, int, str]:
+    """Return which probe has measured what, in which precision. Raise InvalidRequest that names every wrong field."""
+    checks = Checks()
+    found = (
+        checks.job_id("job_id", request.job_id),
+        checks.within("measured_milli_tflops", request.measured_milli_tflops, 1, MILLI_TFLOPS_MAX),
+        checks.printable_ascii("precision", request.precision, PRECISION_CHARACTERS_MAX),
+    )
+    checks.done()
+    return found
+
+
+def probes_cluster(request: pb.ListProbesRequest) -> str:
+    """Return the cluster whose probes are asked for, "" for all. Raise InvalidRequest."""
+    checks = Checks()
+    cluster = checks.slug_or_empty("cluster", request.cluster)
+    checks.done()
+    return cluster
+
+
+def probes_to_wire(rows: Sequence[ProbeRow], caller: Caller) -> pb.ListProbesResponse:
+    """Return probes; which jobs they were is not for cities and owners: they are other cities'."""
+    whole = caller.role not in (Role.CITY, Role.OWNER)
+    return pb.ListProbesResponse(
+        probes=[
+            pb.Probe(
+                cluster=row.cluster,
+                owner=row.owner,
+                node=row.node,
+                model=row.model,
+                cards=row.cards,
+                measured_milli_tflops=row.measured,
+                precision=row.precision,
+                emulated=row.emulated,
+                at=timestamp(row.at),
+                job_id=job_text(row.job) if whole else "",
+                rated_milli_tflops=row.rated,
+                programme_milli_tflops=row.programme,
+                model_measured_milli_tflops=row.of_the_model,
+            )
+            for row in rows
+        ]
     )

@@ -74,6 +74,8 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.MeasureService/GetEnergy": MARKET_READ,
     "/broker.wire.v1.MeasureService/GetJobEnergy": JOBS_READ,
     "/broker.wire.v1.MeasureService/ListReliability": MARKET_READ,
+    "/broker.wire.v1.MeasureService/RecordProbe": ADMIN_CHANGE,
+    "/broker.wire.v1.MeasureService/ListProbes": MARKET_READ,
     "/broker.wire.v1.AccountService/ListAccounts": BOOKS_READ,
     "/broker.wire.v1.AccountService/GetAccount": BOOKS_READ,
     "/broker.wire.v1.AccountService/ListPostings": BOOKS_READ,

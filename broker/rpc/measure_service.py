@@ -3,6 +3,7 @@
 
 from broker.clock import Clock
 from broker.market.energy_report import EnergyReports
+from broker.market.probes import Probes
 from broker.market.reliability import Reliability
 from broker.rpc import convert_measure as convert
 from broker.rpc.convert_checks import job_id
@@ -18,12 +19,14 @@ class MeasureService(MeasureServiceServicer):
     Args:
         energy: what was drawn.
         reliability: scores of owners and clusters.
+        probes: what was measured of cards.
         clock: the edge's clock.
     """
 
-    def __init__(self, energy: EnergyReports, reliability: Reliability, clock: Clock) -> None:
+    def __init__(self, energy: EnergyReports, reliability: Reliability, probes: Probes, clock: Clock) -> None:
         self._energy = energy
         self._reliability = reliability
+        self._probes = probes
         self._clock = clock
 
     async def GetEnergy(self, request: pb.GetEnergyRequest, context: Context) -> pb.GetEnergyResponse:
@@ -42,3 +45,14 @@ class MeasureService(MeasureServiceServicer):
         """Return scores of owners and clusters."""
         owner, cluster = convert.reliability_filter(request)
         return convert.reliability_to_wire(await self._reliability.scores(owner, cluster, now=self._clock.now()))
+
+    async def RecordProbe(self, request: pb.RecordProbeRequest, context: Context) -> pb.RecordProbeResponse:
+        """Record what a probe has measured."""
+        measured = convert.measured(request)
+        await self._probes.record(caller_of(context), *measured, now=self._clock.now())
+        return pb.RecordProbeResponse()
+
+    async def ListProbes(self, request: pb.ListProbesRequest, context: Context) -> pb.ListProbesResponse:
+        """Return what was measured of cards."""
+        found = await self._probes.latest(convert.probes_cluster(request))
+        return convert.probes_to_wire(found, caller_of(context))

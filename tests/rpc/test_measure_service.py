@@ -11,9 +11,12 @@ import pytest
 
 from broker.caller import Role
 from broker.clock import ManualClock
+from broker.ids import job_text
+from broker.job import Build
 from broker.loops.energy import EnergyCount
 from broker.market.energy_report import EnergyReports
 from broker.market.identity import Identity
+from broker.market.probes import Probes
 from broker.market.reliability import Reliability
 from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import build_server
@@ -22,7 +25,7 @@ from broker.store.energy_counts import SETTLED
 from broker.wire.v1 import measure_service_pb2 as pb
 from broker.wire.v1.measure_service_pb2_grpc import MeasureServiceStub
 from tests.rpc.refusals import refusal
-from tests.small_world import T0, lay_out, placed, submitted
+from tests.small_world import T0, a_spec, lay_out, placed, submitted
 
 CALLERS = {"operator": "", "observer": "", "auditor": "", "owner": "longdong", "city": "ganzhou"}
 HOUR = 3600
@@ -66,7 +69,7 @@ async def open_measured(database: Database) -> AsyncIterator[Measured]:
     keys = {r: (await identity.create(Role(r), subject, "test", T0)).text for r, subject in CALLERS.items()}
     clock.advance(seconds=2 * HOUR)
     await EnergyCount(database).run_once(clock.now() + SETTLED)
-    service = MeasureService(EnergyReports(database), Reliability(database), clock)
+    service = MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock)
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )
@@ -179,12 +182,67 @@ async def test_everybody_sees_how_reliable_owners_are(measured: Measured) -> Non
     assert (await refusal(measured(pb.ListReliabilityRequest(cluster="atlantis")))).reason == "CLUSTER_NOT_FOUND"
 
 
+async def probed(measured: Measured, *, state: str = "succeeded", program: str = "xisuan-probe", first: int = 3) -> str:
+    """A job of Ganzhou that ran a program on two cards of the first node, from `first` on."""
+    spec = a_spec(cards_per_task=2, builds=(Build("cuda", ("no",)), Build("cann", (program,))))
+    [job] = await submitted(measured.database, f"probe-{state}-{program}", spec=spec)
+    await placed(measured.database, job, cards=(first, first + 1))
+    async with measured.database.hub() as tx:
+        await tx.execute(
+            "UPDATE jobs SET state = $2, ended_at = $3, end_reason = 'completed' WHERE job_id = $1", job, state, T0
+        )
+    return job_text(job)
+
+
+@pytest.mark.parametrize(("engine", "emulated"), [("local", True), ("slurm", False)])
+async def test_a_probe_is_recorded_once_where_it_ran(measured: Measured, engine: str, emulated: bool) -> None:
+    async with measured.database.hub() as tx:
+        await tx.execute("UPDATE clusters SET engine = $1", engine)
+        await tx.execute("UPDATE accelerator_models SET fp16_nameplate_milli_tflops = 400000")
+    job = await probed(measured)
+
+    for speed in (240_000, 999_999):
+        await measured(pb.RecordProbeRequest(job_id=job, measured_milli_tflops=speed, precision="fp16"))
+    [row] = (await measured(pb.ListProbesRequest(cluster="longdong"))).probes
+    [seen] = (await measured(pb.ListProbesRequest(), "city")).probes
+    scored = (await measured(pb.ListReliabilityRequest(cluster="longdong"))).scores[0]
+
+    assert (row.cluster, row.owner, row.node, row.model, row.cards) == ("longdong", "longdong", "n1", "ascend-910b", 2)
+    assert (row.measured_milli_tflops, row.rated_milli_tflops, row.programme_milli_tflops) == (
+        240_000,
+        400_000,
+        320_000,
+    )
+    assert (row.emulated, row.precision, row.job_id, seen.job_id) == (emulated, "fp16", job, "")
+    speed_parts = [(p.good, p.of) for p in scored.parts if p.part == pb.RELIABILITY_PART_SPEED]
+    assert speed_parts == ([] if emulated else [(240_000, 400_000)])
+
+
+async def test_only_a_probe_that_has_succeeded_is_recorded(measured: Measured) -> None:
+    wrong = [await probed(measured, program="python"), await probed(measured, state="failed", first=5), "job-99"]
+
+    refused = [
+        await refusal(measured(pb.RecordProbeRequest(job_id=job, measured_milli_tflops=1, precision="fp16")))
+        for job in wrong
+    ]
+
+    assert [(r.reason, list(r.fields)) for r in refused] == [
+        ("INVALID_REQUEST", ["job_id"]),
+        ("INVALID_REQUEST", ["job_id"]),
+        ("JOB_NOT_FOUND", []),
+    ]
+    assert not (await measured(pb.ListProbesRequest())).probes
+
+
 WRONG = {
     "a hub": (pb.GetEnergyRequest(hub="Qing Yang"), "hub"),
     "a city": (pb.GetEnergyRequest(city="-"), "city"),
     "no month": (pb.GetEnergyRequest(period="2026-13"), "period"),
     "no period": (pb.GetEnergyRequest(period="yesterday"), "period"),
     "a long period": (pb.GetEnergyRequest(period="2026-01\n"), "period"),
+    "no speed": (pb.RecordProbeRequest(job_id="job-1", precision="fp16"), "measured_milli_tflops"),
+    "a precision": (pb.RecordProbeRequest(job_id="job-1", measured_milli_tflops=1), "precision"),
+    "a cluster of probes": (pb.ListProbesRequest(cluster="A"), "cluster"),
     "an owner": (pb.ListReliabilityRequest(owner="A"), "owner"),
     "a cluster": (pb.ListReliabilityRequest(cluster="A"), "cluster"),
     "no job": (pb.GetJobEnergyRequest(job_id="7"), "job_id"),

@@ -172,3 +172,59 @@ class ListReliabilityResponse(_message.Message):
     scores: _containers.RepeatedCompositeFieldContainer[ReliabilityScore]
     days: int
     def __init__(self, scores: _Optional[_Iterable[_Union[ReliabilityScore, _Mapping]]] = ..., days: _Optional[int] = ...) -> None: ...
+
+class RecordProbeRequest(_message.Message):
+    __slots__ = ("job_id", "measured_milli_tflops", "precision")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_MILLI_TFLOPS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    measured_milli_tflops: int
+    precision: str
+    def __init__(self, job_id: _Optional[str] = ..., measured_milli_tflops: _Optional[int] = ..., precision: _Optional[str] = ...) -> None: ...
+
+class RecordProbeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListProbesRequest(_message.Message):
+    __slots__ = ("cluster",)
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    def __init__(self, cluster: _Optional[str] = ...) -> None: ...
+
+class Probe(_message.Message):
+    __slots__ = ("cluster", "owner", "node", "model", "cards", "measured_milli_tflops", "precision", "emulated", "at", "job_id", "rated_milli_tflops", "programme_milli_tflops", "model_measured_milli_tflops")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CARDS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_MILLI_TFLOPS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    EMULATED_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    RATED_MILLI_TFLOPS_FIELD_NUMBER: _ClassVar[int]
+    PROGRAMME_MILLI_TFLOPS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_MEASURED_MILLI_TFLOPS_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    owner: str
+    node: str
+    model: str
+    cards: int
+    measured_milli_tflops: int
+    precision: str
+    emulated: bool
+    at: _timestamp_pb2.Timestamp
+    job_id: str
+    rated_milli_tflops: int
+    programme_milli_tflops: int
+    model_measured_milli_tflops: int
+    def __init__(self, cluster: _Optional[str] = ..., owner: _Optional[str] = ..., node: _Optional[str] = ..., model: _Optional[str] = ..., cards: _Optional[int] = ..., measured_milli_tflops: _Optional[int] = ..., precision: _Optional[str] = ..., emulated: _Optional[bool] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_id: _Optional[str] = ..., rated_milli_tflops: _Optional[int] = ..., programme_milli_tflops: _Optional[int] = ..., model_measured_milli_tflops: _Optional[int] = ...) -> None: ...
+
+class ListProbesResponse(_message.Message):
+    __slots__ = ("probes",)
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    probes: _containers.RepeatedCompositeFieldContainer[Probe]
+    def __init__(self, probes: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ...) -> None: ...

@@ -50,6 +50,16 @@ class MeasureServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityResponse.FromString,
                 _registered_method=True)
+        self.RecordProbe = channel.unary_unary(
+                '/broker.wire.v1.MeasureService/RecordProbe',
+                request_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.RecordProbeRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.RecordProbeResponse.FromString,
+                _registered_method=True)
+        self.ListProbes = channel.unary_unary(
+                '/broker.wire.v1.MeasureService/ListProbes',
+                request_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesResponse.FromString,
+                _registered_method=True)
 
 
 class MeasureServiceServicer:
@@ -79,6 +89,20 @@ class MeasureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordProbe(self, request, context):
+        """Record what a probe has measured. Where it ran is taken from its lease, and whether its cards are real from the engine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProbes(self, request, context):
+        """Return what was measured of cards, the newest of each model and node.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeasureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +120,16 @@ def add_MeasureServiceServicer_to_server(servicer, server):
                     servicer.ListReliability,
                     request_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityResponse.SerializeToString,
+            ),
+            'RecordProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordProbe,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.RecordProbeRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.RecordProbeResponse.SerializeToString,
+            ),
+            'ListProbes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProbes,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +214,60 @@ class MeasureService:
             '/broker.wire.v1.MeasureService/ListReliability',
             broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_measure__service__pb2.ListReliabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MeasureService/RecordProbe',
+            broker_dot_wire_dot_v1_dot_measure__service__pb2.RecordProbeRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_measure__service__pb2.RecordProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProbes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MeasureService/ListProbes',
+            broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesResponse.FromString,
             options,
             channel_credentials,
             insecure,
