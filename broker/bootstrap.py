@@ -29,6 +29,7 @@ from broker.loops.chaining import Chaining
 from broker.loops.charging import ChargingLoop
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
+from broker.loops.green import GreenLoop
 from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
@@ -44,7 +45,9 @@ from broker.market.catalogue import Catalogues
 from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
+from broker.market.energy_report import EnergyReports
 from broker.market.explain import Explain
+from broker.market.green import GreenWaits
 from broker.market.holding import Holding
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
@@ -56,18 +59,22 @@ from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
 from broker.market.prices import Prices
+from broker.market.probes import Probes
 from broker.market.quotas import Quotas
 from broker.market.rates import Rates
+from broker.market.reliability import Reliability
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.uses import Uses
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
+from broker.policy.keys import Signer
 from broker.rpc.account_service import AccountService
 from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
+from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.store import migrate as migrations
@@ -281,7 +288,8 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
 
     pulses = Pulses(database)
     explain = Explain(database, policy, clock)
-    jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake)
+    green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
+    jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
 
     prices = _prices(settings, database, wakes)
@@ -290,21 +298,10 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
             ClusterService(clusters, links, terms, clock, policy_key_id=signer.key_id),
-            AdminService(
-                operations,
-                Quotas(database, wake=wakes.work),
-                HubEnergy(database, wake=wakes.work),
-                worlds,
-                RoundsReader(database),
-                Windows(database, wake=wakes.work),
-                Previews(database, policy, jobs_max=settings.round_jobs_max),
-                Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
-                records_kept=settings.round_records_kept,
-                policy_keys=(signer.public_key,),
-                clock=clock,
-            ),
+            _admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
             AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database)),
+            MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
         ],
         listen=settings.listen,
         identity=identity,
@@ -326,6 +323,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
+        Loop(GreenLoop(green, wake=wakes.work), 60.0),
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
         Loop(Census(operations), 5.0),
         Loop(EnergyCount(database), 60.0),
@@ -337,6 +335,31 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
     return Broker(server, tuple(loops), planner, rounds, clock)
+
+
+def _admin_service(
+    settings: Settings,
+    database: Database,
+    operations: Operations,
+    worlds: Worlds,
+    policy: Policy,
+    signer: Signer,
+    wakes: Wakes,
+    clock: Clock,
+) -> AdminService:
+    return AdminService(
+        operations,
+        Quotas(database, wake=wakes.work),
+        HubEnergy(database, wake=wakes.work),
+        worlds,
+        RoundsReader(database),
+        Windows(database, wake=wakes.work),
+        Previews(database, policy, jobs_max=settings.round_jobs_max),
+        Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
+        records_kept=settings.round_records_kept,
+        policy_keys=(signer.public_key,),
+        clock=clock,
+    )
 
 
 async def _calls_per_second_max(catalogues: Catalogues, city: str) -> int:

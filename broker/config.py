@@ -129,6 +129,12 @@ class Settings(BaseModel):
             description="Jobs with a longer grace are not stopped: who may have their cards gets them by then.",
         ),
     ] = 900
+    green_patience_hours: Annotated[
+        int, Field(ge=0, le=744, description="A job that prefers green hours waits for one so long at most.")
+    ] = 24
+    green_saving_percent: Annotated[
+        int, Field(ge=0, le=100, description="... and only for one in which cards ask so many percent less.")
+    ] = 5
     place_at_once: Annotated[
         bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
     ] = True

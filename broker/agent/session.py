@@ -21,6 +21,7 @@ from broker.agent.engines.protocol import Engine, UnknownLog
 from broker.agent.metering import Meter
 from broker.agent.orders import Desired, LeaseKey, LogWish, Observation, Phase, PoolStock, Terms, Used
 from broker.agent.policy import PolicyGate
+from broker.agent.probe_command import ProbeCommands
 from broker.agent.reconcile import Action, LoseLease, RefuseLease, SettleLease, StartLease, StopLease, reconcile
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2 as wire
@@ -57,10 +58,18 @@ class Session:
         log: FilteringBoundLogger,
         gate: PolicyGate | None = None,
         meter: Meter | None = None,
+        probes: ProbeCommands | None = None,
     ) -> None:
-        """`gate`: checks placement policies; without one they are not checked. `meter`: of the agent's usage."""
+        """Speak for an engine.
+
+        Args:
+            gate: checks placement policies; without one they are not checked.
+            meter: of the agent's usage.
+            probes: what probes run here.
+        """
         self._meter = meter or Meter()
         self._gate = gate
+        self._probes = probes
         self._engine = engine
         self._cluster = cluster
         self._instance = instance
@@ -148,6 +157,8 @@ class Session:
             desired = self._gate.screen(desired)
         for refusal in self._meter.answered(desired.usage):
             self._log.error("the broker does not take usage", lease=str(refusal.key), why=refusal.refused)
+        if self._probes is not None:
+            desired = self._probes.filled_in(desired)
         observation = await self._engine.observe()
         desired = replace(desired, settled=await self._all_told(desired.settled))
         for action in reconcile(observation.leases, desired, self._engine.latest_epoch):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.audit.charges import Charge
+from broker.audit.energy import EnergyFacts
 from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
@@ -93,6 +94,7 @@ class Facts:
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
     usage: UsageFacts = field(default_factory=UsageFacts)
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
+    energy: EnergyFacts = field(default_factory=EnergyFacts)  # what was counted of it
 
 
 def books_alone(books: LedgerFacts) -> Facts:

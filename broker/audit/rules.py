@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import charges, ledger, limits, promised, turns, usage
+from broker.audit import charges, energy, ledger, limits, promised, turns, usage
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -251,6 +251,7 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     *promised.RULES,
     *charges.RULES,
     *usage.RULES,
+    *energy.RULES,
 )
 
 

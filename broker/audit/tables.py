@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import charges, ledger, limits, promised, turns, usage
+from broker.audit import charges, energy, ledger, limits, promised, turns, usage
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -91,6 +91,7 @@ async def _facts(hub: Any) -> Facts:
         promised=await promised.read(hub),
         charges=await charges.read(hub),
         usage=await usage.read(hub),
+        energy=await energy.read(hub),
     )
 
 

@@ -8,12 +8,15 @@ import typer
 from broker.cli import (
     admin,
     clusters,
+    energy,
     jobs,
     ledger,
     logs,
     policy,
     prices,
+    probes,
     rates,
+    reliability,
     rounds,
     service,
     submit,
@@ -68,7 +71,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, uses, service):
+for group in (submit, jobs, logs, watch, clusters, prices, uses, energy, reliability, probes, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

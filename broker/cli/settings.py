@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from broker.client import AdminClient, Client, MarketClient, RetryPolicy
     from broker.client.accounts import AccountClient
+    from broker.client.measure import MeasureClient
     from broker.client.settings import ClientSettings
 
 
@@ -70,6 +71,14 @@ def market_client(ctx: typer.Context, city: str = "", *, operator: bool = False)
 
     found = _found(given(ctx), city, operator=operator)
     return MarketClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def measure_client(ctx: typer.Context, city: str = "", *, operator: bool = False) -> "MeasureClient":
+    """Return a client for what is measured, with the key of a city or of the operator. Raise BadSettings."""
+    from broker.client.measure import MeasureClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return MeasureClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
 
 
 def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":

@@ -97,15 +97,16 @@ def submit(
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     job_ceiling: Annotated[int | None, typer.Option(help="Most to pay for one run of the job, micro-yuan.")] = None,
-    start_by: Annotated[
-        str, typer.Option(help="Waits (for its price too) until then, such as 2026-12-01T08:00+08:00.")
-    ] = "",
+    start_by: Annotated[str, typer.Option(help="Waits, for its price too, until 2026-12-01T08:00+08:00.")] = "",
     earliest_start: Annotated[str, typer.Option(help="Does not start before, such as 2026-12-01T22:00+08:00.")] = "",
     finish_by: Annotated[str, typer.Option(help="Of no use after that: expires if it cannot end by then.")] = "",
     after: Upstreams = None,
     after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
     after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
     after_data_ready: AfterDataReady = False,
+    green: Annotated[
+        str, typer.Option(help="prefer: it waits for green hours that ask less, if its times allow.")
+    ] = "",
     preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
     checkpoint_interval: Annotated[str, typer.Option(help="Work at most that a stop costs, such as 15m [all].")] = "",
     if_lost: Annotated[str, typer.Option(help="When its agent falls silent: hold or restart.")] = "",
@@ -174,6 +175,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "after_key": "after_request_keys",
     "after_any_end": "after_any_end",
     "after_data_ready": "after_data_ready",
+    "green": "green",
     "preemptible": "preemptible",
     "checkpoint_interval": "checkpoint_interval",
 }

@@ -54,6 +54,13 @@ class Within(StrEnum):
     NODE = "node"
 
 
+class GreenPreference(StrEnum):
+    """Whether it waits for hours in which a hub's energy is green, and cards ask less."""
+
+    NONE = "none"
+    PREFER = "prefer"
+
+
 def _printable(text: str) -> str:
     wrong = next((c for c in text if not c.isprintable() or unicodedata.category(c) == "Cs"), None)
     if wrong is not None:
@@ -216,6 +223,8 @@ class JobSpec(_Model):
     """The most the city pays for one run of the whole job, in micro-yuan; 0 means no such ceiling."""
     vouchers: Annotated[list[Label], Field(max_length=4)] = []
     """Vouchers of the city that pay first, in this order, as far as their rules let them."""
+    green: GreenPreference = GreenPreference.NONE
+    """Whether it waits for green hours that ask less; only as far as its times allow."""
 
     def to_wire(self) -> job_pb2.JobSpec:
         """Return it as the broker wants it."""
@@ -258,6 +267,7 @@ class JobSpec(_Model):
             checkpoint_interval_seconds=self.checkpoint_interval_seconds,
             ceiling_micro_yuan_per_job=self.ceiling_micro_yuan_per_job,
             vouchers=self.vouchers,
+            green=None if self.green is GreenPreference.NONE else f"GREEN_PREFERENCE_{self.green.name}",
         )
 
 

@@ -163,14 +163,15 @@ def _offers(
     `whole`, `free`: the world before and after what is promised to others is taken off. Shares of cards are promised
     nothing and fit somewhere soon, so of them it is asked what would start them now.
     """
-    held = job.waiting_reason == Held.UPSTREAM_RUNS or (job.waiting_reason == Held.NOT_YET and start_by is None)
+    timed = job.waiting_reason in (Held.NOT_YET, Held.GREEN_WAITS)
+    held = job.waiting_reason == Held.UPSTREAM_RUNS or (timed and start_by is None)
     if job.state is not JobState.PENDING or held:
         return None, ()
     rounded, name = None if last is None else (last.world, last.plan), job_text(job.job)
     over = Margin(policy.lease_end_margin_seconds).excess(job.spec.grace_seconds)
     if start_by is None or job.spec.share_milli:
         return None, offered_changes(free.snapshot, policy, rounded, name, over)
-    first = job.spec.earliest_start
+    first = job.held_until or job.spec.earliest_start
     return offered_by(whole.snapshot, whole.horizon, policy, rounded, name, over, start_by, first)
 
 
@@ -333,6 +334,9 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short: Short 
         return f"The job is {job.state}{where}; the verdicts say what it could choose from now."
     if job.waiting_reason == Held.NOT_YET and job.spec.earliest_start is not None:
         return f"It does not start before {job.spec.earliest_start.isoformat(timespec='seconds')}."
+    if job.waiting_reason == Held.GREEN_WAITS and job.held_until is not None:
+        until = job.held_until.isoformat(timespec="seconds")
+        return f"It prefers green hours, and waits for the one that begins at {until}: cards ask less then."
     if job.waiting_reason == Held.UPSTREAM_RUNS:
         return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
     if short is not None:

@@ -54,6 +54,7 @@ PRIORITY: Final = EnumMap(job_pb2.PriorityClass, job.PriorityClass, "PRIORITY_CL
 WORKLOAD: Final = EnumMap(job_pb2.WorkloadClass, job.WorkloadClass, "WORKLOAD_CLASS")
 IF_LOST: Final = EnumMap(job_pb2.IfLost, job.IfLost, "IF_LOST")
 WITHIN: Final = EnumMap(job_pb2.Within, job.Within, "WITHIN")
+GREEN: Final = EnumMap(job_pb2.GreenPreference, job.GreenPreference, "GREEN_PREFERENCE")
 JOB_STATE: Final = EnumMap(job_pb2.JobState, lifecycle.JobState, "JOB_STATE")
 END_REASON: Final = EnumMap(job_pb2.EndReason, lifecycle.EndReason, "END_REASON")
 JOB_EVENT: Final = EnumMap(job_service_pb2.JobEventKind, lifecycle.JobEvent, "JOB_EVENT_KIND")

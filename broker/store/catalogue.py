@@ -34,7 +34,7 @@ async def lock(tx: Connection) -> None:
 
 HUBS: Final[LiteralString] = """
     SELECT hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour,
-           green_hours
+           green_hours, green_share_ppm, pue_line_milli, green_line_ppm
       FROM hubs ORDER BY hub
 """
 CAPACITY: Final[LiteralString] = """
@@ -114,12 +114,14 @@ async def write(tx: Connection, rows: Sequence[Row], *, now: datetime, key_id: s
 
 PUT_HUB: Final[LiteralString] = """
     INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year,
-                      micro_yuan_per_kilowatt_hour, green_hours)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+                      micro_yuan_per_kilowatt_hour, green_hours, green_share_ppm, pue_line_milli, green_line_ppm)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (hub) DO UPDATE
        SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max, pue_milli = excluded.pue_milli,
            energy_kilowatt_hours_per_year = excluded.energy_kilowatt_hours_per_year,
-           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour, green_hours = excluded.green_hours
+           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour, green_hours = excluded.green_hours,
+           green_share_ppm = excluded.green_share_ppm, pue_line_milli = excluded.pue_line_milli,
+           green_line_ppm = excluded.green_line_ppm
 """
 FORGET_CAPACITY: Final[LiteralString] = "DELETE FROM hub_capacity WHERE hub = ANY($1)"
 PUT_CAPACITY: Final[LiteralString] = """
@@ -140,6 +142,9 @@ async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
                 r.energy_kilowatt_hours_per_year,
                 r.micro_yuan_per_kilowatt_hour,
                 list(r.green_hours),
+                r.green_share_ppm,
+                r.pue_line_milli,
+                r.green_line_ppm,
             )
             for r in rows
         ],

@@ -81,6 +81,7 @@ class Draft:
     requirement_text: str
     requirement_sha256: bytes
     ceiling_micro_yuan_per_pflops_hour: int  # that counts: never 0
+    green_from: datetime | None = None  # the green hour that it waits for; later than its `earliest_start`
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +195,12 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [s.if_lost for s in specs],
         [s.attempts_max for s in specs],
         [s.enterprise for s in specs],
-        [s.earliest_start if s.earliest_start and s.earliest_start > at else None for s in specs],
+        [_first_start(d, at) for d in drafts],
         [s.finish_by for s in specs],
         [s.preemptible for s in specs],
         [s.checkpoint_interval_seconds for s in specs],
         [bool(s.after or s.after_request_keys) for s in specs],
-        [upstreams.held_at_first(s, at) for s in specs],
+        [upstreams.held_at_first(d.spec, at, d.green_from) for d in drafts],
         [s.grace_seconds for s in specs],
         [s.ceiling_micro_yuan_per_job for s in specs],
         [",".join(s.vouchers) for s in specs],
@@ -207,6 +208,12 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
     added = {r["request_key"]: JobId(r["job_id"]) for r in rows}
     await upstreams.insert(tx, city, [(added[d.request_key], d.spec) for d in drafts if d.request_key in added])
     return added
+
+
+def _first_start(given: Draft, at: datetime) -> datetime | None:
+    """Return the time before which rounds do not look at a new job; None: it has come."""
+    first = given.green_from or given.spec.earliest_start
+    return first if first and first > at else None
 
 
 async def _owners(

@@ -38,6 +38,9 @@ class HubRow:
     micro_yuan_per_kilowatt_hour: int = 0
     capacity: tuple[CapacityRow, ...] = ()  # by date, then source
     green_hours: tuple[int, ...] = ()  # of the day, UTC+8, ascending; empty: never
+    green_share_ppm: int = 0  # of the power outside of them
+    pue_line_milli: int = 0  # the highest PUE; 0: no line
+    green_line_ppm: int = 0  # the least green part of its energy; 0: no line
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,9 @@ def _hub(world: World, hub: Hub) -> HubRow:
         micro_yuan_per_kilowatt_hour=_value(hub.micro_yuan_per_kilowatt_hour),
         capacity=tuple(capacity),
         green_hours=() if hub.green_hours is None else hub.green_hours.hours,
+        green_share_ppm=_value(hub.green_share_ppm),
+        pue_line_milli=_value(hub.pue_line_milli),
+        green_line_ppm=_value(hub.green_line_ppm),
     )
 
 

@@ -35,6 +35,8 @@ from broker.wire.v1 import (
     job_service_pb2_grpc,
     market_service_pb2,
     market_service_pb2_grpc,
+    measure_service_pb2,
+    measure_service_pb2_grpc,
 )
 from tests.conftest import Dsns
 from tests.deadlines import eventually
@@ -55,6 +57,10 @@ SERVICES = [
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"],
         account_service_pb2_grpc.AccountServiceServicer,
     ),
+    (
+        measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"],
+        measure_service_pb2_grpc.MeasureServiceServicer,
+    ),
 ]
 METHODS = [method for service, _ in SERVICES for method in service.methods]
 
@@ -66,7 +72,7 @@ def name_of(method: MethodDescriptor) -> str:
 def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     """The rule in a sentence: agents sync; operators do all else; observers and auditors read, money for the latter;
     cities do what is about jobs, and see prices and capacity; owners do what is about the market; both read their own
-    accounts.
+    accounts, and what was measured; jobs are not for owners.
     """
     service = method.containing_service.name
     if service == "ClusterService" or role is Role.AGENT:
@@ -76,6 +82,8 @@ def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
         return True
     if service == "AccountService":
         return role in (Role.CITY, Role.OWNER) and reads and method.name != "ExportLedger"
+    if service == "MeasureService":
+        return reads and (role is not Role.OWNER or method.name != "GetJobEnergy")
     if role is Role.OWNER:
         return service == "MarketService"
     if role is Role.CITY and service == "MarketService":

@@ -68,6 +68,8 @@ ROWS = """
     INSERT INTO ledger_holds SELECT transaction_id, request_key, 'r', 'open', now() FROM ledger_transactions;
     INSERT INTO ledger_hold_parts
         SELECT h.hold_id, 1, a.account_id, 4 FROM ledger_holds h JOIN ledger_accounts a USING (city);
+    INSERT INTO energy_counts SELECT '2026-01-01', 'c', city, 'ascend', 1, 1000, 1, 1 FROM cities;
+    INSERT INTO lease_energy SELECT lease_id, city, 1, 1, 1 FROM leases;
     INSERT INTO ledger_unchained SELECT transaction_id FROM ledger_transactions;
 """
 
