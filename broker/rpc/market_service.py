@@ -4,6 +4,7 @@
 from broker.clock import Clock
 from broker.market.capacity import Capacity
 from broker.market.prices import Prices
+from broker.market.quotes import Quotes
 from broker.market.rates import Rates
 from broker.rpc import convert_market as convert
 from broker.rpc.identity import caller_of
@@ -19,13 +20,15 @@ class MarketService(MarketServiceServicer):
         rates: rate cards and bounds.
         prices: what cards cost now and before.
         capacity: what is free.
+        quotes: what a start would cost, and when it is sure.
         clock: the edge's clock.
     """
 
-    def __init__(self, rates: Rates, prices: Prices, capacity: Capacity, clock: Clock) -> None:
+    def __init__(self, rates: Rates, prices: Prices, capacity: Capacity, quotes: Quotes, clock: Clock) -> None:
         self._rates = rates
         self._prices = prices
         self._capacity = capacity
+        self._quotes = quotes
         self._clock = clock
 
     async def SetRates(self, request: pb.SetRatesRequest, context: Context) -> pb.SetRatesResponse:

@@ -163,7 +163,7 @@ WAITING: Final[LiteralString] = """
            enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
-       AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
+       AND (earliest_start IS NULL OR earliest_start <= $1 OR job_id = ANY($3)) AND NOT upstreams_open
      ORDER BY job_id = ANY($3) DESC, array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority),
               job_id
      LIMIT $2
@@ -190,7 +190,8 @@ SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE s
 async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     """Return the world with the waiting jobs; of more than `jobs_max`, those of the highest class and the oldest.
 
-    Those that are promised a start are always among them: no promise goes because the queue is long. Must be the first
+    Those that are promised a start are always among them: no promise goes because the queue is long, or because it is
+    for a window that has not begun. Must be the first
     thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)

@@ -68,6 +68,10 @@ ROWS = """
     INSERT INTO ledger_hold_parts
         SELECT h.hold_id, 1, a.account_id, 4 FROM ledger_holds h JOIN ledger_accounts a USING (city);
     INSERT INTO ledger_unchained SELECT transaction_id FROM ledger_transactions;
+    INSERT INTO quotes (city, spec, pool_id, build, not_before, starts_by, starts_at, ask_micro_yuan_per_card_hour,
+        scarcity_micro_yuan_per_card_hour, rate_card_version, total_micro_yuan, energy_micro_yuan, transfer_micro_yuan,
+        transfer_seconds, within_ceiling, asked_at, valid_until)
+        SELECT city, '{}', 1, 0, now(), now(), now(), 1, 0, 1, 1, 0, 0, 0, true, now(), now() FROM cities;
 """
 
 TABLES_OF_CITIES = """
