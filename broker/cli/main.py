@@ -13,6 +13,7 @@ from broker.cli import (
     logs,
     policy,
     prices,
+    quotes,
     rates,
     rounds,
     service,
@@ -67,7 +68,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, service):
+for group in (submit, jobs, logs, watch, clusters, prices, quotes, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)
