@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from broker.audit import promised, quoted, tables
 from broker.caller import Caller, Role
 from broker.ids import JobId
 from broker.ledger.transactions import Move
@@ -17,6 +18,7 @@ from broker.store import promises, quotes
 from broker.store.promises import PromiseRow
 from broker.store.quotes import Quote
 from tests.cluster_world import ClusterWorld, inventory, spec
+from tests.conftest import Dsns
 from tests.market.test_promises import PROMISING, Promising
 from tests.market.test_rounds import RICH
 from tests.small_world import OPERATOR
@@ -122,3 +124,9 @@ def ahead(now: datetime, seconds: int, for_seconds: int = 3600) -> StartWindow:
 
 async def lay(world: ClusterWorld, *nodes: str, asks: list[int] | None = None) -> Quoting:
     return await Quoting(await world.lay()).open(*nodes, asks=asks)
+
+
+async def broken(dsns: Dsns) -> list[str]:
+    """Return what the audit finds wrong with promises and quotes."""
+    facts = await tables.read(dsns.hub, dsns.city)
+    return [f"{rule.__name__}: {found}" for rule in (*promised.RULES, *quoted.RULES) for found in rule(facts)]

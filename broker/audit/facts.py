@@ -8,6 +8,7 @@ from broker.audit.charges import Charge
 from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
+from broker.audit.quoted import QuotedFact
 from broker.audit.turns import Turn
 
 
@@ -91,6 +92,7 @@ class Facts:
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
+    quoted: tuple[QuotedFact, ...] = ()  # accepted quotes, and what their jobs did
 
 
 def books_alone(books: LedgerFacts) -> Facts:

@@ -15,8 +15,7 @@ from broker.store.database import Database
 from broker.store.quotes import Quote
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
-from tests.market.test_promises import promises_broken
-from tests.quoting import ASK, GANZHOU, Quoting, ahead, lay
+from tests.quoting import ASK, GANZHOU, Quoting, ahead, broken, lay
 from tests.small_world import OPERATOR
 
 TOTAL = ASK * 8 // 6
@@ -25,11 +24,11 @@ TENTH = TOTAL // 10
 
 @pytest.fixture
 async def table(database: Database, dsns: Dsns) -> AsyncIterator[Quoting]:
-    """A city that pays in advance; the audit's rules about promises find nothing in the end."""
+    """A city that pays in advance; the audit's rules about promises and quotes find nothing in the end."""
     here = await lay(ClusterWorld(database))
     await here.prepaid(10 * TOTAL)
     yield here
-    assert await promises_broken(dsns) == []
+    assert await broken(dsns) == []
 
 
 async def missed(table: Quoting, **changes: object) -> Quote:

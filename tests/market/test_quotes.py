@@ -23,9 +23,9 @@ from broker.store import promises
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
-from tests.market.test_promises import MARGIN, promises_broken
+from tests.market.test_promises import MARGIN
 from tests.market.test_rounds import RICH
-from tests.quoting import ASK, GANZHOU, NANJING, Quoting, ahead, lay
+from tests.quoting import ASK, GANZHOU, NANJING, Quoting, ahead, broken, lay
 
 TOTAL = ASK * 8 // 6
 """Of eight cards for ten minutes."""
@@ -33,9 +33,9 @@ TOTAL = ASK * 8 // 6
 
 @pytest.fixture
 async def table(database: Database, dsns: Dsns) -> AsyncIterator[Quoting]:
-    """Whatever happened at the table, the audit's rules about promises find nothing in the end."""
+    """Whatever happened at the table, the audit's rules about promises and quotes find nothing in the end."""
     yield await lay(ClusterWorld(database))
-    assert await promises_broken(dsns) == []
+    assert await broken(dsns) == []
 
 
 # What is offered
