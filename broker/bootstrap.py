@@ -36,6 +36,7 @@ from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
 from broker.loops.prices import PriceKeeping
+from broker.loops.quotes import QuoteKeeping
 from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
@@ -61,6 +62,8 @@ from broker.market.previews import Previews
 from broker.market.prices import Prices
 from broker.market.probes import Probes
 from broker.market.quotas import Quotas
+from broker.market.quote_ends import QuoteEnds, QuoteFees
+from broker.market.quotes import QuoteRules, Quotes
 from broker.market.rates import Rates
 from broker.market.reliability import Reliability
 from broker.market.rounds import Rounds, RoundsReader
@@ -299,7 +302,13 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
             ClusterService(clusters, links, terms, clock, policy_key_id=signer.key_id),
             _admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
-            MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
+            MarketService(
+                Rates(database, wake=wakes.work),
+                prices,
+                Capacity(database),
+                _quotes(settings, database, policy, jobs, explain, wakes),
+                clock,
+            ),
             AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database)),
             MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
         ],
@@ -331,6 +340,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
         Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
+        Loop(QuoteKeeping(database, _quote_ends(settings, database)), 1.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
@@ -387,6 +397,22 @@ def _prices(settings: Settings, database: Database, wakes: Wakes) -> Prices:
         hours_days=settings.price_hours_days,
         wake=wakes.prices.set,
     )
+
+
+def _quotes(
+    settings: Settings, database: Database, policy: Policy, jobs: Jobs, explain: Explain, wakes: Wakes
+) -> Quotes:
+    rules = QuoteRules(
+        valid=timedelta(seconds=settings.quote_valid_seconds),
+        ahead_max=timedelta(days=settings.quote_ahead_days),
+        settles=timedelta(days=settings.quote_settlement_days),
+    )
+    return Quotes(database, jobs, policy, rules, last_round=explain.last_round, wake=wakes.work)
+
+
+def _quote_ends(settings: Settings, database: Database) -> QuoteEnds:
+    fees = QuoteFees(credit_ppm=settings.quote_credit_ppm, cancel_fee_ppm=settings.quote_cancel_fee_ppm)
+    return QuoteEnds(database, fees)
 
 
 def _terms(settings: Settings) -> Terms:

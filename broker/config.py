@@ -135,6 +135,31 @@ class Settings(BaseModel):
     green_saving_percent: Annotated[
         int, Field(ge=0, le=100, description="... and only for one in which cards ask so many percent less.")
     ] = 5
+    quote_valid_seconds: Annotated[int, Field(ge=10, le=86_400, description="How long a quote can be accepted.")] = 300
+    quote_ahead_days: Annotated[
+        int, Field(ge=1, le=366, description="How many days ahead the window of a quote may begin.")
+    ] = 31
+    quote_credit_ppm: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="What is given back of the price of an accepted quote whose job does not start in its window, "
+            "in millionths.",
+        ),
+    ] = 100_000
+    quote_cancel_fee_ppm: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="What the owner gets of that price when the city cancels before the start, in millionths.",
+        ),
+    ] = 0
+    quote_settlement_days: Annotated[
+        int,
+        Field(ge=1, le=366, description="How long after its latest end a quoted job can be paid out of what is held."),
+    ] = 7
     place_at_once: Annotated[
         bool, Field(description="Lease arriving jobs beside the rounds where the last round's prices allow it.")
     ] = True

@@ -146,6 +146,16 @@ class Held(StrEnum):
     FUNDS_SHORT = "FUNDS_SHORT"  # who pays for it in advance has less than must be held for its whole walltime
 
 
+class QuoteState(StrEnum):
+    """Where a quote is. Who accepts one is sure of its start and its price; until then it holds nothing."""
+
+    OPEN = "open"  # it can be accepted for as long as it is valid
+    ACCEPTED = "accepted"  # its job waits for the start that it is promised
+    KEPT = "kept"  # final: the job was leased within the window
+    MISSED = "missed"  # final: it was not, and a part of the price is given back
+    CANCELLED = "cancelled"  # final: its city cancelled the job before it started
+
+
 class PromiseFate(StrEnum):
     """What became of a promised start in a round; while nothing is told, it stands or was brought forward."""
 

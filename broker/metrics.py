@@ -66,6 +66,16 @@ for _fate in PromiseFate:
             PROMISES.labels(_fate.value, _cause.value)
     else:
         PROMISES.labels(_fate.value, "none")
+QUOTES: Final = Counter(
+    "broker_quotes_total",
+    "Quotes by what became of them: asked (an option was handed out), accepted, gone (not accepted: others took the "
+    "room), kept (leased within its window), missed (not, so a part of its price was given back where it was paid "
+    "in advance), cancelled (by its city before the start).",
+    ["event"],
+    registry=REGISTRY,
+)
+for _event in ("asked", "accepted", "gone", "kept", "missed", "cancelled"):
+    QUOTES.labels(_event)
 STOPS: Final = Counter(
     "broker_stops_total",
     "Leases that were ordered to stop: for other work with a right to their cards (guarantee, tier), to be moved "
@@ -122,6 +132,11 @@ def placed_by_round(jobs: int) -> None:
 def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
     """Count what a committed round made of a promised start."""
     PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
+
+
+def quote_told(event: str, count: int = 1) -> None:
+    """Count what became of quotes; `event` as the metric has it."""
+    QUOTES.labels(event).inc(count)
 
 
 def stop_ordered(claim: StopClaim, lost_card_seconds: int) -> None:

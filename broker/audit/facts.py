@@ -9,6 +9,7 @@ from broker.audit.energy import EnergyFacts
 from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
+from broker.audit.quoted import QuotedFact
 from broker.audit.turns import Turn
 from broker.audit.usage import UsageFacts
 
@@ -95,6 +96,7 @@ class Facts:
     usage: UsageFacts = field(default_factory=UsageFacts)
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
     energy: EnergyFacts = field(default_factory=EnergyFacts)  # what was counted of it
+    quoted: tuple[QuotedFact, ...] = ()  # accepted quotes, and what their jobs did
 
 
 def books_alone(books: LedgerFacts) -> Facts:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import charges, energy, ledger, limits, promised, turns, usage
+from broker.audit import charges, energy, ledger, limits, promised, quoted, turns, usage
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -252,6 +252,7 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     *charges.RULES,
     *usage.RULES,
     *energy.RULES,
+    *quoted.RULES,
 )
 
 

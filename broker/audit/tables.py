@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import charges, energy, ledger, limits, promised, turns, usage
+from broker.audit import charges, energy, ledger, limits, promised, quoted, turns, usage
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -92,6 +92,7 @@ async def _facts(hub: Any) -> Facts:
         charges=await charges.read(hub),
         usage=await usage.read(hub),
         energy=await energy.read(hub),
+        quoted=await quoted.read(hub),
     )
 
 

@@ -15,6 +15,7 @@ from broker.cli import (
     policy,
     prices,
     probes,
+    quotes,
     rates,
     reliability,
     rounds,
@@ -71,7 +72,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, uses, energy, reliability, probes, service):
+for group in (submit, jobs, logs, watch, clusters, prices, quotes, uses, energy, reliability, probes, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

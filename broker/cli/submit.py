@@ -121,7 +121,7 @@ def submit(
 
         print(job_file.schema_text(), end="")
         return
-    specs = _specs(file, _from_options(ctx.params, as_json=as_json), as_json=as_json)
+    specs = specs_of(file, described_by(ctx.params, as_json=as_json), as_json=as_json)
     if dry_run:
         _show_plan(specs, repeat, as_json=as_json)
         return
@@ -182,17 +182,17 @@ _FIELDS: Final[Mapping[str, str]] = {
 """Option → field of a job file."""
 
 
-def _from_options(given: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
-    """Return the job that the options describe as a job file would, empty when none was used."""
+def described_by(given: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Return the job that options of these names describe as a job file would, empty when none was used."""
     build = {
         "stack": given["stack"],
         "models": given["model"],
         "command": given["command"],
-        "environment": _pairs(given["env"] or (), as_json=as_json),
+        "environment": _pairs(given.get("env") or (), as_json=as_json),
     }
-    job = {field: given[option] for option, field in _FIELDS.items()} | {
+    job = {field: given.get(option) for option, field in _FIELDS.items()} | {
         "builds": [_without_blanks(build)],
-        "smaller_sizes": [_size(text, as_json=as_json) for text in given["smaller"] or ()],
+        "smaller_sizes": [_size(text, as_json=as_json) for text in given.get("smaller") or ()],
     }
     if job["builds"] == [{}]:
         del job["builds"]
@@ -212,7 +212,7 @@ def _size(text: str, *, as_json: bool) -> dict[str, int]:
         usage(f"--smaller: {error}", as_json=as_json)
 
 
-def _specs(file: Path | None, described: dict[str, Any], *, as_json: bool) -> "list[JobSpec]":
+def specs_of(file: Path | None, described: dict[str, Any], *, as_json: bool) -> "list[JobSpec]":
     """Return the jobs of the file or of the options. Ends the program when they are not valid."""
     from broker.client import BadJobFile, job_file
 

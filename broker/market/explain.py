@@ -30,9 +30,10 @@ from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.horizon import Horizon
 from scheduler.levers import Lever
+from scheduler.placer import last_prices
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
-from scheduler.policy import Policy
+from scheduler.policy import OpeningPrice, Policy
 from scheduler.reasons import Reason
 from scheduler.snapshot import Snapshot
 from scheduler.worth_split import WorthSplit, worth_split
@@ -89,6 +90,11 @@ class LastRound:
             return self.snapshot
         return before_planning(self.snapshot, self.horizon, self.plan.policy)[2].world
 
+    @cached_property
+    def prices(self) -> tuple[OpeningPrice, ...]:
+        """Prices of its last tier, by name; worked out when they are asked for, as the world is."""
+        return last_prices(self.world, self.plan)
+
 
 class Explain:
     """The use case behind ExplainJob."""
@@ -115,11 +121,11 @@ class Explain:
         now = self._clock.now()
         async with self._database.hub() as tx:
             view = await snapshots.read_for(tx, job_id, now, with_leases=start_by is not None)
-        last = await self._last_round()
+        last = await self.last_round()
         return await asyncio.to_thread(_explained, view, now, last, job, self._policy, start_by)
 
-    async def _last_round(self) -> LastRound | None:
-        """Return the newest round, whichever broker committed it."""
+    async def last_round(self) -> LastRound | None:
+        """Return the newest committed round, whichever broker committed it; None before the first one."""
         async with self._database.hub() as tx:
             newest = await rounds.newest_record(tx)
             if newest is None or (self._last is not None and self._last.round >= newest):

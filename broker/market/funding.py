@@ -54,7 +54,7 @@ def without_short(view: WorldView, now: datetime) -> tuple[WorldView, tuple[Shor
 def shortage(view: WorldView, row: WaitingRow, now: datetime) -> Short | None:
     """Return what a job's payer lacks, None when it has enough or does not pay in advance."""
     there = view.prepaid.get(row.city)
-    if there is None:
+    if there is None or row.job in view.held:
         return None
     wanted = max(_least(view, row, {}), _asked_for(row, now))
     found = _accounts(row, there)
@@ -66,7 +66,7 @@ def _short(view: WorldView, now: datetime) -> Iterator[Short]:
     asks: dict[int, tuple[int, int]] = {}
     for row in view.waiting:
         there = view.prepaid.get(row.city)
-        if there is None:
+        if there is None or row.job in view.held:
             continue
         wanted = max(_least(view, row, asks), _asked_for(row, now))
         accounts = _accounts(row, there)

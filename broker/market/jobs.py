@@ -160,6 +160,12 @@ class Jobs:
         async with self._database.city(city.city) as tx:
             return await submissions.find_known(tx, city.city, drafts)
 
+    async def check(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> None:
+        """Raise InvalidRequest, NoPoolCanHold or RoleRefused if a submission of this job would be refused now."""
+        objection = await self._objection(caller, city, spec, now)
+        if objection is not None:
+            raise objection
+
     async def _objection(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
         if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
             return _emergency_refused(caller)

@@ -8,6 +8,7 @@ from broker.ids import HoldId, JobId
 from broker.job import JobSpec
 from broker.ledger.holds import Source
 from broker.ledger.work import Payer
+from broker.store import quotes
 from broker.store.database import Connection
 from broker.store.prepaid import Work
 
@@ -32,12 +33,9 @@ def voucher_objection(spec: JobSpec) -> BrokerError | None:
     return VouchersNotTaken(vouchers=", ".join(spec.vouchers)) if spec.vouchers else None
 
 
-async def hold_of(
-    tx: Connection,  # noqa: ARG001  where accepted quotes are
-    jobs: Sequence[JobId],
-) -> Mapping[JobId, HoldId]:
+async def hold_of(tx: Connection, jobs: Sequence[JobId]) -> Mapping[JobId, HoldId]:
     """Return the open holds that were made for jobs before they started, by job; their leases need no other one.
 
-    What a quote has promised is held when it is accepted; no quotes are accepted yet, so every lease gets its own.
+    What a quote has promised is held when it is accepted, and pays for the first attempt.
     """
-    return dict[JobId, HoldId]() if jobs else {}
+    return await quotes.held(tx, jobs) if jobs else {}

@@ -25,6 +25,7 @@ import numpy as np
 
 from broker import metrics
 from broker.ids import JobId, RoundId
+from broker.market import quoted
 from broker.market.fitting import CardName, still_fitting
 from broker.market.funding import without_short
 from broker.market.holding import STANDARD, Holding
@@ -34,7 +35,7 @@ from broker.market.policies import Policies
 from broker.market.promising import Leased
 from broker.market.recent import Recent
 from broker.market.snapshot import Prepared, Shapes, arrived, zones
-from broker.store import leadership, prepaid, rounds, snapshots
+from broker.store import leadership, prepaid, promises, rounds, snapshots
 from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
 from broker.store.snapshots import WaitingRow
@@ -67,6 +68,11 @@ class _View:
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
 
+    @property
+    def promised(self) -> list[JobId]:
+        """Jobs that were promised a start when the world was read: the view leaves their nodes alone."""
+        return [row.job for row in self.source.view.promises]
+
     def within_limits(self, placements: Sequence[Placement]) -> Sequence[Placement]:
         """Return those of a round's placements that keep power and quotas beside what was leased here."""
         if not self.leased:
@@ -86,6 +92,10 @@ class _Settled:
     prices: tuple[OpeningPrice, ...]
 
 
+class Overtaken(Exception):
+    """A quote was accepted since the view's world was read: the next view leaves its nodes alone, this one does not."""
+
+
 class Beside:
     """What the fast lane says to a round's commit, and hears of it."""
 
@@ -103,6 +113,7 @@ class Beside:
         self.settled: _Settled | None = None
         self.view: _View | None = None
         self.outdated = False
+        self.overtaken = False  # quotes were accepted while the round was planned
         self._world, self._decided, self._prices, self._before = world, decided, prices, view
 
     async def settle(self, lead: Lead, round_id: RoundId, started: Sequence[Placement]) -> None:
@@ -111,7 +122,7 @@ class Beside:
         last = plan.tiers[-1].name
         self.settled = _Settled(lead, round_id, tuple(price for price in self._prices if price.tier == last))
         view = self._before
-        if view is None or self._cut(view):
+        if view is None or self.overtaken or self._cut(view):
             self.outdated = True
             return
         try:
@@ -213,7 +224,7 @@ class Placing:
                 at = now + timedelta(seconds=perf_counter() - began)
                 try:
                     looked_at, leased = await self._place_some(self._view, at)
-                except NotLeader:
+                except (NotLeader, Overtaken):
                     self._view = None
                     return placed
                 except Exception:  # what of it was committed is not known
@@ -237,12 +248,17 @@ class Placing:
             fitting: list[tuple[Placement, LeaseDraft]] = []
             drafts: list[LeaseDraft] = []
             if placements:
+                await promises.share_ground(tx)
+                if await promises.any_beside(tx, view.promised):
+                    raise Overtaken
                 if not await leadership.still_leads(tx, view.lead.holder, view.lead.epoch):
                     raise NotLeader(view.lead)
                 fitting = await still_fitting(tx, arrivals, placements, now, view.named)
                 price_of = lease_prices(arrivals, [each for each, _ in fitting], view.prices)
-                priced = [(each, replace(draft, price=price_of[each.job_id])) for each, draft in fitting]
-                fitting = await self._holding.cover(tx, priced, now)
+                priced = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = await quoted.at_quoted_prices(tx, priced)
+                starting = [each for each, _ in fitting]
+                fitting = await self._holding.cover(tx, list(zip(starting, priced, strict=True)), now)
                 drafts = [draft for _, draft in fitting]
                 at = now + timedelta(seconds=perf_counter() - began)
                 leases = await rounds.offer(tx, view.round, drafts, at)

@@ -14,6 +14,7 @@ from time import perf_counter
 
 from broker.ids import JobId, RoundId, job_text, parse_lease
 from broker.lifecycle import Held
+from broker.market import quoted
 from broker.market.expecting import Expecting, Told
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
@@ -21,6 +22,7 @@ from broker.market.funding import without_short
 from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
+from broker.market.overtaken import beside_accepted
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.prices import RoundPrices
@@ -126,11 +128,20 @@ class Rounds:
         async with self.placing.committing(prepared, decided, prices) as fast:
             price_of = await asyncio.to_thread(lease_prices, prepared, fast.within_limits, last, zones)
             async with self._database.hub() as tx:
+                await promises.share_ground(tx)
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
-                fitting = await still_fitting(tx, prepared, fast.within_limits, now)
-                priced = [(each, replace(draft, price=price_of[each.job_id])) for each, draft in fitting]
-                fitting = await self._holding.cover(tx, priced, now)
+                wanted, accepted = fast.within_limits, await self._accepted(tx, prepared)
+                stood = decided
+                if accepted:
+                    fast.overtaken = True
+                    beside = partial(beside_accepted, prepared, decided, wanted, fast.leased, accepted)
+                    stood, wanted = await asyncio.to_thread(beside, self._margin_seconds)
+                fitting = await still_fitting(tx, prepared, wanted, now)
+                priced = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = await quoted.at_quoted_prices(tx, priced)
+                starting = [each for each, _ in fitting]
+                fitting = await self._holding.cover(tx, list(zip(starting, priced, strict=True)), now)
                 drafts = [draft for _, draft in fitting]
                 round_id = await rounds.insert(tx, lead.epoch, report)
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
@@ -140,7 +151,9 @@ class Rounds:
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
                 started = [placement for placement, _ in fitting]
-                promised, stopped = await self._keep(tx, prepared, decided, started, fast.leased, round_id, report.at)
+                promised, stopped = await self._keep(
+                    tx, prepared, stood, started, fast.leased, accepted, round_id, report.at
+                )
                 done = Committed(
                     round=round_id,
                     placed=len(drafts),
@@ -160,6 +173,13 @@ class Rounds:
         await self._tell_reasons(prepared, decided, promised)
         return done
 
+    async def _accepted(self, tx: Connection, prepared: Prepared) -> tuple[PromiseRow, ...]:
+        """Return the starts that accepted quotes were promised since the world was read."""
+        known = {row.job for row in prepared.view.promises}
+        if not await promises.any_beside(tx, tuple(known)):
+            return ()
+        return tuple(row for row in await promises.read(tx) if row.job not in known)
+
     async def _keep(
         self,
         tx: Connection,
@@ -167,6 +187,7 @@ class Rounds:
         decided: Decided,
         started: Sequence[Placement],
         leased: Leased,
+        accepted: Sequence[PromiseRow],
         round_id: RoundId,
         at: datetime,
     ) -> tuple[Kept, dict[Stop, str]]:
@@ -175,7 +196,15 @@ class Rounds:
         Return what was ordered to stop as well, with its cluster.
         """
         within = partial(
-            kept, prepared, decided, started, leased, margin_seconds=self._margin_seconds, round_id=round_id, at=at
+            kept,
+            prepared,
+            decided,
+            started,
+            leased,
+            margin_seconds=self._margin_seconds,
+            round_id=round_id,
+            at=at,
+            accepted=accepted,
         )
         left: set[str] = set()  # jobs for which not everything can be stopped, so nothing is
         if decided.stops:
@@ -190,7 +219,7 @@ class Rounds:
             asked = stops_of(prepared, decided, found, left)
         ordered = await stops.order(tx, asked, at)
         stopped = {each: ordered[each.lease] for each in asked if each.lease in ordered}
-        if found.rows != prepared.view.promises:
+        if accepted or found.rows != prepared.view.promises:
             await promises.keep(tx, found.rows)
         await promises.tell(tx, round_id, found.entries, at)
         return found, stopped

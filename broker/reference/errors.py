@@ -53,6 +53,12 @@ WHEN: Final[Mapping[str, str]] = {
     "SETTLEMENT_OVER": "Captures after the settlement window, where the platform is not told to bear them.",
     "CAPTURE_BEYOND_HOLD": "Captures of more than is open, where the platform is not told to bear the excess.",
     "VOUCHERS_NOT_TAKEN": "SubmitJob, SubmitJobs of a job that names vouchers.",
+    "QUOTE_NOT_FOUND": "AcceptQuote. Another city's quote looks the same as none.",
+    "QUOTE_EXPIRED": "AcceptQuote after the quote's `valid_until` (setting `quote_valid_seconds`). Nothing is posted.",
+    "QUOTE_TAKEN": "AcceptQuote of a quote that was accepted with another request key. The same key is no error.",
+    "QUOTE_BEYOND_CEILING": "AcceptQuote of an option that is not `within_ceiling`.",
+    "CAPACITY_GONE": "AcceptQuote: nothing is booked or held. `fresh_quote` names a new quote where there is one.",
+    "NOTHING_TO_QUOTE": "GetQuote: closed, promised or taken until after the window, or too small for ever.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

@@ -10,7 +10,7 @@ from broker import caller, job, lifecycle
 from broker.ledger import accounts, holds, transactions
 from broker.market import logs
 from broker.rpc.convert_checks import Checks
-from broker.wire.v1 import account_service_pb2, admin_service_pb2, job_pb2, job_service_pb2
+from broker.wire.v1 import account_service_pb2, admin_service_pb2, job_pb2, job_service_pb2, market_service_pb2
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -67,3 +67,4 @@ POCKET: Final = EnumMap(account_service_pb2.Pocket, accounts.Pocket, "POCKET")
 HOLD_STATE: Final = EnumMap(account_service_pb2.HoldState, holds.HoldState, "HOLD_STATE")
 TRANSACTION_KIND: Final = EnumMap(account_service_pb2.TransactionKind, transactions.TransactionKind, "TRANSACTION_KIND")
 LEASE_STATE: Final = EnumMap(admin_service_pb2.LeaseState, lifecycle.LeaseState, "LEASE_STATE")
+QUOTE_STATE: Final = EnumMap(market_service_pb2.QuoteState, lifecycle.QuoteState, "QUOTE_STATE")

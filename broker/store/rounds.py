@@ -98,6 +98,7 @@ NEW_LEASE_IDS: Final[LiteralString] = """
 LOCK_WAITING: Final[LiteralString] = """
     SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible FROM jobs
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
+       AND (earliest_start IS NULL OR earliest_start <= $3)
      ORDER BY job_id FOR NO KEY UPDATE
 """
 LOCK_NODES: Final[LiteralString] = """
@@ -187,7 +188,7 @@ async def new_lease_ids(tx: Connection, count: int) -> list[LeaseId]:
 
 
 async def lock_waiting(tx: Connection, jobs: Sequence[JobId], now: datetime) -> dict[JobId, WaitingJob]:
-    """Return those of the jobs that still wait and lock them, in one stated order."""
+    """Return those of the jobs that still wait and may start, and lock them, in one stated order."""
     rows = await tx.fetch(LOCK_WAITING, jobs, job_sources(JobEvent.LEASED), now)
     return {JobId(r["job_id"]): WaitingJob(*r.values()) for r in rows}
 

@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import occupancy, prepaid, promises, rates, rules, stops
+from broker.store import occupancy, prepaid, promises, quotes, rates, rules, stops
 from broker.store.database import Connection
 from broker.store.occupancy import NOTHING_HELD, Occupancy
 from broker.store.prepaid import Balances
@@ -112,6 +112,7 @@ class WorldView:
     make_room_for: tuple[JobId, ...] = ()  # waiting jobs for which operators let running work be moved
     lost_card_seconds: int = 0  # work that stopping leases for others has cost in the last hour
     prepaid: Balances = field(default_factory=dict)  # of cities that pay in advance
+    held: frozenset[JobId] = frozenset()  # waiting jobs for which their quotes hold the money already
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -169,7 +170,7 @@ WAITING: Final[LiteralString] = """
            funds_refused_at
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
-       AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
+       AND (earliest_start IS NULL OR earliest_start <= $1 OR job_id = ANY($3)) AND NOT upstreams_open
      ORDER BY job_id = ANY($3) DESC, array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority),
               job_id
      LIMIT $2
@@ -198,7 +199,8 @@ SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE s
 async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     """Return the world with the waiting jobs; of more than `jobs_max`, those of the highest class and the oldest.
 
-    Those that are promised a start are always among them: no promise goes because the queue is long. Must be the first
+    Those that are promised a start are always among them: no promise goes because the queue is long, or because it is
+    for a window that has not begun. Must be the first
     thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
@@ -253,6 +255,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         waiting=rows,
         rules=await rules.read(tx, now),
         prepaid=await prepaid.balances(tx),
+        held=frozenset(await quotes.held(tx)),
     )
 
 

@@ -71,12 +71,16 @@ def name_of(method: MethodDescriptor) -> str:
 
 def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     """The rule in a sentence: agents sync; operators do all else; observers and auditors read, money for the latter;
-    cities do what is about jobs, and see prices and capacity; owners do what is about the market; both read their own
-    accounts, and what was measured; jobs are not for owners.
+    cities do what is about jobs, quotes among it, and see prices and capacity; owners do what is about the market, but
+    for quotes; both read their own accounts, and what was measured; jobs are not for owners.
     """
     service = method.containing_service.name
     if service == "ClusterService" or role is Role.AGENT:
         return service == "ClusterService" and role is Role.AGENT
+    if method.name in {"GetQuote", "AcceptQuote"}:  # a quote is asked for by who may accept it
+        return role in (Role.CITY, Role.OPERATOR)
+    if method.name == "ListQuotes":
+        return role is not Role.OWNER
     reads = method.name.startswith(("Get", "List", "Watch", "Explain", "Read", "Export"))
     if role is Role.OPERATOR or (role is Role.AUDITOR and reads):
         return True
