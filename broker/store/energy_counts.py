@@ -31,16 +31,15 @@ _DRAWN: Final[LiteralString] = """
                  AS s (hub, begins, ends, month, green_ppm)
     ), wanted AS (
         {leases}
-    ), held AS (
-        SELECT lease_id,
-               sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
-          FROM lease_nodes WHERE lease_id IN (SELECT lease_id FROM wanted) GROUP BY lease_id
     ), drawn AS (
         SELECT l.lease_id, l.city, l.cluster, s.month, p.model, m.watts + m.host_watts AS watts,
                greatest(h.pue_milli, 1000) AS pue_milli,
                held.milli * 0.001 * extract(epoch FROM least(w.ends, s.ends) - greatest(w.begins, s.begins))
                AS card_seconds, s.green_ppm * 0.000001 AS green
-          FROM wanted w JOIN held USING (lease_id) JOIN leases l USING (lease_id) JOIN pools p USING (pool_id)
+          FROM wanted w JOIN leases l USING (lease_id) JOIN pools p USING (pool_id)
+          CROSS JOIN LATERAL (
+               SELECT sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
+                 FROM lease_nodes n WHERE n.lease_id = w.lease_id) AS held  -- by its key, whatever is estimated
           JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster JOIN hubs h USING (hub)
           JOIN slice s ON s.hub = c.hub AND w.begins < s.ends AND w.ends > s.begins
     )
@@ -60,7 +59,7 @@ _LIVED: Final[LiteralString] = """
 # Who is open is noted by the statement that counts: what ends beside it is then in one of both, and not in neither.
 _NOTED: Final[LiteralString] = """
     , closed AS (
-        DELETE FROM energy_open o USING wanted w WHERE o.lease_id = w.lease_id AND w.ends < 'infinity'
+        DELETE FROM energy_open WHERE lease_id = ANY(ARRAY(SELECT lease_id FROM wanted WHERE ends < 'infinity'))
     ), opened AS (
         INSERT INTO energy_open SELECT lease_id FROM wanted WHERE ends = 'infinity' ON CONFLICT (lease_id) DO NOTHING
     )
