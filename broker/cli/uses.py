@@ -1,12 +1,13 @@
 """Commands about what leases have used, and what is held for them."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from broker.cli.errors import run
 from broker.cli.ledger import app as ledger_app
-from broker.cli.options import AsJson, AsOperator, City, examples
+from broker.cli.options import AsJson, AsOperator, City, DryRun, examples
 from broker.cli.output import clock_time, duration, message_data, print_json, show, table, word, yuan
 from broker.cli.settings import account_client
 
@@ -94,6 +95,43 @@ def holds(
     show(_holds_table(found) if found else "nothing is held")
     if found and len(found) == limit:
         show(f"(the newest {limit}; --limit 0 shows all)")
+
+
+class Billing(StrEnum):
+    """How a city pays."""
+
+    METERED = "metered"
+    PREPAID = "prepaid"
+
+
+@ledger_app.command(
+    epilog=examples("xisuan ledger billing ganzhou prepaid --dry-run", "xisuan ledger billing ganzhou metered")
+)
+def billing(
+    ctx: typer.Context,
+    city: Annotated[str, typer.Argument(metavar="CITY", help="Name of the city.")],
+    how: Annotated[Billing, typer.Argument(help="How it pays from now on.")],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how a city pays (for operators): metered costs nothing; prepaid starts only what its accounts cover.
+
+    Leases that were made before stay as they are. A world that is applied later says it anew.
+    """
+
+    async def done() -> "account_service_pb2.SetBillingResponse":
+        async with account_client(ctx, "", operator=True) as xisuan:
+            return await xisuan.set_billing(city, how.value, dry_run=dry_run)
+
+    made = run(done(), as_json=as_json)
+    if as_json:
+        print_json({"dry_run": dry_run, "city": city, "billing": how.value, **message_data(made)})
+        return
+    from broker.wire.v1 import account_service_pb2 as pb
+
+    before = word(pb.Billing, made.before, "BILLING_")
+    said = "would be" if dry_run else "is"
+    show(f"{city} {said} {how.value}" + (" as before" if before == how.value else f", it was {before}"))
 
 
 def _usage_table(found: "list[account_service_pb2.LeaseUsage]") -> object:

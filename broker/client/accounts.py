@@ -45,6 +45,11 @@ class AccountClient(KeyedConnection):
                 return
             request.page_token = page.next_page_token
 
+    async def set_billing(self, city: str, billing: str, *, dry_run: bool = False) -> pb.SetBillingResponse:
+        """Let a city pay so from now on: "metered" or "prepaid". Repeating it is harmless."""
+        request = pb.SetBillingRequest(city=city, billing=f"BILLING_{billing.upper()}", dry_run=dry_run)
+        return await self.unary("AccountService/SetBilling", request, pb.SetBillingResponse)
+
     async def usage(
         self, *, city: str = "", job_id: str = "", month: str = "", page_size: int = PAGE_SIZE
     ) -> AsyncGenerator[pb.LeaseUsage, None]:

@@ -16,7 +16,8 @@ from broker.ledger.accounts import NEVER_BELOW_ZERO, AccountKind, AccountName, a
 from broker.ledger.funds import Funds
 from broker.ledger.holds import Capture
 from broker.ledger.transactions import Move, Transaction, credit_note, deposit, grant
-from broker.store import acts, holds, ledger, ledger_chain, ledger_view
+from broker.ledger.work import Billing
+from broker.store import acts, holds, ledger, ledger_chain, ledger_view, prepaid
 from broker.store.database import Connection, Database
 from broker.store.ledger import Accounts, Posted
 from broker.store.ledger_chain import Chained
@@ -118,6 +119,22 @@ class Ledger:
                 await ledger.close_account(tx, accounts.ids[name.text], now)
                 await acts.record(tx, at=now, key_id=caller.key_id, act="close_account", subject=name.text, detail={})
             return await _account(tx, name.text)
+
+    async def set_billing(
+        self, caller: Caller, city: str, billing: Billing, *, now: datetime, dry_run: bool = False
+    ) -> Billing:
+        """Say how a city pays from now on, and return how it paid before. Raise CityNotFound.
+
+        Leases that are there keep what is held for them, or go on without.
+        """
+        async with self._database.hub() as tx:
+            before = await prepaid.billing_of(tx, city)
+            if before is not billing and not dry_run:
+                await prepaid.set_billing(tx, city, billing)
+                detail = {"before": before, "after": billing}
+                await acts.record(tx, at=now, key_id=caller.key_id, act="set_billing", subject=city, detail=detail)
+        self._wake()
+        return before
 
     async def accounts(
         self, caller: Caller, *, city: str = "", kind: AccountKind | None = None, after: str = "", limit: int

@@ -97,8 +97,9 @@ class Rounds:
         """Return what the next round is planned on; jobs that nobody could pay for are told so, and left out."""
         async with self._database.hub() as tx:
             view = await snapshots.read(tx, now, self._jobs_max)
-        view, short = await asyncio.to_thread(without_short, view, now)
-        await self._tell_short(frozenset(each.job for each in short))
+        if view.prepaid:
+            view, short = await asyncio.to_thread(without_short, view, now)
+            await self._tell_short(frozenset(each.job for each in short))
         return await asyncio.to_thread(
             prepare, view, now, margin_seconds=self._margin_seconds
         )  # half a second for a hundred thousand jobs: calls go on

@@ -10,6 +10,7 @@ from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
 from broker.rpc import convert_uses
 from broker.rpc.convert import chunks
+from broker.rpc.convert_enums import BILLING
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
 from broker.wire.v1 import account_service_pb2 as pb
@@ -60,6 +61,14 @@ class AccountService(AccountServiceServicer):
         move = convert.deposit(request)
         made = await self._ledger.deposit(caller_of(context), move, now=self._clock.now(), dry_run=request.dry_run)
         return convert.deposited_to_wire(made)
+
+    async def SetBilling(self, request: pb.SetBillingRequest, context: Context) -> pb.SetBillingResponse:
+        """Say how a city pays from now on, or only what that would change."""
+        city, billing = convert_uses.billing(request)
+        before = await self._ledger.set_billing(
+            caller_of(context), city, billing, now=self._clock.now(), dry_run=request.dry_run
+        )
+        return pb.SetBillingResponse(before=BILLING.to_wire(before))
 
     async def ListUsage(self, request: pb.ListUsageRequest, context: Context) -> pb.ListUsageResponse:
         """Return a page of what leases have used that the caller may see."""

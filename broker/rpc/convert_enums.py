@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from broker import caller, job, lifecycle
-from broker.ledger import accounts, holds, transactions
+from broker.ledger import accounts, holds, transactions, work
 from broker.market import logs
 from broker.rpc.convert_checks import Checks
 from broker.wire.v1 import account_service_pb2, admin_service_pb2, job_pb2, job_service_pb2, market_service_pb2
@@ -64,6 +64,7 @@ AGENT_STATE: Final = EnumMap(admin_service_pb2.AgentState, lifecycle.AgentState,
 NODE_MODE: Final = EnumMap(admin_service_pb2.NodeMode, lifecycle.NodeMode, "NODE_MODE")
 ACCOUNT_KIND: Final = EnumMap(account_service_pb2.AccountKind, accounts.AccountKind, "ACCOUNT_KIND")
 POCKET: Final = EnumMap(account_service_pb2.Pocket, accounts.Pocket, "POCKET")
+BILLING: Final = EnumMap(account_service_pb2.Billing, work.Billing, "BILLING")
 HOLD_STATE: Final = EnumMap(account_service_pb2.HoldState, holds.HoldState, "HOLD_STATE")
 TRANSACTION_KIND: Final = EnumMap(account_service_pb2.TransactionKind, transactions.TransactionKind, "TRANSACTION_KIND")
 LEASE_STATE: Final = EnumMap(admin_service_pb2.LeaseState, lifecycle.LeaseState, "LEASE_STATE")

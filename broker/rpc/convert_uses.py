@@ -7,11 +7,12 @@ from typing import Final
 
 from broker.ids import HoldId, JobId, LeaseId, hold_text, job_text, lease_text
 from broker.ledger.holds import Hold
+from broker.ledger.work import Billing
 from broker.market.uses import LeaseUse
 from broker.rpc.convert import timestamp
 from broker.rpc.convert_accounts import PAGE_SIZE_MAX, PAGE_SIZE_STANDARD
 from broker.rpc.convert_checks import Checks, shown
-from broker.rpc.convert_enums import HOLD_STATE
+from broker.rpc.convert_enums import BILLING, HOLD_STATE
 from broker.store.uses import Wanted
 from broker.wire.v1 import account_service_pb2 as pb
 from broker.worlds.rates import PROGRAMME_TIME
@@ -52,6 +53,14 @@ def hold_page(request: pb.ListHoldsRequest) -> HoldPage:
     city = checks.slug_or_empty("city", request.city) or None
     checks.done()
     return HoldPage(city, None if before is None else HoldId(before), limit, request.open_only)
+
+
+def billing(request: pb.SetBillingRequest) -> tuple[str, Billing]:
+    """Return which city is to pay how. Raise InvalidRequest."""
+    checks = Checks()
+    city, how = checks.slug("city", request.city), BILLING.read(checks, "billing", request.billing)
+    checks.done()
+    return city, how
 
 
 def token_after(number: int) -> str:

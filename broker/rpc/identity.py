@@ -82,6 +82,7 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AccountService/ListAccounts": BOOKS_READ,
     "/broker.wire.v1.AccountService/GetAccount": BOOKS_READ,
     "/broker.wire.v1.AccountService/ListPostings": BOOKS_READ,
+    "/broker.wire.v1.AccountService/SetBilling": ADMIN_CHANGE,
     "/broker.wire.v1.AccountService/ListUsage": BOOKS_READ,
     "/broker.wire.v1.AccountService/ListHolds": BOOKS_READ,
     "/broker.wire.v1.AccountService/Deposit": ADMIN_CHANGE,

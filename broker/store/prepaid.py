@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString, TypeAlias
 
+from broker.errors import CityNotFound
 from broker.ids import JobId
 from broker.job import WorkloadClass
+from broker.ledger.work import Billing
 from broker.lifecycle import Held
 from broker.store.database import Connection
 
@@ -47,6 +49,23 @@ async def balances(tx: Connection) -> Balances:
         if r["name"] is not None:
             accounts[r["name"]] = r["available"]
     return found
+
+
+BILLING_OF: Final[LiteralString] = "SELECT billing FROM cities WHERE city = $1 FOR NO KEY UPDATE"
+SET_BILLING: Final[LiteralString] = "UPDATE cities SET billing = $2 WHERE city = $1"
+
+
+async def billing_of(tx: Connection, city: str) -> Billing:
+    """Return how a city pays, which nobody changes until the transaction ends. Raise CityNotFound."""
+    found: str | None = await tx.fetchval(BILLING_OF, city)
+    if found is None:
+        raise CityNotFound(city=city)
+    return Billing(found)
+
+
+async def set_billing(tx: Connection, city: str, billing: Billing) -> None:
+    """Let a city pay so from now on."""
+    await tx.execute(SET_BILLING, city, billing)
 
 
 WORKS: Final[LiteralString] = """

@@ -189,3 +189,16 @@ async def test_usage_of_nobody_is_said_in_a_word(home: Path) -> None:
     assert (ended.code, ended.out.strip()) == (0, "nothing was used")
     assert wrong.code != 0
     assert "month" in wrong.err
+
+
+async def test_an_operator_says_how_a_city_pays(home: Path) -> None:
+    tried = await ledger(home, "billing", "ganzhou", "prepaid", "--dry-run")
+    done = await ledger(home, "billing", "ganzhou", "prepaid")
+    again = (await ledger(home, "billing", "ganzhou", "prepaid", "--json")).data
+    nobody = await ledger(home, "billing", "atlantis", "prepaid", "--json")
+
+    assert tried.out.strip() == "ganzhou would be prepaid, it was metered"
+    assert done.out.strip() == "ganzhou is prepaid, it was metered"
+    assert again["before"] == "BILLING_PREPAID"
+    assert nobody.code != 0
+    assert "CITY_NOT_FOUND" in nobody.err

@@ -1,11 +1,13 @@
 """What starts is paid for: money is held with the lease, and what its payer cannot pay waits and blocks nobody."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from broker.clock import SystemClock
-from broker.ids import JobId
+from broker.ids import JobId, RoundId
+from broker.job import Within
 from broker.ledger.holds import Hold
 from broker.ledger.transactions import Move
 from broker.lifecycle import JobState
@@ -14,6 +16,7 @@ from broker.market.explain import Explain
 from broker.market.ledger import Ledger
 from broker.store import holds, snapshots
 from broker.store.database import Database
+from broker.store.promises import PromiseRow
 from scheduler.policy import Policy
 from tests.cluster_world import ClusterWorld, inventory
 from tests.market.test_rounds import Table
@@ -177,3 +180,38 @@ async def test_deposits_and_grants_wake_the_rounds(table: Prepaid) -> None:
     await books.grant(Move("b", "voucher/ganzhou/7", 5, "x", payer="budget/qingyang/2026"), now=table.world.now)
 
     assert len(woken) == 2
+
+
+async def test_a_promise_to_who_cannot_pay_does_not_stand(table: Prepaid) -> None:
+    """It would hold cards free for nobody."""
+    job, other = await table.submit(), await table.submit("nanjing")
+    async with table.world.database.hub() as tx:
+        view = await snapshots.read(tx, table.world.now, 100)
+    made = table.world.now, RoundId(1)
+    row = PromiseRow(
+        job,
+        "ganzhou",
+        1,
+        "east/main",
+        (("n0", 1),),
+        0,
+        1,
+        2,
+        1,
+        0,
+        1,
+        1,
+        0,
+        0,
+        Within.POOL,
+        table.world.now,
+        RoundId(1),
+    )
+
+    kept, [short] = funding.without_short(
+        replace(view, promises=(row, replace(row, job=other)), make_room_for=(job, other)), table.world.now
+    )
+
+    assert [(each.job, each.stands) for each in kept.promises] == [(job, False), (other, True)]
+    assert (kept.make_room_for, [each.job for each in kept.waiting]) == ((other,), [other])
+    assert (short.job, short.accounts, short.wanted, short.usable) == (job, ("city/ganzhou",), COST, 0)

@@ -46,6 +46,12 @@ class HoldState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HOLD_STATE_CAPTURED: _ClassVar[HoldState]
     HOLD_STATE_RELEASED: _ClassVar[HoldState]
     HOLD_STATE_EXPIRED: _ClassVar[HoldState]
+
+class Billing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BILLING_UNSPECIFIED: _ClassVar[Billing]
+    BILLING_METERED: _ClassVar[Billing]
+    BILLING_PREPAID: _ClassVar[Billing]
 ACCOUNT_KIND_UNSPECIFIED: AccountKind
 ACCOUNT_KIND_CITY: AccountKind
 ACCOUNT_KIND_ENTERPRISE: AccountKind
@@ -71,6 +77,9 @@ HOLD_STATE_OPEN: HoldState
 HOLD_STATE_CAPTURED: HoldState
 HOLD_STATE_RELEASED: HoldState
 HOLD_STATE_EXPIRED: HoldState
+BILLING_UNSPECIFIED: Billing
+BILLING_METERED: Billing
+BILLING_PREPAID: Billing
 
 class Account(_message.Message):
     __slots__ = ("account", "kind", "available_micro_yuan", "held_micro_yuan", "opened_at", "closed_at")
@@ -323,3 +332,19 @@ class ListHoldsResponse(_message.Message):
     holds: _containers.RepeatedCompositeFieldContainer[Hold]
     next_page_token: str
     def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class SetBillingRequest(_message.Message):
+    __slots__ = ("city", "billing", "dry_run")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    BILLING_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    billing: Billing
+    dry_run: bool
+    def __init__(self, city: _Optional[str] = ..., billing: _Optional[_Union[Billing, str]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class SetBillingResponse(_message.Message):
+    __slots__ = ("before",)
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    before: Billing
+    def __init__(self, before: _Optional[_Union[Billing, str]] = ...) -> None: ...

@@ -55,6 +55,11 @@ class AccountServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.FromString,
                 _registered_method=True)
+        self.SetBilling = channel.unary_unary(
+                '/broker.wire.v1.AccountService/SetBilling',
+                request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingResponse.FromString,
+                _registered_method=True)
         self.ListUsage = channel.unary_unary(
                 '/broker.wire.v1.AccountService/ListUsage',
                 request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.SerializeToString,
@@ -104,6 +109,13 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetBilling(self, request, context):
+        """Say how a city pays from now on; leases that were made before stay as they are. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUsage(self, request, context):
         """Return what leases have used, the newest first: minutes, FP16 by all three figures, energy, and money. Cities see their
         own leases, owners those on their clusters.
@@ -148,6 +160,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.Deposit,
                     request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.SerializeToString,
+            ),
+            'SetBilling': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBilling,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingResponse.SerializeToString,
             ),
             'ListUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsage,
@@ -274,6 +291,33 @@ class AccountService:
             '/broker.wire.v1.AccountService/Deposit',
             broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetBilling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/SetBilling',
+            broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingResponse.FromString,
             options,
             channel_credentials,
             insecure,
