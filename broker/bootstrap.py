@@ -49,6 +49,7 @@ from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
 from broker.market.moves import Moves
 from broker.market.operations import Operations
+from broker.market.papers import Papers
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
@@ -296,7 +297,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 clock=clock,
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
-            AccountService(Ledger(database), clock),
+            AccountService(Ledger(database), Papers(database), clock),
         ],
         listen=settings.listen,
         identity=identity,

@@ -11,6 +11,7 @@ from broker.cli import (
     jobs,
     ledger,
     logs,
+    papers,
     policy,
     prices,
     rates,
@@ -67,7 +68,7 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, service):
+for group in (submit, jobs, logs, watch, clusters, prices, papers, service):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

@@ -66,7 +66,7 @@ def name_of(method: MethodDescriptor) -> str:
 def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     """The rule in a sentence: agents sync; operators do all else; observers and auditors read, money for the latter;
     cities do what is about jobs, and see prices and capacity; owners do what is about the market; both read their own
-    accounts.
+    accounts, cities their invoices and owners their statements.
     """
     service = method.containing_service.name
     if service == "ClusterService" or role is Role.AGENT:
@@ -75,7 +75,8 @@ def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     if role is Role.OPERATOR or (role is Role.AUDITOR and reads):
         return True
     if service == "AccountService":
-        return role in (Role.CITY, Role.OWNER) and reads and method.name != "ExportLedger"
+        others = {Role.CITY: "GetStatement", Role.OWNER: "GetInvoice"}
+        return role in others and reads and method.name not in ("ExportLedger", others[role])
     if role is Role.OWNER:
         return service == "MarketService"
     if role is Role.CITY and service == "MarketService":
