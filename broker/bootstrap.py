@@ -56,6 +56,7 @@ from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
 from broker.market.moves import Moves
 from broker.market.operations import Operations
+from broker.market.papers import Papers
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
@@ -309,7 +310,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 _quotes(settings, database, policy, jobs, explain, wakes),
                 clock,
             ),
-            AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database)),
+            AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database), papers=Papers(database)),
             MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
         ],
         listen=settings.listen,

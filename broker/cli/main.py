@@ -12,6 +12,7 @@ from broker.cli import (
     jobs,
     ledger,
     logs,
+    papers,
     policy,
     prices,
     probes,
@@ -72,7 +73,10 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, quotes, uses, energy, reliability, probes, service):
+for group in (
+    *(submit, jobs, logs, watch, clusters, prices, quotes, uses, papers, energy, reliability, probes),
+    service,
+):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

@@ -42,7 +42,7 @@ WHEN: Final[Mapping[str, str]] = {
     "ASK_OUT_OF_BOUNDS": "SetRates, ApplyWorld, RegisterCluster: an ask below its model's floor or above its cap.",
     "OWNER_NOT_FOUND": "CreateKey for an owner; a capture for an owner who has no cluster.",
     "ACCOUNT_NOT_FOUND": "Calls about an account, holds on one. Another city's account looks the same as none.",
-    "HOLD_NOT_FOUND": "Captures and releases.",
+    "HOLD_NOT_FOUND": "Captures and releases; PostCreditNote for what nothing was held for.",
     "POSTING_CONFLICT": "Whatever moves money: the request key was used before, for another request of that kind.",
     "ACCOUNT_CLOSED": "Whatever moves money, where one of the accounts was closed. Nothing is posted.",
     "ACCOUNT_NOT_EMPTY": "Closing an account.",

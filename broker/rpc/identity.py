@@ -23,6 +23,8 @@ RATES_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.
 MARKET_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
 RATES_CHANGE: Final = frozenset({Role.OPERATOR, Role.OWNER})
 BOOKS_READ: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.AUDITOR})
+INVOICES_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.AUDITOR})
+STATEMENTS_READ: Final = frozenset({Role.OWNER, Role.OPERATOR, Role.AUDITOR})
 BOOKS_READ_WHOLE: Final = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
@@ -87,6 +89,9 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AccountService/ListHolds": BOOKS_READ,
     "/broker.wire.v1.AccountService/Deposit": ADMIN_CHANGE,
     "/broker.wire.v1.AccountService/ExportLedger": BOOKS_READ_WHOLE,
+    "/broker.wire.v1.AccountService/GetInvoice": INVOICES_READ,
+    "/broker.wire.v1.AccountService/GetStatement": STATEMENTS_READ,
+    "/broker.wire.v1.AccountService/PostCreditNote": ADMIN_CHANGE,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

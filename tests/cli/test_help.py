@@ -22,7 +22,8 @@ WANTED = """
     policy verify, policy keygen, version, window create, window list, window cancel, admin preview close,
     admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,
     capacity, quote, accept, book, quotes, ledger accounts, ledger balance, ledger postings, ledger deposit,
-    ledger verify, ledger export, ledger holds, ledger billing, usage, energy, reliability, probes, admin probe
+    ledger verify, ledger export, ledger holds, ledger billing, ledger credit, invoice, statement, usage, energy,
+    reliability, probes, admin probe
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

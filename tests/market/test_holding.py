@@ -187,7 +187,6 @@ async def test_a_promise_to_who_cannot_pay_does_not_stand(table: Prepaid) -> Non
     job, other = await table.submit(), await table.submit("nanjing")
     async with table.world.database.hub() as tx:
         view = await snapshots.read(tx, table.world.now, 100)
-    made = table.world.now, RoundId(1)
     row = PromiseRow(
         job,
         "ganzhou",

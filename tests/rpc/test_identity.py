@@ -72,7 +72,8 @@ def name_of(method: MethodDescriptor) -> str:
 def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     """The rule in a sentence: agents sync; operators do all else; observers and auditors read, money for the latter;
     cities do what is about jobs, quotes among it, and see prices and capacity; owners do what is about the market, but
-    for quotes; both read their own accounts, and what was measured; jobs are not for owners.
+    for quotes; both read their own accounts, cities their invoices and owners their statements, and what was measured;
+    jobs are not for owners.
     """
     service = method.containing_service.name
     if service == "ClusterService" or role is Role.AGENT:
@@ -85,7 +86,8 @@ def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     if role is Role.OPERATOR or (role is Role.AUDITOR and reads):
         return True
     if service == "AccountService":
-        return role in (Role.CITY, Role.OWNER) and reads and method.name != "ExportLedger"
+        others = {Role.CITY: "GetStatement", Role.OWNER: "GetInvoice"}
+        return role in others and reads and method.name not in ("ExportLedger", others[role])
     if service == "MeasureService":
         return reads and (role is not Role.OWNER or method.name != "GetJobEnergy")
     if role is Role.OWNER:
