@@ -298,13 +298,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 policy_keys=(signer.public_key,),
                 clock=clock,
             ),
-            MarketService(
-                Rates(database, wake=wakes.work),
-                prices,
-                Capacity(database),
-                _quotes(settings, database, policy, jobs, explain, wakes),
-                clock,
-            ),
+            _market(settings, database, policy, jobs, explain, prices, wakes, clock),
             AccountService(Ledger(database), clock),
         ],
         listen=settings.listen,
@@ -318,6 +312,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     policies = Policies(signer)
     placing = _placing(settings, database, policy, policies, wakes, signals)
     rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
+    fees = QuoteFees(settings.quote_credit_ppm, settings.quote_cancel_fee_ppm)
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
@@ -333,7 +328,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
-        Loop(QuoteKeeping(database, _quote_ends(settings, database)), 1.0),
+        Loop(QuoteKeeping(database, QuoteEnds(database, fees)), 1.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
@@ -367,20 +362,20 @@ def _prices(settings: Settings, database: Database, wakes: Wakes) -> Prices:
     )
 
 
-def _quotes(
-    settings: Settings, database: Database, policy: Policy, jobs: Jobs, explain: Explain, wakes: Wakes
-) -> Quotes:
-    rules = QuoteRules(
-        valid=timedelta(seconds=settings.quote_valid_seconds),
-        ahead_max=timedelta(days=settings.quote_ahead_days),
-        settles=timedelta(days=settings.quote_settlement_days),
-    )
-    return Quotes(database, jobs, policy, rules, last_round=explain.last_round, wake=wakes.work)
-
-
-def _quote_ends(settings: Settings, database: Database) -> QuoteEnds:
-    fees = QuoteFees(credit_ppm=settings.quote_credit_ppm, cancel_fee_ppm=settings.quote_cancel_fee_ppm)
-    return QuoteEnds(database, fees)
+def _market(
+    settings: Settings,
+    database: Database,
+    policy: Policy,
+    jobs: Jobs,
+    explain: Explain,
+    prices: Prices,
+    wakes: Wakes,
+    clock: Clock,
+) -> MarketService:
+    days, valid = settings.quote_ahead_days, timedelta(seconds=settings.quote_valid_seconds)
+    rules = QuoteRules(valid, timedelta(days=days), timedelta(days=settings.quote_settlement_days))
+    quotes = Quotes(database, jobs, policy, rules, last_round=explain.last_round, wake=wakes.work)
+    return MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), quotes, clock)
 
 
 def _terms(settings: Settings) -> Terms:
