@@ -7,9 +7,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,37 +42,36 @@ from broker.loops.silence import Silence
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.charging import Charging, ChargingTerms
-from broker.market.clusters import Clusters, ClusterSignals, Terms
-from broker.market.energy import HubEnergy
+from broker.market.clusters import Clusters, ClusterSignals
 from broker.market.energy_report import EnergyReports
 from broker.market.explain import Explain
 from broker.market.green import GreenWaits
-from broker.market.holding import Holding
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
-from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.papers import Papers
-from broker.market.placing import Placing
 from broker.market.policies import Policies
-from broker.market.previews import Previews
-from broker.market.prices import Prices
 from broker.market.probes import Probes
-from broker.market.quotas import Quotas
-from broker.market.quote_ends import QuoteEnds, QuoteFees
-from broker.market.quotes import QuoteRules, Quotes
 from broker.market.rates import Rates
 from broker.market.reliability import Reliability
-from broker.market.rounds import Rounds, RoundsReader
 from broker.market.uses import Uses
 from broker.market.watch import Pulses, Watch
-from broker.market.windows import Windows
 from broker.market.worlds import Worlds
-from broker.policy.keys import Signer
+from broker.rooms import (
+    Wakes,
+    admin_service,
+    calls_per_second_max,
+    placing_of,
+    policy_of,
+    prices_of,
+    quote_ends,
+    quotes_of,
+    round_loop,
+    terms_of,
+)
 from broker.rpc.account_service import AccountService
-from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
@@ -83,7 +80,6 @@ from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.store import migrate as migrations
 from broker.store.database import Database
-from scheduler.policy import Policy
 
 BOOTSTRAP: Final = Caller("bootstrap", Role.OPERATOR)
 GRACE_SECONDS: Final = 2.0
@@ -109,22 +105,6 @@ class Dsns:
     owner: str
     city: str
     hub: str
-
-
-@dataclass(slots=True)
-class Wakes:
-    """Who is woken when something happened, so that nobody has to wait for an interval."""
-
-    rounds: asyncio.Event
-    placing: asyncio.Event
-    numbering: asyncio.Event
-    prices: asyncio.Event
-
-    def work(self) -> None:
-        """There is new work, or new room for it."""
-        self.rounds.set()
-        self.placing.set()
-        self.numbering.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +262,8 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
     wakes = Wakes(*(asyncio.Event() for _ in range(4)))
     signals, links = ClusterSignals(), AgentLinks()
-    terms = _terms(settings)
-    policy = _policy(settings)
+    terms = terms_of(settings)
+    policy = policy_of(settings)
     identity, catalogues = Identity(database), Catalogues(database)
     worlds = Worlds(database, wake=wakes.work)
     operations = Operations(database, identity, wake=wakes.work)
@@ -296,18 +276,18 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
 
-    prices = _prices(settings, database, wakes)
+    prices = prices_of(settings, database, wakes)
     charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
             ClusterService(clusters, links, terms, clock, policy_key_id=signer.key_id),
-            _admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
+            admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
             MarketService(
                 Rates(database, wake=wakes.work),
                 prices,
                 Capacity(database),
-                _quotes(settings, database, policy, jobs, explain, wakes),
+                quotes_of(settings, database, policy, jobs, explain, wakes),
                 clock,
             ),
             AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database), papers=Papers(database)),
@@ -315,15 +295,15 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         ],
         listen=settings.listen,
         identity=identity,
-        calls_per_second_max=lambda city: _calls_per_second_max(catalogues, city),
+        calls_per_second_max=lambda city: calls_per_second_max(catalogues, city),
         clock=clock,
         tls_certificate=settings.tls_cert,
         tls_private_key=settings.tls_key,
     )
     planner = PlanningProcess()
     policies = Policies(signer)
-    placing = _placing(settings, database, policy, policies, wakes, signals)
-    rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
+    placing = placing_of(settings, database, policy, policies, wakes, signals)
+    rounds = round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
@@ -341,150 +321,11 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
         Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
-        Loop(QuoteKeeping(database, _quote_ends(settings, database)), 1.0),
+        Loop(QuoteKeeping(database, quote_ends(settings, database)), 1.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
     return Broker(server, tuple(loops), planner, rounds, clock)
-
-
-def _admin_service(
-    settings: Settings,
-    database: Database,
-    operations: Operations,
-    worlds: Worlds,
-    policy: Policy,
-    signer: Signer,
-    wakes: Wakes,
-    clock: Clock,
-) -> AdminService:
-    return AdminService(
-        operations,
-        Quotas(database, wake=wakes.work),
-        HubEnergy(database, wake=wakes.work),
-        worlds,
-        RoundsReader(database),
-        Windows(database, wake=wakes.work),
-        Previews(database, policy, jobs_max=settings.round_jobs_max),
-        Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
-        records_kept=settings.round_records_kept,
-        policy_keys=(signer.public_key,),
-        clock=clock,
-    )
-
-
-async def _calls_per_second_max(catalogues: Catalogues, city: str) -> int:
-    return (await catalogues.current()).city(city).calls_per_second_max
-
-
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        effort=settings.round_effort,
-        promises_max=settings.promises_max,
-        promises_overdue=settings.promises_overdue,
-        promises_cards_percent=settings.promises_cards_percent,
-        patience_seconds=settings.patience_seconds,
-        patience_walltime_percent=settings.patience_walltime_percent,
-        lease_end_margin_seconds=settings.lease_end_margin_seconds,
-        churn_card_seconds_max=settings.churn_card_seconds_max,
-        reclaim_seconds_max=settings.reclaim_seconds_max,
-    )
-
-
-def _prices(settings: Settings, database: Database, wakes: Wakes) -> Prices:
-    return Prices(
-        database,
-        changes_days=settings.price_changes_days,
-        hours_days=settings.price_hours_days,
-        wake=wakes.prices.set,
-    )
-
-
-def _quotes(
-    settings: Settings, database: Database, policy: Policy, jobs: Jobs, explain: Explain, wakes: Wakes
-) -> Quotes:
-    rules = QuoteRules(
-        valid=timedelta(seconds=settings.quote_valid_seconds),
-        ahead_max=timedelta(days=settings.quote_ahead_days),
-        settles=timedelta(days=settings.quote_settlement_days),
-    )
-    return Quotes(database, jobs, policy, rules, last_round=explain.last_round, wake=wakes.work)
-
-
-def _quote_ends(settings: Settings, database: Database) -> QuoteEnds:
-    fees = QuoteFees(credit_ppm=settings.quote_credit_ppm, cancel_fee_ppm=settings.quote_cancel_fee_ppm)
-    return QuoteEnds(database, fees)
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        report_interval_seconds=settings.report_interval_seconds,
-        suspect_after_seconds=settings.suspect_after_seconds,
-        lost_after_seconds=settings.lost_after_seconds,
-        kill_after_seconds=settings.kill_after_seconds,
-        kill_margin_seconds=settings.kill_margin_seconds,
-        restarts_max=settings.restarts_max,
-        usage_interval_seconds=settings.usage_interval_seconds,
-        usage_skew_seconds=settings.usage_skew_seconds,
-    )
-
-
-def _holding(settings: Settings) -> Holding:
-    return Holding(timedelta(hours=settings.settlement_hours))
-
-
-def _placing(
-    settings: Settings, database: Database, policy: Policy, policies: Policies, wakes: Wakes, signals: ClusterSignals
-) -> Placing:
-    def placed_on(cluster: str) -> None:
-        signals.wake(cluster)
-        wakes.numbering.set()
-
-    return Placing(
-        database,
-        policy=policy,
-        wake_cluster=placed_on,
-        enabled=settings.place_at_once,
-        policies=policies,
-        holding=_holding(settings),
-    )
-
-
-def _round_loop(
-    settings: Settings,
-    database: Database,
-    planner: PlanningProcess,
-    policy: Policy,
-    policies: Policies,
-    clock: Clock,
-    placing: Placing,
-    explain: Explain,
-    prices: Prices,
-) -> RoundLoop:
-    rounds = Rounds(
-        database,
-        jobs_max=settings.round_jobs_max,
-        records_kept=settings.round_records_kept,
-        wake_cluster=placing.wake_cluster,
-        remember=explain.remember,
-        placing=placing,
-        policies=policies,
-        margin_seconds=policy.lease_end_margin_seconds,
-        priced=prices.heard,
-        holding=_holding(settings),
-    )
-    return RoundLoop(
-        database,
-        rounds,
-        planner,
-        # With luck: in containers every broker may have the same process id, and even the same host's name.
-        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
-        policy=policy,
-        budget_seconds=settings.round_budget_seconds,
-        recheck_seconds=settings.round_recheck_seconds,
-        lead_term=timedelta(seconds=settings.leader_lease_seconds),
-        clock_now=clock.now,
-    )
 
 
 def _serve_metrics(settings: Settings) -> None:

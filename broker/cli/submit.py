@@ -30,6 +30,9 @@ AfterDataReady: TypeAlias = Annotated[
 Vouchers: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Voucher of the city that pays first, such as 2026-7; may be repeated.")
 ]
+Green: TypeAlias = Annotated[
+    str, typer.Option(help="prefer: it waits for green hours that ask less, if its times allow.")
+]
 Upstreams: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
 ]
@@ -104,9 +107,7 @@ def submit(
     after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
     after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
     after_data_ready: AfterDataReady = False,
-    green: Annotated[
-        str, typer.Option(help="prefer: it waits for green hours that ask less, if its times allow.")
-    ] = "",
+    green: Green = "",
     preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
     checkpoint_interval: Annotated[str, typer.Option(help="Work at most that a stop costs, such as 15m [all].")] = "",
     if_lost: Annotated[str, typer.Option(help="When its agent falls silent: hold or restart.")] = "",
