@@ -38,6 +38,7 @@ from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
+from broker.loops.vouchers import VoucherCare
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals, Terms
@@ -56,6 +57,8 @@ from broker.market.prices import Prices
 from broker.market.quotas import Quotas
 from broker.market.rates import Rates
 from broker.market.rounds import Rounds, RoundsReader
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
@@ -66,6 +69,7 @@ from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
+from broker.rpc.voucher_service import VoucherService
 from broker.store import migrate as migrations
 from broker.store.database import Database
 from scheduler.policy import Policy
@@ -297,6 +301,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
             AccountService(Ledger(database), clock),
+            VoucherService(VoucherOffice(database), Vouchers(database), clock),
         ],
         listen=settings.listen,
         identity=identity,
@@ -324,6 +329,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
+        Loop(VoucherCare(Vouchers(database)), 10.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))

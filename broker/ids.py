@@ -20,6 +20,7 @@ NODE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
 """Ids of jobs, as they are written on the wire (match it whole)."""
 
+_APPLICATION: Final = re.compile(r"application-([1-9][0-9]{0,17})")
 _LEASE: Final = re.compile(r"lease-([1-9][0-9]{0,17})")
 _WINDOW: Final = re.compile(r"window-([1-9][0-9]{0,17})")
 
@@ -65,3 +66,14 @@ def transaction_text(transaction: TransactionId) -> str:
 def hold_text(hold: HoldId) -> str:
     """Return the id as it is written on the wire."""
     return f"hold-{hold}"
+
+
+def application_text(application: int) -> str:
+    """Return the id of an application for a voucher as it is written on the wire."""
+    return f"application-{application}"
+
+
+def parse_application(text: str) -> int | None:
+    """Return the number of the application that `text` names, None when it names none."""
+    found = _APPLICATION.fullmatch(text)
+    return int(found[1]) if found else None

@@ -48,6 +48,7 @@ class Role(StrEnum):
     OBSERVER = "observer"
     AUDITOR = "auditor"
     OWNER = "owner"
+    VOUCHER_OFFICE = "voucher_office"
 
 
 class LeaseState(StrEnum):

@@ -52,6 +52,17 @@ WHEN: Final[Mapping[str, str]] = {
     "HOLD_STILL_SETTLES": "Expiry of a hold before its settlement window is over.",
     "SETTLEMENT_OVER": "Captures after the settlement window, where the platform is not told to bear them.",
     "CAPTURE_BEYOND_HOLD": "Captures of more than is open, where the platform is not told to bear the excess.",
+    "PROGRAMME_NOT_FOUND": "Calls about a voucher programme, applications for one.",
+    "ENTERPRISE_NOT_FOUND": "Applications and grants for an enterprise that the voucher office has not registered.",
+    "APPLICATION_NOT_FOUND": "Reviews, grants, withdrawals. Another city's application looks the same as none.",
+    "VOUCHER_NOT_FOUND": "Calls about a voucher. Another city's voucher looks the same as none.",
+    "ENTERPRISE_SPLIT": "SetEnterprise, where registration number or plant (spacing and case aside) are another one's.",
+    "CONTRACT_CLAIMED": "Applications: a contract is claimed once over all programmes, by demand or by supply side.",
+    "APPLICATION_CONFLICT": "Applications with the request key of another one.",
+    "RELATED_PARTY": "Applications and grants for a contract between related parties. Payment refuses them as well.",
+    "GRANT_BEYOND_CAP": "Grants beyond the cap of the enterprise and year, or of one grant. Nothing is posted.",
+    "BUDGET_LOWERED": "SetProgrammes with a smaller budget or another hub than the programme has.",
+    "VOUCHER_STEP_REFUSED": "Steps of applications and vouchers that their state does not allow.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

@@ -38,6 +38,7 @@ class TransactionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRANSACTION_KIND_RELEASE: _ClassVar[TransactionKind]
     TRANSACTION_KIND_EXPIRY: _ClassVar[TransactionKind]
     TRANSACTION_KIND_CREDIT_NOTE: _ClassVar[TransactionKind]
+    TRANSACTION_KIND_RETURN: _ClassVar[TransactionKind]
 ACCOUNT_KIND_UNSPECIFIED: AccountKind
 ACCOUNT_KIND_CITY: AccountKind
 ACCOUNT_KIND_ENTERPRISE: AccountKind
@@ -58,6 +59,7 @@ TRANSACTION_KIND_CAPTURE: TransactionKind
 TRANSACTION_KIND_RELEASE: TransactionKind
 TRANSACTION_KIND_EXPIRY: TransactionKind
 TRANSACTION_KIND_CREDIT_NOTE: TransactionKind
+TRANSACTION_KIND_RETURN: TransactionKind
 
 class Account(_message.Message):
     __slots__ = ("account", "kind", "available_micro_yuan", "held_micro_yuan", "opened_at", "closed_at")
