@@ -17,6 +17,7 @@ from broker.cli import (
     rounds,
     service,
     submit,
+    vouchers,
     watch,
     windows,
     world,
@@ -76,6 +77,7 @@ app.add_typer(windows.app)
 app.add_typer(policy.app)
 app.add_typer(rates.app)
 app.add_typer(ledger.app)
+app.add_typer(vouchers.app)
 
 
 def main() -> None:
