@@ -9,6 +9,7 @@ from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
 from broker.audit.turns import Turn
+from broker.audit.vouchers import VoucherFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Facts:
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
+    vouchers: VoucherFacts = field(default_factory=VoucherFacts)  # budgets, grants, contracts
 
 
 def books_alone(books: LedgerFacts) -> Facts:

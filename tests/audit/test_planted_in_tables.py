@@ -14,6 +14,7 @@ from broker.agent.engines.processes import boot_id, identity_of
 from broker.audit.ledger import RULES as OF_THE_BOOKS
 from broker.audit.main import run
 from broker.audit.rules import RULES
+from broker.audit.vouchers import RULES as OF_VOUCHERS
 from broker.ids import JobId
 from broker.job import Ending, Within
 from broker.lifecycle import EndReason, PromiseCause, PromiseFate
@@ -290,4 +291,6 @@ async def test_a_record_that_is_not_there_is_said(scene: Scene) -> None:
 
 
 def test_every_rule_is_broken_here_at_least_once() -> None:
-    assert {r.__name__ for r in set(RULES) - set(OF_THE_BOOKS)} == {rule for rule, _ in (*TABLES, *RECORDS)}
+    assert {r.__name__ for r in set(RULES) - set(OF_THE_BOOKS) - set(OF_VOUCHERS)} == {
+        rule for rule, _ in (*TABLES, *RECORDS)
+    }

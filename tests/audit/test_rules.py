@@ -13,6 +13,7 @@ from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
 from broker.audit.promised import ClaimFact, FateFact, PromisedFacts, PromiseFact
 from broker.audit.rules import RULES, findings
 from broker.audit.turns import Turn
+from broker.audit.vouchers import RULES as OF_VOUCHERS
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -241,7 +242,9 @@ def test_what_is_planted_is_found(rule: str, plant: Callable[[Facts], Facts]) ->
 
 def test_every_rule_has_a_planted_violation() -> None:
     """A rule that nothing can break is no rule."""
-    assert {rule.__name__ for rule in set(RULES) - set(OF_THE_BOOKS)} == {rule for rule, _ in PLANTED}
+    assert {rule.__name__ for rule in set(RULES) - set(OF_THE_BOOKS) - set(OF_VOUCHERS)} == {
+        rule for rule, _ in PLANTED
+    }
 
 
 def test_a_gang_that_could_not_start_whole_may_have_started_in_part_and_ended() -> None:
