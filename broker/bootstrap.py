@@ -43,6 +43,7 @@ from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
+from broker.market.evidence import Evidence
 from broker.market.explain import Explain
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
@@ -301,7 +302,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             ),
             MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
             AccountService(Ledger(database), clock),
-            VoucherService(VoucherOffice(database), Vouchers(database), clock),
+            VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
         ],
         listen=settings.listen,
         identity=identity,

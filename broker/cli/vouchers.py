@@ -1,6 +1,7 @@
 """Commands about vouchers: a city applies, the office reviews and grants, all look."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -359,6 +360,37 @@ def forecast(
         print_message(found)
     else:
         show(voucher_tables.forecast(found), f"({found.method})")
+
+
+@app.command(
+    epilog=examples(
+        "xisuan voucher evidence qingyang-2026-7 --into evidence", "xisuan voucher evidence qingyang-2026-7 --json"
+    )
+)
+def evidence(
+    ctx: typer.Context,
+    voucher: VoucherArgument,
+    into: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the files to.")] = Path("."),
+    operator: AsOperator = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the evidence of a voucher as JSON and CSV: use by lease, power, policies, story; --json prints it."""
+
+    async def fetched() -> "list[voucher_service_pb2.EvidenceFile]":
+        async with voucher_client(ctx, office=not operator, operator=operator) as xisuan:
+            return await xisuan.evidence(voucher)
+
+    found = run(fetched(), as_json=as_json)
+    if as_json:
+        show(found[0].content.decode().rstrip())
+        return
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        for file in found:
+            (into / Path(file.name).name).write_bytes(file.content)
+    except OSError as error:
+        usage(f"{into} cannot be written: {error}", as_json=as_json)
+    show(*(str(into / Path(file.name).name) for file in found))
 
 
 def _change(ctx: typer.Context, voucher: str, event: str, officer: str, note: str, *, as_json: bool) -> None:

@@ -124,3 +124,8 @@ class VoucherClient(KeyedConnection):
         """Return how fast a programme's money is used."""
         request = pb.GetForecastRequest(programme=programme)
         return await self.unary("VoucherService/GetForecast", request, pb.GetForecastResponse)
+
+    async def evidence(self, voucher: str) -> list[pb.EvidenceFile]:
+        """Return the evidence of a voucher as files."""
+        request = pb.GetEvidenceRequest(voucher=voucher)
+        return list((await self.unary("VoucherService/GetEvidence", request, pb.GetEvidenceResponse)).files)

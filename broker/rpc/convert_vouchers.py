@@ -212,6 +212,14 @@ def voucher_page(request: pb.ListVouchersRequest) -> VoucherPage:
     return found
 
 
+def voucher(request: pb.GetEvidenceRequest) -> str:
+    """Return the voucher that is asked for. Raise InvalidRequest."""
+    checks = Checks()
+    found = _voucher(checks, "voucher", request.voucher)
+    checks.done()
+    return found
+
+
 def papers(request: pb.DeliverPapersRequest) -> Act:
     """Return which papers are there. Raise InvalidRequest."""
     checks = Checks()

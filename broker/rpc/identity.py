@@ -94,6 +94,7 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.VoucherService/ChangeVoucher": VOUCHERS_CHANGE,
     "/broker.wire.v1.VoucherService/ListStory": VOUCHERS_READ,
     "/broker.wire.v1.VoucherService/GetForecast": BUDGETS_READ,
+    "/broker.wire.v1.VoucherService/GetEvidence": BUDGETS_READ,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

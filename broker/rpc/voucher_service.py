@@ -1,6 +1,7 @@
 """VoucherService: who, what, one use case, answer. Roles are checked by the table of the identity interceptor."""
 
 from broker.clock import Clock
+from broker.market.evidence import Evidence
 from broker.market.voucher_office import VoucherOffice
 from broker.market.vouchers import Vouchers
 from broker.rpc import convert_vouchers as convert
@@ -17,12 +18,14 @@ class VoucherService(VoucherServiceServicer):
     Args:
         office: use cases of the voucher office.
         vouchers: use cases of cities, and what all look at.
+        evidence: packs for auditors.
         clock: the edge's clock.
     """
 
-    def __init__(self, office: VoucherOffice, vouchers: Vouchers, clock: Clock) -> None:
+    def __init__(self, office: VoucherOffice, vouchers: Vouchers, evidence: Evidence, clock: Clock) -> None:
         self._office = office
         self._vouchers = vouchers
+        self._evidence = evidence
         self._clock = clock
 
     async def SetProgrammes(self, request: pb.SetProgrammesRequest, context: Context) -> pb.SetProgrammesResponse:
@@ -131,3 +134,8 @@ class VoucherService(VoucherServiceServicer):
         """Return how fast a programme's money is used."""
         named = convert.programme("programme", request.programme)
         return out.forecast(await self._vouchers.forecast(caller_of(context), named, now=self._clock.now()))
+
+    async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.GetEvidenceResponse:
+        """Return the evidence of a voucher as files."""
+        documents = await self._evidence.of_voucher(caller_of(context), convert.voucher(request))
+        return pb.GetEvidenceResponse(files=[pb.EvidenceFile(name=d.name, content=d.content) for d in documents])

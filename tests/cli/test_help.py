@@ -25,7 +25,7 @@ WANTED = """
     voucher programme apply, voucher programme list, voucher programme show, voucher enterprise set,
     voucher enterprise list, voucher apply, voucher withdraw, voucher applications, voucher review, voucher grant,
     voucher list, voucher show, voucher papers, voucher suspend, voucher resume, voucher redeem, voucher story,
-    voucher forecast
+    voucher forecast, voucher evidence
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

@@ -8,6 +8,7 @@ import pytest
 from broker.caller import Role
 from broker.client.settings import write_key, write_profile
 from broker.clock import ManualClock
+from broker.market.evidence import Evidence
 from broker.market.identity import Identity
 from broker.rpc.server import build_server
 from broker.rpc.voucher_service import VoucherService
@@ -30,7 +31,7 @@ async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[
     world = await open_office(database, dsns, document=million_times(PROGRAMME))
     identity, clock = Identity(database), ManualClock(T0)
     server = build_server(
-        [VoucherService(world.office, world.vouchers, clock)],
+        [VoucherService(world.office, world.vouchers, Evidence(world.database), clock)],
         listen="127.0.0.1:0",
         identity=identity,
         calls_per_second_max=_unlimited,
@@ -76,6 +77,7 @@ async def test_a_voucher_goes_its_way(home: Path) -> None:
     listed = await voucher(home, "list", "--json")
     story = await voucher(home, "story", "--voucher", "qy-2026-1")
     forecast = await voucher(home, "forecast", "qy-2026")
+    evidence = await voucher(home, "evidence", "qy-2026-1", "--into", str(home / "pack"))
 
     assert (applied.out.strip(), again.out.strip()) == ("application-1", "application-1 (made before)"), applied.err
     assert "qy-2026-1: ¥4,000.0000 would be granted" in tried.out
@@ -88,6 +90,8 @@ async def test_a_voucher_goes_its_way(home: Path) -> None:
     ]  # fmt: skip
     assert "¥6,000.0000" in forecast.out
     assert "mean of the last" in forecast.out
+    assert len(evidence.out.splitlines()) == 3
+    assert "granted_conditionally" in (home / "pack" / "qy-2026-1-story.csv").read_text()
 
 
 async def test_programmes_and_enterprises_are_set_and_shown(home: Path) -> None:

@@ -81,7 +81,7 @@ def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     if service == "VoucherService":  # who runs the exchange grants nothing
         applies = method.name in {"ApplyForVoucher", "WithdrawApplication"}
         if role is Role.CITY:
-            return applies or (reads and method.name != "GetForecast")
+            return applies or (reads and method.name not in {"GetForecast", "GetEvidence"})
         return (role is Role.VOUCHER_OFFICE and not applies) or (reads and role in (Role.OPERATOR, Role.AUDITOR))
     if role is Role.VOUCHER_OFFICE:
         return False

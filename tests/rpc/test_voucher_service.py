@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from broker.caller import Role
 from broker.clock import ManualClock
 from broker.errors import InvalidRequest
+from broker.market.evidence import Evidence
 from broker.market.identity import Identity
 from broker.rpc import convert_vouchers as convert
 from broker.rpc.convert import timestamp
@@ -73,7 +74,7 @@ async def counter(database: Database, dsns: Dsns) -> AsyncIterator[Counter]:
     identity, clock = Identity(database), ManualClock(T0)
     keys = {who: (await identity.create(role, subject, "", T0)).text for who, (role, subject) in WHO.items()}
     server = build_server(
-        [VoucherService(world.office, world.vouchers, clock)],
+        [VoucherService(world.office, world.vouchers, Evidence(world.database), clock)],
         listen="127.0.0.1:0",
         identity=identity,
         calls_per_second_max=_unlimited,

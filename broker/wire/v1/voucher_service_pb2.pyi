@@ -519,3 +519,23 @@ class GetForecastResponse(_message.Message):
     granted: Burn
     method: str
     def __init__(self, budget: _Optional[_Union[Burn, _Mapping]] = ..., granted: _Optional[_Union[Burn, _Mapping]] = ..., method: _Optional[str] = ...) -> None: ...
+
+class GetEvidenceRequest(_message.Message):
+    __slots__ = ("voucher",)
+    VOUCHER_FIELD_NUMBER: _ClassVar[int]
+    voucher: str
+    def __init__(self, voucher: _Optional[str] = ...) -> None: ...
+
+class EvidenceFile(_message.Message):
+    __slots__ = ("name", "content")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content: bytes
+    def __init__(self, name: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class GetEvidenceResponse(_message.Message):
+    __slots__ = ("files",)
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[EvidenceFile]
+    def __init__(self, files: _Optional[_Iterable[_Union[EvidenceFile, _Mapping]]] = ...) -> None: ...

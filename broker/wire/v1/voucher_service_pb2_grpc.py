@@ -105,6 +105,11 @@ class VoucherServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetForecastRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetForecastResponse.FromString,
                 _registered_method=True)
+        self.GetEvidence = channel.unary_unary(
+                '/broker.wire.v1.VoucherService/GetEvidence',
+                request_serializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetEvidenceRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetEvidenceResponse.FromString,
+                _registered_method=True)
 
 
 class VoucherServiceServicer:
@@ -209,6 +214,13 @@ class VoucherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvidence(self, request, context):
+        """Return the evidence of a voucher as files: use by lease, power, proof of service, story.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VoucherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -281,6 +293,11 @@ def add_VoucherServiceServicer_to_server(servicer, server):
                     servicer.GetForecast,
                     request_deserializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetForecastRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetForecastResponse.SerializeToString,
+            ),
+            'GetEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvidence,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetEvidenceRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetEvidenceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -662,6 +679,33 @@ class VoucherService:
             '/broker.wire.v1.VoucherService/GetForecast',
             broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetForecastRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetForecastResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.VoucherService/GetEvidence',
+            broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetEvidenceRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_voucher__service__pb2.GetEvidenceResponse.FromString,
             options,
             channel_credentials,
             insecure,
