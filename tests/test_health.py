@@ -9,19 +9,19 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from broker import probes
+from broker import health as checks
 
 
 @pytest.fixture
-async def health() -> probes.Health:
-    return probes.Health()
+async def health() -> checks.Health:
+    return checks.Health()
 
 
 @pytest.fixture
-async def url(health: probes.Health) -> str:
+async def url(health: checks.Health) -> str:
     registry = CollectorRegistry()
     Counter("jobs", "Jobs.", registry=registry).inc(7)
-    return f"http://127.0.0.1:{probes.serve('127.0.0.1', 0, registry, health)}"
+    return f"http://127.0.0.1:{checks.serve('127.0.0.1', 0, registry, health)}"
 
 
 def told(url: str) -> tuple[int, str]:
@@ -37,7 +37,7 @@ async def ask(url: str) -> tuple[int, str]:
     return await asyncio.to_thread(told, url)
 
 
-async def test_a_broker_is_live_from_the_start_and_ready_while_it_takes_calls(url: str, health: probes.Health) -> None:
+async def test_a_broker_is_live_from_the_start_and_ready_while_it_takes_calls(url: str, health: checks.Health) -> None:
     before = await ask(f"{url}/readyz"), await ask(f"{url}/livez")
     health.ready = True
     serving = await ask(f"{url}/readyz")
@@ -51,10 +51,10 @@ async def test_a_broker_is_live_from_the_start_and_ready_while_it_takes_calls(ur
 
 
 async def test_a_broker_whose_loop_hangs_is_not_live(
-    url: str, health: probes.Health, monkeypatch: pytest.MonkeyPatch
+    url: str, health: checks.Health, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The probes answer from threads of their own, or a hanging broker would look like a dead one."""
-    monkeypatch.setattr(probes, "LIVE_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(checks, "LIVE_SECONDS_MAX", 0.2)
     health.ready = True
     answers: list[tuple[int, str]] = []
     asking = threading.Thread(target=lambda: answers.extend(told(f"{url}{path}") for path in ("/livez", "/readyz")))
@@ -82,9 +82,9 @@ async def test_who_says_nothing_keeps_nobody_else_waiting(url: str) -> None:
         assert (await ask(f"{url}/livez"))[0] == 200
 
 
-async def test_an_address_in_use_is_an_error(health: probes.Health) -> None:
+async def test_an_address_in_use_is_an_error(health: checks.Health) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OSError, match="in use"):
-            probes.serve("127.0.0.1", taken.getsockname()[1], CollectorRegistry(), health)
+            checks.serve("127.0.0.1", taken.getsockname()[1], CollectorRegistry(), health)

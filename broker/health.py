@@ -56,7 +56,7 @@ def serve(host: str, port: int, registry: CollectorRegistry, health: Health) -> 
     server: WSGIServer = make_server(
         str(address[0]), port, _app(registry, health), server_class=kind, handler_class=_Quiet
     )
-    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server.server_port
 
 
