@@ -18,6 +18,9 @@ DOCS = ROOT / "deploy" / "docs"
 PAGES = ("owner", "city", "operator", "finance", "benchmarker")
 """In the order in which they are tried: jobs need a cluster, and looking needs something to see."""
 
+PAGE_SECONDS_MAX = 280.0
+"""Some thirty commands, each a process of its own; half a second each on an idle machine."""
+
 PATH = 'export PATH="$PWD/.venv/bin:$PATH"\n'
 BLOCK = re.compile(r"^```sh( background)?\n(.*?)^```\n((?:<!-- prints: .*? -->\n)*)", re.MULTILINE | re.DOTALL)
 
@@ -70,7 +73,7 @@ class Hub:
         self.finish(page, one, expected)
 
     def finish(self, name: str, commands: str, expected: list[str]) -> None:
-        told = self.open(name, commands).finish()
+        told = self.open(name, commands).finish(PAGE_SECONDS_MAX)
         for text in expected:
             assert text in told, f"{name} does not print {text!r}:\n{told}"
 
@@ -88,6 +91,7 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_quick_start_does_what_it_says(page: str, hub: Hub) -> None:
     hub.follow(page)
