@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -80,6 +81,29 @@ async def test_who_says_nothing_keeps_nobody_else_waiting(url: str) -> None:
         garbled.sendall(b"\x16\x03\x01 what is this?\r\n\r\n")
 
         assert (await ask(f"{url}/livez"))[0] == 200
+
+
+async def test_the_next_broker_has_the_address_at_once(health: checks.Health) -> None:
+    """Connections of probes that were closed a moment ago do not keep it."""
+    code = (
+        "import asyncio, sys\nfrom prometheus_client import CollectorRegistry\nfrom broker import health\n"
+        "async def main():\n"
+        "    print(health.serve('127.0.0.1', int(sys.argv[1]), CollectorRegistry(), health.Health()), flush=True)\n"
+        "    await asyncio.to_thread(sys.stdin.readline)\n"
+        "asyncio.run(main())"
+    )
+    port = "0"
+    for _ in range(2):
+        first = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, port, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert first.stdin is not None
+        assert first.stdout is not None
+        port = (await first.stdout.readline()).decode().strip()
+        assert port, "it could not bind"
+        assert (await ask(f"http://127.0.0.1:{port}/livez"))[0] == 200  # its side closes first
+        first.kill()
+        await first.wait()
 
 
 async def test_an_address_in_use_is_an_error(health: checks.Health) -> None:
