@@ -19,7 +19,7 @@ from broker.client import AdminClient, Client
 from broker.client.settings import write_private
 from broker.demo.programs import Program
 from broker.postgres import EmbeddedServer
-from tests.conftest import temporary_folder
+from tests.conftest import FAST, temporary_folder
 from tests.deadlines import eventually
 from tests.e2e.exchange import PATIENT, STARTED_SECONDS_MAX, free_port, xisuan
 
@@ -184,14 +184,14 @@ class Replicas:
 async def replicas(count: int, *settings: str) -> AsyncIterator[Replicas]:
     """Start so many brokers at once on an empty database, with nothing but a login, an operator's and a policy key."""
     with temporary_folder() as folder:
-        server = postgres.start(folder / "postgres")
+        server = postgres.start(folder / "postgres", settings=FAST)  # only brokers are killed here
         service, programs = Service([]), list[Program]()
         try:
             owner, dsn = await _logins(server, folder)
             operator = ApiKey.generate()
             write_private(folder / "operator.key", operator.text)
             assert xisuan("policy", "keygen", folder / "policy.pem", environment={}).code == 0
-            assert xisuan("migrate", "--dsn", f"@{owner}", environment={}).code == 0
+            assert xisuan("migrate", "--dsn", f"@{owner}", environment={}, seconds_max=150).code == 0
             shared = [f"operator_key={folder / 'operator.key'}", f"policy_key={folder / 'policy.pem'}", *settings]
             brokers = []
             for number in range(1, count + 1):
