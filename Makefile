@@ -53,9 +53,9 @@ reference: $(READY)  ## Write broker/reference/ from the code: settings, errors,
 	@$(BIN)/python -m broker.reference
 
 lock: $(READY)  ## Pin all dependencies with hashes, from requirements*.in
-	@for part in requirements-dev requirements; do \
+	@for part in requirements-dev requirements deploy/image/build; do \
 	  $(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	    $$part.in -o $$part.lock $$( [ $$part = requirements ] && echo -c requirements-dev.lock ); done
+	    $$part.in -o $$part.lock $$( [ $$part = requirements-dev ] || echo -c requirements-dev.lock ); done
 
 bench: $(READY)  ## Measure: bulk submission of 50,000 jobs in one call
 	@$(BIN)/python -m benchmarks submit

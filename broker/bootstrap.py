@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from prometheus_client import start_http_server
 
-from broker import first_start, metrics, postgres
+from broker import first_start, health, metrics, postgres
 from broker.caller import Caller, Role
-from broker.client.settings import write_profile
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
+from broker.dsn import read_dsn
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
 from broker.loops.charging import ChargingLoop
@@ -31,6 +30,7 @@ from broker.loops.green import GreenLoop
 from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
+from broker.loops.offers import Offers
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
 from broker.loops.prices import PriceKeeping
@@ -205,7 +205,8 @@ def migrate(settings: Settings, *, dry_run: bool) -> list[str]:
 @contextlib.contextmanager
 def _dsns(settings: Settings) -> Iterator[Dsns]:
     if settings.dsn:
-        yield Dsns(settings.dsn_owner or settings.dsn, settings.dsn, settings.dsn)
+        dsn = read_dsn(settings.dsn)
+        yield Dsns(read_dsn(settings.dsn_owner, field="dsn_owner") or dsn, dsn, dsn)
         return
     with postgres.using(settings.home / "postgres") as server:
         yield Dsns(server.dsn_owner, server.dsn_city, server.dsn_hub)
@@ -219,7 +220,9 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    applied = await migrations.migrate(dsns.owner)
+    well = health.Health()
+    _serve_health(settings, well)
+    applied = await migrations.ensure(dsns.owner)
     if applied:
         log.info("migrated", applied=[m.name for m in applied])
     database = await Database.connect(
@@ -230,18 +233,14 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
     )
     try:
         broker = await build(settings, database, SystemClock())
-        _serve_metrics(settings)
         async with broker.running():
             endpoint = local_endpoint(ListenAddress.parse(settings.listen), broker.server.port)
-            write_profile(
-                settings.home,
-                endpoint=endpoint,
-                tls_ca=settings.tls_ca or settings.tls_cert,
-                city=first_start.home_city(settings.home),
-            )
+            first_start.tell_clients(settings, endpoint)
             log.info("serving", endpoint=endpoint, database="given" if settings.dsn else "embedded")
+            well.ready = True
             on_ready(endpoint)
             await stop.wait()
+            well.ready = False
             log.info("stopping")
     finally:
         await database.close()
@@ -274,7 +273,6 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     operations = Operations(database, identity, wake=wakes.work)
     await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
     signer = await asyncio.to_thread(first_start.policy_signer, settings)
-
     pulses = Pulses(database)
     explain = Explain(database, policy, clock)
     green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
@@ -316,6 +314,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         ),
         Loop(PlacingLoop(placing), 0.5, wakes.placing),
         Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
+        Loop(Offers(database, signals), 0.25),
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
@@ -335,12 +334,12 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     return Broker(server, tuple(loops), planner, rounds, clock)
 
 
-def _serve_metrics(settings: Settings) -> None:
+def _serve_health(settings: Settings, well: health.Health) -> None:
     if not settings.metrics_listen:
         return
     address = ListenAddress.parse(settings.metrics_listen)
     try:
-        start_http_server(address.port, address.host, registry=metrics.REGISTRY)
+        health.serve(address.host, address.port, metrics.REGISTRY, well)
     except OSError as error:
         raise CannotListen(
             f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "

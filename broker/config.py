@@ -24,9 +24,10 @@ class Settings(BaseModel):
         default_factory=default_home
     )
     listen: Annotated[str, Field(description="Address of the gRPC API; port 0 takes any free one.")] = "127.0.0.1:7443"
-    metrics_listen: Annotated[str, Field(description="Address of /metrics for Prometheus; empty turns it off.")] = (
-        "127.0.0.1:7490"
-    )
+    metrics_listen: Annotated[
+        str,
+        Field(description="Address of /metrics for Prometheus, and of /livez and /readyz; empty turns them off."),
+    ] = "127.0.0.1:7490"
     tls_cert: Annotated[Path | None, Field(description="Certificate chain (PEM); needed beyond loopback.")] = None
     tls_key: Annotated[Path | None, Field(description="Private key of the certificate (PEM).")] = None
     tls_ca: Annotated[
@@ -42,16 +43,25 @@ class Settings(BaseModel):
             "empty: made in the home folder at the first start."
         ),
     ] = None
+    operator_key: Annotated[
+        Path | None,
+        Field(
+            description="File with an operator's API key, one for all brokers of a database, made known to it where it "
+            "is not; with it no key files and no client profile are written, and policy_key is needed."
+        ),
+    ] = None
     dsn: Annotated[
         str,
         Field(
-            description="PostgreSQL to use, as a user who may SET ROLE to xisuan_city and xisuan_hub; empty: embedded."
+            description="PostgreSQL to use, as a user who may SET ROLE to xisuan_city and xisuan_hub; @FILE: what that "
+            "file holds; empty: embedded."
         ),
     ] = ""
     dsn_owner: Annotated[
         str,
         Field(
-            description="DSN for migrations when the broker's own user does not own the tables; empty: the same as dsn."
+            description="DSN, or @FILE, for migrations when the broker's own user does not own the tables; empty: the "
+            "same as dsn."
         ),
     ] = ""
     world: Annotated[
@@ -227,6 +237,8 @@ class Settings(BaseModel):
             raise ValueError(f"home must be an absolute path, not {str(self.home)!r}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or none")
+        if self.operator_key is not None and self.policy_key is None:
+            raise ValueError("operator_key needs policy_key: brokers without key files of their own share both")
         return self
 
     @classmethod

@@ -16,7 +16,6 @@ Paths are relative to the file. Unknown keys are refused with a suggestion.
 
 import ipaddress
 import re
-import stat
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,6 +31,7 @@ from broker.agent.policy import PolicyGate, place
 from broker.agent.probe_command import ProbeCommands, own
 from broker.ids import NODE_NAME, SLUG
 from broker.policy.keys import BadKey, TrustedKeys
+from broker.private_file import seen_by_others
 
 _BYTES_MAX: Final = 4 * 1024 * 1024
 _NODES_MAX: Final = 20_000
@@ -213,11 +213,11 @@ class AgentConfig(_Strict):
     def read_key(self) -> str:
         """Return the API key. Raise BadConfig when the file cannot be used or others can read it."""
         try:
-            mode = self.key_file.stat().st_mode
+            found = self.key_file.stat()
             key = self.key_file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise BadConfig(f"key_file: {self.key_file} cannot be read: {error}") from error
-        if stat.S_IMODE(mode) & 0o077:
+        if seen_by_others(found):
             raise BadConfig(f"key_file: others can read {self.key_file}: chmod 600 {self.key_file}")
         if not key or not key.isprintable() or " " in key:
             raise BadConfig(f"key_file: {self.key_file} does not hold one API key on one line")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from broker.cli import audit, moves, power, preview, probes, promises, quotas
-from broker.cli.errors import run
+from broker.cli.errors import run, usage
 from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
 from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word
 from broker.cli.settings import admin_client
@@ -95,6 +95,30 @@ def create(
     elif file is None:
         note(f"key {made.key_id}; keep it now, it is shown this once:")
         show(made.api_key)
+
+
+@keys.command(
+    epilog=examples(
+        "xisuan admin keys generate --file operator.key",
+        "xisuan serve --dsn @dsn --set operator_key=operator.key --set policy_key=policy.pem",
+    )
+)
+def generate(
+    file: Annotated[Path, typer.Option(help="Write the key there, readable by you only; must not exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Draw a key that no database knows yet, for the brokers' setting operator_key, which makes it known."""
+    from broker.api_key import ApiKey
+    from broker.client.settings import write_private
+
+    if file.exists():
+        usage(f"{file} is there already: move it away, or name another file", as_json=as_json)
+    key = ApiKey.generate()
+    write_private(file, key.text + "\n")
+    if as_json:
+        print_json({"key_id": key.key_id, "file": str(file)})
+    else:
+        note(f"key {key.key_id} is in {file}")
 
 
 @keys.command(name="list", epilog=examples("xisuan admin keys list"))

@@ -95,7 +95,14 @@ def logins(dsn: str, home: Path, *, as_json: bool) -> Iterator[tuple[str, str]]:
     from broker import postgres
 
     if dsn:
-        yield dsn, dsn
+        from broker.dsn import read_dsn
+        from broker.errors import InvalidRequest
+
+        try:
+            given = read_dsn(dsn)
+        except InvalidRequest as error:
+            usage(str(error), as_json=as_json)
+        yield given, given
         return
     folder = home / "postgres"
     if not folder.is_dir():

@@ -7,6 +7,7 @@ import typer
 
 from broker.cli import (
     admin,
+    backup,
     clusters,
     energy,
     jobs,
@@ -87,6 +88,7 @@ app.add_typer(policy.app)
 app.add_typer(rates.app)
 app.add_typer(ledger.app)
 app.add_typer(vouchers.app)
+app.add_typer(backup.app)
 
 
 def main() -> None:

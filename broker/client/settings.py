@@ -10,7 +10,6 @@ import ipaddress
 import json
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 
 from broker.client.errors import BadSettings
 from broker.ids import SLUG
+from broker.private_file import seen_by_others
 
 PROFILE: Final = "client.json"
 KEYS: Final = "keys"
@@ -198,7 +198,7 @@ def _city_key_name(home: Path, city: str) -> str:
 def _read(path: Path, *, private: bool = False) -> str:
     try:
         with path.open("rb") as file:
-            if private and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            if private and seen_by_others(os.fstat(file.fileno())):
                 raise BadSettings(f"{path} can be read by others: `chmod 600 {path}`, and have the key replaced")
             raw = file.read(FILE_BYTES_MAX + 1)
         if len(raw) > FILE_BYTES_MAX:

@@ -8,6 +8,7 @@ import structlog
 
 from broker.clock import Clock
 from broker.errors import DatabaseUnavailable
+from broker.market.lead import NotLeader
 
 BACKOFF_SECONDS: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
@@ -76,6 +77,9 @@ def _tell(name: str, error: Exception, failures: int) -> None:
     if isinstance(error, DatabaseUnavailable):
         if failures == 1:  # the database's absence is one event, not one for each attempt
             _log.warning("service waits for the database", service=name, error=str(error.__cause__ or error))
+        return
+    if isinstance(error, NotLeader):  # as on a machine that stood still for a while; nothing was committed
+        _log.warning("another broker has taken over the rounds", service=name)
         return
     _log.error("service failed", service=name, failures=failures, exc_info=error)
 

@@ -112,6 +112,10 @@ class ClusterSignals:
         self._waiting.setdefault(cluster, set()).add(signal)
         return signal
 
+    def subscribed(self) -> list[str]:
+        """Return the clusters whose agents are connected here."""
+        return list(self._waiting)
+
     def unsubscribe(self, cluster: str, signal: asyncio.Event) -> None:
         """Forget the event."""
         waiting = self._waiting.get(cluster, set())

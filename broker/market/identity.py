@@ -1,19 +1,12 @@
-"""Who calls: API keys made, checked and ended.
-
-A key is `xs_<key id>_<secret>`. The id is public (logs, the record of operators' acts). The secret has over 256 bits of
-luck, so a plain hash of it can be stored: there is nothing to guess, and no need for a slow hash on every call.
-"""
+"""Who calls: API keys made, checked and ended."""
 
 import asyncio
-import hashlib
 import hmac
-import re
-import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from broker.api_key import ApiKey
 from broker.caller import Caller, Role
 from broker.errors import (
     BrokerError,
@@ -29,10 +22,6 @@ from broker.store import keys
 from broker.store.database import Connection, Database
 from broker.store.keys import StoredKey
 
-ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32: no letter that a hand or an eye takes for another
-KEY_ID_CHARACTERS: Final = 12
-SECRET_CHARACTERS: Final = 52  # of 5 bits each: 260
-
 REMEMBERED_FOR: Final = timedelta(seconds=5)
 """A key is looked up again after this long, so a revocation is seen everywhere within it."""
 
@@ -42,37 +31,6 @@ STRANGERS_AT_ONCE: Final = 2
 """Connections to the database that keys may take which were never good here: a flood of made-up ones takes no more."""
 
 STRANGERS_WAITING_MAX: Final = 500
-
-_FORM: Final = re.compile(rf"xs_([a-z2-7]{{{KEY_ID_CHARACTERS}}})_([a-z2-7]{{{SECRET_CHARACTERS}}})")
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A whole key, with its secret: seen once when it is made, and in every call."""
-
-    key_id: str
-    secret: str = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Return a new key."""
-        return cls(_luck(KEY_ID_CHARACTERS), _luck(SECRET_CHARACTERS))
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Return the key that `text` spells, None when it spells none."""
-        found = _FORM.fullmatch(text)
-        return cls(found[1], found[2]) if found else None
-
-    @property
-    def text(self) -> str:
-        """The key as it is handed out and sent."""
-        return f"xs_{self.key_id}_{self.secret}"
-
-    @property
-    def secret_sha256(self) -> bytes:
-        """What is stored of the secret."""
-        return hashlib.sha256(self.secret.encode()).digest()
 
 
 async def issue(tx: Connection, role: Role, subject: str, note: str, at: datetime) -> ApiKey:
@@ -127,6 +85,13 @@ class Identity:
         """Make a key; see `issue`."""
         async with self._database.hub() as tx:
             return await issue(tx, role, subject, note, now)
+
+    async def adopt(self, key: ApiKey, note: str, now: datetime) -> bool:
+        """Make a key that was drawn elsewhere an operator's. Return False when its id is known already."""
+        async with self._database.hub() as tx:
+            return await keys.adopt_key(
+                tx, key.key_id, key.secret_sha256, role=Role.OPERATOR, subject="", note=note, at=now
+            )
 
     async def revoke(self, key_id: str, now: datetime) -> None:
         """End a key: here at once, in other brokers within REMEMBERED_FOR. Raise KeyNotFound."""
@@ -203,10 +168,6 @@ class _Memory:
 
     def drop(self, key_id: str) -> None:
         self._entries.pop(key_id, None)
-
-
-def _luck(characters: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(characters))
 
 
 def _unknown_subject(role: Role, subject: str) -> BrokerError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from broker.api_key import ApiKey
 from broker.caller import Caller, Role
 from broker.errors import (
     ClusterExists,
@@ -19,7 +20,7 @@ from broker.errors import (
 from broker.ids import LeaseId, lease_text
 from broker.job import Lease
 from broker.lifecycle import JobState, LeaseState, NodeMode
-from broker.market.identity import ApiKey, Identity, issue
+from broker.market.identity import Identity, issue
 from broker.market.rates import refuse_outside
 from broker.store import acts, catalogue, keys, leases, nodes, rates
 from broker.store.database import Connection, Database

@@ -2,11 +2,11 @@
 
 import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Final
 
 from broker.policy.keys import BadKey, Signer
+from broker.private_file import seen_by_others
 
 NAME: Final = "keys/policy-signing.pem"
 """Where it lies in the broker's home; beside it, with the ending .pub, the public key for agents and auditors."""
@@ -40,11 +40,11 @@ def make(path: Path, *, exist_ok: bool = False) -> None:
 def read(path: Path) -> Signer:
     """Return the signer of a file. Raise BadKey when it cannot be used or others can read it."""
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
         pem = path.read_bytes()
     except OSError as error:
         raise BadKey(f"{path} cannot be read ({error.strerror}): make one with `xisuan policy keygen`") from error
-    if stat.S_IMODE(mode) & 0o077:
+    if seen_by_others(found):
         raise BadKey(f"others can read {path}, the key that signs placement policies: chmod 600 {path}")
     try:
         return Signer.from_pem(pem)

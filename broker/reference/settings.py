@@ -19,7 +19,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "XISUAN_API_KEY": "API key; else a key file of the profile, chosen by city. Option `--api-key`.",
     "XISUAN_CITY": "Whose key file to take from the profile. Option `--city`.",
     "XISUAN_TLS_CA": "Certificates to trust (PEM); else the profile's, else the system's. Option `--tls-ca`.",
-    "XISUAN_DSN": "PostgreSQL for `serve`, `migrate` and `admin audit`; else the embedded one. Option `--dsn`.",
+    "XISUAN_DSN": "PostgreSQL of `serve`, `migrate`, `admin audit`, or `@FILE`; else the embedded one. Option `--dsn`.",
+    "XISUAN_BACKUP_DSN": "PostgreSQL of `backup`, as a login that sees every row, or `@FILE`. Option `--dsn`.",
 }
 """Variables that clients and commands read (a test compares with the code)."""
 

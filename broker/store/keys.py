@@ -43,6 +43,16 @@ async def create_key(
     await tx.execute(CREATE_KEY, key_id, secret_sha256, role, subject, note, at)
 
 
+ADOPT_KEY: Final[LiteralString] = f"{CREATE_KEY} ON CONFLICT (key_id) DO NOTHING RETURNING true"
+
+
+async def adopt_key(
+    tx: Connection, key_id: str, secret_sha256: bytes, *, role: Role, subject: str, note: str, at: datetime
+) -> bool:
+    """Store a key unless there is one with its id. Return whether it was stored."""
+    return bool(await tx.fetchval(ADOPT_KEY, key_id, secret_sha256, role, subject, note, at))
+
+
 SUBJECT_IS_KNOWN: Final[LiteralString] = """
     SELECT CASE $1::text
         WHEN 'city' THEN EXISTS (SELECT FROM cities WHERE city = $2)

@@ -32,6 +32,8 @@ _SERVER_VERSION_MIN: Final = 15
 # InterfaceError is asyncpg's word for a rollback on a connection that broke.
 _GONE: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
 
+_AS_OWNER: Final = "run `xisuan migrate` with the DSN of the tables' owner, or give it to brokers as dsn_owner"
+
 _FILE_NAME: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
 _NO_TRANSACTION: Final = "-- no-transaction"
 
@@ -44,6 +46,12 @@ _CREATE_TABLE: Final[LiteralString] = """
     )
 """
 _TABLE_EXISTS: Final[LiteralString] = "SELECT to_regclass('public.schema_migrations') IS NOT NULL"
+_MAY_READ: Final[LiteralString] = "SELECT has_table_privilege('public.schema_migrations', 'SELECT')"
+_BROKERS_MAY_READ: Final[LiteralString] = """
+    SELECT coalesce((SELECT has_table_privilege(oid, 'public.schema_migrations', 'SELECT')
+                       FROM pg_roles WHERE rolname = 'xisuan_hub'), true)
+"""
+_LET_READ: Final[LiteralString] = "GRANT SELECT ON schema_migrations TO xisuan_hub"
 _APPLIED: Final[LiteralString] = "SELECT number, name, sha256 FROM schema_migrations"
 _NOTE: Final[LiteralString] = "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)"
 # Polled: a session that waits inside pg_advisory_lock() holds a snapshot and so can deadlock CREATE INDEX CONCURRENTLY.
@@ -138,19 +146,46 @@ async def migrate(dsn: str, folder: Path = MIGRATIONS) -> list[Migration]:
     """
     migrations = read(folder)
     async with _session(dsn) as session, _alone(session):
-        await session.execute(_CREATE_TABLE)
+        try:
+            await session.execute(_CREATE_TABLE)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise MigrationFailed(f"this login may not migrate ({error}): {_AS_OWNER}") from error
         missing = _missing(migrations, await session.fetch(_APPLIED))
         for migration in missing:
             await _apply(session, migration)
+        if migrations and not await _known_to_brokers(session):
+            await session.execute(_LET_READ)  # so that a login that owns nothing can see that all is done
     return missing
+
+
+async def ensure(dsn: str, folder: Path = MIGRATIONS) -> list[Migration]:
+    """Apply what is missing, as `migrate` does; where nothing is, look only, for which the hub's role is enough.
+
+    So brokers whose login owns nothing start on tables that somebody else has brought up to date.
+    """
+    try:
+        if not await pending(dsn, folder):
+            return []
+    except MigrationFailed:
+        pass  # what was applied cannot be read: from before brokers were let
+    return await migrate(dsn, folder)
 
 
 async def pending(dsn: str, folder: Path = MIGRATIONS) -> list[Migration]:
     """Return what `migrate` would apply, and change nothing. Raise MigrationError as it would before its first file."""
     migrations = read(folder)
     async with _session(dsn) as session:
-        applied = await session.fetch(_APPLIED) if await session.fetchval(_TABLE_EXISTS) else []
+        applied = await _read_applied(session) if await session.fetchval(_TABLE_EXISTS) else []
     return _missing(migrations, applied)
+
+
+async def _read_applied(session: "Session") -> list[asyncpg.Record]:
+    try:
+        if not await session.fetchval(_MAY_READ):
+            await session.execute("SET ROLE xisuan_hub")
+        return await session.fetch(_APPLIED)
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError) as error:
+        raise MigrationFailed(f"this login may not see what was applied ({error}): {_AS_OWNER}") from error
 
 
 @asynccontextmanager
@@ -209,6 +244,10 @@ def _missing(migrations: list[Migration], applied: list[asyncpg.Record]) -> list
                 "write the change as a new migration"
             )
     return [migration for migration in migrations if migration.number not in known]
+
+
+async def _known_to_brokers(session: "Session") -> bool:
+    return bool(await session.fetchval(_BROKERS_MAY_READ))
 
 
 async def _apply(session: "Session", migration: Migration) -> None:

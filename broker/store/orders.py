@@ -154,3 +154,23 @@ async def attempt(tx: Connection, job: JobId, number: int) -> Attempt | None:
     if row is None:
         return None
     return Attempt(LeaseRef(LeaseId(row["lease_id"]), row["epoch"]), row["cluster"], row["live"], row["tasks"])
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a cluster has been offered and does not run yet: how many leases, and the last of them."""
+
+    leases: int
+    last: LeaseId
+
+
+OFFERED: Final[LiteralString] = """
+    SELECT cluster, count(*) AS leases, max(lease_id) AS last
+      FROM leases WHERE state = 'offered' AND cluster = ANY($1) GROUP BY cluster
+"""
+
+
+async def offered(tx: Connection, clusters: Sequence[str]) -> dict[str, Offered]:
+    """Return what each of the clusters has been offered; those that have not are left out."""
+    rows = await tx.fetch(OFFERED, clusters)
+    return {row["cluster"]: Offered(row["leases"], LeaseId(row["last"])) for row in rows}

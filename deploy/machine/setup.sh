@@ -8,6 +8,9 @@ python=${PYTHON:-python3}
 missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 [ -d /usr/share/zoneinfo ] || missing+=(tzdata)
+command -v openssl >/dev/null || missing+=(openssl)          # tests/deploy: secrets of the compose file,
+command -v systemd-analyze >/dev/null || missing+=(systemd)  # systemd units,
+[ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)           # brokers behind a pooler
 if [ ${#missing[@]} -gt 0 ]; then
   line="apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" = 0 ]; then
@@ -26,7 +29,7 @@ import sys
 sys.exit(sys.version_info < (3, 11))
 PY
 
-echo "setting up .venv (about 770 MB; a minute or two) ..."
+echo "setting up .venv (about 1 GB; a minute or two) ..."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install -q --require-hashes -r requirements-dev.lock
 .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .

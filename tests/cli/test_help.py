@@ -16,8 +16,9 @@ COMMANDS = dict(commands())
 
 WANTED = """
     serve, agent, migrate, submit, jobs, job, watch, logs, explain, cancel, update, clusters, nodes, cluster attach,
-    rounds list, rounds show, rounds replay, admin keys create, admin keys list, admin keys revoke, admin cordon,
-    admin drain, admin uncordon, admin leases, admin write-off, admin audit, admin quota set, admin quota list,
+    rounds list, rounds show, rounds replay, admin keys create, admin keys generate, admin keys list,
+    admin keys revoke, admin cordon, admin drain,
+    admin uncordon, admin leases, admin write-off, admin audit, admin quota set, admin quota list,
     admin quota remove, admin power set, admin power show, world list, world show, world check, world apply, demo,
     policy verify, policy keygen, version, window create, window list, window cancel, admin preview close,
     admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,
@@ -27,7 +28,8 @@ WANTED = """
     voucher programme apply, voucher programme list, voucher programme show, voucher enterprise set,
     voucher enterprise list, voucher apply, voucher withdraw, voucher applications, voucher review, voucher grant,
     voucher list, voucher show, voucher papers, voucher suspend, voucher resume, voucher redeem, voucher story,
-    voucher forecast, voucher evidence
+    voucher forecast, voucher evidence,
+    backup make, backup restore
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

@@ -12,5 +12,5 @@ def test_importing_the_client_brings_nothing_of_the_broker() -> None:
     modules = json.loads(out)
     rooms = {".".join(name.split(".")[:2]) for name in modules if name.startswith("broker.")}
 
-    assert rooms == {"broker.client", "broker.wire", "broker.ids"}
+    assert rooms == {"broker.client", "broker.wire", "broker.ids", "broker.private_file"}
     assert not {"asyncpg", "numpy", "ortools", "typer", "rich", "structlog", "scheduler"} & set(modules)

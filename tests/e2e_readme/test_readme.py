@@ -53,9 +53,9 @@ class Terminal:
         assert self.process.poll() in (None, 0), self.log.read_text()
         return text in self.log.read_text()
 
-    def finish(self) -> str:
+    def finish(self, seconds: float = ENDED_SECONDS_MAX) -> str:
         """Wait for its end and return what it printed. Fails when a command failed."""
-        code = self.process.wait(ENDED_SECONDS_MAX)
+        code = self.process.wait(seconds)
         assert code == 0, self.log.read_text()
         return self.log.read_text()
 

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from broker.api_key import ApiKey
 from broker.caller import Role
 from broker.clock import ManualClock
 from broker.errors import (
@@ -20,7 +21,7 @@ from broker.errors import (
     KeyRefused,
 )
 from broker.market import identity as market_identity
-from broker.market.identity import STRANGERS_AT_ONCE, STRANGERS_WAITING_MAX, ApiKey, Identity
+from broker.market.identity import STRANGERS_AT_ONCE, STRANGERS_WAITING_MAX, Identity
 from broker.rpc.identity import MAY_CALL, caller_of, current_caller, is_on_this_machine
 from broker.rpc.server import RpcServer, build_server
 from broker.store.database import Database

@@ -1,11 +1,14 @@
 """Migrations: in order, once, unchanged, one migrator at a time, and only forward."""
 
 import asyncio
+import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from broker.postgres import EmbeddedServer
 from broker.store.migrate import (
     MIGRATIONS,
     DatabaseNewer,
@@ -13,6 +16,7 @@ from broker.store.migrate import (
     MigrationFailed,
     MigrationsMisnumbered,
     MigratorCannotConnect,
+    ensure,
     migrate,
     pending,
     read,
@@ -270,3 +274,52 @@ async def test_work_that_runs_during_an_upgrade_keeps_its_lease_and_is_not_being
         "active", None, None, 0,
     )  # fmt: skip
     assert (job["state"], job["preemptions"], job["make_room"], rounds["stopped"]) == ("running", 0, False, 0)
+
+
+@pytest.fixture
+async def login(superuser: asyncpg.Connection) -> AsyncIterator[str]:
+    """A login that may take on the brokers' roles and owns nothing."""
+    name = f"login_{uuid.uuid4().hex[:12]}"
+    await superuser.execute(f"CREATE ROLE {name} LOGIN NOINHERIT PASSWORD 'secret'")
+    await superuser.execute(f"GRANT xisuan_city, xisuan_hub TO {name}")
+    yield name
+    await superuser.execute(f"DROP ROLE {name}")
+
+
+def dsn_of(server: EmbeddedServer, login: str, dsns: Dsns) -> str:
+    database = dsns.owner.partition("?")[0].rpartition("/")[2]
+    return f"postgresql://{login}:secret@127.0.0.1:{server.secrets.port}/{database}"
+
+
+async def test_a_broker_that_owns_nothing_starts_on_tables_that_are_up_to_date(
+    shared_server: EmbeddedServer, dsns: Dsns, login: str, tmp_path: Path
+) -> None:
+    """Replicas need no login that may change tables; when something is missing they say what to do."""
+    dsn = dsn_of(shared_server, login, dsns)
+    for file in MIGRATIONS.glob("*.sql"):
+        (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / f"{len(read()) + 1:04}_more.sql").write_text(SECOND)
+
+    assert await ensure(dsn) == []
+    with pytest.raises(MigrationFailed, match=r"xisuan migrate.*dsn_owner"):
+        await ensure(dsn, tmp_path)
+
+
+async def test_on_an_empty_database_such_a_broker_says_what_to_do(
+    shared_server: EmbeddedServer, empty_dsns: Dsns, login: str
+) -> None:
+    with pytest.raises(MigrationFailed, match=r"xisuan migrate"):
+        await ensure(dsn_of(shared_server, login, empty_dsns))
+
+
+async def test_tables_from_before_brokers_might_look_are_opened_by_the_next_migration(
+    shared_server: EmbeddedServer, dsns: Dsns, login: str
+) -> None:
+    dsn = dsn_of(shared_server, login, dsns)
+    await value(dsns.owner, "REVOKE SELECT ON schema_migrations FROM xisuan_hub")
+    with pytest.raises(MigrationFailed, match=r"may not migrate"):
+        await ensure(dsn)
+
+    await migrate(dsns.owner)
+
+    assert await ensure(dsn) == []
