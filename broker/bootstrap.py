@@ -19,11 +19,12 @@ from typing import Any, Final
 import structlog
 from prometheus_client import start_http_server
 
-from broker import first_start, metrics, postgres
+from broker import console_start, first_start, metrics, postgres
 from broker.caller import Caller, Role
 from broker.client.settings import write_profile
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
+from broker.console.server import ConsoleServer
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
 from broker.loops.energy import EnergyCount
@@ -129,6 +130,7 @@ class Broker:
     planner: PlanningProcess
     rounds: RoundLoop
     clock: Clock
+    console: ConsoleServer | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -152,6 +154,8 @@ class Broker:
             try:
                 yield
             finally:
+                if self.console is not None:
+                    await self.console.stop()
                 await self.server.stop(GRACE_SECONDS)
                 stop.set()
                 self.planner.close()
@@ -229,6 +233,7 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
         broker = await build(settings, database, SystemClock())
         _serve_metrics(settings)
         async with broker.running():
+            console = await console_start.started(settings, broker.console)
             endpoint = local_endpoint(ListenAddress.parse(settings.listen), broker.server.port)
             write_profile(
                 settings.home,
@@ -236,7 +241,7 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
                 tls_ca=settings.tls_ca or settings.tls_cert,
                 city=first_start.home_city(settings.home),
             )
-            log.info("serving", endpoint=endpoint, database="given" if settings.dsn else "embedded")
+            log.info("serving", endpoint=endpoint, console=console, database="given" if settings.dsn else "embedded")
             on_ready(endpoint)
             await stop.wait()
             log.info("stopping")
@@ -248,7 +253,8 @@ def _check_listening(settings: Settings) -> None:
     """Raise CannotListen before anything is made, if it is the settings that forbid it."""
     for text in filter(None, (settings.listen, settings.metrics_listen)):
         ListenAddress.parse(text)
-    server_credentials(ListenAddress.parse(settings.listen), settings.tls_cert, settings.tls_key)
+    for text in filter(None, (settings.listen, settings.console_listen)):
+        server_credentials(ListenAddress.parse(text), settings.tls_cert, settings.tls_key)
 
 
 def local_endpoint(listen: ListenAddress, port: int) -> str:
@@ -305,8 +311,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         tls_certificate=settings.tls_cert,
         tls_private_key=settings.tls_key,
     )
-    planner = PlanningProcess()
-    policies = Policies(signer)
+    planner, policies = PlanningProcess(), Policies(signer)
     placing = _placing(settings, database, policy, policies, wakes, signals)
     rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
     loops = [
@@ -327,7 +332,10 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
-    return Broker(server, tuple(loops), planner, rounds, clock)
+    console = console_start.console(
+        settings, database, clock, policy, signer, links, identity, jobs, explain, operations, worlds, prices
+    )
+    return Broker(server, tuple(loops), planner, rounds, clock, console)
 
 
 async def _calls_per_second_max(catalogues: Catalogues, city: str) -> int:
