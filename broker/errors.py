@@ -4,11 +4,12 @@ BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
 │                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound, PoolNotFound,
-│                       OwnerNotFound, AccountNotFound, HoldNotFound
+│                       OwnerNotFound, AccountNotFound, HoldNotFound, QuoteNotFound
 ├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps, PostingConflict
 ├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren,
 │                       AskOutOfBounds, AccountClosed, AccountNotEmpty, BalanceTooLarge, InsufficientCredit,
-│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold
+│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold, VouchersNotTaken, QuoteExpired,
+│                       QuoteTaken, QuoteBeyondCeiling, CapacityGone, NothingToQuote
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -333,3 +334,45 @@ class CaptureBeyondHold(BrokerError):
     """{hold} has {open_micro_yuan} micro-yuan open, not {wanted_micro_yuan}: let the platform bear what is beyond."""
 
     code, reason = "FAILED_PRECONDITION", "CAPTURE_BEYOND_HOLD"
+
+
+class VouchersNotTaken(BrokerError):
+    """Vouchers {vouchers} cannot be used, no programme is set up here: leave them out and pay with prepaid money."""
+
+    code, reason = "FAILED_PRECONDITION", "VOUCHERS_NOT_TAKEN"
+
+
+class QuoteNotFound(BrokerError):
+    """There is no quote {quote} that you may see: open ones are forgotten a day after their time; ask for a new one."""
+
+    code, reason = "NOT_FOUND", "QUOTE_NOT_FOUND"
+
+
+class QuoteExpired(BrokerError):
+    """{quote} was valid until {valid_until}: ask for a new one."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTE_EXPIRED"
+
+
+class QuoteTaken(BrokerError):
+    """{quote} was accepted under another request key and is {job}: ask for a new quote to run it once more."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTE_TAKEN"
+
+
+class QuoteBeyondCeiling(BrokerError):
+    """{quote} costs more than the job's ceilings allow: ask for a quote with a higher one, or take another option."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTE_BEYOND_CEILING"
+
+
+class CapacityGone(BrokerError):
+    """Others took what {quote} was for, and nothing was booked: {fresh}."""
+
+    code, reason = "FAILED_PRECONDITION", "CAPACITY_GONE"
+
+
+class NothingToQuote(BrokerError):
+    """No pool is sure to start this job within the window: {why}."""
+
+    code, reason = "FAILED_PRECONDITION", "NOTHING_TO_QUOTE"

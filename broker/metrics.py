@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from broker.ledger.usage import UsageProblem
 from broker.lifecycle import AgentState, JobState, PromiseCause, PromiseFate, StopClaim
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
@@ -42,6 +43,15 @@ POLICY_REJECTIONS: Final = Counter(
     "Leases that their agent did not start because the signed placement policy does not hold at its place.",
     registry=REGISTRY,
 )
+USAGE_REFUSED: Final = Counter(
+    "broker_usage_refused_total",
+    "Reports of one lease's usage that were not taken, by why: an unknown lease, another epoch, one that never ran, "
+    "other cards, minutes behind the walltime, or minutes ahead of the broker's clock. Nothing of them was counted.",
+    ["why"],
+    registry=REGISTRY,
+)
+for _why in UsageProblem:
+    USAGE_REFUSED.labels(_why.value)
 PROMISES: Final = Counter(
     "broker_promises_total",
     "Promised starts by what became of them in a committed round, and why where one was moved or broken: made, kept "
@@ -56,6 +66,16 @@ for _fate in PromiseFate:
             PROMISES.labels(_fate.value, _cause.value)
     else:
         PROMISES.labels(_fate.value, "none")
+QUOTES: Final = Counter(
+    "broker_quotes_total",
+    "Quotes by what became of them: asked (an option was handed out), accepted, gone (not accepted: others took the "
+    "room), kept (leased within its window), missed (not, so a part of its price was given back where it was paid "
+    "in advance), cancelled (by its city before the start).",
+    ["event"],
+    registry=REGISTRY,
+)
+for _event in ("asked", "accepted", "gone", "kept", "missed", "cancelled"):
+    QUOTES.labels(_event)
 STOPS: Final = Counter(
     "broker_stops_total",
     "Leases that were ordered to stop: for other work with a right to their cards (guarantee, tier), to be moved "
@@ -114,6 +134,11 @@ def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
     PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
 
 
+def quote_told(event: str, count: int = 1) -> None:
+    """Count what became of quotes; `event` as the metric has it."""
+    QUOTES.labels(event).inc(count)
+
+
 def stop_ordered(claim: StopClaim, lost_card_seconds: int) -> None:
     """Count a lease that was ordered to stop, and what it costs."""
     STOPS.labels(claim.value).inc()
@@ -134,3 +159,8 @@ def placed_at_once(seconds: float) -> None:
 def policy_rejected() -> None:
     """Count a lease that an agent has rejected."""
     POLICY_REJECTIONS.inc()
+
+
+def usage_refused(why: UsageProblem, reports: int) -> None:
+    """Count usage that was not taken."""
+    USAGE_REFUSED.labels(why.value).inc(reports)

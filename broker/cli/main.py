@@ -8,15 +8,21 @@ import typer
 from broker.cli import (
     admin,
     clusters,
+    energy,
     jobs,
     ledger,
     logs,
+    papers,
     policy,
     prices,
+    probes,
+    quotes,
     rates,
+    reliability,
     rounds,
     service,
     submit,
+    uses,
     watch,
     windows,
     world,
@@ -67,7 +73,10 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, service):
+for group in (
+    *(submit, jobs, logs, watch, clusters, prices, quotes, uses, papers, energy, reliability, probes),
+    service,
+):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)

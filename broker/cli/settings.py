@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from broker.client import AdminClient, Client, MarketClient, RetryPolicy
     from broker.client.accounts import AccountClient
+    from broker.client.measure import MeasureClient
+    from broker.client.papers import PaperClient
     from broker.client.settings import ClientSettings
 
 
@@ -72,6 +74,14 @@ def market_client(ctx: typer.Context, city: str = "", *, operator: bool = False)
     return MarketClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
 
 
+def measure_client(ctx: typer.Context, city: str = "", *, operator: bool = False) -> "MeasureClient":
+    """Return a client for what is measured, with the key of a city or of the operator. Raise BadSettings."""
+    from broker.client.measure import MeasureClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return MeasureClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
 def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":
     """Return a client that looks at money with the key of a city, or with the operator's; --api-key may be anybody's.
 
@@ -81,6 +91,14 @@ def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> 
 
     found = _found(given(ctx), city, operator=operator)
     return AccountClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def paper_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "PaperClient":
+    """Return a client that asks for papers, with a key as `account_client` takes it. Raise BadSettings."""
+    from broker.client.papers import PaperClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return PaperClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
 
 
 def _found(options: Globals, city: str, *, operator: bool) -> "ClientSettings":

@@ -42,7 +42,7 @@ WHEN: Final[Mapping[str, str]] = {
     "ASK_OUT_OF_BOUNDS": "SetRates, ApplyWorld, RegisterCluster: an ask below its model's floor or above its cap.",
     "OWNER_NOT_FOUND": "CreateKey for an owner; a capture for an owner who has no cluster.",
     "ACCOUNT_NOT_FOUND": "Calls about an account, holds on one. Another city's account looks the same as none.",
-    "HOLD_NOT_FOUND": "Captures and releases.",
+    "HOLD_NOT_FOUND": "Captures and releases; PostCreditNote for what nothing was held for.",
     "POSTING_CONFLICT": "Whatever moves money: the request key was used before, for another request of that kind.",
     "ACCOUNT_CLOSED": "Whatever moves money, where one of the accounts was closed. Nothing is posted.",
     "ACCOUNT_NOT_EMPTY": "Closing an account.",
@@ -52,6 +52,13 @@ WHEN: Final[Mapping[str, str]] = {
     "HOLD_STILL_SETTLES": "Expiry of a hold before its settlement window is over.",
     "SETTLEMENT_OVER": "Captures after the settlement window, where the platform is not told to bear them.",
     "CAPTURE_BEYOND_HOLD": "Captures of more than is open, where the platform is not told to bear the excess.",
+    "VOUCHERS_NOT_TAKEN": "SubmitJob, SubmitJobs of a job that names vouchers.",
+    "QUOTE_NOT_FOUND": "AcceptQuote. Another city's quote looks the same as none.",
+    "QUOTE_EXPIRED": "AcceptQuote after the quote's `valid_until` (setting `quote_valid_seconds`). Nothing is posted.",
+    "QUOTE_TAKEN": "AcceptQuote of a quote that was accepted with another request key. The same key is no error.",
+    "QUOTE_BEYOND_CEILING": "AcceptQuote of an option that is not `within_ceiling`.",
+    "CAPACITY_GONE": "AcceptQuote: nothing is booked or held. `fresh_quote` names a new quote where there is one.",
+    "NOTHING_TO_QUOTE": "GetQuote: closed, promised or taken until after the window, or too small for ever.",
     "DATABASE_UNAVAILABLE": "Any call while PostgreSQL is away. What was acknowledged is safe.",
 }
 """When each reason is given; a reason without an entry fails the generator."""

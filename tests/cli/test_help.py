@@ -21,7 +21,9 @@ WANTED = """
     admin quota remove, admin power set, admin power show, world list, world show, world check, world apply, demo,
     policy verify, policy keygen, version, window create, window list, window cancel, admin preview close,
     admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,
-    capacity, ledger accounts, ledger balance, ledger postings, ledger deposit, ledger verify, ledger export
+    capacity, quote, accept, book, quotes, ledger accounts, ledger balance, ledger postings, ledger deposit,
+    ledger verify, ledger export, ledger holds, ledger billing, ledger credit, invoice, statement, usage, energy,
+    reliability, probes, admin probe
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

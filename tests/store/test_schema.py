@@ -21,6 +21,7 @@ from broker.lifecycle import (
     NodeMode,
     PromiseCause,
     PromiseFate,
+    QuoteState,
     StopClaim,
 )
 from broker.store.database import Database
@@ -46,6 +47,7 @@ LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("promise_history", "cause"): PromiseCause,
     ("promise_history", "fate"): PromiseFate,
     ("promises", "within"): Within,
+    ("quotes", "state"): QuoteState,
 }
 
 # Lists of the tables alone: the code has no enum for them.
