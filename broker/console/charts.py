@@ -151,7 +151,8 @@ def lines(
         )
     for x, text in x_labels:
         place, _ = at(x, 0)
-        marks.append(f'<text x="{place:.1f}" y="{height - 6}" text-anchor="middle">{escape(text)}</text>')
+        anchor = "start" if x == x_min else "end" if x == x_max else "middle"
+        marks.append(f'<text x="{place:.1f}" y="{height - 6}" text-anchor="{anchor}">{escape(text)}</text>')
     for each in series:
         path = _path([at(x, y) for x, y in each.points], steps=steps)
         marks.append(

@@ -76,7 +76,8 @@ async def show_one(request: web.Request) -> web.StreamResponse:
             x_labels=ends,
             digits=2,
             steps=True,
-            height=260,
+            width=1480,
+            height=300,
         ),
     )
 

@@ -26,7 +26,7 @@
   // A node is a small block of cards, as square as may be; nodes fill rows of their cluster's block.
   function shape(cluster) {
     const most = Math.max(1, ...cluster.pools.flatMap((pool) => pool.cards.map((text) => text.length)));
-    const across = Math.ceil(Math.sqrt(most));
+    const across = Math.min(most, 2 ** Math.ceil(Math.log2(Math.sqrt(most))));
     return { across, down: Math.ceil(most / across) };
   }
 
@@ -34,8 +34,11 @@
   function lay() {
     const ratio = window.devicePixelRatio || 1;
     width = Math.max(200, box.clientWidth); height = 420;
+    for (cell = 22; cell > 0.5; cell = cell > 2 ? cell - 1 : cell - 0.25) if (place()) break;
+    const used = Math.max(40, ...blocks.map((block) => block.y + block.rows * block.h)) + 2;
+    height = Math.min(height, Math.ceil(used));
+    canvas.style.setProperty("height", height + "px");
     canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio);
-    for (cell = 18; cell > 0.5; cell = cell > 2 ? cell - 1 : cell - 0.25) if (place()) break;
   }
 
   function place() {
@@ -144,6 +147,7 @@
   function show() { marked = null; lay(); paint(); }
 
   async function load() {
+    const first = !clusters.length;
     const found = await Promise.all(names.map(async (name) => {
       const answer = await fetch(`/clusters/${encodeURIComponent(name)}/cards`, { cache: "no-store", headers: { "X-Live": "1" } });
       return answer.ok ? answer.json() : null;
@@ -155,6 +159,7 @@
     const same = fresh.length === clusters.length && fresh.every((each, i) => each.cluster === clusters[i].cluster && each.nodes.length === clusters[i].nodes.length);
     if (same) { fresh.forEach((each, i) => { clusters[i].nodes = each.nodes; }); paint(); say(); }
     else { clusters = fresh; show(); }
+    if (first) canvas.dataset.paintedMillis = String(Math.round(performance.now()));
     canvas.dataset.painted = String(clusters.reduce((sum, each) => sum + each.nodes.reduce((n, node) => n + node.cards.length, 0), 0));
   }
 
