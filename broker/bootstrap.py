@@ -40,11 +40,13 @@ from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
+from broker.loops.vouchers import VoucherCare
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import Clusters, ClusterSignals
 from broker.market.energy_report import EnergyReports
+from broker.market.evidence import Evidence
 from broker.market.explain import Explain
 from broker.market.green import GreenWaits
 from broker.market.identity import Identity
@@ -58,6 +60,8 @@ from broker.market.probes import Probes
 from broker.market.rates import Rates
 from broker.market.reliability import Reliability
 from broker.market.uses import Uses
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.market.watch import Pulses, Watch
 from broker.market.worlds import Worlds
 from broker.rooms import (
@@ -79,6 +83,7 @@ from broker.rpc.market_service import MarketService
 from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
+from broker.rpc.voucher_service import VoucherService
 from broker.store import migrate as migrations
 from broker.store.database import Database
 
@@ -298,6 +303,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
             ),
             AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database), papers=Papers(database)),
             MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
+            VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
         ],
         listen=settings.listen,
         identity=identity,
@@ -327,6 +333,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(HoldExpiry(database), 10.0),
         Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
         Loop(QuoteKeeping(database, quote_ends(settings, database)), 1.0),
+        Loop(VoucherCare(Vouchers(database)), 10.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))

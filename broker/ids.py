@@ -24,6 +24,7 @@ LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 JOB: Final = re.compile(r"job-([1-9][0-9]{0,17})")
 """Ids of jobs, as they are written on the wire (match it whole)."""
 
+_APPLICATION: Final = re.compile(r"application-([1-9][0-9]{0,17})")
 _LEASE: Final = re.compile(r"lease-([1-9][0-9]{0,17})")
 _WINDOW: Final = re.compile(r"window-([1-9][0-9]{0,17})")
 _QUOTE: Final = re.compile(r"quote-([1-9][0-9]{0,17})")
@@ -81,3 +82,14 @@ def parse_quote(text: str) -> QuoteId | None:
     """Return the id that `text` names, None when it names none."""
     found = _QUOTE.fullmatch(text)
     return QuoteId(int(found[1])) if found else None
+
+
+def application_text(application: int) -> str:
+    """Return the id of an application for a voucher as it is written on the wire."""
+    return f"application-{application}"
+
+
+def parse_application(text: str) -> int | None:
+    """Return the number of the application that `text` names, None when it names none."""
+    found = _APPLICATION.fullmatch(text)
+    return int(found[1]) if found else None

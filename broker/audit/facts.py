@@ -12,6 +12,7 @@ from broker.audit.promised import PromisedFacts
 from broker.audit.quoted import QuotedFact
 from broker.audit.turns import Turn
 from broker.audit.usage import UsageFacts
+from broker.audit.vouchers import VoucherFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Facts:
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
     energy: EnergyFacts = field(default_factory=EnergyFacts)  # what was counted of it
     quoted: tuple[QuotedFact, ...] = ()  # accepted quotes, and what their jobs did
+    vouchers: VoucherFacts = field(default_factory=VoucherFacts)  # budgets, grants, contracts
 
 
 def books_alone(books: LedgerFacts) -> Facts:

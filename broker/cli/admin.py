@@ -49,6 +49,7 @@ class Role(StrEnum):
     OBSERVER = "observer"
     AUDITOR = "auditor"
     OWNER = "owner"
+    VOUCHER_OFFICE = "voucher_office"
 
 
 class LeaseState(StrEnum):
@@ -65,6 +66,7 @@ class LeaseState(StrEnum):
         "xisuan admin keys create observer --note grafana",
         "xisuan admin keys create owner longdong --file longdong.key",
         "xisuan admin keys create auditor --note 'audit of 2026' --file auditor.key",
+        "xisuan admin keys create voucher_office --file ~/.local/share/xisuan/keys/voucher-office.key",
     )
 )
 def create(

@@ -23,6 +23,7 @@ from broker.cli import (
     service,
     submit,
     uses,
+    vouchers,
     watch,
     windows,
     world,
@@ -85,6 +86,7 @@ app.add_typer(windows.app)
 app.add_typer(policy.app)
 app.add_typer(rates.app)
 app.add_typer(ledger.app)
+app.add_typer(vouchers.app)
 
 
 def main() -> None:

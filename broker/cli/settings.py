@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from broker.client.measure import MeasureClient
     from broker.client.papers import PaperClient
     from broker.client.settings import ClientSettings
+    from broker.client.vouchers import VoucherClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,20 @@ def paper_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "P
     return PaperClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
 
 
-def _found(options: Globals, city: str, *, operator: bool) -> "ClientSettings":
+def voucher_client(
+    ctx: typer.Context, city: str = "", *, office: bool = False, operator: bool = False
+) -> "VoucherClient":
+    """Return a client for vouchers, with the key of a city, of the voucher office, or of the operator.
+
+    Raise BadSettings when endpoint or key are missing.
+    """
+    from broker.client.vouchers import VoucherClient
+
+    found = _found(given(ctx), city, operator=operator, office=office)
+    return VoucherClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def _found(options: Globals, city: str, *, operator: bool, office: bool = False) -> "ClientSettings":
     from broker.client.settings import resolve
 
     return resolve(
@@ -109,8 +123,9 @@ def _found(options: Globals, city: str, *, operator: bool) -> "ClientSettings":
         api_key=options.api_key,
         tls_ca=options.tls_ca,
         home=options.home,
-        city=None if operator else city,
+        city=None if operator or office else city,
         operator=operator,
+        office=office,
     )
 
 

@@ -28,7 +28,8 @@ AfterDataReady: TypeAlias = Annotated[
     bool, typer.Option("--after-data-ready", help="As soon as those jobs tell that their data are ready.")
 ]
 Vouchers: TypeAlias = Annotated[
-    list[str] | None, typer.Option(help="Voucher of the city that pays first, such as 2026-7; may be repeated.")
+    list[str] | None,
+    typer.Option(help="Voucher of the city that pays first, such as qingyang-2026-7; may be repeated."),
 ]
 Green: TypeAlias = Annotated[
     str, typer.Option(help="prefer: it waits for green hours that ask less, if its times allow.")

@@ -66,7 +66,8 @@ class Holding:
         if not asked:
             return {}
         there = await prepaid.enterprise_accounts(tx, sorted({draft.city for draft in asked}))
-        payer_of = await payers(tx, [works[draft.job] for draft in asked], now)
+        place_of = await prepaid.places(tx, {draft.pool_id for draft in asked})
+        payer_of = await payers(tx, [(works[draft.job], place_of[draft.pool_id]) for draft in asked], now)
         numbers = await rounds.new_lease_ids(tx, len(asked))
         numbered = [replace(draft, lease=lease) for draft, lease in zip(asked, numbers, strict=True)]
         wanted = [

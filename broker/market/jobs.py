@@ -19,7 +19,7 @@ from broker.market.green import GreenWaits
 from broker.market.intake import Intake, Outcome
 from broker.market.paying import voucher_objection
 from broker.policy.keys import SignedPolicy
-from broker.store import jobs, policies, submissions
+from broker.store import jobs, policies, submissions, vouchers
 from broker.store import upstreams as store_upstreams
 from broker.store.catalogue_view import City
 from broker.store.database import Database
@@ -171,12 +171,17 @@ class Jobs:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
-        if (refused := voucher_objection(spec)) is not None:
+        if spec.vouchers and (refused := await self._voucher_objection(city, spec, now)) is not None:
             return refused
         objection = _by_catalogue(await self._catalogues.current(), city, spec, now)
         if objection is None:
             return None
         return _by_catalogue(await self._catalogues.current(REFUSAL_FRESH_SECONDS), city, spec, now)
+
+    async def _voucher_objection(self, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
+        async with self._database.hub() as tx:  # foreign ones are seen and refused as what is not there
+            known = await vouchers.for_payment(tx, spec.vouchers)
+        return voucher_objection(city, spec, known, now)
 
     async def get(self, caller: Caller, job: JobId) -> Job:
         """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""

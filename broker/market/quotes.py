@@ -25,7 +25,6 @@ from broker.errors import (
 )
 from broker.ids import JobId, QuoteId, job_text, quote_text
 from broker.job import JobSpec
-from broker.ledger.accounts import AccountKind, AccountName
 from broker.ledger.holds import HoldDraft
 from broker.ledger.work import Billing, Payer, sources
 from broker.lifecycle import Held, PromiseFate, QuoteState
@@ -34,14 +33,16 @@ from broker.market.ahead import promise_row
 from broker.market.explain import LastRound
 from broker.market.intake import store_within_limit
 from broker.market.jobs import Jobs
+from broker.market.paying import payers
 from broker.market.quoting import Asked, Asks, Scarcity, options, start_of, world_with
 from broker.market.remedies import yuan_text
 from broker.market.snapshot import Prepared
-from broker.store import holds, ledger_view, promises, quotes, rates, snapshots, submissions
+from broker.store import holds, prepaid, promises, quotes, rates, snapshots, submissions
 from broker.store import jobs as store_jobs
 from broker.store.catalogue_view import City
 from broker.store.database import Connection, Database
 from broker.store.holds import Held as HeldMoney
+from broker.store.prepaid import Work
 from broker.store.promises import NO_ROUND, PromiseEntry
 from broker.store.quotes import Quote
 from broker.store.submissions import Submitted
@@ -256,7 +257,7 @@ class Quotes:
             city=quote.city,
             reference=quote_text(quote.quote),
             micro_yuan=terms.total_micro_yuan,
-            sources=sources(*await _payer(tx, quote)),
+            sources=sources(*await _payer(tx, quote, now)),
             settles_until=terms.starts_by + runs + self._rules.settles,
         )
         [outcome] = await holds.place(tx, [draft], now)
@@ -281,13 +282,13 @@ class Quotes:
         return CapacityGone(fields=(), retry_after_seconds=None, quote=name, fresh=text, **facts)
 
 
-async def _payer(tx: Connection, quote: Quote) -> tuple[Payer, Sequence[str]]:
-    """Return who pays for a quoted job, and which of the accounts for it are there: the one place that says so."""
-    payer = Payer(quote.city, quote.spec.enterprise)
-    if not payer.enterprise:
-        return payer, ()
-    own = AccountName(AccountKind.ENTERPRISE, (payer.city, payer.enterprise)).text
-    return payer, () if await ledger_view.account(tx, own) is None else (own,)
+async def _payer(tx: Connection, quote: Quote, now: datetime) -> tuple[Payer, Sequence[str]]:
+    """Return who pays for a quoted job, and which accounts of enterprises are there: the one place that says so."""
+    spec, nobody = quote.spec, JobId(0)  # the job comes into being with the hold
+    work = Work(nobody, quote.city, spec.enterprise, spec.vouchers, spec.workload_class, spec.walltime_seconds)
+    place = (await prepaid.places(tx, [quote.terms.pool_id]))[quote.terms.pool_id]
+    there = await prepaid.enterprise_accounts(tx, [quote.city])
+    return (await payers(tx, [(work, place)], now))[nobody], sorted(there)
 
 
 def _answered(quote: Quote, request_key: str) -> AcceptedQuote | None:

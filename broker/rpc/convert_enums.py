@@ -10,7 +10,15 @@ from broker import caller, job, lifecycle
 from broker.ledger import accounts, holds, transactions, work
 from broker.market import logs
 from broker.rpc.convert_checks import Checks
-from broker.wire.v1 import account_service_pb2, admin_service_pb2, job_pb2, job_service_pb2, market_service_pb2
+from broker.vouchers import programme, states
+from broker.wire.v1 import (
+    account_service_pb2,
+    admin_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    market_service_pb2,
+    voucher_service_pb2,
+)
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -69,3 +77,8 @@ HOLD_STATE: Final = EnumMap(account_service_pb2.HoldState, holds.HoldState, "HOL
 TRANSACTION_KIND: Final = EnumMap(account_service_pb2.TransactionKind, transactions.TransactionKind, "TRANSACTION_KIND")
 LEASE_STATE: Final = EnumMap(admin_service_pb2.LeaseState, lifecycle.LeaseState, "LEASE_STATE")
 QUOTE_STATE: Final = EnumMap(market_service_pb2.QuoteState, lifecycle.QuoteState, "QUOTE_STATE")
+CLAIM_SIDE: Final = EnumMap(voucher_service_pb2.ClaimSide, programme.ClaimSide, "CLAIM_SIDE")
+APPLICANT_TYPE: Final = EnumMap(voucher_service_pb2.ApplicantType, programme.ApplicantType, "APPLICANT_TYPE")
+APPLICATION_STATE: Final = EnumMap(voucher_service_pb2.ApplicationState, states.ApplicationState, "APPLICATION_STATE")
+VOUCHER_STATE: Final = EnumMap(voucher_service_pb2.VoucherState, states.VoucherState, "VOUCHER_STATE")
+STORY_EVENT: Final = EnumMap(voucher_service_pb2.StoryEvent, states.StoryEvent, "STORY_EVENT")

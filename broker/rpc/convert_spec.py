@@ -181,7 +181,7 @@ def _vouchers(checks: Checks, names: Sequence[str]) -> tuple[str, ...]:
     for i, name in enumerate(found):
         path = f"spec.vouchers[{i}]"
         if LABEL.fullmatch(name) is None:
-            checks.wrong(path, f'must be the name of a voucher, such as "2026-7", not {shown(name)}')
+            checks.wrong(path, f'must be the name of a voucher, such as "qingyang-2026-7", not {shown(name)}')
         elif name in found[:i]:
             checks.wrong(path, f"{shown(name)} is named twice")
     return tuple(found)

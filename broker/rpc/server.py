@@ -28,6 +28,8 @@ from broker.wire.v1 import (
     market_service_pb2_grpc,
     measure_service_pb2,
     measure_service_pb2_grpc,
+    voucher_service_pb2,
+    voucher_service_pb2_grpc,
 )
 
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -76,6 +78,11 @@ _SERVICES: Final = (
         measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"].full_name,
         measure_service_pb2_grpc.MeasureServiceServicer,
         measure_service_pb2_grpc.add_MeasureServiceServicer_to_server,
+    ),
+    (
+        voucher_service_pb2.DESCRIPTOR.services_by_name["VoucherService"].full_name,
+        voucher_service_pb2_grpc.VoucherServiceServicer,
+        voucher_service_pb2_grpc.add_VoucherServiceServicer_to_server,
     ),
 )
 

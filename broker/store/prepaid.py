@@ -1,6 +1,6 @@
 """What stands on the accounts of cities that pay in advance, and which work they are to pay for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString, TypeAlias
@@ -31,6 +31,15 @@ class Work:
     vouchers: tuple[str, ...]
     workload_class: WorkloadClass
     seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where work is to run, as far as a voucher's rules ask."""
+
+    hub: str
+    owner: str
+    domestic: bool
 
 
 BALANCES: Final[LiteralString] = """
@@ -88,6 +97,17 @@ async def works(tx: Connection, jobs: Sequence[JobId]) -> dict[JobId, Work]:
         )
         for r in await tx.fetch(WORKS, jobs)
     }
+
+
+PLACES: Final[LiteralString] = """
+    SELECT p.pool_id, c.hub, c.owner, m.origin = 'domestic' AS domestic
+      FROM pools p JOIN clusters c USING (cluster) JOIN accelerator_models m USING (model) WHERE p.pool_id = ANY($1)
+"""
+
+
+async def places(tx: Connection, pools: Collection[int]) -> dict[int, Place]:
+    """Return what vouchers' rules ask of these pools, by pool_id."""
+    return {r["pool_id"]: Place(r["hub"], r["owner"], r["domestic"]) for r in await tx.fetch(PLACES, list(pools))}
 
 
 ENTERPRISES: Final[LiteralString] = """

@@ -23,7 +23,11 @@ WANTED = """
     admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,
     capacity, quote, accept, book, quotes, ledger accounts, ledger balance, ledger postings, ledger deposit,
     ledger verify, ledger export, ledger holds, ledger billing, ledger credit, invoice, statement, usage, energy,
-    reliability, probes, admin probe
+    reliability, probes, admin probe,
+    voucher programme apply, voucher programme list, voucher programme show, voucher enterprise set,
+    voucher enterprise list, voucher apply, voucher withdraw, voucher applications, voucher review, voucher grant,
+    voucher list, voucher show, voucher papers, voucher suspend, voucher resume, voucher redeem, voucher story,
+    voucher forecast, voucher evidence
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

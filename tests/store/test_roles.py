@@ -75,6 +75,17 @@ ROWS = """
         scarcity_micro_yuan_per_card_hour, rate_card_version, total_micro_yuan, energy_micro_yuan, transfer_micro_yuan,
         transfer_seconds, within_ceiling, asked_at, valid_until)
         SELECT city, '{}', 1, 0, now(), now(), now(), 1, 0, 1, 1, 0, 0, 0, true, now(), now() FROM cities;
+    INSERT INTO voucher_programmes VALUES ('p', 'qingyang', 2026, 1, 0, '{}', now());
+    INSERT INTO enterprises SELECT city, 'e', city, city, city, city, city, 'company', '{}', now() FROM cities;
+    INSERT INTO voucher_applications (city, enterprise, programme, side, provider, contract, contract_plain, micro_yuan,
+        scale_milli_pflops, workload_classes, papers, request_key, body_sha256, applied_at)
+        SELECT city, 'e', 'p', 'demand', 'o', city, city, 1, 0, '{training}', '{}', 'k', 'x', now() FROM enterprises;
+    INSERT INTO vouchers (voucher, city, application_id, programme, hub, enterprise, state, granted_micro_yuan,
+        domestic_ppm, other_ppm, workload_classes, scale_milli_pflops, granted_at, valid_until)
+        SELECT 'p-' || application_id, city, application_id, 'p', 'qingyang', 'e', 'active', 1, 1, 1, '{}', 0, now(),
+               now() FROM voucher_applications;
+    INSERT INTO voucher_story (at, event, officer, key_id, city, note, detail)
+        SELECT now(), 'applied', '', '', city, '', '{}' FROM enterprises;
 """
 
 TABLES_OF_CITIES = """

@@ -25,6 +25,8 @@ from broker.lifecycle import (
     StopClaim,
 )
 from broker.store.database import Database
+from broker.vouchers.programme import ApplicantType, ClaimSide
+from broker.vouchers.states import ApplicationState, StoryEvent, VoucherState
 
 LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("api_keys", "role"): Role,
@@ -48,6 +50,11 @@ LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("promise_history", "fate"): PromiseFate,
     ("promises", "within"): Within,
     ("quotes", "state"): QuoteState,
+    ("enterprises", "applicant_type"): ApplicantType,
+    ("voucher_applications", "side"): ClaimSide,
+    ("voucher_applications", "state"): ApplicationState,
+    ("voucher_story", "event"): StoryEvent,
+    ("vouchers", "state"): VoucherState,
 }
 
 # Lists of the tables alone: the code has no enum for them.

@@ -39,6 +39,7 @@ class TransactionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRANSACTION_KIND_RELEASE: _ClassVar[TransactionKind]
     TRANSACTION_KIND_EXPIRY: _ClassVar[TransactionKind]
     TRANSACTION_KIND_CREDIT_NOTE: _ClassVar[TransactionKind]
+    TRANSACTION_KIND_RETURN: _ClassVar[TransactionKind]
 
 class HoldState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -73,6 +74,7 @@ TRANSACTION_KIND_CAPTURE: TransactionKind
 TRANSACTION_KIND_RELEASE: TransactionKind
 TRANSACTION_KIND_EXPIRY: TransactionKind
 TRANSACTION_KIND_CREDIT_NOTE: TransactionKind
+TRANSACTION_KIND_RETURN: TransactionKind
 HOLD_STATE_UNSPECIFIED: HoldState
 HOLD_STATE_OPEN: HoldState
 HOLD_STATE_CAPTURED: HoldState
