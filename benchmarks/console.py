@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
+import asyncpg
 import typer
 from playwright.async_api import Page, async_playwright
 from rich.console import Console
@@ -61,9 +62,11 @@ WORLD: Final = """
                         commit_millis, versions, error, refused_by_reason)
         VALUES (1, now(), 'committed', '', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '{{}}', '', '{{}}');
     INSERT INTO jobs (job_id, city, request_key, body_sha256, spec, shape_id, priority,
-                      ceiling_micro_yuan_per_pflops_hour, walltime_seconds, if_lost, attempts_max, state, attempt, submitted_at, started_at)
+                      ceiling_micro_yuan_per_pflops_hour, walltime_seconds, if_lost, attempts_max, state, attempt,
+                      submitted_at, started_at)
         SELECT n.node_id, 'ganzhou', 'node-' || n.node_id, 'x', '{{"workload_class": "training"}}', s.shape_id,
-               'standard', 1, 60, 'hold', 1, 'running', 1, now(), now() FROM nodes n, shapes s WHERE n.node_id % 10 <> 0;
+               'standard', 1, 60, 'hold', 1, 'running', 1, now(), now()
+          FROM nodes n, shapes s WHERE n.node_id % 10 <> 0;
     INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, state, round_id, offered_at, started_at)
         SELECT j.job_id, 'ganzhou', n.cluster, n.pool_id, 0, 1, 'hold', 'active', r.round_id, now(), now()
           FROM jobs j JOIN nodes n ON n.node_id = j.job_id, rounds r;
@@ -104,6 +107,7 @@ async def _measured(
     try:
         async with database.hub() as tx:
             await tx.execute(WORLD.format(clusters=CLUSTERS, nodes=NODES, cards=CARDS))
+        await _analyse(owner)
         async with _served(folder, database) as (address, key), _browser(address, key) as page:
             millis = [await _painted(page, f"{address}clusters") for _ in range(pages)]
             if picture is not None:
@@ -116,6 +120,13 @@ async def _measured(
         "paint_millis_p50": statistics.median(millis),
         "paint_millis_max": max(millis),
     }
+
+
+async def _analyse(dsn: str) -> None:
+    """Let PostgreSQL count its rows, as it does by itself some minutes after they were written."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("ANALYZE")
+    await connection.close()
 
 
 @asynccontextmanager

@@ -19,6 +19,8 @@ from broker.market.prices import Prices
 from broker.market.round_opened import RoundsOpened
 from broker.market.rounds import RoundsReader
 from broker.market.standing import Standing
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.market.worlds import Worlds
 from broker.policy.keys import Signer
 from broker.rpc.tls import CannotListen, ListenAddress, browser_context
@@ -57,6 +59,8 @@ def console(
         prices=prices,
         capacity=Capacity(database),
         standing=Standing(database),
+        vouchers=Vouchers(database),
+        office=VoucherOffice(database),
     )
     address = ListenAddress.parse(settings.console_listen)
     return ConsoleServer(

@@ -5,11 +5,13 @@ from typing import Final
 
 from broker.caller import Role
 
-PEOPLE: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
+MARKET: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
+PEOPLE: Final = MARKET | {Role.VOUCHER_OFFICE}
 HUB: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 CLUSTERS: Final = HUB | {Role.OWNER}
 JOBS: Final = HUB | {Role.CITY}
 OPERATOR: Final = frozenset({Role.OPERATOR})
+VOUCHERS: Final = frozenset({Role.CITY, Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
 
 MAY_SEE: Final[Mapping[str, frozenset[Role]]] = {
     "GET /": PEOPLE,
@@ -28,8 +30,11 @@ MAY_SEE: Final[Mapping[str, frozenset[Role]]] = {
     "GET /rounds": HUB,
     "GET /rounds/{round}": HUB,
     "GET /pause": HUB,
-    "GET /prices": PEOPLE,
-    "GET /prices/{cluster}/{pool}": PEOPLE,
+    "GET /prices": MARKET,
+    "GET /prices/{cluster}/{pool}": MARKET,
+    "GET /vouchers": VOUCHERS,
+    "GET /vouchers/applications/{application}": VOUCHERS,
+    "POST /vouchers/applications/{application}": frozenset({Role.VOUCHER_OFFICE}),
     "POST /logout": PEOPLE,
 }
 

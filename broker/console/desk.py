@@ -17,6 +17,8 @@ from broker.market.prices import Prices
 from broker.market.round_opened import RoundsOpened
 from broker.market.rounds import RoundsReader
 from broker.market.standing import Flow, Standing
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.market.worlds import Worlds
 
 SHARED_SECONDS = 1.0
@@ -40,6 +42,8 @@ class UseCases:
     prices: Prices
     capacity: Capacity
     standing: Standing
+    vouchers: Vouchers
+    office: VoucherOffice
 
 
 @dataclass(frozen=True)

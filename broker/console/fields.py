@@ -58,12 +58,10 @@ def node_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def reason(text: str) -> str:
-    """Return why something is done. Raise InvalidRequest: it is missing, too long or unprintable."""
-    if not text:
-        raise invalid("reason", "must say why: others read it beside the nodes")
-    if len(text) > REASON_CHARACTERS_MAX or not text.isprintable():
-        raise invalid("reason", f"must have at most {REASON_CHARACTERS_MAX} printable characters")
+def said(field: str, text: str, most: int = REASON_CHARACTERS_MAX) -> str:
+    """Return what a person must say. Raise InvalidRequest: it is missing, too long or unprintable."""
+    if not text or len(text) > most or not text.isprintable():
+        raise invalid(field, f"must be 1 to {most} printable characters: others read it later")
     return text
 
 

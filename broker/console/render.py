@@ -30,6 +30,7 @@ NAVIGATION: Final = (
     ("/jobs", "jobs", "j"),
     ("/rounds", "rounds", "r"),
     ("/prices", "prices", "p"),
+    ("/vouchers", "vouchers", "v"),
     ("/pause", "pause", "w"),
 )
 

@@ -1,6 +1,6 @@
 """The console on a real port over a real database, with work that runs and work that waits, and a key for everyone."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ from broker.market.prices import Prices
 from broker.market.round_opened import RoundsOpened
 from broker.market.rounds import RoundsReader
 from broker.market.standing import Standing
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.market.worlds import Worlds
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld, inventory
@@ -47,6 +49,7 @@ PEOPLE = {
     "nanjing": (Role.CITY, "nanjing"),
     "owner": (Role.OWNER, "owner"),
     "stranger": (Role.OWNER, "stranger"),
+    "office": (Role.VOUCHER_OFFICE, ""),
     "agent": (Role.AGENT, "east"),
 }
 
@@ -86,6 +89,8 @@ class Desk:
             "GET /rounds": "/rounds",
             "GET /rounds/{round}": "/rounds/2",
             "GET /pause": "/pause?city=ganzhou",
+            "GET /vouchers": "/vouchers",
+            "GET /vouchers/applications/{application}": "/vouchers/applications/1",
             "GET /prices": "/prices",
             "GET /prices/{cluster}/{pool}": "/prices/east/main",
         }
@@ -148,9 +153,14 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
 
 @asynccontextmanager
 async def open_desk(
-    database: Database, table: Table, prices: Prices, jobs: tuple[JobId, JobId, JobId]
+    database: Database,
+    table: Table,
+    prices: Prices,
+    jobs: tuple[JobId, JobId, JobId],
+    *,
+    without: Collection[str] = (),
 ) -> AsyncIterator[Desk]:
-    """Serve the console of a table."""
+    """Serve the console of a table, with keys for everybody that its world knows."""
     clock, identity = ManualClock(table.world.now), Identity(database)
     operations = Operations(database, identity, wake=lambda: None)
     ask = UseCases(
@@ -167,9 +177,13 @@ async def open_desk(
         prices=prices,
         capacity=Capacity(database),
         standing=Standing(database),
+        vouchers=Vouchers(database),
+        office=VoucherOffice(database),
     )
     keys = {
-        who: (await identity.create(role, subject, "test", clock.now())).text for who, (role, subject) in PEOPLE.items()
+        who: (await identity.create(role, subject, "test", clock.now())).text
+        for who, (role, subject) in PEOPLE.items()
+        if who not in without
     }
     server = ConsoleServer(application(ask, clock, secret=SECRET), host="127.0.0.1", port=0)
     port = await server.start()

@@ -10,6 +10,7 @@ from broker.caller import Role
 from broker.console.words import LANGUAGES, texts
 from broker.job import PriorityClass, WorkloadClass
 from broker.lifecycle import AgentState, EndReason, Held, JobEvent, JobState, LeaseState, NodeMode
+from broker.vouchers.states import ApplicationState, StoryEvent, VoucherState
 from scheduler.changes import Effect
 from scheduler.levers import Lever
 from scheduler.reasons import Reason
@@ -31,6 +32,9 @@ GROUPS: dict[str, list[type[StrEnum]]] = {
     "reason": [Reason, Held],
     "lever": [Lever],
     "effect": [Effect],
+    "application": [ApplicationState],
+    "voucher": [VoucherState],
+    "story": [StoryEvent],
 }
 
 

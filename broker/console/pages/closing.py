@@ -40,7 +40,7 @@ async def close(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     act = fields.one_of("act", fields.text_of(form, "act"), ACTS)
     nodes = fields.node_names(fields.text_of(form, "nodes"))
-    why = fields.reason(fields.text_of(form, "reason"))
+    why = fields.said("reason", fields.text_of(form, "reason"))
     if act == "drain":
         await desk.ask.operations.drain(caller, cluster, nodes, why, now=desk.now)
     else:

@@ -69,6 +69,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         return await _city(request, desk)
     if caller.role is Role.OWNER:
         return await _owner(request, desk)
+    if caller.role is Role.VOUCHER_OFFICE:
+        return web.Response(status=303, headers={"Location": "/vouchers"})
     return await _hub(request, desk)
 
 
