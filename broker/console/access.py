@@ -17,6 +17,7 @@ MAY_SEE: Final[Mapping[str, frozenset[Role]]] = {
     "GET /": PEOPLE,
     "GET /shortcuts": PEOPLE,
     "GET /clusters": CLUSTERS,
+    "GET /cards": CLUSTERS,
     "GET /clusters/{cluster}": CLUSTERS,
     "GET /clusters/{cluster}/cards": CLUSTERS,
     "GET /clusters/{cluster}/nodes/{node}": CLUSTERS,

@@ -1,9 +1,11 @@
 """What the pages stand on: the use cases, and the answers that all share."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.clock import Clock
+from broker.console.cards import maps
 from broker.console.fresh import Fresh
 from broker.market.capacity import Capacity
 from broker.market.energy import HubEnergy, PowerUse
@@ -22,6 +24,7 @@ from broker.market.vouchers import Vouchers
 from broker.market.worlds import Worlds
 
 SHARED_SECONDS = 1.0
+MAPS_SECONDS = 3.0
 SELDOM_SECONDS = 10.0
 
 
@@ -65,6 +68,7 @@ class Desk:
     flows: Fresh[list[Flow]] = field(init=False)
     power: Fresh[dict[str, PowerUse]] = field(init=False)
     titles: Fresh[Titles] = field(init=False)
+    maps: Fresh[dict[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Hang up the shared answers."""
@@ -72,6 +76,7 @@ class Desk:
         self.flows = Fresh(lambda: self.ask.standing.flows(), seconds=SHARED_SECONDS)
         self.power = Fresh(self._power, seconds=SELDOM_SECONDS / 5)
         self.titles = Fresh(self._titles, seconds=SELDOM_SECONDS)
+        self.maps = Fresh(self._maps, seconds=MAPS_SECONDS)
 
     @property
     def now(self) -> datetime:
@@ -81,6 +86,9 @@ class Desk:
     async def _power(self) -> dict[str, PowerUse]:
         now = self.now
         return {hub: await self.ask.energy.get(hub, now=now) for hub in (await self.titles()).hubs}
+
+    async def _maps(self) -> dict[str, str]:
+        return await asyncio.to_thread(maps, await self.ask.standing.cards())
 
     async def _titles(self) -> Titles:
         found = await self.ask.worlds.catalogue(self.now)

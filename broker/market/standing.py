@@ -6,12 +6,12 @@ from broker.job import Lease
 from broker.market import access
 from broker.store import standing
 from broker.store.database import Database
-from broker.store.standing import Flow, Step, Waiting
+from broker.store.standing import Flow, NodeCards, Step, Waiting
 
 STEPS_MAX = 500
 LEASES_ON_NODE_MAX = 1000
 
-__all__ = ["Flow", "Standing", "Step", "Waiting"]
+__all__ = ["Flow", "NodeCards", "Standing", "Step", "Waiting"]
 
 
 class Standing:
@@ -35,6 +35,11 @@ class Standing:
         """Return what happened to a job, oldest first; nothing for one that the caller may not see."""
         async with access.transaction_of(self._database, caller) as tx:
             return await standing.story(tx, job, STEPS_MAX)
+
+    async def cards(self, cluster: str = "") -> list[NodeCards]:
+        """Return all nodes with what their cards are, of one cluster or of all, by cluster, pool and name."""
+        async with self._database.hub() as tx:
+            return await standing.cards(tx, cluster)
 
     async def leases_on(self, cluster: str, node: str) -> list[Lease]:
         """Return the live leases that hold cards of a node, oldest first. For those who may see every city."""

@@ -1,5 +1,6 @@
 """What flows from cities to hubs now, what waits and why, and what happened to one job: for people who look."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -95,6 +96,37 @@ async def story(tx: Connection, job: JobId, limit: int) -> list[Step]:
         )
         for r in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCards:
+    """A node and what its cards are: numbers of those that leases hold, and of those in foreign use."""
+
+    cluster: str
+    pool: str
+    model: str
+    node: str
+    cards: int
+    open: bool  # an operator has not closed it, and its agent is live
+    works: bool
+    leased: Sequence[int] | None  # None: none; one that tasks share may stand there more than once
+    foreign: Sequence[int]
+
+
+# The cards are grouped once for all: to ask for those of each node takes ten times as long at national size.
+CARDS: Final[LiteralString] = """
+    SELECT n.cluster, p.pool, p.model, n.node, n.cards, n.mode = 'open' AND c.agent_state = 'live' AS open,
+           n.present AND NOT n.down AS works, h.leased, n.foreign_cards
+      FROM nodes n JOIN pools p USING (pool_id) JOIN clusters c ON c.cluster = n.cluster
+      LEFT JOIN (SELECT node_id, array_agg(card) AS leased FROM held_cards GROUP BY node_id) h USING (node_id)
+     WHERE (n.present OR h.leased IS NOT NULL) AND ($1 = '' OR n.cluster = $1)
+     ORDER BY n.cluster, p.pool, n.node
+"""
+
+
+async def cards(tx: Connection, cluster: str = "") -> list[NodeCards]:
+    """Return all nodes of a cluster, of all clusters when it is empty, by cluster, pool and name."""
+    return [NodeCards(*r.values()) for r in await tx.fetch(CARDS, cluster)]
 
 
 LEASES_ON_NODE: Final[LiteralString] = """

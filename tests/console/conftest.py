@@ -78,6 +78,7 @@ class Desk:
             "GET /": "/",
             "GET /shortcuts": "/shortcuts",
             "GET /clusters": "/clusters",
+            "GET /cards": "/cards",
             "GET /clusters/{cluster}": "/clusters/east",
             "GET /clusters/{cluster}/cards": "/clusters/east/cards",
             "GET /clusters/{cluster}/nodes/{node}": "/clusters/east/nodes/n1",

@@ -59,11 +59,13 @@ async def test_an_owner_sees_its_own_clusters_in_the_console(desk: Desk) -> None
         _, overview = await visitor.get("/")
         _, node = await visitor.get("/clusters/west/nodes/m1")
         cards = json.loads((await visitor.get("/clusters/west/cards"))[1])
+        everything = json.loads((await visitor.get("/cards"))[1])
 
     assert "/clusters/west" in overview
     assert "/clusters/east" not in overview
     assert "m1" in node
     assert cards["pools"][0]["cards"] == ["........"]
+    assert everything == [cards]
 
 
 async def test_without_a_session_every_page_of_the_console_leads_to_the_login(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from broker.caller import Role
 from broker.console import fields
+from broker.console.cards import maps
 from broker.console.guards import DESK
 from broker.console.pages.overview import use_of
 from broker.console.render import CALLER, page
@@ -15,9 +16,6 @@ from broker.lifecycle import NodeMode
 
 NODES_SHOWN: Final = 100
 NODES_MAX: Final = 200_000
-
-LEASED, FOREIGN, CLOSED, DOWN, FREE = "L", "F", "C", "D", "."
-"""What a card is, as the map of cards gets it."""
 
 
 async def show_all(request: web.Request) -> web.StreamResponse:
@@ -57,27 +55,20 @@ async def show_one(request: web.Request) -> web.StreamResponse:
 
 async def cards(request: web.Request) -> web.StreamResponse:
     """Return what every card of a cluster is, a character for each: what the map of cards is painted from."""
-    desk = request.app[DESK]
     cluster = await _cluster(request)
-    nodes = await desk.ask.operations.node_page(cluster.cluster, "", NODES_MAX)
-    silent = cluster.agent != "live"
-    pools: dict[str, dict[str, Any]] = {
-        pool.pool: {"pool": pool.pool, "model": pool.model, "nodes": [], "cards": []} for pool in cluster.pools
-    }
-    for node in nodes:
-        rest = CLOSED if silent or node.mode is not NodeMode.OPEN else FREE
-        states = [DOWN if node.down or not node.present else rest] * node.cards
-        for card in node.foreign_cards:
-            if card < node.cards:
-                states[card] = FOREIGN
-        for card in node.leased_cards:
-            if card < node.cards:
-                states[card] = LEASED
-        pool = pools[node.pool]
-        pool["nodes"].append(node.node)
-        pool["cards"].append("".join(states))
-    body = {"cluster": cluster.cluster, "pools": list(pools.values())}
-    answer = web.Response(text=json.dumps(body, separators=(",", ":")), content_type="application/json")
+    found = maps(await request.app[DESK].ask.standing.cards(cluster.cluster))
+    return _json(found.get(cluster.cluster, json.dumps({"cluster": cluster.cluster, "pools": []})))
+
+
+async def all_cards(request: web.Request) -> web.StreamResponse:
+    """Return the same for all clusters that the caller may see, from a reading that all who look share."""
+    found = await request.app[DESK].maps()
+    parts = [found[cluster.cluster] for cluster in await _visible(request) if cluster.cluster in found]
+    return _json(f"[{','.join(parts)}]")
+
+
+def _json(text: str) -> web.StreamResponse:
+    answer = web.Response(text=text, content_type="application/json")
     answer.enable_compression()
     return answer
 
@@ -124,6 +115,7 @@ async def _cluster(request: web.Request) -> Any:
 
 ROUTES: Final = (
     web.get("/clusters", show_all),
+    web.get("/cards", all_cards),
     web.get("/clusters/{cluster}", show_one),
     web.get("/clusters/{cluster}/cards", cards),
     web.get("/clusters/{cluster}/nodes/{node}", show_node),

@@ -148,10 +148,10 @@
 
   async function load() {
     const first = !clusters.length;
-    const found = await Promise.all(names.map(async (name) => {
-      const answer = await fetch(`/clusters/${encodeURIComponent(name)}/cards`, { cache: "no-store", headers: { "X-Live": "1" } });
-      return answer.ok ? answer.json() : null;
-    }));
+    const place = zoomed ? `/clusters/${encodeURIComponent(names[0])}/cards` : "/cards";
+    const answer = await fetch(place, { cache: "no-store", headers: { "X-Live": "1" } });
+    if (!answer.ok) return;
+    const told = await answer.json(), found = zoomed ? [told] : told;
     const fresh = found.filter((each) => each && each.pools.some((pool) => pool.nodes.length)).map((each) => ({
       ...each, shape: shape(each),
       nodes: each.pools.flatMap((pool) => pool.nodes.map((node, i) => ({ node, pool: pool.pool, model: pool.model, cards: pool.cards[i] }))),
