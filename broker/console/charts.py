@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup, escape
 
 FLOW_WIDTH: Final = 760
-FLOW_GAP: Final = 7
+FLOW_GAP: Final = 13
 FLOW_NODE: Final = 10
 FLOW_MARGIN: Final = 150
 FLOW_LEAST: Final = 1.5
