@@ -280,13 +280,11 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     operations = Operations(database, identity, wake=wakes.work)
     await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
     signer = await asyncio.to_thread(first_start.policy_signer, settings)
-
     pulses = Pulses(database)
     explain = Explain(database, policy, clock)
     green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
-
     prices = prices_of(settings, database, wakes)
     charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
