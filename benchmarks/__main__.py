@@ -2,7 +2,7 @@
 
 import typer
 
-from benchmarks import allocate, explain, ledger, metering, placer, submit
+from benchmarks import allocate, console, explain, ledger, metering, placer, submit
 from benchmarks.load import command as load
 from benchmarks.openb import command as openb
 from benchmarks.replay import command as replay
@@ -23,6 +23,7 @@ def choose() -> None:
 
 app.command(name="allocate")(allocate.main)
 app.command(name="placer")(placer.main)
+app.command(name="console")(console.main)
 app.command(name="explain")(explain.main)
 app.command(name="submit")(submit.main)
 app.command(name="load")(load.main)

@@ -16,10 +16,11 @@ from typing import Any, Final
 
 import structlog
 
-from broker import first_start, health, metrics, postgres
+from broker import console_start, first_start, health, metrics, postgres
 from broker.caller import Caller, Role
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
+from broker.console.server import ConsoleServer
 from broker.dsn import read_dsn
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
@@ -132,6 +133,7 @@ class Broker:
     planner: PlanningProcess
     rounds: RoundLoop
     clock: Clock
+    console: ConsoleServer | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -155,6 +157,8 @@ class Broker:
             try:
                 yield
             finally:
+                if self.console is not None:
+                    await self.console.stop()
                 await self.server.stop(GRACE_SECONDS)
                 stop.set()
                 self.planner.close()
@@ -234,9 +238,10 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
     try:
         broker = await build(settings, database, SystemClock())
         async with broker.running():
+            console = await console_start.started(settings, broker.console)
             endpoint = local_endpoint(ListenAddress.parse(settings.listen), broker.server.port)
             first_start.tell_clients(settings, endpoint)
-            log.info("serving", endpoint=endpoint, database="given" if settings.dsn else "embedded")
+            log.info("serving", endpoint=endpoint, console=console, database="given" if settings.dsn else "embedded")
             well.ready = True
             on_ready(endpoint)
             await stop.wait()
@@ -250,7 +255,8 @@ def _check_listening(settings: Settings) -> None:
     """Raise CannotListen before anything is made, if it is the settings that forbid it."""
     for text in filter(None, (settings.listen, settings.metrics_listen)):
         ListenAddress.parse(text)
-    server_credentials(ListenAddress.parse(settings.listen), settings.tls_cert, settings.tls_key)
+    for text in filter(None, (settings.listen, settings.console_listen)):
+        server_credentials(ListenAddress.parse(text), settings.tls_cert, settings.tls_key)
 
 
 def local_endpoint(listen: ListenAddress, port: int) -> str:
@@ -278,7 +284,6 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
-
     prices = prices_of(settings, database, wakes)
     charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
@@ -304,8 +309,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         tls_certificate=settings.tls_cert,
         tls_private_key=settings.tls_key,
     )
-    planner = PlanningProcess()
-    policies = Policies(signer)
+    planner, policies = PlanningProcess(), Policies(signer)
     placing = placing_of(settings, database, policy, policies, wakes, signals)
     rounds = round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
     loops = [
@@ -331,7 +335,10 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
-    return Broker(server, tuple(loops), planner, rounds, clock)
+    console = console_start.console(
+        settings, database, clock, policy, signer, links, identity, jobs, explain, operations, worlds, prices
+    )
+    return Broker(server, tuple(loops), planner, rounds, clock, console)
 
 
 def _serve_health(settings: Settings, well: health.Health) -> None:

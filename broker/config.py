@@ -28,6 +28,13 @@ class Settings(BaseModel):
         str,
         Field(description="Address of /metrics for Prometheus, and of /livez and /readyz; empty turns them off."),
     ] = "127.0.0.1:7490"
+    console_listen: Annotated[
+        str,
+        Field(
+            description="Address of the console for browsers; port 0 takes any free one, empty turns it off. It uses "
+            "the certificate of the API, and needs it beyond loopback."
+        ),
+    ] = ""
     tls_cert: Annotated[Path | None, Field(description="Certificate chain (PEM); needed beyond loopback.")] = None
     tls_key: Annotated[Path | None, Field(description="Private key of the certificate (PEM).")] = None
     tls_ca: Annotated[

@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
             "xisuan serve                                       everything on this machine, keys in the home folder",
             "xisuan serve --world my-world.yaml --dsn postgresql://xisuan@db/xisuan",
             "xisuan serve --listen 0.0.0.0:7443 --tls-cert cert.pem --tls-key key.pem",
+            "xisuan serve --console 127.0.0.1:7480              with pages for a browser, see the log for the address",
             "xisuan serve --settings                            what else can be set, with --set NAME=VALUE",
         )
     )(serve)
@@ -56,6 +57,9 @@ def serve(
     listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Address of the API.")] = None,
     metrics_listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Address of /metrics; empty turns it off.")
+    ] = None,
+    console: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Address of the console for browsers [off].")
     ] = None,
     dsn: Dsn = "",
     world: Annotated[str | None, typer.Option(help="World to apply at the first start: laptop, or a file.")] = None,
@@ -78,6 +82,7 @@ def serve(
         "home": (home or home_of(ctx)).absolute(),
         "listen": listen,
         "metrics_listen": metrics_listen,
+        "console_listen": console,
         "dsn": dsn or None,
         "world": world,
         "tls_cert": tls_cert,

@@ -54,11 +54,15 @@ def run(options: DemoOptions, console: Console | None = None) -> int:
     try:
         with set_up(options.folder, keep=options.keep) as stage:
             console.print(f"broker at {stage.endpoint}, {len(stage.agents)} agents; everything is in {stage.folder}")
+            console.print(
+                f"console at {stage.console}: log in with a key of {stage.home / 'keys'}, such as operator.key"
+            )
             summary, found, checked = asyncio.run(_play(stage, options, console))
             display.print_summary(console, summary)
             display.print_audit(console, found, checked)
             if options.keep:
                 console.print(f"left running: export XISUAN_HOME={stage.home}; xisuan jobs")
+                console.print(f"console: open {stage.console} and log in with {stage.home / 'keys' / 'operator.key'}")
             if found:
                 raise DemoFailed(f"the audit has findings; logs and data are in {stage.folder}")
     except DemoFailed as error:

@@ -34,6 +34,7 @@ class Stage:
     agents: dict[str, Program]  # by cluster
     cities: tuple[str, ...]
     stacks: tuple[str, ...]  # software stacks for which there are cards
+    console: str  # its address for a browser
 
     @property
     def home(self) -> Path:
@@ -85,7 +86,11 @@ def _stage(place: Path) -> Stage:
     world = _world()
     stacks = {model.model: model.stack for model in world.accelerator_models}
     # One port for the whole demo: a broker that is killed and started again must be found where it was.
-    serve = ("serve", "--home", str(place / "home"), "--listen", f"127.0.0.1:{_free_port()}", "--metrics-listen", "")
+    console = f"127.0.0.1:{_free_port()}"
+    serve = (
+        "serve", "--home", str(place / "home"), "--listen", f"127.0.0.1:{_free_port()}", "--metrics-listen", "",
+        "--console", console,
+    )  # fmt: skip
     return Stage(
         folder=place,
         broker=Program("broker", (*serve, "--world", WORLD_NAME), place / "broker.log"),
@@ -97,6 +102,7 @@ def _stage(place: Path) -> Stage:
         },
         cities=tuple(city.city for city in world.cities),
         stacks=tuple(sorted({stacks[pool.model] for c in world.clusters for pool in c.pools})),
+        console=f"http://{console}/",
     )
 
 

@@ -81,6 +81,16 @@ class Identity:
             raise KeyRefused
         return Caller(stored.key_id, stored.role, stored.subject)
 
+    async def caller_of_key(self, key_id: str, now: datetime) -> Caller:
+        """Return whom a key is for that was shown before, by its public id: what a session stands on.
+
+        Raises: KeyRefused: it is not known any more, or revoked. DatabaseUnavailable.
+        """
+        stored = await self._stored(key_id, now)
+        if stored is None or stored.revoked_at is not None:
+            raise KeyRefused
+        return Caller(stored.key_id, stored.role, stored.subject)
+
     async def create(self, role: Role, subject: str, note: str, now: datetime) -> ApiKey:
         """Make a key; see `issue`."""
         async with self._database.hub() as tx:

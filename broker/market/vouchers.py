@@ -188,6 +188,10 @@ class Vouchers:
         async with self._seen_by(caller) as tx:
             return await voucher_story.story(tx, of, after, limit)
 
+    async def story_of_application(self, caller: Caller, application: int, limit: int) -> list[Step]:
+        """Return what happened to an application, oldest first; nothing for one that the caller may not see."""
+        return await self.story(caller, StoryOf(application=application), 0, limit)
+
     async def forecast(self, caller: Caller, programme: str, *, now: datetime) -> Forecast:
         """Return how fast a programme's money goes. Raise ProgrammeNotFound, or RoleRefused for a city."""
         if caller.role is Role.CITY:

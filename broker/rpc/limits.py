@@ -9,7 +9,7 @@ from typing import Any, Final
 from broker.caller import Role
 from broker.clock import Clock
 from broker.errors import TooManyCalls, TooManyStreams
-from broker.rpc.gcra import MILLIS_OF_CALL, NANOS_IN_SECOND, Decision, decide
+from broker.gcra import MILLIS_OF_CALL, NANOS_IN_SECOND, Decision, decide
 from broker.rpc.identity import current_caller
 from broker.rpc.interceptor import Context, Guard
 from broker.wire.v1 import job_service_pb2 as pb

@@ -89,6 +89,16 @@ def server_credentials(
         raise CannotListen(f"{error.filename or certificate} cannot be read: {error.strerror}") from error
 
 
+def browser_context(listen: ListenAddress, certificate: Path | None, private_key: Path | None) -> ssl.SSLContext | None:
+    """Return the same for a server that browsers talk to. Raises: CannotListen, as `server_credentials` does."""
+    if server_credentials(listen, certificate, private_key) is None or certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, private_key, password=_no_passphrase)
+    return context
+
+
 def _no_passphrase() -> str:
     """Answer for OpenSSL, which would otherwise ask at the terminal."""
     raise CannotListen("the private key has a passphrase: store it without one, readable by the broker only")

@@ -11,6 +11,7 @@ missing=()
 command -v openssl >/dev/null || missing+=(openssl)          # tests/deploy: secrets of the compose file,
 command -v systemd-analyze >/dev/null || missing+=(systemd)  # systemd units,
 [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)           # brokers behind a pooler
+[ -x /usr/bin/chromium ] || missing+=(chromium fonts-dejavu-core)  # tests of the console
 if [ ${#missing[@]} -gt 0 ]; then
   line="apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" = 0 ]; then

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.rpc.gcra import MILLIS_OF_CALL, NANOS_IN_SECOND, decide
+from broker.gcra import MILLIS_OF_CALL, NANOS_IN_SECOND, decide
 
 START = 1_700_000_000 * NANOS_IN_SECOND
 

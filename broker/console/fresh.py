@@ -1,0 +1,29 @@
+"""Answers that all who look share for a moment, so that many open pages ask the database as often as one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Fresh(Generic[T]):
+    """One answer, read anew when it is older than `seconds`; those who ask meanwhile wait for the same reading."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], *, seconds: float) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+        self._answer: tuple[float, T] | None = None
+
+    async def __call__(self) -> T:
+        """Return the answer. Raise what reading it raises."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._answer is None or now - self._answer[0] >= self._seconds:
+                self._answer = now, await self._read()
+            return self._answer[1]
+
+    def forget(self) -> None:
+        """Read it anew when it is asked for next: something was changed here."""
+        self._answer = None

@@ -1,0 +1,92 @@
+"""Put the console together: the use cases that it may ask, its secret, where it listens and with what."""
+
+from pathlib import Path
+
+from broker.clock import Clock
+from broker.config import Settings
+from broker.console.desk import UseCases
+from broker.console.server import ConsoleServer, application
+from broker.console.sessions import secret_of
+from broker.market.capacity import Capacity
+from broker.market.energy import HubEnergy
+from broker.market.explain import Explain
+from broker.market.identity import Identity
+from broker.market.jobs import Jobs
+from broker.market.logs import AgentLinks, Logs
+from broker.market.operations import Operations
+from broker.market.previews import Previews
+from broker.market.prices import Prices
+from broker.market.round_opened import RoundsOpened
+from broker.market.rounds import RoundsReader
+from broker.market.standing import Standing
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
+from broker.market.worlds import Worlds
+from broker.policy.keys import Signer
+from broker.rpc.tls import CannotListen, ListenAddress, browser_context
+from broker.store.database import Database
+from scheduler.policy import Policy
+
+
+def console(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    policy: Policy,
+    signer: Signer,
+    links: AgentLinks,
+    identity: Identity,
+    jobs: Jobs,
+    explain: Explain,
+    operations: Operations,
+    worlds: Worlds,
+    prices: Prices,
+) -> ConsoleServer | None:
+    """Return the console, not started; None when it is turned off. Raise CannotListen: no TLS beyond loopback."""
+    if not settings.console_listen:
+        return None
+    ask = UseCases(
+        identity=identity,
+        jobs=jobs,
+        explain=explain,
+        logs=Logs(database, links),
+        operations=operations,
+        energy=HubEnergy(database, wake=lambda: None),  # it is only asked
+        worlds=worlds,
+        rounds=RoundsReader(database),
+        opened=RoundsOpened(database),
+        previews=Previews(database, policy, jobs_max=settings.round_jobs_max),
+        prices=prices,
+        capacity=Capacity(database),
+        standing=Standing(database),
+        vouchers=Vouchers(database),
+        office=VoucherOffice(database),
+    )
+    address = ListenAddress.parse(settings.console_listen)
+    return ConsoleServer(
+        application(ask, clock, secret=secret_of(signer.to_pem())),
+        host=address.host,
+        port=address.port,
+        tls=browser_context(address, settings.tls_cert, settings.tls_key),
+    )
+
+
+async def started(settings: Settings, server: ConsoleServer | None) -> str:
+    """Start the console. Return its address for a browser on this machine, "" without one. Raise CannotListen."""
+    if server is None:
+        return ""
+    try:
+        port = await server.start()
+    except OSError as error:
+        raise CannotListen(
+            f"{settings.console_listen} cannot be bound for the console ({error.strerror}): choose another address "
+            "with --console, or leave the option out"
+        ) from error
+    return browser_address(settings.console_listen, port, settings.tls_cert)
+
+
+def browser_address(listen: str, port: int, certificate: Path | None) -> str:
+    """Return what to type into a browser on this machine."""
+    host = ListenAddress.parse(listen).host
+    shown = "localhost" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"{'http' if certificate is None else 'https'}://{shown}:{port}/"
