@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+REST_SHARE: Final = 4.0
+
 
 class Fresh(Generic[T]):
-    """One answer, read anew when it is older than `seconds`; those who ask meanwhile wait for the same reading."""
+    """One answer, read anew when it is older than `seconds`, or than four times what the reading took.
+
+    Those who ask meanwhile wait for the same reading.
+    """
 
     def __init__(self, read: Callable[[], Awaitable[T]], *, seconds: float) -> None:
         self._read = read
@@ -20,8 +25,10 @@ class Fresh(Generic[T]):
         """Return the answer. Raise what reading it raises."""
         async with self._lock:
             now = asyncio.get_running_loop().time()
-            if self._answer is None or now - self._answer[0] >= self._seconds:
-                self._answer = now, await self._read()
+            if self._answer is None or now >= self._answer[0]:
+                answer = await self._read()
+                done = asyncio.get_running_loop().time()
+                self._answer = done + max(self._seconds, REST_SHARE * (done - now)), answer
             return self._answer[1]
 
     def forget(self) -> None:
