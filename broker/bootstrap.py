@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from prometheus_client import generate_latest
 
 from broker import console_start, first_start, health, metrics, postgres
 from broker.caller import Caller, Role
@@ -346,7 +347,7 @@ def _serve_health(settings: Settings, well: health.Health) -> None:
         return
     address = ListenAddress.parse(settings.metrics_listen)
     try:
-        health.serve(address.host, address.port, metrics.REGISTRY, well)
+        health.serve(address.host, address.port, lambda: generate_latest(metrics.REGISTRY), well)
     except OSError as error:
         raise CannotListen(
             f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "

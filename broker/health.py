@@ -7,6 +7,7 @@ answers each call with UNAVAILABLE and a time to come again, which is better tha
 """
 
 import asyncio
+import gzip
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CONTENT_TYPE_LATEST
 
 LIVE_SECONDS_MAX: Final = 5.0
 """How long the event loop may take to answer; longer than any of its steps."""
@@ -44,9 +45,13 @@ class Health:
         return ""
 
 
-def serve(host: str, port: int, registry: CollectorRegistry, health: Health) -> int:
+def serve(host: str, port: int, exposition: Callable[[], bytes], health: Health) -> int:
     """Answer on the address from threads of their own for as long as the process lives; return the port.
 
+    Args:
+        host, port: where; port 0 takes any free one.
+        exposition: returns all metrics as Prometheus reads them; called in other threads.
+        health: what the probes tell.
     Raises: OSError: the address cannot be bound.
     """
     family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
@@ -54,24 +59,29 @@ def serve(host: str, port: int, registry: CollectorRegistry, health: Health) -> 
     ]
     kind = type("_ServerOfFamily", (_Server,), {"address_family": family})
     server: WSGIServer = make_server(
-        str(address[0]), port, _app(registry, health), server_class=kind, handler_class=_Quiet
+        str(address[0]), port, _app(exposition, health), server_class=kind, handler_class=_Quiet
     )
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server.server_port
 
 
-def _app(registry: CollectorRegistry, health: Health) -> App:
-    metrics: App = make_wsgi_app(registry)
-
+def _app(exposition: Callable[[], bytes], health: Health) -> App:
     def app(environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path not in ("/livez", "/readyz"):
-            return metrics(environ, respond)
-        problem = health.problem(path)
-        respond("503 Service Unavailable" if problem else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"{problem or 'ok'}\n".encode()]
+        if path in ("/livez", "/readyz"):
+            problem = health.problem(path)
+            status = "503 Service Unavailable" if problem else "200 OK"
+            return _answer(respond, status, f"{problem or 'ok'}\n".encode(), "text/plain; charset=utf-8")
+        body, packed = exposition(), "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+        return _answer(respond, "200 OK", gzip.compress(body, 1) if packed else body, CONTENT_TYPE_LATEST, packed)
 
     return app
+
+
+def _answer(respond: Respond, status: str, body: bytes, kind: str, packed: bool = False) -> list[bytes]:
+    encoding = [("Content-Encoding", "gzip")] if packed else []
+    respond(status, [("Content-Type", kind), ("Content-Length", str(len(body))), *encoding])
+    return [body]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -1,6 +1,7 @@
 """What a broker answers to those who start it, balance its calls, and scrape it."""
 
 import asyncio
+import gzip
 import socket
 import sys
 import threading
@@ -8,7 +9,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from broker import health as checks
 
@@ -22,7 +23,7 @@ async def health() -> checks.Health:
 async def url(health: checks.Health) -> str:
     registry = CollectorRegistry()
     Counter("jobs", "Jobs.", registry=registry).inc(7)
-    return f"http://127.0.0.1:{checks.serve('127.0.0.1', 0, registry, health)}"
+    return f"http://127.0.0.1:{checks.serve('127.0.0.1', 0, lambda: generate_latest(registry), health)}"
 
 
 def told(url: str) -> tuple[int, str]:
@@ -75,6 +76,16 @@ async def test_metrics_are_beside_them(url: str) -> None:
     assert "jobs_total 7.0" in text
 
 
+async def test_metrics_are_packed_for_who_can_unpack_them(url: str) -> None:
+    asked = urllib.request.Request(f"{url}/metrics", headers={"Accept-Encoding": "gzip"})  # noqa: S310  our own server
+
+    with await asyncio.to_thread(urllib.request.urlopen, asked, timeout=20) as answer:
+        body, encoding = answer.read(), answer.headers["Content-Encoding"]
+
+    assert encoding == "gzip"
+    assert b"jobs_total 7.0" in gzip.decompress(body)
+
+
 async def test_who_says_nothing_keeps_nobody_else_waiting(url: str) -> None:
     port = int(url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)) as garbled:
@@ -86,9 +97,9 @@ async def test_who_says_nothing_keeps_nobody_else_waiting(url: str) -> None:
 async def test_the_next_broker_has_the_address_at_once(health: checks.Health) -> None:
     """Connections of probes that were closed a moment ago do not keep it."""
     code = (
-        "import asyncio, sys\nfrom prometheus_client import CollectorRegistry\nfrom broker import health\n"
+        "import asyncio, sys\nfrom broker import health\n"
         "async def main():\n"
-        "    print(health.serve('127.0.0.1', int(sys.argv[1]), CollectorRegistry(), health.Health()), flush=True)\n"
+        "    print(health.serve('127.0.0.1', int(sys.argv[1]), bytes, health.Health()), flush=True)\n"
         "    await asyncio.to_thread(sys.stdin.readline)\n"
         "asyncio.run(main())"
     )
@@ -111,4 +122,4 @@ async def test_an_address_in_use_is_an_error(health: checks.Health) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OSError, match="in use"):
-            checks.serve("127.0.0.1", taken.getsockname()[1], CollectorRegistry(), health)
+            checks.serve("127.0.0.1", taken.getsockname()[1], bytes, health)
