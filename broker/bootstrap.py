@@ -81,6 +81,9 @@ PRICES_REST_SECONDS: Final = 1.0
 RELEASE_REST_SHARE: Final = 4.0
 """Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
 
+CENSUS_REST_SHARE: Final = 9.0
+"""Reading the hub's state for /metrics takes a tenth of the time at most."""
+
 log = structlog.get_logger("broker")
 
 
@@ -319,7 +322,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
-        Loop(Census(operations), 5.0),
+        Loop(Census(database, leads=lambda: rounds.leads), 5.0, rest_share=CENSUS_REST_SHARE),
         Loop(EnergyCount(database), 60.0),
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),

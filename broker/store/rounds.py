@@ -65,6 +65,8 @@ class LeaseDraft:
     nodes: tuple[tuple[int, tuple[int, ...], int], ...]  # node_id, cards, tasks
     share_milli: int = 0  # of its card for each task; 0: whole cards
     price: LeasePrice | None = None  # None: not known
+    priority: str = ""  # of the job, and since when it waits: for figures alone
+    wanted_at: datetime | None = None
 
     def held(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield what it holds of each card: node_id, card, thousandths of the card, tasks that share them."""
@@ -83,10 +85,14 @@ class WaitingJob:
     if_lost: str
     walltime_seconds: int
     preemptible: bool
+    priority: str
+    wanted_at: datetime  # since when it could be leased as far as its city is concerned
 
 
 LOCK_WAITING: Final[LiteralString] = """
-    SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible FROM jobs
+    SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible, priority,
+           greatest(submitted_at, earliest_start) AS wanted_at
+      FROM jobs
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
      ORDER BY job_id FOR NO KEY UPDATE
 """
