@@ -8,6 +8,7 @@ python=${PYTHON:-python3}
 missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 [ -d /usr/share/zoneinfo ] || missing+=(tzdata)
+command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)  # tests of dashboards, alerts
 if [ ${#missing[@]} -gt 0 ]; then
   line="apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" = 0 ]; then
