@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from prometheus_client import start_http_server
 
 from broker import first_start, metrics, postgres
 from broker.caller import Caller, Role
@@ -422,7 +421,7 @@ def _serve_metrics(settings: Settings) -> None:
         return
     address = ListenAddress.parse(settings.metrics_listen)
     try:
-        start_http_server(address.port, address.host, registry=metrics.REGISTRY)
+        metrics.server.serve(address.host, address.port)
     except OSError as error:
         raise CannotListen(
             f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "

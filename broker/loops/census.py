@@ -43,7 +43,7 @@ class Census:
             await self._audit_books(now)
         async with self._database.hub() as tx:
             count = await census.read(tx, now)
-        state.STATE.publish({**await asyncio.to_thread(reading, count), **self._books})
+        await asyncio.to_thread(lambda: state.STATE.publish({**reading(count), **self._books}))
         metrics.process.CENSUS_SECONDS.set(perf_counter() - began)
         return sum(row.leases for row in count.leases)
 

@@ -4,7 +4,7 @@
 `state` of the hub as it stands in the tables. Rooms call functions of these and nothing of prometheus_client.
 """
 
-from broker.metrics import process, state
+from broker.metrics import process, server, state
 from broker.metrics.events import (
     EXPECTED_STARTS,
     PROMISES,
@@ -36,6 +36,7 @@ __all__ = [
     "promise_told",
     "round_committed",
     "round_done",
+    "server",
     "state",
     "stop_ordered",
     "waited",

@@ -15,6 +15,10 @@ from prometheus_client.metrics import MetricWrapperBase
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began says nothing here, and is one more each
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
+"""Everything."""
+
+OF_PROCESS: Final = CollectorRegistry(auto_describe=True)
+"""What a broker tells of itself, without the state of the hub, whose text is made when it is read from the tables."""
 
 Labels = Mapping[str, Sequence[str] | str]
 """By label its values where they are closed, else what they are, in words."""
@@ -55,22 +59,23 @@ M = TypeVar("M", bound=MetricWrapperBase)
 def counter(name: str, told: str, labels: Labels = _NO_LABELS) -> Counter:
     """Declare a counter; its name ends with _total."""
     DECLARED.append(Declared(name, "counter", told, labels))
-    return _from_the_start(Counter(name, told, tuple(labels), registry=REGISTRY), labels)
+    return _from_the_start(Counter(name, told, tuple(labels), registry=OF_PROCESS), labels)
 
 
 def gauge(name: str, told: str, labels: Labels = _NO_LABELS) -> Gauge:
     """Declare a gauge of this process."""
     DECLARED.append(Declared(name, "gauge", told, labels))
-    return _from_the_start(Gauge(name, told, tuple(labels), registry=REGISTRY), labels)
+    return _from_the_start(Gauge(name, told, tuple(labels), registry=OF_PROCESS), labels)
 
 
 def histogram(name: str, told: str, buckets: Sequence[float], labels: Labels = _NO_LABELS) -> Histogram:
     """Declare a histogram; `buckets` are upper bounds, in the unit of the name."""
     DECLARED.append(Declared(name, "histogram", told, labels, len(buckets) + 3))
-    return _from_the_start(Histogram(name, told, tuple(labels), buckets=buckets, registry=REGISTRY), labels)
+    return _from_the_start(Histogram(name, told, tuple(labels), buckets=buckets, registry=OF_PROCESS), labels)
 
 
 def _from_the_start(metric: M, labels: Labels) -> M:
+    REGISTRY.register(metric)
     closed = [values for values in labels.values() if not isinstance(values, str)]
     if labels and len(closed) == len(labels):
         for values in product(*closed):

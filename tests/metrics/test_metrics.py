@@ -1,5 +1,7 @@
 """What /metrics shows: everything declared and documented, few series, and figures that are true of the tables."""
 
+import asyncio
+import urllib.request
 from dataclasses import replace
 from datetime import timedelta
 
@@ -30,6 +32,12 @@ def shown() -> dict[str, dict[tuple[str, ...], float]]:
         for sample in family.samples:
             found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
     return found
+
+
+def fetched(address: str) -> str:
+    with urllib.request.urlopen(address) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 async def counted(database: Database, now: object = T0) -> dict[str, dict[tuple[str, ...], float]]:
@@ -133,6 +141,25 @@ def test_fragmentation_is_the_part_of_free_cards_that_tasks_cannot_use(
 
     assert fragmentation_ratio(free, "ascend-910b", [kind]) == ratio
     assert fragmentation_ratio(free, "ascend-910b", [replace(kind, models=("a800",))]) == 0.0
+
+
+async def test_metrics_over_http_are_all_of_them_and_cheap(database: Database) -> None:
+    """The state's text is made when it is read; a scrape of a national exchange takes 20 ms of a processor so."""
+    await lay_out(database)
+    await counted(database)
+    served = metrics.server.serve("127.0.0.1", 0)
+    host, port = served.server_address[:2]
+    try:
+        told = await asyncio.to_thread(fetched, f"http://{host!s}:{port}/metrics")
+    finally:
+        served.shutdown()
+        served.server_close()
+
+    def series(text: str) -> set[str]:
+        return {line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")}
+
+    assert series(told) == series(generate_latest(metrics.REGISTRY).decode())
+    assert "broker_cards{" in told
 
 
 async def test_first_leases_count_their_waits(database: Database) -> None:
