@@ -2,7 +2,8 @@
 
 import typer
 
-from benchmarks import allocate, explain, ledger, placer, submit
+from benchmarks import allocate, explain, ledger, metering, placer, submit
+from benchmarks.load import command as load
 from benchmarks.openb import command as openb
 from benchmarks.replay import command as replay
 
@@ -24,7 +25,9 @@ app.command(name="allocate")(allocate.main)
 app.command(name="placer")(placer.main)
 app.command(name="explain")(explain.main)
 app.command(name="submit")(submit.main)
+app.command(name="load")(load.main)
 app.command(name="ledger")(ledger.main)
+app.command(name="metering")(metering.main)
 app.command(name="openb")(openb.main)
 app.command(name="replay")(replay.main)
 

@@ -23,20 +23,31 @@ class RunningBroker:
         """Where it listens."""
         return read_profile(self.home)["endpoint"]
 
+    @property
+    def pid(self) -> int:
+        """Its process. Raise RuntimeError when it was never started."""
+        if self.program.process is None:
+            raise RuntimeError("the broker was not started")
+        return self.program.process.pid
+
     def key(self, name: str) -> str:
         """Return a key that it wrote, such as "city-ganzhou" or "operator"."""
         return read_key(self.home / "keys" / f"{name}.key")
 
 
 @contextmanager
-def broker(*settings: str) -> Iterator[RunningBroker]:
+def broker(*settings: str, world: str | None = None) -> Iterator[RunningBroker]:
     """Start a broker on an empty database; stop it and remove everything at the end.
 
     Args:
         settings: NAME=VALUE, as `xisuan serve --set` takes them.
+        world: the document of its world; None: the one that it takes by itself.
     """
     folder = Path(tempfile.mkdtemp(prefix="xisuan-bench-"))
     folder.chmod(0o711)
+    if world is not None:
+        (folder / "world.yaml").write_text(world)
+        settings = (*settings, f"world={folder / 'world.yaml'}")
     more = [argument for setting in settings for argument in ("--set", setting)]
     arguments = ["serve", "--home", str(folder / "home"), "--listen", "127.0.0.1:0", "--metrics-listen", "", *more]
     running = RunningBroker(folder / "home", Program("broker", arguments, folder / "broker.log"))

@@ -7,9 +7,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,49 +23,67 @@ from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
+from broker.loops.charging import ChargingLoop
 from broker.loops.energy import EnergyCount
 from broker.loops.expiry import Expiry
+from broker.loops.green import GreenLoop
 from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
 from broker.loops.numbering import Numbering
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
 from broker.loops.prices import PriceKeeping
+from broker.loops.quotes import QuoteKeeping
 from broker.loops.release import Release
 from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
+from broker.loops.vouchers import VoucherCare
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
-from broker.market.clusters import Clusters, ClusterSignals, Terms
-from broker.market.energy import HubEnergy
+from broker.market.charging import Charging, ChargingTerms
+from broker.market.clusters import Clusters, ClusterSignals
+from broker.market.energy_report import EnergyReports
+from broker.market.evidence import Evidence
 from broker.market.explain import Explain
+from broker.market.green import GreenWaits
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
-from broker.market.moves import Moves
 from broker.market.operations import Operations
-from broker.market.placing import Placing
+from broker.market.papers import Papers
 from broker.market.policies import Policies
-from broker.market.previews import Previews
-from broker.market.prices import Prices
-from broker.market.quotas import Quotas
+from broker.market.probes import Probes
 from broker.market.rates import Rates
-from broker.market.rounds import Rounds, RoundsReader
+from broker.market.reliability import Reliability
+from broker.market.uses import Uses
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.market.watch import Pulses, Watch
-from broker.market.windows import Windows
 from broker.market.worlds import Worlds
+from broker.rooms import (
+    Wakes,
+    admin_service,
+    calls_per_second_max,
+    placing_of,
+    policy_of,
+    prices_of,
+    quote_ends,
+    quotes_of,
+    round_loop,
+    terms_of,
+)
 from broker.rpc.account_service import AccountService
-from broker.rpc.admin_service import AdminService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
+from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
+from broker.rpc.voucher_service import VoucherService
 from broker.store import migrate as migrations
 from broker.store.database import Database
-from scheduler.policy import Policy
 
 BOOTSTRAP: Final = Caller("bootstrap", Role.OPERATOR)
 GRACE_SECONDS: Final = 2.0
@@ -76,6 +92,9 @@ ROUND_REST_SHARE: Final = 0.5
 
 PRICES_REST_SECONDS: Final = 1.0
 """Prices are written once a second at most, however many rounds there are."""
+
+CHARGING_SECONDS: Final = 5.0
+"""What has ended is charged after so long, and its money is free again."""
 
 RELEASE_REST_SHARE: Final = 4.0
 """Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
@@ -93,22 +112,6 @@ class Dsns:
     owner: str
     city: str
     hub: str
-
-
-@dataclass(slots=True)
-class Wakes:
-    """Who is woken when something happened, so that nobody has to wait for an interval."""
-
-    rounds: asyncio.Event
-    placing: asyncio.Event
-    numbering: asyncio.Event
-    prices: asyncio.Event
-
-    def work(self) -> None:
-        """There is new work, or new room for it."""
-        self.rounds.set()
-        self.placing.set()
-        self.numbering.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +269,8 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
     wakes = Wakes(*(asyncio.Event() for _ in range(4)))
     signals, links = ClusterSignals(), AgentLinks()
-    terms = _terms(settings)
-    policy = _policy(settings)
+    terms = terms_of(settings)
+    policy = policy_of(settings)
     identity, catalogues = Identity(database), Catalogues(database)
     worlds = Worlds(database, wake=wakes.work)
     operations = Operations(database, identity, wake=wakes.work)
@@ -276,41 +279,39 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
 
     pulses = Pulses(database)
     explain = Explain(database, policy, clock)
-    jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake)
+    green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
+    jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
 
-    prices = _prices(settings, database, wakes)
+    prices = prices_of(settings, database, wakes)
+    charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
             ClusterService(clusters, links, terms, clock, policy_key_id=signer.key_id),
-            AdminService(
-                operations,
-                Quotas(database, wake=wakes.work),
-                HubEnergy(database, wake=wakes.work),
-                worlds,
-                RoundsReader(database),
-                Windows(database, wake=wakes.work),
-                Previews(database, policy, jobs_max=settings.round_jobs_max),
-                Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
-                records_kept=settings.round_records_kept,
-                policy_keys=(signer.public_key,),
-                clock=clock,
+            admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
+            MarketService(
+                Rates(database, wake=wakes.work),
+                prices,
+                Capacity(database),
+                quotes_of(settings, database, policy, jobs, explain, wakes),
+                clock,
             ),
-            MarketService(Rates(database, wake=wakes.work), prices, Capacity(database), clock),
-            AccountService(Ledger(database), clock),
+            AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database), papers=Papers(database)),
+            MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
+            VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
         ],
         listen=settings.listen,
         identity=identity,
-        calls_per_second_max=lambda city: _calls_per_second_max(catalogues, city),
+        calls_per_second_max=lambda city: calls_per_second_max(catalogues, city),
         clock=clock,
         tls_certificate=settings.tls_cert,
         tls_private_key=settings.tls_key,
     )
     planner = PlanningProcess()
     policies = Policies(signer)
-    placing = _placing(settings, database, policy, policies, wakes, signals)
-    rounds = _round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
+    placing = placing_of(settings, database, policy, policies, wakes, signals)
+    rounds = round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
@@ -320,100 +321,20 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
         Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
+        Loop(GreenLoop(green, wake=wakes.work), 60.0),
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
         Loop(Census(database, leads=lambda: rounds.leads), 5.0, rest_share=CENSUS_REST_SHARE),
         Loop(EnergyCount(database), 60.0),
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
+        Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
+        Loop(QuoteKeeping(database, quote_ends(settings, database)), 1.0),
+        Loop(VoucherCare(Vouchers(database)), 10.0),
     ]
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
     return Broker(server, tuple(loops), planner, rounds, clock)
-
-
-async def _calls_per_second_max(catalogues: Catalogues, city: str) -> int:
-    return (await catalogues.current()).city(city).calls_per_second_max
-
-
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        effort=settings.round_effort,
-        promises_max=settings.promises_max,
-        promises_overdue=settings.promises_overdue,
-        promises_cards_percent=settings.promises_cards_percent,
-        patience_seconds=settings.patience_seconds,
-        patience_walltime_percent=settings.patience_walltime_percent,
-        lease_end_margin_seconds=settings.lease_end_margin_seconds,
-        churn_card_seconds_max=settings.churn_card_seconds_max,
-        reclaim_seconds_max=settings.reclaim_seconds_max,
-    )
-
-
-def _prices(settings: Settings, database: Database, wakes: Wakes) -> Prices:
-    return Prices(
-        database,
-        changes_days=settings.price_changes_days,
-        hours_days=settings.price_hours_days,
-        wake=wakes.prices.set,
-    )
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        report_interval_seconds=settings.report_interval_seconds,
-        suspect_after_seconds=settings.suspect_after_seconds,
-        lost_after_seconds=settings.lost_after_seconds,
-        kill_after_seconds=settings.kill_after_seconds,
-        kill_margin_seconds=settings.kill_margin_seconds,
-        restarts_max=settings.restarts_max,
-    )
-
-
-def _placing(
-    settings: Settings, database: Database, policy: Policy, policies: Policies, wakes: Wakes, signals: ClusterSignals
-) -> Placing:
-    def placed_on(cluster: str) -> None:
-        signals.wake(cluster)
-        wakes.numbering.set()
-
-    return Placing(database, policy=policy, wake_cluster=placed_on, enabled=settings.place_at_once, policies=policies)
-
-
-def _round_loop(
-    settings: Settings,
-    database: Database,
-    planner: PlanningProcess,
-    policy: Policy,
-    policies: Policies,
-    clock: Clock,
-    placing: Placing,
-    explain: Explain,
-    prices: Prices,
-) -> RoundLoop:
-    rounds = Rounds(
-        database,
-        jobs_max=settings.round_jobs_max,
-        records_kept=settings.round_records_kept,
-        wake_cluster=placing.wake_cluster,
-        remember=explain.remember,
-        placing=placing,
-        policies=policies,
-        margin_seconds=policy.lease_end_margin_seconds,
-        priced=prices.heard,
-    )
-    return RoundLoop(
-        database,
-        rounds,
-        planner,
-        # With luck: in containers every broker may have the same process id, and even the same host's name.
-        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
-        policy=policy,
-        budget_seconds=settings.round_budget_seconds,
-        recheck_seconds=settings.round_recheck_seconds,
-        lead_term=timedelta(seconds=settings.leader_lease_seconds),
-        clock_now=clock.now,
-    )
 
 
 def _serve_metrics(settings: Settings) -> None:

@@ -13,6 +13,7 @@ class Role(StrEnum):
     OBSERVER = "observer"  # everything that only reads, but no money
     AUDITOR = "auditor"  # everything that only reads, all money too
     OWNER = "owner"  # rate cards of one owner's clusters, and its accounts
+    VOUCHER_OFFICE = "voucher_office"  # programmes, enterprises, applications and vouchers of all cities
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,15 @@ BrokerError
 ├─ INVALID_ARGUMENT     InvalidRequest
 ├─ NOT_FOUND            JobNotFound, ClusterNotFound, NodeNotFound, LeaseNotFound, RoundNotFound, KeyNotFound,
 │                       CityNotFound, HubNotFound, LogsNotFound, QuotaNotFound, WindowNotFound, PoolNotFound,
-│                       OwnerNotFound, AccountNotFound, HoldNotFound
-├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps, PostingConflict
+│                       OwnerNotFound, AccountNotFound, HoldNotFound, QuoteNotFound, ProgrammeNotFound,
+│                       EnterpriseNotFound, ApplicationNotFound, VoucherNotFound
+├─ ALREADY_EXISTS       IdempotencyConflict, ClusterExists, AlreadyAttached, RateCardOverlaps, PostingConflict,
+│                       EnterpriseSplit, ContractClaimed, ApplicationConflict
 ├─ FAILED_PRECONDITION  NoPoolCanHold, JobNotWaiting, LeaseNotLost, RoundNotReplayable, QuotaHasChildren,
 │                       AskOutOfBounds, AccountClosed, AccountNotEmpty, BalanceTooLarge, InsufficientCredit,
-│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold
+│                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold, VoucherRefused, QuoteExpired,
+│                       QuoteTaken, QuoteBeyondCeiling, CapacityGone, NothingToQuote, RelatedParty,
+│                       GrantBeyondCap, BudgetLowered, VoucherStepRefused
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -333,3 +337,111 @@ class CaptureBeyondHold(BrokerError):
     """{hold} has {open_micro_yuan} micro-yuan open, not {wanted_micro_yuan}: let the platform bear what is beyond."""
 
     code, reason = "FAILED_PRECONDITION", "CAPTURE_BEYOND_HOLD"
+
+
+class VoucherRefused(BrokerError):
+    """Voucher {voucher} pays nothing of this job ({refusal}): {sentence}."""
+
+    code, reason = "FAILED_PRECONDITION", "VOUCHER_REFUSED"
+
+
+class QuoteNotFound(BrokerError):
+    """There is no quote {quote} that you may see: open ones are forgotten a day after their time; ask for a new one."""
+
+    code, reason = "NOT_FOUND", "QUOTE_NOT_FOUND"
+
+
+class QuoteExpired(BrokerError):
+    """{quote} was valid until {valid_until}: ask for a new one."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTE_EXPIRED"
+
+
+class QuoteTaken(BrokerError):
+    """{quote} was accepted under another request key and is {job}: ask for a new quote to run it once more."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTE_TAKEN"
+
+
+class QuoteBeyondCeiling(BrokerError):
+    """{quote} costs more than the job's ceilings allow: ask for a quote with a higher one, or take another option."""
+
+    code, reason = "FAILED_PRECONDITION", "QUOTE_BEYOND_CEILING"
+
+
+class CapacityGone(BrokerError):
+    """Others took what {quote} was for, and nothing was booked: {fresh}."""
+
+    code, reason = "FAILED_PRECONDITION", "CAPACITY_GONE"
+
+
+class NothingToQuote(BrokerError):
+    """No pool is sure to start this job within the window: {why}."""
+
+    code, reason = "FAILED_PRECONDITION", "NOTHING_TO_QUOTE"
+
+
+class ProgrammeNotFound(BrokerError):
+    """There is no voucher programme {programme}: see `xisuan voucher programme list`."""
+
+    code, reason = "NOT_FOUND", "PROGRAMME_NOT_FOUND"
+
+
+class EnterpriseNotFound(BrokerError):
+    """{city} has no registered enterprise {enterprise}: let the voucher office register it."""
+
+    code, reason = "NOT_FOUND", "ENTERPRISE_NOT_FOUND"
+
+
+class ApplicationNotFound(BrokerError):
+    """There is no application {application} that you may see: see `xisuan voucher applications`."""
+
+    code, reason = "NOT_FOUND", "APPLICATION_NOT_FOUND"
+
+
+class VoucherNotFound(BrokerError):
+    """There is no voucher {voucher} that you may see: see `xisuan voucher list`."""
+
+    code, reason = "NOT_FOUND", "VOUCHER_NOT_FOUND"
+
+
+class EnterpriseSplit(BrokerError):
+    """That {what} is registered for another enterprise: one that is split is not subsidised, register it once."""
+
+    code, reason = "ALREADY_EXISTS", "ENTERPRISE_SPLIT"
+
+
+class ContractClaimed(BrokerError):
+    """Contract {contract} with {provider} is claimed already: each is subsidised once, whoever claims it, anywhere."""
+
+    code, reason = "ALREADY_EXISTS", "CONTRACT_CLAIMED"
+
+
+class ApplicationConflict(BrokerError):
+    """Request key {request_key} was used for another application ({application}): use a new key."""
+
+    code, reason = "ALREADY_EXISTS", "APPLICATION_CONFLICT"
+
+
+class RelatedParty(BrokerError):
+    """{enterprise} and {owner} are related parties: no voucher pays a contract between them."""
+
+    code, reason = "FAILED_PRECONDITION", "RELATED_PARTY"
+
+
+class GrantBeyondCap(BrokerError):
+    """A grant of {micro_yuan} micro-yuan is beyond what {cap} leaves, {left_micro_yuan}: grant less."""
+
+    code, reason = "FAILED_PRECONDITION", "GRANT_BEYOND_CAP"
+
+
+class BudgetLowered(BrokerError):
+    """The budget of {programme} is {budget_micro_yuan} micro-yuan and may only grow: what is paid in stays."""
+
+    code, reason = "FAILED_PRECONDITION", "BUDGET_LOWERED"
+
+
+class VoucherStepRefused(BrokerError):
+    """{subject} is {state}, and {step} is not possible then: {why}."""
+
+    code, reason = "FAILED_PRECONDITION", "VOUCHER_STEP_REFUSED"

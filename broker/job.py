@@ -59,6 +59,13 @@ class Within(StrEnum):
     NODE = "node"
 
 
+class GreenPreference(StrEnum):
+    """Whether a job waits for hours in which energy is green."""
+
+    NONE = "none"
+    PREFER = "prefer"
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """One way to run a job: a program for one software stack."""
@@ -119,6 +126,8 @@ class JobSpec:
     checkpoint_interval_seconds: int = 0  # 0: all work is lost when it is stopped
     ceiling_micro_yuan_per_job: int = 0  # for one run of its whole walltime; 0: no such ceiling
     after_data_ready: bool = False  # it need not wait for more than the data of the jobs of `after`
+    vouchers: tuple[str, ...] = ()  # of its city, in the order in which they are drawn on
+    green: GreenPreference = GreenPreference.NONE
 
     @property
     def latest_start(self) -> datetime | None:
@@ -175,7 +184,8 @@ class JobSpec:
         given = dict(values)
         given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
         given["within"] = Within(given.get("within", Within.POOL))
-        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys"):
+        given["green"] = GreenPreference(given.get("green", GreenPreference.NONE))
+        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys", "vouchers"):
             given[name] = tuple(given.get(name, ()))
         for name in ("earliest_start", "finish_by"):
             given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
@@ -227,6 +237,8 @@ _NO_REQUIREMENT: Final = frozenset(
         "checkpoint_interval_seconds",
         "ceiling_micro_yuan_per_job",
         "after_data_ready",
+        "vouchers",
+        "green",
     }
 )
 """Later fields that say nothing about where a job can run."""
@@ -363,6 +375,7 @@ class Job:
     stop_ordered_at: datetime | None = None  # of the live attempt: it is stopped for other work
     expected_start: ExpectedStart | None = None  # of one that is promised none; see `ExpectedStart.ahead`
     data_ready_at: datetime | None = None  # when it told that its data are ready for the jobs after it
+    held_until: datetime | None = None  # rounds do not look at it before: its `earliest_start`, or a green hour
 
 
 @dataclass(frozen=True, slots=True)

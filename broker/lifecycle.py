@@ -141,7 +141,19 @@ class Held(StrEnum):
 
     NOT_YET = "NOT_YET"  # its `earliest_start` has not come
     UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended (or told that its data are ready)
+    GREEN_WAITS = "GREEN_WAITS"  # it prefers green hours, and waits for one that saves enough
     PROMISED = "PROMISED"  # it is promised a start, and starts then at the latest
+    FUNDS_SHORT = "FUNDS_SHORT"  # who pays for it in advance has less than must be held for its whole walltime
+
+
+class QuoteState(StrEnum):
+    """Where a quote is. Who accepts one is sure of its start and its price; until then it holds nothing."""
+
+    OPEN = "open"  # it can be accepted for as long as it is valid
+    ACCEPTED = "accepted"  # its job waits for the start that it is promised
+    KEPT = "kept"  # final: the job was leased within the window
+    MISSED = "missed"  # final: it was not, and a part of the price is given back
+    CANCELLED = "cancelled"  # final: its city cancelled the job before it started
 
 
 class PromiseFate(StrEnum):

@@ -12,7 +12,9 @@ from structlog.typing import FilteringBoundLogger
 
 from broker.agent.convert import BadMessage
 from broker.agent.engines.protocol import Engine
+from broker.agent.metering import Meter
 from broker.agent.policy import PolicyGate
+from broker.agent.probe_command import ProbeCommands
 from broker.agent.session import BrokerSilent, Session, UntrustedBroker
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2_grpc as wire_grpc
@@ -61,9 +63,15 @@ class Agent:
         version: str,
         log: FilteringBoundLogger,
         gate: PolicyGate | None = None,
+        probes: ProbeCommands | None = None,
     ) -> None:
-        """`gate`: checks the placement policy of every lease; without one they are not checked."""
+        """`gate`: checks the placement policy of every lease; without one they are not checked.
+
+        `probes`: what probes run here; None: what they are called.
+        """
         self._gate = gate
+        self._meter = Meter()
+        self._probes = probes
         self._link = link
         self._engine = engine
         self._clock = clock
@@ -111,6 +119,8 @@ class Agent:
                 clock=self._clock,
                 log=self._log,
                 gate=self._gate,
+                meter=self._meter,
+                probes=self._probes,
             )
             stub = wire_grpc.ClusterServiceStub(channel)  # type: ignore[no-untyped-call]
             call = stub.Sync(metadata=(("authorization", f"Bearer {self._link.key}"),))

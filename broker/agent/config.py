@@ -29,6 +29,7 @@ from broker.agent.engines.local import LocalSettings
 from broker.agent.engines.places import Retention
 from broker.agent.orders import NodeStock, PoolStock
 from broker.agent.policy import PolicyGate, place
+from broker.agent.probe_command import ProbeCommands, own
 from broker.ids import NODE_NAME, SLUG
 from broker.policy.keys import BadKey, TrustedKeys
 
@@ -134,6 +135,11 @@ class AgentConfig(_Strict):
     """How long output and working directories of ended leases are kept."""
     retained_leases_max: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     """Most ended leases whose output and working directories are kept."""
+    probe_command: Annotated[
+        dict[str, Annotated[list[str], Field(min_length=1, max_length=64)]], Field(max_length=64)
+    ] = Field(default_factory=dict)
+    """What a probe runs on real cards, by software stack; `broker/agent/probe.py` says what it has to print. Stacks
+    that are not named run the agent's own program, which measures the processors of this machine."""
     log: Literal["console", "json"] = "console"
     """How the agent's own log lines look."""
     pools: Annotated[list[PoolConfig], Field(min_length=1, max_length=_POOLS_MAX)]
@@ -184,6 +190,10 @@ class AgentConfig(_Strict):
         origins = {pool.pool: pool.origin for pool in self.pools}
         here = place(self.cluster, hub=self.hub, owner=self.owner, origins=origins, pools=self.stock())
         return PolicyGate(TrustedKeys.parse(self.policy_keys), here)
+
+    def probe_commands(self) -> ProbeCommands:
+        """Return what probes run here."""
+        return ProbeCommands({stack: tuple(words) for stack, words in self.probe_command.items()}, own())
 
     def stock(self) -> tuple[PoolStock, ...]:
         """Return the inventory."""

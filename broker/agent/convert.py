@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +26,8 @@ from broker.agent.orders import (
     Stop,
     TaskPlace,
     Terms,
+    UsageAnswer,
+    Used,
 )
 from broker.ids import NODE_NAME, JobId, lease_text, parse_job, parse_lease
 from broker.policy.keys import SignedPolicy
@@ -88,6 +91,7 @@ def terms(message: wire.Welcome) -> Terms:
         report_interval_seconds=message.report_interval_millis / 1000,
         suspect_after_seconds=message.suspect_after_millis / 1000,
         kill_after_seconds=message.kill_after_millis / 1000,
+        usage_interval_seconds=message.usage_interval_millis / 1000,
         policy_key_id=_printable(message.policy_key_id)[:64],
     )
 
@@ -121,6 +125,15 @@ def desired(message: wire.Desired) -> Desired:
         settled=frozenset(
             _key(one.lease_id, one.epoch, f"desired.settled[{index}]") for index, one in enumerate(message.settled)
         ),
+        usage=tuple(
+            UsageAnswer(
+                _key(one.lease.lease_id, one.lease.epoch, f"desired.usage_settled[{index}].lease"),
+                one.minutes_end,
+                one.complete,
+                _printable(one.refused)[:64],
+            )
+            for index, one in enumerate(message.usage_settled)
+        ),
     )
 
 
@@ -146,6 +159,7 @@ def hello(*, cluster: str, instance: str, version: str, engine: str, pools: tupl
             instance=instance,
             agent_version=version,
             engine=engine,
+            meters_usage=True,
             pools=[
                 wire.PoolInventory(
                     pool=pool.pool,
@@ -167,7 +181,7 @@ def hello(*, cluster: str, instance: str, version: str, engine: str, pools: tupl
     )
 
 
-def report(observation: Observation, *, sequence: int, at: datetime) -> wire.SyncRequest:
+def report(observation: Observation, *, sequence: int, at: datetime, usage: Sequence[Used] = ()) -> wire.SyncRequest:
     """Return what is true now, complete."""
     return wire.SyncRequest(
         report=wire.Report(
@@ -175,6 +189,7 @@ def report(observation: Observation, *, sequence: int, at: datetime) -> wire.Syn
             nodes=[_node_report(node) for node in observation.nodes],
             leases=[_lease_report(lease) for lease in observation.leases],
             at=_timestamp(at),
+            usage=[_usage_report(used) for used in usage],
         )
     )
 
@@ -194,6 +209,18 @@ def _lease_report(lease: LeaseSeen) -> wire.LeaseReport:
         ended_at=_timestamp(lease.ended_at),
         end=None if lease.end is None else _end(lease.end),
         data_ready=lease.data_ready,
+    )
+
+
+def _usage_report(used: Used) -> wire.UsageReport:
+    return wire.UsageReport(
+        lease_id=lease_text(used.key.lease),
+        epoch=used.key.epoch,
+        minutes=[wire.MinuteRange(first=0, last=used.minutes - 1)] if used.minutes else [],
+        cut_seconds=used.cut_seconds,
+        milli_cards=used.milli_cards,
+        joules=used.joules,
+        complete=used.complete,
     )
 
 

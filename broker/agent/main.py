@@ -39,6 +39,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event, *, seed: int | Non
         version=_version(),
         log=open_log(config.log, cluster=config.cluster),
         gate=config.policy_gate(),
+        probes=config.probe_commands(),
     )
     await agent.run(stop)
 

@@ -80,6 +80,22 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """What became of what one lease has used, by the broker's word.
+
+    Attributes:
+        minutes_end: the first minute behind those that it knows.
+        complete: it need not be told again.
+        refused: why it is not taken, a stable code; empty: it is.
+    """
+
+    key: LeaseKey
+    minutes_end: int = 0
+    complete: bool = False
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """What should be, as the broker says."""
 
@@ -88,6 +104,7 @@ class Desired:
     refused: tuple[Refusal, ...] = ()
     stop: tuple[Stop, ...] = ()
     settled: frozenset[LeaseKey] = frozenset()
+    usage: tuple[UsageAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +115,7 @@ class Terms:
     report_interval_seconds: float
     suspect_after_seconds: float
     kill_after_seconds: float
+    usage_interval_seconds: float = 0.0  # between two reports of usage; 0: it takes none
     policy_key_id: str = ""  # with which the broker signs placement policies; empty: it signs none
 
 
@@ -150,6 +168,26 @@ class LeaseSeen:
     ended_at: datetime | None = None
     end: End | None = None
     data_ready: bool = False  # its job has told that its data are ready for the jobs after it
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a lease has used since its start, as the engine's record proves it.
+
+    Attributes:
+        milli_cards: that it holds, in thousandths of a card.
+        minutes: from its start on; while it runs whole ones only.
+        cut_seconds: the last minute is so much shorter; only of a lease that has ended.
+        joules: measured in all of them; 0: the engine does not measure.
+        complete: it has ended.
+    """
+
+    key: LeaseKey
+    milli_cards: int
+    minutes: int
+    cut_seconds: int = 0
+    joules: int = 0
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ may have waited long on its way, and the broker's own clock runs from when it la
 import asyncio
 import contextlib
 from collections import deque
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -17,8 +18,10 @@ from structlog.typing import FilteringBoundLogger
 from broker.agent import convert
 from broker.agent.engines.processes import boottime_ns
 from broker.agent.engines.protocol import Engine, UnknownLog
-from broker.agent.orders import Desired, LogWish, PoolStock, Terms
+from broker.agent.metering import Meter
+from broker.agent.orders import Desired, LeaseKey, LogWish, Observation, Phase, PoolStock, Terms, Used
 from broker.agent.policy import PolicyGate
+from broker.agent.probe_command import ProbeCommands
 from broker.agent.reconcile import Action, LoseLease, RefuseLease, SettleLease, StartLease, StopLease, reconcile
 from broker.clock import Clock
 from broker.wire.v1 import cluster_service_pb2 as wire
@@ -54,9 +57,19 @@ class Session:
         clock: Clock,
         log: FilteringBoundLogger,
         gate: PolicyGate | None = None,
+        meter: Meter | None = None,
+        probes: ProbeCommands | None = None,
     ) -> None:
-        """`gate`: checks placement policies; without one they are not checked."""
+        """Speak for an engine.
+
+        Args:
+            gate: checks placement policies; without one they are not checked.
+            meter: of the agent's usage.
+            probes: what probes run here.
+        """
+        self._meter = meter or Meter()
         self._gate = gate
+        self._probes = probes
         self._engine = engine
         self._cluster = cluster
         self._instance = instance
@@ -113,6 +126,7 @@ class Session:
             terms = convert.terms(message.welcome)
             self._check_trusted(terms.policy_key_id)
             self._terms = terms
+            self._meter.begin(terms.usage_interval_seconds)
             self._log.info("attached", session_epoch=self._terms.session_epoch)
             self._welcome.set()
         elif kind == "desired" and self._terms is not None:
@@ -141,12 +155,22 @@ class Session:
         await self._renew(desired.report_sequence, terms)
         if self._gate is not None:
             desired = self._gate.screen(desired)
+        for refusal in self._meter.answered(desired.usage):
+            self._log.error("the broker does not take usage", lease=str(refusal.key), why=refusal.refused)
+        if self._probes is not None:
+            desired = self._probes.filled_in(desired)
         observation = await self._engine.observe()
+        desired = replace(desired, settled=await self._all_told(desired.settled))
         for action in reconcile(observation.leases, desired, self._engine.latest_epoch):
             try:
                 await self._act(action)
             except OSError as error:  # a full disk, no more processes: the broker repeats itself, and we try again
                 self._log.error("an action failed", action=type(action).__name__, why=str(error))
+
+    async def _all_told(self, settled: frozenset[LeaseKey]) -> frozenset[LeaseKey]:
+        """Return those of the settled leases whose use the broker knows: the others are not forgotten yet."""
+        unsure = {key for key in settled if not self._meter.is_settled(key)}
+        return settled - (unsure & {one.key for one in await self._engine.used()}) if unsure else settled
 
     async def _renew(self, report_sequence: int, terms: Terms) -> None:
         while self._sent_ns and self._sent_ns[0][0] <= report_sequence:
@@ -205,11 +229,24 @@ class Session:
             observation = await self._engine.observe()
             self._sequence += 1
             self._sent_ns.append((self._sequence, boottime_ns()))  # before it is sent: the terms must end too early
-            await self._write(call, convert.report(observation, sequence=self._sequence, at=self._clock.now()))
+            usage = await self._usage(observation)
+            report = convert.report(observation, sequence=self._sequence, at=self._clock.now(), usage=usage)
+            await self._write(call, report)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._terms.report_interval_seconds):
                     await self._due.wait()
                 await asyncio.sleep(GATHER_SECONDS)
+
+    async def _usage(self, observation: Observation) -> list[Used]:
+        """Return what is to be told of the use of leases; nothing while the engine's record cannot be read."""
+        ended = [lease.key for lease in observation.leases if lease.phase is Phase.ENDED and lease.started_at]
+        if not self._meter.is_due(ended, boottime_ns()):
+            return []
+        try:
+            return self._meter.due(await self._engine.used(), boottime_ns())
+        except OSError as error:  # a full disk: what cannot be kept must not be told either
+            self._log.error("usage cannot be told", why=str(error))
+            return []
 
     async def _answer_wishes(self, call: Any) -> None:
         while True:

@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.audit.charges import Charge
+from broker.audit.energy import EnergyFacts
 from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
 from broker.audit.promised import PromisedFacts
+from broker.audit.quoted import QuotedFact
 from broker.audit.turns import Turn
+from broker.audit.usage import UsageFacts
+from broker.audit.vouchers import VoucherFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,11 @@ class Facts:
     ledger: LedgerFacts = field(default_factory=LedgerFacts)
     turns: tuple[Turn, ...] = ()  # what jobs had to wait for before they were placed
     promised: PromisedFacts = field(default_factory=PromisedFacts)  # promised starts, and what became of them
+    usage: UsageFacts = field(default_factory=UsageFacts)
     charges: tuple[Charge, ...] = ()  # what leases pay, of those that have a price
+    energy: EnergyFacts = field(default_factory=EnergyFacts)  # what was counted of it
+    quoted: tuple[QuotedFact, ...] = ()  # accepted quotes, and what their jobs did
+    vouchers: VoucherFacts = field(default_factory=VoucherFacts)  # budgets, grants, contracts
 
 
 def books_alone(books: LedgerFacts) -> Facts:

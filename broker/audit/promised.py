@@ -39,7 +39,7 @@ class FateFact:
     """A row of promise_history."""
 
     job: int
-    round: int
+    round: int | None  # None: no round did, a quote was accepted
     fate: str
     promised_at: datetime | None
     starts_at: datetime | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import charges, ledger, limits, promised, turns
+from broker.audit import charges, energy, ledger, limits, promised, quoted, turns, usage, vouchers
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -250,6 +250,10 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     *turns.RULES,
     *promised.RULES,
     *charges.RULES,
+    *usage.RULES,
+    *energy.RULES,
+    *quoted.RULES,
+    *vouchers.RULES,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import charges, ledger, limits, promised, turns
+from broker.audit import charges, energy, ledger, limits, promised, quoted, turns, usage, vouchers
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -90,6 +90,10 @@ async def _facts(hub: Any) -> Facts:
         turns=await turns.read(hub),
         promised=await promised.read(hub),
         charges=await charges.read(hub),
+        usage=await usage.read(hub),
+        energy=await energy.read(hub),
+        quoted=await quoted.read(hub),
+        vouchers=await vouchers.read(hub),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import audit, moves, power, preview, promises, quotas
+from broker.cli import audit, moves, power, preview, probes, promises, quotas
 from broker.cli.errors import run
 from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
 from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word
@@ -28,6 +28,7 @@ app.add_typer(power.app)
 app.add_typer(preview.app)
 promises.register(app)
 moves.register(app)
+probes.register_admin(app)
 app.command(
     epilog=examples(
         "xisuan admin audit",
@@ -48,6 +49,7 @@ class Role(StrEnum):
     OBSERVER = "observer"
     AUDITOR = "auditor"
     OWNER = "owner"
+    VOUCHER_OFFICE = "voucher_office"
 
 
 class LeaseState(StrEnum):
@@ -64,6 +66,7 @@ class LeaseState(StrEnum):
         "xisuan admin keys create observer --note grafana",
         "xisuan admin keys create owner longdong --file longdong.key",
         "xisuan admin keys create auditor --note 'audit of 2026' --file auditor.key",
+        "xisuan admin keys create voucher_office --file ~/.local/share/xisuan/keys/voucher-office.key",
     )
 )
 def create(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from broker.client import Job
     from broker.wire.v1 import job_pb2
 
+GREEN_PREFER: int = 2  # number of the wire's enum GreenPreference (a test compares)
 WITHIN_DOMAIN: int = 2  # numbers of the wire's enum Within (a test compares)
 WITHIN_NODE: int = 3
 
@@ -38,6 +39,7 @@ def show_job(found: "Job") -> None:
         ("data", _data(spec)),
         ("when", _when(spec)),
         ("for", spec.enterprise),
+        ("vouchers", ", ".join(spec.vouchers)),
         ("builds", ", ".join(build.stack + "".join(f" {m}" for m in build.models) for build in spec.builds)),
         ("command", _command(found)),
         ("attempt", str(found.attempt or "")),
@@ -183,6 +185,7 @@ def _when(spec: "job_pb2.JobSpec") -> str:
         f"after the {ended} of {', '.join(upstreams)}" if upstreams else "",
         f"start by {clock_time(moment(spec.start_by))}" if spec.HasField("start_by") else "",
         f"finish by {clock_time(moment(spec.finish_by))}" if spec.HasField("finish_by") else "",
+        "prefers green hours" if spec.green == GREEN_PREFER else "",
         "preemptible" if spec.preemptible else "",
         f"checkpoint every {duration(spec.checkpoint_interval_seconds)}" if spec.checkpoint_interval_seconds else "",
     ]

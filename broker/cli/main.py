@@ -8,15 +8,22 @@ import typer
 from broker.cli import (
     admin,
     clusters,
+    energy,
     jobs,
     ledger,
     logs,
+    papers,
     policy,
     prices,
+    probes,
+    quotes,
     rates,
+    reliability,
     rounds,
     service,
     submit,
+    uses,
+    vouchers,
     watch,
     windows,
     world,
@@ -67,7 +74,10 @@ def options(
     ctx.obj = Globals(endpoint, api_key, tls_ca, home, patience_seconds)
 
 
-for group in (submit, jobs, logs, watch, clusters, prices, service):
+for group in (
+    *(submit, jobs, logs, watch, clusters, prices, quotes, uses, papers, energy, reliability, probes),
+    service,
+):
     group.register(app)
 app.add_typer(rounds.app)
 app.add_typer(admin.app)
@@ -76,6 +86,7 @@ app.add_typer(windows.app)
 app.add_typer(policy.app)
 app.add_typer(rates.app)
 app.add_typer(ledger.app)
+app.add_typer(vouchers.app)
 
 
 def main() -> None:

@@ -51,5 +51,5 @@ def _row(one: "admin_service_pb2.Promise") -> tuple[object, ...]:
         len(one.nodes),
         sum(node.tasks for node in one.nodes) * one.cards_per_task,
         clock_time(moment(one.ends_at)),
-        one.round,
+        one.round or "quote",
     )

@@ -9,7 +9,10 @@ import typer
 if TYPE_CHECKING:
     from broker.client import AdminClient, Client, MarketClient, RetryPolicy
     from broker.client.accounts import AccountClient
+    from broker.client.measure import MeasureClient
+    from broker.client.papers import PaperClient
     from broker.client.settings import ClientSettings
+    from broker.client.vouchers import VoucherClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,14 @@ def market_client(ctx: typer.Context, city: str = "", *, operator: bool = False)
     return MarketClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
 
 
+def measure_client(ctx: typer.Context, city: str = "", *, operator: bool = False) -> "MeasureClient":
+    """Return a client for what is measured, with the key of a city or of the operator. Raise BadSettings."""
+    from broker.client.measure import MeasureClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return MeasureClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
 def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":
     """Return a client that looks at money with the key of a city, or with the operator's; --api-key may be anybody's.
 
@@ -83,7 +94,28 @@ def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> 
     return AccountClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
 
 
-def _found(options: Globals, city: str, *, operator: bool) -> "ClientSettings":
+def paper_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "PaperClient":
+    """Return a client that asks for papers, with a key as `account_client` takes it. Raise BadSettings."""
+    from broker.client.papers import PaperClient
+
+    found = _found(given(ctx), city, operator=operator)
+    return PaperClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def voucher_client(
+    ctx: typer.Context, city: str = "", *, office: bool = False, operator: bool = False
+) -> "VoucherClient":
+    """Return a client for vouchers, with the key of a city, of the voucher office, or of the operator.
+
+    Raise BadSettings when endpoint or key are missing.
+    """
+    from broker.client.vouchers import VoucherClient
+
+    found = _found(given(ctx), city, operator=operator, office=office)
+    return VoucherClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def _found(options: Globals, city: str, *, operator: bool, office: bool = False) -> "ClientSettings":
     from broker.client.settings import resolve
 
     return resolve(
@@ -91,8 +123,9 @@ def _found(options: Globals, city: str, *, operator: bool) -> "ClientSettings":
         api_key=options.api_key,
         tls_ca=options.tls_ca,
         home=options.home,
-        city=None if operator else city,
+        city=None if operator or office else city,
         operator=operator,
+        office=office,
     )
 
 

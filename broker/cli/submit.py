@@ -27,6 +27,13 @@ Owners: TypeAlias = Annotated[
 AfterDataReady: TypeAlias = Annotated[
     bool, typer.Option("--after-data-ready", help="As soon as those jobs tell that their data are ready.")
 ]
+Vouchers: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="Voucher of the city that pays first, such as qingyang-2026-7; may be repeated."),
+]
+Green: TypeAlias = Annotated[
+    str, typer.Option(help="prefer: it waits for green hours that ask less, if its times allow.")
+]
 Upstreams: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Job that must have succeeded first; may be repeated.")
 ]
@@ -90,18 +97,18 @@ def submit(
     staged_hub: Annotated[list[str] | None, typer.Option(help="Hub that has the input; may be repeated.")] = None,
     transfer_max: Annotated[str, typer.Option(help="Longest time for the input to arrive, such as 2h.")] = "",
     enterprise: Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")] = "",
+    voucher: Vouchers = None,
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,
     job_ceiling: Annotated[int | None, typer.Option(help="Most to pay for one run of the job, micro-yuan.")] = None,
-    start_by: Annotated[
-        str, typer.Option(help="Waits (for its price too) until then, such as 2026-12-01T08:00+08:00.")
-    ] = "",
+    start_by: Annotated[str, typer.Option(help="Waits, for its price too, until 2026-12-01T08:00+08:00.")] = "",
     earliest_start: Annotated[str, typer.Option(help="Does not start before, such as 2026-12-01T22:00+08:00.")] = "",
     finish_by: Annotated[str, typer.Option(help="Of no use after that: expires if it cannot end by then.")] = "",
     after: Upstreams = None,
     after_key: Annotated[list[str] | None, typer.Option(help="The same by its request key; may be repeated.")] = None,
     after_any_end: Annotated[bool, typer.Option("--after-any-end", help="However those jobs have ended.")] = False,
     after_data_ready: AfterDataReady = False,
+    green: Green = "",
     preemptible: Annotated[bool, typer.Option("--preemptible", help="It may be stopped for other work.")] = False,
     checkpoint_interval: Annotated[str, typer.Option(help="Work at most that a stop costs, such as 15m [all].")] = "",
     if_lost: Annotated[str, typer.Option(help="When its agent falls silent: hold or restart.")] = "",
@@ -116,7 +123,7 @@ def submit(
 
         print(job_file.schema_text(), end="")
         return
-    specs = _specs(file, _from_options(ctx.params, as_json=as_json), as_json=as_json)
+    specs = specs_of(file, described_by(ctx.params, as_json=as_json), as_json=as_json)
     if dry_run:
         _show_plan(specs, repeat, as_json=as_json)
         return
@@ -149,6 +156,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "staged_hub": "staged_hubs",
     "transfer_max": "transfer_max",
     "enterprise": "enterprise",
+    "voucher": "vouchers",
     "cpus": "cpus_per_task",
     "memory": "memory_per_task",
     "walltime": "walltime",
@@ -169,23 +177,24 @@ _FIELDS: Final[Mapping[str, str]] = {
     "after_key": "after_request_keys",
     "after_any_end": "after_any_end",
     "after_data_ready": "after_data_ready",
+    "green": "green",
     "preemptible": "preemptible",
     "checkpoint_interval": "checkpoint_interval",
 }
 """Option → field of a job file."""
 
 
-def _from_options(given: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
-    """Return the job that the options describe as a job file would, empty when none was used."""
+def described_by(given: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Return the job that options of these names describe as a job file would, empty when none was used."""
     build = {
         "stack": given["stack"],
         "models": given["model"],
         "command": given["command"],
-        "environment": _pairs(given["env"] or (), as_json=as_json),
+        "environment": _pairs(given.get("env") or (), as_json=as_json),
     }
-    job = {field: given[option] for option, field in _FIELDS.items()} | {
+    job = {field: given.get(option) for option, field in _FIELDS.items()} | {
         "builds": [_without_blanks(build)],
-        "smaller_sizes": [_size(text, as_json=as_json) for text in given["smaller"] or ()],
+        "smaller_sizes": [_size(text, as_json=as_json) for text in given.get("smaller") or ()],
     }
     if job["builds"] == [{}]:
         del job["builds"]
@@ -205,7 +214,7 @@ def _size(text: str, *, as_json: bool) -> dict[str, int]:
         usage(f"--smaller: {error}", as_json=as_json)
 
 
-def _specs(file: Path | None, described: dict[str, Any], *, as_json: bool) -> "list[JobSpec]":
+def specs_of(file: Path | None, described: dict[str, Any], *, as_json: bool) -> "list[JobSpec]":
     """Return the jobs of the file or of the options. Ends the program when they are not valid."""
     from broker.client import BadJobFile, job_file
 

@@ -42,7 +42,7 @@ from broker.client.results import (
     Verdict,
 )
 from broker.client.retry import RetryPolicy
-from broker.client.spec import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
+from broker.client.spec import Build, GangSize, GreenPreference, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
 
 __all__ = [
     "AdminClient",
@@ -60,6 +60,7 @@ __all__ = [
     "Explanation",
     "FieldProblem",
     "GangSize",
+    "GreenPreference",
     "IfLost",
     "InvalidRequest",
     "Job",

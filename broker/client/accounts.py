@@ -45,6 +45,37 @@ class AccountClient(KeyedConnection):
                 return
             request.page_token = page.next_page_token
 
+    async def set_billing(self, city: str, billing: str, *, dry_run: bool = False) -> pb.SetBillingResponse:
+        """Let a city pay so from now on: "metered" or "prepaid". Repeating it is harmless."""
+        request = pb.SetBillingRequest(city=city, billing=f"BILLING_{billing.upper()}", dry_run=dry_run)
+        return await self.unary("AccountService/SetBilling", request, pb.SetBillingResponse)
+
+    async def usage(
+        self, *, city: str = "", job_id: str = "", month: str = "", page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.LeaseUsage, None]:
+        """Yield what leases have used, newest first; of one job, or of those that started in a month ("2026-03")."""
+        request = pb.ListUsageRequest(city=city, job_id=job_id, month=month, page_size=page_size)
+        while True:
+            page = await self.unary("AccountService/ListUsage", request, pb.ListUsageResponse)
+            for one in page.usage:
+                yield one
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def holds(
+        self, *, city: str = "", open_only: bool = False, page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.Hold, None]:
+        """Yield holds, newest first."""
+        request = pb.ListHoldsRequest(city=city, open_only=open_only, page_size=page_size)
+        while True:
+            page = await self.unary("AccountService/ListHolds", request, pb.ListHoldsResponse)
+            for one in page.holds:
+                yield one
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     async def deposit(
         self,
         account: str,

@@ -17,7 +17,7 @@ from broker.wire.v1 import admin_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
 LeaseStateName = Literal["offered", "active", "lost"]
-RoleName = Literal["city", "agent", "operator", "observer", "auditor", "owner"]
+RoleName = Literal["city", "agent", "operator", "observer", "auditor", "owner", "voucher_office"]
 
 
 @dataclass(frozen=True, slots=True)

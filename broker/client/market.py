@@ -1,11 +1,12 @@
-"""Prices and capacity. Answers are the messages of `broker/wire/v1/market_service.proto`, documented there."""
+"""Prices, capacity and quotes. Answers are the messages of `broker/wire/v1/market_service.proto`, documented there."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from typing import Final
 
+from broker.client.bulk import new_key
 from broker.client.connection import KeyedConnection
-from broker.client.spec import timestamp
+from broker.client.spec import JobSpec, timestamp
 from broker.wire.v1 import market_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
@@ -82,6 +83,57 @@ class MarketClient(KeyedConnection):
             page = await self.unary("MarketService/GetCapacity", request, pb.GetCapacityResponse)
             for pool in page.pools:
                 yield pool
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def quote(
+        self,
+        spec: JobSpec,
+        *,
+        not_before: datetime | None = None,
+        starts_by: datetime | None = None,
+        options_max: int = 0,
+        city: str = "",
+    ) -> list[pb.Quote]:
+        """Return where the job could be sure to start and at which price, the best first; nothing is held.
+
+        Args:
+            not_before, starts_by: the start window, aware; None: from now on, for a day.
+            options_max: 0 for the broker's standard.
+            city: for operators only.
+        """
+        request = pb.GetQuoteRequest(
+            spec=spec.to_wire(),
+            city=city,
+            not_before=timestamp(not_before),
+            starts_by=timestamp(starts_by),
+            options_max=options_max,
+        )
+        answer = await self.unary("MarketService/GetQuote", request, pb.GetQuoteResponse)
+        return list(answer.options)
+
+    async def accept_quote(self, quote_id: str, *, request_key: str | None = None) -> pb.AcceptQuoteResponse:
+        """Bind a quote. Safe to repeat with the same `request_key`; None makes a new one.
+
+        Raise NotPossibleNow, with reason CAPACITY_GONE and the fact `fresh_quote`, when others were faster.
+        """
+        request = pb.AcceptQuoteRequest(quote_id=quote_id, request_key=request_key or new_key())
+        return await self.unary("MarketService/AcceptQuote", request, pb.AcceptQuoteResponse)
+
+    async def quotes(
+        self, *, city: str = "", states: Iterable[str] = (), page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.Quote, None]:
+        """Yield quotes and what became of them, newest first; nothing named lets everything pass.
+
+        `states`: open, accepted, kept, missed or cancelled. Raise ValueError for any other.
+        """
+        wanted = [f"QUOTE_STATE_{state.upper()}" for state in states]
+        request = pb.ListQuotesRequest(city=city, page_size=page_size, states=wanted)
+        while True:
+            page = await self.unary("MarketService/ListQuotes", request, pb.ListQuotesResponse)
+            for quote in page.quotes:
+                yield quote
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token

@@ -89,6 +89,7 @@ def resolve(
     home: str | Path | None = None,
     city: str | None = None,
     operator: bool = False,
+    office: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> ClientSettings:
     """Return the settings to use; an empty string counts as not given.
@@ -99,6 +100,7 @@ def resolve(
         home: folder of the profile; None means `default_home()`.
         city: whose key to take from the profile; None means XISUAN_CITY, else the profile's, else the only one there.
         operator: take the operator's key from the profile, not a city's.
+        office: take the voucher office's key from the profile.
         environment: variables to look at.
     Raises: BadSettings: something is missing or cannot be used; the message says where it was looked for.
     """
@@ -114,7 +116,8 @@ def resolve(
     key = api_key or ("" if city else environment.get("XISUAN_API_KEY"))
     if not key:
         wanted = city or environment.get("XISUAN_CITY") or profile.get("city", "")
-        key = read_key(folder / KEYS / ("operator.key" if operator else _city_key_name(folder, wanted)))
+        name = "voucher-office.key" if office else "operator.key" if operator else _city_key_name(folder, wanted)
+        key = read_key(folder / KEYS / name)
     return ClientSettings(where, key, Path(ca) if ca else None)
 
 

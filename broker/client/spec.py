@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from broker.ids import JOB, SLUG
+from broker.ids import JOB, LABEL, SLUG
 from broker.wire.v1 import job_pb2
 
 SPEED_REFERENCE_PPM: Final = 1_000_000
@@ -54,6 +54,13 @@ class Within(StrEnum):
     NODE = "node"
 
 
+class GreenPreference(StrEnum):
+    """Whether it waits for hours in which a hub's energy is green, and cards ask less."""
+
+    NONE = "none"
+    PREFER = "prefer"
+
+
 def _printable(text: str) -> str:
     wrong = next((c for c in text if not c.isprintable() or unicodedata.category(c) == "Cs"), None)
     if wrong is not None:
@@ -85,6 +92,7 @@ def _between(low: int, high: int) -> Any:
 
 Passable = Annotated[str, AfterValidator(_passable)]
 Slug = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
+Label = Annotated[str, StringConstraints(pattern=f"^{LABEL.pattern}$")]
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 JobName = Annotated[str, StringConstraints(pattern=f"^{JOB.pattern}$")]
@@ -213,6 +221,10 @@ class JobSpec(_Model):
     """Seconds of work at most that a stop without grace costs; 0 means all of it. For preemptible jobs."""
     ceiling_micro_yuan_per_job: Annotated[int, _between(0, 10**15)] = 0
     """The most the city pays for one run of the whole job, in micro-yuan; 0 means no such ceiling."""
+    vouchers: Annotated[list[Label], Field(max_length=4)] = []
+    """Vouchers of the city that pay first, in this order, as far as their rules let them."""
+    green: GreenPreference = GreenPreference.NONE
+    """Whether it waits for green hours that ask less; only as far as its times allow."""
 
     def to_wire(self) -> job_pb2.JobSpec:
         """Return it as the broker wants it."""
@@ -254,6 +266,8 @@ class JobSpec(_Model):
             preemptible=self.preemptible,
             checkpoint_interval_seconds=self.checkpoint_interval_seconds,
             ceiling_micro_yuan_per_job=self.ceiling_micro_yuan_per_job,
+            vouchers=self.vouchers,
+            green=None if self.green is GreenPreference.NONE else f"GREEN_PREFERENCE_{self.green.name}",
         )
 
 

@@ -1,13 +1,12 @@
 """Accounts: whose money it is, by kind; a name says it all ("city/ganzhou", "voucher/ganzhou/2026-7", "fee")."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from broker.errors import invalid
-from broker.ids import SLUG
+from broker.ids import LABEL, SLUG
 
 
 class AccountKind(StrEnum):
@@ -56,8 +55,6 @@ _KINDS: Final[Mapping[str, AccountKind]] = {kind.value: kind for kind in Account
 _FORMS: Final = (
     "city/CITY, enterprise/CITY/NAME, voucher/CITY/NAME, budget/HUB/NAME, owner/OWNER, fee, platform_loss or external"
 )
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""What stands behind city or hub: as a slug, but it may begin with a digit, such as a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ def parse_account(text: str) -> AccountName | None:
     kind = _KINDS.get(word)
     if kind is None or len(parts) != _PARTS[kind]:
         return None
-    if not all((_NAME if i else SLUG).fullmatch(part) for i, part in enumerate(parts)):
+    if not all((LABEL if i else SLUG).fullmatch(part) for i, part in enumerate(parts)):
         return None
     return AccountName(kind, tuple(parts))
 

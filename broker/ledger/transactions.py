@@ -36,6 +36,7 @@ class TransactionKind(StrEnum):
     RELEASE = "release"  # what was not used is free again
     EXPIRY = "expiry"  # the same, because the settlement window is over
     CREDIT_NOTE = "credit_note"  # it was given back, for the reason in the reference
+    RETURN = "return"  # what an expired voucher had left, back to its budget
 
 
 def full_key(kind: TransactionKind, request_key: str) -> str:

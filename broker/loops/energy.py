@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from broker.store import energy
+from broker.store import energy, energy_counts
 from broker.store.database import Database
 
 
 class EnergyCount:
-    """Brings the energy accounts of the hubs up to now."""
+    """Brings the energy accounts of the hubs up to now, and the counts by month up to what is settled."""
 
     name = "energy"
 
@@ -17,4 +17,7 @@ class EnergyCount:
     async def run_once(self, now: datetime) -> int:
         """Count what was drawn up to `now`, and return how many accounts changed."""
         async with self._database.hub() as tx:
-            return await energy.count(tx, now)
+            changed = await energy.count(tx, now)
+        async with self._database.hub() as tx:
+            await energy_counts.count(tx, now)
+        return changed

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from time import perf_counter
+from typing import Final
 
 import structlog
 
@@ -19,11 +20,15 @@ from broker.market.rounds import Rounds, report_of
 from broker.market.snapshot import Prepared
 from broker.store import leadership
 from broker.store.database import Database
+from broker.store.promises import NO_ROUND
 from broker.store.rounds import RoundRecord, RoundReport
 from scheduler.decided import Decided
 from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 
 log = structlog.get_logger("rounds")
+
+PROMISES_MAX: Final = 10_000
+"""The most that a policy can say."""
 
 
 class RoundLoop:
@@ -95,6 +100,7 @@ class RoundLoop:
             opening_prices=self._opening_prices,
             opening_seats=self._opening_seats,
             churn_card_seconds_max=max(0, self._policy.churn_card_seconds_max - prepared.view.lost_card_seconds),
+            promises_max=min(PROMISES_MAX, self._policy.promises_max + _by_quotes(prepared)),
         )
         policy_json = opened.to_json()
         try:
@@ -250,6 +256,11 @@ class RoundLoop:
             return True
         last, current = self._seen[1].timestamp() + 1, now.timestamp()
         return any(last < each.start_s <= current for each in prepared.horizon.promises)
+
+
+def _by_quotes(prepared: Prepared) -> int:
+    """Return how many standing promises are those of accepted quotes: they take the place of none that rounds make."""
+    return sum(row.round == NO_ROUND for row in prepared.view.promises)
 
 
 def _digest(prepared: Prepared) -> str:

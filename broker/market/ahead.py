@@ -83,7 +83,7 @@ def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow], margi
     """
     places = Places.of(view.pools, nodes)
     windows = [(at, node.window) for at, node in enumerate(nodes) if node.window is not None]
-    promises = (_promise(row, places) for row in view.promises if row.stands)
+    promises = (promise_of(row, places) for row in view.promises if row.stands)
     return Horizon(
         **_leases(view.leases, world, places, Margin(margin_seconds)),
         closed_node=_ints([at for at, _ in windows]),
@@ -128,7 +128,7 @@ def promise_row(
     )
 
 
-def _promise(row: PromiseRow, places: Places) -> Promise | None:
+def promise_of(row: PromiseRow, places: Places) -> Promise | None:
     """Return the promise of a row; None when its pool has no node any more, so that it cannot be kept at any time."""
     tasks: dict[int, int] = {}
     homeless = 0

@@ -34,6 +34,7 @@ def reading(count: Count) -> Reading:
         **_of_prices(count),
         **_of_hubs(count),
         **_of_backlogs(count),
+        **_of_market(count),
     }
 
 
@@ -219,6 +220,29 @@ def _of_hubs(count: Count) -> Reading:
         state.ENERGY: energy,
         state.ENERGY_MAX: energy_max,
         state.PUE: pue,
+    }
+
+
+def _of_market(count: Count) -> Reading:
+    market, vouchers = count.market, count.market.vouchers
+    used = vouchers.granted_micro_yuan - vouchers.available_micro_yuan - vouchers.held_micro_yuan
+    left = 0.0 if vouchers.first_ends_at is None else (vouchers.first_ends_at - count.at).total_seconds()
+    energy: list[tuple[tuple[str, ...], float]] = []
+    for row in count.hubs:
+        total, green = market.energy_joules.get(row.hub, (0, 0))
+        energy += [((row.hub, "green"), max(0, green)), ((row.hub, "other"), max(0, total - green))]
+    return {
+        state.QUOTES: [((name,), number) for name, number in market.quotes.items()],
+        state.VOUCHERS: [((name,), number) for name, number in vouchers.states.items()],
+        state.VOUCHER_MONEY: [
+            (("granted",), vouchers.granted_micro_yuan),
+            (("available",), vouchers.available_micro_yuan),
+            (("held",), vouchers.held_micro_yuan),
+            (("used",), max(0, used)),
+        ],
+        state.VOUCHER_ENDS: [((), max(0.0, left))],
+        state.CHARGING_LAG: [((), 0.0 if market.due_at is None else _seconds(count.at, market.due_at))],
+        state.MONTH_ENERGY: energy,
     }
 
 

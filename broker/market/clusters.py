@@ -13,11 +13,13 @@ from typing import Final
 from broker.caller import Caller, Role
 from broker.errors import ClusterMismatch, FieldProblem, InvalidRequest, RoleRefused, invalid
 from broker.lifecycle import AgentState
+from broker.market import usage
 from broker.market.policies import close_what_rejects, tell_of_rejections
 from broker.market.reports import (
     Desired,
     Hello,
     Report,
+    UsageAnswer,
     changes,
     settled,
     strangers,
@@ -46,6 +48,8 @@ class Terms:
         heartbeat_seconds: an unchanged report is noted at most this often; with short terms, more often.
         reread_seconds: what should be is read again at least this often, as other brokers may have changed it.
         restarts_max: restarts of a job for reasons that are not its own fault.
+        usage_interval_seconds: time between two reports of the usage of what runs.
+        usage_skew_seconds: how far minutes that agents tell may be ahead of our clock.
     """
 
     report_interval_seconds: float = 2.0
@@ -56,6 +60,8 @@ class Terms:
     heartbeat_seconds: float = 1.0
     reread_seconds: float = 5.0
     restarts_max: int = 20
+    usage_interval_seconds: float = 300.0
+    usage_skew_seconds: int = 120
 
     def __post_init__(self) -> None:
         if not 0 < self.report_interval_seconds < self.suspect_after_seconds < self.lost_after_seconds:
@@ -169,6 +175,7 @@ class Clusters:
                 tx, hello.cluster, hello.instance, hello.engine, now, heard_before=now - self._terms.suspect_after
             )
             await clusters.put_inventory(tx, hello.cluster, hello.pools)
+            await clusters.note_metering(tx, hello.cluster, meters=hello.meters_usage)
         self._capacity_freed()
         return Session(
             cluster=hello.cluster,
@@ -215,14 +222,15 @@ class Clusters:
             last = session._report
             if last is not None and report.sequence <= last.sequence:
                 return replace(session._desired, report_sequence=report.sequence)
+            answers: tuple[UsageAnswer, ...] = ()
             if last is None or not report.says_the_same_as(last):
                 _check_conditions(session, report)
-                await self._exchange(session, report, now)
+                answers = await self._exchange(session, report, now)
             elif session.signal.is_set() or not _lately(session._read_at, now, self._terms.reread):
                 await self._exchange(session, report, now)
             else:
                 await self._note(session, report, now)
-            return replace(session._desired, report_sequence=report.sequence)
+            return replace(session._desired, report_sequence=report.sequence, usage=answers)
 
     async def refresh(self, session: Session, now: datetime) -> Desired | None:
         """Return what should be now, None when the agent was told exactly that.
@@ -257,7 +265,7 @@ class Clusters:
             self._capacity_freed()
             await self._exchange(session, report, now)  # its leases may have become LOST meanwhile
 
-    async def _exchange(self, session: Session, report: Report, now: datetime) -> None:
+    async def _exchange(self, session: Session, report: Report, now: datetime) -> tuple[UsageAnswer, ...]:
         session.signal.clear()
         told, last = report.by_our_clock(now), session._report
         async with self._database.hub() as tx:
@@ -271,14 +279,19 @@ class Clusters:
             ready = await leases.data_ready(tx, session.cluster, due.ready, now)
             ended = await leases.stopped(tx, session.cluster, due.stopped, now, restarts_max=self._terms.restarts_max)
             rejected = await close_what_rejects(tx, due.stopped, ended)
+            answers = await usage.take(
+                tx, session.cluster, report.usage, now, skew_seconds=self._terms.usage_skew_seconds
+            )
             gone = {e.ref for e in ended}
             left = [lease for lease in live if lease.ref not in gone]
             desired = await self._desired(tx, session.cluster, left, report)
         tell_of_rejections(session.cluster, rejected)
-        session._report, session._desired = report, desired
+        usage.tell_of_refusals(session.cluster, answers)
+        session._report, session._desired = replace(report, usage=()), desired
         session._noted_at = session._read_at = now
         if news or ended or ready or was is not AgentState.LIVE:
             self._capacity_freed()
+        return answers
 
     async def _desired(self, tx: Connection, cluster: str, live: list[LiveLease], report: Report) -> Desired:
         known = await orders.known(tx, cluster, {ref.lease for ref in strangers(live, report)})

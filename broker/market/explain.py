@@ -17,6 +17,7 @@ from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market import ceilings
 from broker.market.access import transaction_of
 from broker.market.ahead import Margin
+from broker.market.funding import Short, shortage
 from broker.market.remedies import offered_by, offered_changes, yuan_text
 from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, EarliestStart, Explanation, Verdict
@@ -29,9 +30,10 @@ from scheduler.errors import BadPlan, BadSnapshot
 from scheduler.explain import PoolVerdict, cheapest_clearing, explain
 from scheduler.horizon import Horizon
 from scheduler.levers import Lever
+from scheduler.placer import last_prices
 from scheduler.plan import Plan, Prices
 from scheduler.planner import plan as make_plan
-from scheduler.policy import Policy
+from scheduler.policy import OpeningPrice, Policy
 from scheduler.reasons import Reason
 from scheduler.snapshot import Snapshot
 from scheduler.worth_split import WorthSplit, worth_split
@@ -88,6 +90,11 @@ class LastRound:
             return self.snapshot
         return before_planning(self.snapshot, self.horizon, self.plan.policy)[2].world
 
+    @cached_property
+    def prices(self) -> tuple[OpeningPrice, ...]:
+        """Prices of its last tier, by name; worked out when they are asked for, as the world is."""
+        return last_prices(self.world, self.plan)
+
 
 class Explain:
     """The use case behind ExplainJob."""
@@ -114,11 +121,11 @@ class Explain:
         now = self._clock.now()
         async with self._database.hub() as tx:
             view = await snapshots.read_for(tx, job_id, now, with_leases=start_by is not None)
-        last = await self._last_round()
+        last = await self.last_round()
         return await asyncio.to_thread(_explained, view, now, last, job, self._policy, start_by)
 
-    async def _last_round(self) -> LastRound | None:
-        """Return the newest round, whichever broker committed it."""
+    async def last_round(self) -> LastRound | None:
+        """Return the newest committed round, whichever broker committed it; None before the first one."""
         async with self._database.hub() as tx:
             newest = await rounds.newest_record(tx)
             if newest is None or (self._last is not None and self._last.round >= newest):
@@ -150,7 +157,8 @@ def _explained(
     offers = tuple(_by_the_job(offer, job, view) for offer in offers)
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
-    return Explanation(job, verdicts, number, _summary(job, verdicts, now), offers, worth, earliest)
+    short = next((shortage(view, row, now) for row in view.waiting), None)
+    return Explanation(job, verdicts, number, _summary(job, verdicts, now, short), offers, worth, earliest)
 
 
 def _offers(
@@ -161,14 +169,15 @@ def _offers(
     `whole`, `free`: the world before and after what is promised to others is taken off. Shares of cards are promised
     nothing and fit somewhere soon, so of them it is asked what would start them now.
     """
-    held = job.waiting_reason == Held.UPSTREAM_RUNS or (job.waiting_reason == Held.NOT_YET and start_by is None)
+    timed = job.waiting_reason in (Held.NOT_YET, Held.GREEN_WAITS)
+    held = job.waiting_reason == Held.UPSTREAM_RUNS or (timed and start_by is None)
     if job.state is not JobState.PENDING or held:
         return None, ()
     rounded, name = None if last is None else (last.world, last.plan), job_text(job.job)
     over = Margin(policy.lease_end_margin_seconds).excess(job.spec.grace_seconds)
     if start_by is None or job.spec.share_milli:
         return None, offered_changes(free.snapshot, policy, rounded, name, over)
-    first = job.spec.earliest_start
+    first = job.held_until or job.spec.earliest_start
     return offered_by(whole.snapshot, whole.horizon, policy, rounded, name, over, start_by, first)
 
 
@@ -323,7 +332,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
+def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short: Short | None = None) -> str:
     if job.state in JOB_FINAL:
         return f"The job is {job.state} and waits for nothing."
     if job.state is not JobState.PENDING:
@@ -331,8 +340,13 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
         return f"The job is {job.state}{where}; the verdicts say what it could choose from now."
     if job.waiting_reason == Held.NOT_YET and job.spec.earliest_start is not None:
         return f"It does not start before {job.spec.earliest_start.isoformat(timespec='seconds')}."
+    if job.waiting_reason == Held.GREEN_WAITS and job.held_until is not None:
+        until = job.held_until.isoformat(timespec="seconds")
+        return f"It prefers green hours, and waits for the one that begins at {until}: cards ask less then."
     if job.waiting_reason == Held.UPSTREAM_RUNS:
         return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
+    if short is not None:
+        return _short_of_money(short)
     if job.promised is not None:
         at, where = job.promised.starts_at, f"{job.promised.cluster}/{job.promised.pool}"
         return f"It is promised to start by {at.isoformat(timespec='seconds')} on {where}."
@@ -342,6 +356,14 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime) -> str:
     ahead = None if job.expected_start is None else job.expected_start.ahead(now)
     expected = "" if ahead is None else f" {_expected(ahead)}"
     return f"Nearest to starting is {nearest.cluster}/{nearest.pool}: {nearest.detail}.{expected}"
+
+
+def _short_of_money(short: Short) -> str:
+    wanted, usable = yuan_text(short.wanted), yuan_text(short.usable)
+    return (
+        f"It waits for money: {wanted} yuan or more must be held for its whole walltime and grace, and "
+        f"{' and '.join(short.accounts)} can give {usable}. Deposit what is short, or ask for less."
+    )
 
 
 def _expected(ahead: ExpectedStart) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,9 +15,11 @@ from broker.market import access, upstreams
 from broker.market.admission import Catalogue
 from broker.market.catalogue import REFUSAL_FRESH_SECONDS, Catalogues
 from broker.market.deadlines import too_late
+from broker.market.green import GreenWaits
 from broker.market.intake import Intake, Outcome
+from broker.market.paying import voucher_objection
 from broker.policy.keys import SignedPolicy
-from broker.store import jobs, policies, submissions
+from broker.store import jobs, policies, submissions, vouchers
 from broker.store import upstreams as store_upstreams
 from broker.store.catalogue_view import City
 from broker.store.database import Database
@@ -65,18 +67,21 @@ class Jobs:
         *,
         wake: Callable[[], None],
         stop_wanted: Callable[[str], None],
+        green: GreenWaits | None = None,
     ) -> None:
         """Work on `database`.
 
         Args:
             wake: called after jobs were stored or changed: rounds and the numbering of events have work.
             stop_wanted: called with each cluster whose agent has a job to stop now.
+            green: knows for which green hours jobs wait; None: none waits for any.
         """
         self._database = database
         self._catalogues = catalogues
         self._intake = Intake(database, stored=wake)
         self._wake = wake
         self._stop_wanted = stop_wanted
+        self._green_waits = green
 
     async def city_to_change(self, caller: Caller, named: str) -> City:
         """Return the city that the caller submits for, with its limits and its standard ceiling.
@@ -120,13 +125,20 @@ class Jobs:
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
         known = iter(await self._known(city, _drafts(city, refused)) if refused else [])
-        drafts = _drafts(city, accepted)
+        drafts = await self._green(_drafts(city, accepted), now)
         stored = iter(await self._intake.put(city, drafts, now) if drafts else [])
         outcomes: list[Receipt | BrokerError] = []
         for (key, _), objection in zip(items, objections, strict=True):
             outcome = next(stored) if objection is None else next(known) or objection
             outcomes.append(_receipt(key, outcome))
         return outcomes
+
+    async def _green(self, drafts: list[Draft], now: datetime) -> list[Draft]:
+        """Return the drafts; those that prefer green hours with the one that they wait for."""
+        if self._green_waits is None:
+            return drafts
+        hours = await self._green_waits.of_new([d.spec for d in drafts], now)
+        return [d if at is None else replace(d, green_from=at) for d, at in zip(drafts, hours, strict=True)]
 
     async def _without_upstreams(
         self, city: City, items: Sequence[tuple[str, JobSpec]], refused: list[BrokerError | None]
@@ -148,15 +160,28 @@ class Jobs:
         async with self._database.city(city.city) as tx:
             return await submissions.find_known(tx, city.city, drafts)
 
+    async def check(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> None:
+        """Raise InvalidRequest, NoPoolCanHold or RoleRefused if a submission of this job would be refused now."""
+        objection = await self._objection(caller, city, spec, now)
+        if objection is not None:
+            raise objection
+
     async def _objection(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
         if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
+        if spec.vouchers and (refused := await self._voucher_objection(city, spec, now)) is not None:
+            return refused
         objection = _by_catalogue(await self._catalogues.current(), city, spec, now)
         if objection is None:
             return None
         return _by_catalogue(await self._catalogues.current(REFUSAL_FRESH_SECONDS), city, spec, now)
+
+    async def _voucher_objection(self, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
+        async with self._database.hub() as tx:  # foreign ones are seen and refused as what is not there
+            known = await vouchers.for_payment(tx, spec.vouchers)
+        return voucher_objection(city, spec, known, now)
 
     async def get(self, caller: Caller, job: JobId) -> Job:
         """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""

@@ -4,6 +4,7 @@ Only the hub's role writes. Cities see their own accounts and those of their ent
 clusters see their own; operators and auditors see all.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +16,8 @@ from broker.ledger.accounts import NEVER_BELOW_ZERO, AccountKind, AccountName, a
 from broker.ledger.funds import Funds
 from broker.ledger.holds import Capture
 from broker.ledger.transactions import Move, Transaction, credit_note, deposit, grant
-from broker.store import acts, holds, ledger, ledger_chain, ledger_view
+from broker.ledger.work import Billing
+from broker.store import acts, holds, ledger, ledger_chain, ledger_view, prepaid
 from broker.store.database import Connection, Database
 from broker.store.ledger import Accounts, Posted
 from broker.store.ledger_chain import Chained
@@ -42,8 +44,10 @@ class Deposited:
 class Ledger:
     """Use cases of the ledger. Amounts are micro-yuan; a request key makes each repeatable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, wake: Callable[[], None] = lambda: None) -> None:
+        """`wake`: called when money has come in that jobs may wait for."""
         self._database = database
+        self._wake = wake
 
     async def deposit(self, caller: Caller, move: Move, *, now: datetime, dry_run: bool = False) -> Deposited:
         """Book money from outside to a city, an enterprise or a budget; its account is opened at the first time.
@@ -61,6 +65,7 @@ class Ledger:
                 detail = {"micro_yuan": move.micro_yuan, "reference": move.reference, "transaction": posted.transaction}
                 await acts.record(tx, at=now, key_id=caller.key_id, act="deposit", subject=name.text, detail=detail)
             found = await _account(tx, name.text)
+        self._wake()
         return Deposited(found, posted.transaction, opened=before is None, duplicate=posted.duplicate)
 
     async def grant(self, move: Move, *, now: datetime) -> Posted:
@@ -70,7 +75,9 @@ class Ledger:
         """
         new = grant(move, now)
         async with self._database.hub() as tx:
-            return await _moved(tx, new, account_name("account", move.account), now)
+            granted = await _moved(tx, new, account_name("account", move.account), now)
+        self._wake()
+        return granted
 
     async def credit_note(self, move: Move, *, now: datetime) -> Posted:
         """Give a city, an enterprise or a voucher money back, out of what an owner or the exchange has.
@@ -112,6 +119,22 @@ class Ledger:
                 await ledger.close_account(tx, accounts.ids[name.text], now)
                 await acts.record(tx, at=now, key_id=caller.key_id, act="close_account", subject=name.text, detail={})
             return await _account(tx, name.text)
+
+    async def set_billing(
+        self, caller: Caller, city: str, billing: Billing, *, now: datetime, dry_run: bool = False
+    ) -> Billing:
+        """Say how a city pays from now on, and return how it paid before. Raise CityNotFound.
+
+        Leases that are there keep what is held for them, or go on without.
+        """
+        async with self._database.hub() as tx:
+            before = await prepaid.billing_of(tx, city)
+            if before is not billing and not dry_run:
+                await prepaid.set_billing(tx, city, billing)
+                detail = {"before": before, "after": billing}
+                await acts.record(tx, at=now, key_id=caller.key_id, act="set_billing", subject=city, detail=detail)
+        self._wake()
+        return before
 
     async def accounts(
         self, caller: Caller, *, city: str = "", kind: AccountKind | None = None, after: str = "", limit: int

@@ -25,17 +25,21 @@ import numpy as np
 
 from broker import metrics
 from broker.ids import JobId, RoundId
+from broker.market import quoted
 from broker.market.fitting import CardName, still_fitting
+from broker.market.funding import without_short
+from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
 from broker.market.policies import Policies
 from broker.market.promising import Leased
 from broker.market.recent import Recent
-from broker.market.snapshot import Prepared, arrived, zones
+from broker.market.snapshot import Prepared, Shapes, arrived, zones
 from broker.market.waits import count_waits
-from broker.store import leadership, rounds, snapshots
-from broker.store.database import Database
+from broker.store import leadership, prepaid, promises, rounds, snapshots
+from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
+from broker.store.snapshots import WaitingRow
 from scheduler.decided import Decided
 from scheduler.ground import DoesNotFit
 from scheduler.placer import Placed, Placer, large_gangs
@@ -65,6 +69,11 @@ class _View:
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
 
+    @property
+    def promised(self) -> list[JobId]:
+        """Jobs that were promised a start when the world was read: the view leaves their nodes alone."""
+        return [row.job for row in self.source.view.promises]
+
     def within_limits(self, placements: Sequence[Placement]) -> Sequence[Placement]:
         """Return those of a round's placements that keep power and quotas beside what was leased here."""
         if not self.leased:
@@ -84,6 +93,10 @@ class _Settled:
     prices: tuple[OpeningPrice, ...]
 
 
+class Overtaken(Exception):
+    """A quote was accepted since the view's world was read: the next view leaves its nodes alone, this one does not."""
+
+
 class Beside:
     """What the fast lane says to a round's commit, and hears of it."""
 
@@ -101,6 +114,7 @@ class Beside:
         self.settled: _Settled | None = None
         self.view: _View | None = None
         self.outdated = False
+        self.overtaken = False  # quotes were accepted while the round was planned
         self._world, self._decided, self._prices, self._before = world, decided, prices, view
 
     async def settle(self, lead: Lead, round_id: RoundId, started: Sequence[Placement]) -> None:
@@ -109,7 +123,7 @@ class Beside:
         last = plan.tiers[-1].name
         self.settled = _Settled(lead, round_id, tuple(price for price in self._prices if price.tier == last))
         view = self._before
-        if view is None or self._cut(view):
+        if view is None or self.overtaken or self._cut(view):
             self.outdated = True
             return
         try:
@@ -138,8 +152,13 @@ class Placing:
         wake_cluster: Callable[[str], None],
         enabled: bool,
         policies: Policies | None = None,
+        holding: Holding = STANDARD,
     ) -> None:
-        """`policy`: of the scheduler; `policies`: signs the placement policies of leases, without it they have none."""
+        """`policy`: of the scheduler; `policies`: signs the placement policies of leases, without it they have none.
+
+        `holding`: holds money for leases of cities that pay in advance.
+        """
+        self._holding = holding
         self._policies = policies
         self._database = database
         self._policy = policy
@@ -206,7 +225,7 @@ class Placing:
                 at = now + timedelta(seconds=perf_counter() - began)
                 try:
                     looked_at, leased = await self._place_some(self._view, at)
-                except NotLeader:
+                except (NotLeader, Overtaken):
                     self._view = None
                     return placed
                 except Exception:  # what of it was committed is not known
@@ -223,17 +242,25 @@ class Placing:
             rows, shapes = await snapshots.arrived(tx, view.newest, now, JOBS_PER_COMMIT_MAX)
             if not rows:
                 return 0, 0
-            arrivals = arrived(view.world, rows, shapes, now)
+            payable = await _payable(tx, view.world, rows, shapes, now)
+            arrivals = arrived(view.world, payable, shapes, now)
             decisions = await asyncio.to_thread(view.placer.place, arrivals.snapshot)
             placements = [each.placement for each in decisions if isinstance(each, Placed)]
             fitting: list[tuple[Placement, LeaseDraft]] = []
             drafts: list[LeaseDraft] = []
             if placements:
+                await promises.share_ground(tx)
+                if await promises.any_beside(tx, view.promised):
+                    raise Overtaken
                 if not await leadership.still_leads(tx, view.lead.holder, view.lead.epoch):
                     raise NotLeader(view.lead)
                 fitting = await still_fitting(tx, arrivals, placements, now, view.named)
                 price_of = lease_prices(arrivals, [each for each, _ in fitting], view.prices)
-                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = await quoted.at_quoted_prices(tx, priced)
+                starting = [each for each, _ in fitting]
+                fitting = await self._holding.cover(tx, list(zip(starting, priced, strict=True)), now)
+                drafts = [draft for _, draft in fitting]
                 at = now + timedelta(seconds=perf_counter() - began)
                 leases = await rounds.offer(tx, view.round, drafts, at)
                 if self._policies is not None:
@@ -249,6 +276,17 @@ class Placing:
         for draft in drafts:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)
         return len(rows), len(drafts)
+
+
+async def _payable(
+    tx: Connection, world: Prepared, rows: Sequence[WaitingRow], shapes: Shapes, now: datetime
+) -> Sequence[WaitingRow]:
+    """Return the jobs whose payers have enough by what is on their accounts now, as far as that can be told."""
+    if not world.view.prepaid:  # should a city pay in advance since, the commit sees to it
+        return rows
+    there = await prepaid.balances(tx)
+    alone = replace(world.view, waiting=tuple(rows), shapes=shapes, prepaid=there, promises=(), make_room_for=())
+    return without_short(alone, now)[0].waiting
 
 
 def _placer(

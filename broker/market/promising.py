@@ -14,7 +14,7 @@ from typing import Final
 
 from broker.ids import JobId, RoundId, job_text, parse_lease
 from broker.lifecycle import PromiseCause, PromiseFate, StopClaim
-from broker.market.ahead import promise_row
+from broker.market.ahead import Places, promise_of, promise_row
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseEntry, PromiseRow
 from broker.store.stops import Stop
@@ -64,6 +64,7 @@ def kept(
     round_id: RoundId,
     at: datetime,
     not_cleared: Collection[str] = (),
+    accepted: Sequence[PromiseRow] = (),
 ) -> Kept:
     """Return what is to be stored of promises when these placements of the decision have been committed.
 
@@ -72,6 +73,7 @@ def kept(
         margin_seconds: of the policy: how long after its end a lease may hold its cards.
         round_id, at: of the round, for promises that are made.
         not_cleared: jobs for which not everything is stopped that the round wanted to stop.
+        accepted: starts that accepted quotes were promised since; the decision stands beside them.
     """
     begun = {each.job_id for each in started}
     handed_back = {each.job_id for each in decided.news if each.fate is Fate.STARTED} - begun | set(not_cleared)
@@ -79,10 +81,11 @@ def kept(
     again = tuple(each for each in prepared.horizon.promises if each.job_id in handed_back)
     decided = _without(decided, handed_back)
     promises, news = decided.promises, decided.news
-    if leased or not_cleared:
-        promises, news = beside(prepared, decided, started, leased, again, margin_seconds)
+    if leased or again or not_cleared:
+        others = (*again, *promises_of(prepared, accepted))
+        promises, news = beside(prepared, decided, started, leased, others, margin_seconds)
     made = set(decided.made)
-    rows = [before[each.job_id] for each in again]
+    rows = [*(before[each.job_id] for each in again), *accepted]
     for each in promises:
         since, by = at, round_id
         if each.job_id not in made:
@@ -93,6 +96,13 @@ def kept(
     entries = [*_told(news, {name: row.job for name, row in before.items()}, begun), *_never_kept(prepared)]
     entries += [_made(prepared, each) for each in promises if each.job_id in made]
     return Kept(tuple(sorted(rows, key=lambda row: (row.start_s, row.job))), tuple(entries))
+
+
+def promises_of(prepared: Prepared, rows: Iterable[PromiseRow]) -> list[Promise]:
+    """Return promises of rows that the round did not know, in its world; without those whose pool has no node there."""
+    places = Places.of(prepared.pools, prepared.nodes)
+    found = (promise_of(row, places) for row in rows if row.pool_id in places.pool)
+    return [each for each in found if each is not None]
 
 
 def stops_of(prepared: Prepared, decided: Decided, found: Kept, not_cleared: Collection[str]) -> list[Stop]:
@@ -152,11 +162,12 @@ def beside(
             profile.take(now)
             found.append(replace(now, promised_s=now.start_s) if is_new else now)
         if not is_new and now is not promise:
-            news[promise.job_id] = _moved(news[promise.job_id], now)
+            news[promise.job_id] = moved(news[promise.job_id], now)
     return tuple(found), tuple(news.values())
 
 
-def _moved(news: News, now: Promise | None) -> News:
+def moved(news: News, now: Promise | None) -> News:
+    """Return the news of a promise that is put elsewhere, or nowhere, than the round thought."""
     if now is None:
         return replace(news, fate=Fate.BROKEN, start_s=NEVER, cause=Cause.NODES_GONE)
     late = now.start_s > news.promised_s

@@ -8,6 +8,7 @@ from typing import Final
 
 from broker.ids import LeaseId
 from broker.job import Ending
+from broker.ledger.usage import Usage, UsageProblem
 from broker.lifecycle import EndReason, LeaseState
 from broker.store.clusters import NodeCondition, PoolInventory
 from broker.store.leases import LeaseRef, Started, Stopped
@@ -43,6 +44,7 @@ class Hello:
     agent_version: str
     engine: str
     pools: tuple[PoolInventory, ...]
+    meters_usage: bool = False  # its reports carry usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,42 @@ class LeaseSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageTold:
+    """What one lease has used, by the agent's word."""
+
+    ref: LeaseRef
+    milli_cards: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """What became of one lease's usage: what is known of it now, or why it is not taken."""
+
+    ref: LeaseRef
+    minutes_end: int = 0
+    complete: bool = False
+    refused: UsageProblem | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What is true on the cluster: complete, not a difference.
 
     Attributes:
         measured_at: by the agent's clock, None when it does not say.
+        usage: of leases; each at most once.
     """
 
     sequence: int
     measured_at: datetime | None
     nodes: tuple[NodeCondition, ...]
     leases: tuple[LeaseSeen, ...]
+    usage: tuple[UsageTold, ...] = ()
 
     def says_the_same_as(self, other: "Report") -> bool:
-        """Tell whether both describe the same cluster."""
-        return self.leases == other.leases and self.nodes == other.nodes
+        """Tell whether both describe the same cluster, and this one has no usage to be taken."""
+        return not self.usage and self.leases == other.leases and self.nodes == other.nodes
 
     def by_our_clock(self, at: datetime) -> "Report":
         """Return it with times moved by as much as the agent's clock differs from ours; `at` is when it came."""
@@ -113,6 +136,7 @@ class Desired:
     start: tuple[LeaseOrder, ...] = ()
     stop: tuple[LeaseStop, ...] = ()
     settled: tuple[LeaseRef, ...] = ()
+    usage: tuple[UsageAnswer, ...] = ()  # to the report that it answers
 
 
 @dataclass(frozen=True, slots=True)

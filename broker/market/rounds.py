@@ -12,13 +12,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 
-from broker.ids import RoundId, job_text, parse_lease
+from broker.ids import JobId, RoundId, job_text, parse_lease
 from broker.lifecycle import Held
+from broker.market import quoted
 from broker.market.expecting import Expecting, Told
 from broker.market.explain import LastRound
 from broker.market.fitting import still_fitting
+from broker.market.funding import without_short
+from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
+from broker.market.overtaken import beside_accepted
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.prices import RoundPrices
@@ -66,6 +70,7 @@ class Rounds:
         policies: Policies | None = None,
         margin_seconds: int = Policy.lease_end_margin_seconds,
         priced: Callable[[RoundPrices], None] = lambda _: None,
+        holding: Holding = STANDARD,
     ) -> None:
         """Work on `database`.
 
@@ -74,10 +79,13 @@ class Rounds:
             policies: signs the placement policies of leases; without it leases have none.
             margin_seconds: how long after its end a lease may still hold its cards, as in the rounds' policy.
             priced: told of the prices of each committed round.
+            holding: holds money for leases of cities that pay in advance.
         """
         self._margin_seconds = margin_seconds
         self._policies = policies
         self._priced = priced
+        self._holding = holding
+        self._short: frozenset[JobId] = frozenset()  # that were told so
         self._database = database
         self._jobs_max = jobs_max
         self._records_kept = records_kept
@@ -87,12 +95,20 @@ class Rounds:
         self.placing = placing or Placing(database, policy=Policy(), wake_cluster=wake_cluster, enabled=False)
 
     async def read(self, now: datetime) -> Prepared:
-        """Return what the next round is planned on."""
+        """Return what the next round is planned on; jobs that nobody could pay for are told so, and left out."""
         async with self._database.hub() as tx:
             view = await snapshots.read(tx, now, self._jobs_max)
+        if view.prepaid:
+            view, short = await asyncio.to_thread(without_short, view, now)
+            await self._tell_short(frozenset(each.job for each in short))
         return await asyncio.to_thread(
             prepare, view, now, margin_seconds=self._margin_seconds
         )  # half a second for a hundred thousand jobs: calls go on
+
+    async def _tell_short(self, short: frozenset[JobId]) -> None:
+        """Note with jobs that wait for money that they do, where they were not told so by the read before."""
+        await self._tell([(job, Held.FUNDS_SHORT.value) for job in sorted(short - self._short)])
+        self._short = short
 
     async def commit(
         self,
@@ -114,10 +130,21 @@ class Rounds:
         async with self.placing.committing(prepared, decided, prices) as fast:
             price_of = await asyncio.to_thread(lease_prices, prepared, fast.within_limits, last, zones)
             async with self._database.hub() as tx:
+                await promises.share_ground(tx)
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
-                fitting = await still_fitting(tx, prepared, fast.within_limits, now)
-                drafts = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                wanted, accepted = fast.within_limits, await self._accepted(tx, prepared)
+                stood = decided
+                if accepted:
+                    fast.overtaken = True
+                    beside = partial(beside_accepted, prepared, decided, wanted, fast.leased, accepted)
+                    stood, wanted = await asyncio.to_thread(beside, self._margin_seconds)
+                fitting = await still_fitting(tx, prepared, wanted, now)
+                priced = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]
+                priced = await quoted.at_quoted_prices(tx, priced)
+                starting = [each for each, _ in fitting]
+                fitting = await self._holding.cover(tx, list(zip(starting, priced, strict=True)), now)
+                drafts = [draft for _, draft in fitting]
                 round_id = await rounds.insert(tx, lead.epoch, report)
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
                 # Cards are held from when they were found free, which may be long after `now`: what had them ended
@@ -126,7 +153,9 @@ class Rounds:
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
                 started = [placement for placement, _ in fitting]
-                promised, stopped = await self._keep(tx, prepared, decided, started, fast.leased, round_id, report.at)
+                promised, stopped = await self._keep(
+                    tx, prepared, stood, started, fast.leased, accepted, round_id, report.at
+                )
                 done = Committed(
                     round=round_id,
                     placed=len(drafts),
@@ -147,6 +176,13 @@ class Rounds:
         await self._tell_reasons(prepared, decided, promised)
         return done
 
+    async def _accepted(self, tx: Connection, prepared: Prepared) -> tuple[PromiseRow, ...]:
+        """Return the starts that accepted quotes were promised since the world was read."""
+        known = {row.job for row in prepared.view.promises}
+        if not await promises.any_beside(tx, tuple(known)):
+            return ()
+        return tuple(row for row in await promises.read(tx) if row.job not in known)
+
     async def _keep(
         self,
         tx: Connection,
@@ -154,6 +190,7 @@ class Rounds:
         decided: Decided,
         started: Sequence[Placement],
         leased: Leased,
+        accepted: Sequence[PromiseRow],
         round_id: RoundId,
         at: datetime,
     ) -> tuple[Kept, dict[Stop, str]]:
@@ -162,7 +199,15 @@ class Rounds:
         Return what was ordered to stop as well, with its cluster.
         """
         within = partial(
-            kept, prepared, decided, started, leased, margin_seconds=self._margin_seconds, round_id=round_id, at=at
+            kept,
+            prepared,
+            decided,
+            started,
+            leased,
+            margin_seconds=self._margin_seconds,
+            round_id=round_id,
+            at=at,
+            accepted=accepted,
         )
         left: set[str] = set()  # jobs for which not everything can be stopped, so nothing is
         if decided.stops:
@@ -177,7 +222,7 @@ class Rounds:
             asked = stops_of(prepared, decided, found, left)
         ordered = await stops.order(tx, asked, at)
         stopped = {each: ordered[each.lease] for each in asked if each.lease in ordered}
-        if found.rows != prepared.view.promises:
+        if accepted or found.rows != prepared.view.promises:
             await promises.keep(tx, found.rows)
         await promises.tell(tx, round_id, found.entries, at)
         return found, stopped
@@ -201,6 +246,9 @@ class Rounds:
         """Write why each job waits; in batches, so that no submission waits long for a row."""
         told = [(prepared.job(r.job_id), r.reason.value) for r in decided.refusals]
         told += [(row.job, Held.PROMISED.value) for row in promised.rows]
+        await self._tell(told)
+
+    async def _tell(self, told: Sequence[tuple[JobId, str]]) -> None:
         for start in range(0, len(told), WAITING_REASONS_BATCH):
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:

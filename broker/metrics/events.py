@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from broker.ledger.usage import UsageProblem
 from broker.lifecycle import JobEvent, PromiseCause, PromiseFate, StopClaim
 from broker.metrics.registry import counter, histogram
 
@@ -35,6 +36,19 @@ FAST_PLACEMENT_SECONDS: Final = histogram(
 POLICY_REJECTIONS: Final = counter(
     "broker_policy_rejections_total",
     "Leases that their agent did not start because the signed placement policy does not hold at its place.",
+)
+USAGE_REFUSED: Final = counter(
+    "broker_usage_refused_total",
+    "Reports of one lease's usage that were not taken, by why: an unknown lease, another epoch, one that never ran, "
+    "other cards, minutes behind the walltime, or minutes ahead of the broker's clock. Nothing of them was counted.",
+    {"why": tuple(why.value for why in UsageProblem)},
+)
+QUOTES: Final = counter(
+    "broker_quotes_total",
+    "Quotes by what became of them: asked (an option was handed out), accepted, gone (not accepted: others took the "
+    "room), kept (leased within its window), missed (not, so a part of its price was given back where it was paid "
+    "in advance), cancelled (by its city before the start).",
+    {"event": ("asked", "accepted", "gone", "kept", "missed", "cancelled")},
 )
 PROMISES: Final = counter(
     "broker_promises_total",
@@ -90,6 +104,16 @@ def placed_at_once(seconds: float) -> None:
 def promise_told(fate: PromiseFate, cause: PromiseCause | None) -> None:
     """Count what a committed round made of a promised start."""
     PROMISES.labels(fate.value, "none" if cause is None else cause.value).inc()
+
+
+def quote_told(event: str, count: int = 1) -> None:
+    """Count what became of quotes; `event` as the metric has it."""
+    QUOTES.labels(event).inc(count)
+
+
+def usage_refused(why: UsageProblem, reports: int) -> None:
+    """Count usage that was not taken."""
+    USAGE_REFUSED.labels(why.value).inc(reports)
 
 
 def stop_ordered(claim: StopClaim, lost_card_seconds: int) -> None:

@@ -30,6 +30,7 @@ LIVE_LEASES: Final = tuple(state.value for state in LeaseState if state is not L
 NODE_STATES: Final = ("open", "cordoned", "draining", "drained", "down", "absent")
 LEAKS: Final = ("held_without_lease", "lease_without_held")
 MONEY_KINDS: Final = ("city", "enterprise", "voucher", "budget")
+VOUCHER_STATES: Final = ("conditional", "active", "suspended", "used_up", "expired", "redeemed")
 BOOK_RULES: Final = ("balances_differ", "postings_unbalanced", "held_differs", "holds_overdue")
 
 Rows = Iterable[tuple[tuple[str, ...], float]]
@@ -163,6 +164,29 @@ BOOKS = _told(
 )
 BOOKS_AT = _told("broker_ledger_audit_at_seconds", "When the books were last audited, in seconds since 1970.", {})
 
+QUOTES = _told(
+    "broker_quotes_standing", "Quotes that can still be accepted, and accepted ones.", {"state": ("open", "accepted")}
+)
+VOUCHERS = _told("broker_vouchers", "Vouchers by state.", {"state": VOUCHER_STATES})
+VOUCHER_MONEY = _told(
+    "broker_voucher_micro_yuan",
+    "Money of vouchers that live: as granted; of that available, held for work, and used.",
+    {"pocket": ("granted", "available", "held", "used")},
+)
+VOUCHER_ENDS = _told(
+    "broker_voucher_first_ends_seconds",
+    "How long the first of these vouchers to expire still lives, 0 without one.",
+    {},
+)
+CHARGING_LAG = _told(
+    "broker_charging_lag_seconds", "How long the oldest work has been due to be charged, 0 without any.", {}
+)
+MONTH_ENERGY = _told(
+    "broker_hub_month_energy_joules",
+    "Energy of leases at the meter in this month of UTC+8, by whether it was green.",
+    {"hub": HUB, "kind": ("green", "other")},
+)
+
 ALL: Final = tuple(each for each in vars().values() if isinstance(each, Told))
 
 
@@ -191,7 +215,7 @@ class _State(Collector):
         """Show this reading from now on, and nothing of the one before."""
         shown = _State()
         shown._families = tuple(each.family(reading[each]) for each in ALL if each in reading)
-        text = generate_latest(shown)  # type: ignore[arg-type]  # all it asks of a registry is to collect
+        text = generate_latest(shown)  # all it asks of a registry is to collect
         self._families, self._text = shown._families, text
 
     def forget(self) -> None:

@@ -6,11 +6,16 @@ from typing import Final
 
 from broker.clock import Clock
 from broker.market.ledger import Ledger
+from broker.market.papers import Papers
+from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
+from broker.rpc import convert_papers, convert_uses
 from broker.rpc.convert import chunks
+from broker.rpc.convert_enums import BILLING
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
 from broker.wire.v1 import account_service_pb2 as pb
+from broker.wire.v1 import papers_pb2
 from broker.wire.v1.account_service_pb2_grpc import AccountServiceServicer
 
 PAGE_ENTRIES: Final = 1000
@@ -22,12 +27,16 @@ class AccountService(AccountServiceServicer):
     """What cities, owners, auditors and operators call about money.
 
     Args:
-        ledger: the use cases.
+        ledger: the use cases of the books.
+        papers: the use cases of invoices, statements and credit notes.
         clock: the edge's clock.
+        uses: the use cases of what leases have used.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, *, uses: Uses, papers: Papers) -> None:
         self._ledger = ledger
+        self._uses = uses
+        self._papers = papers
         self._clock = clock
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, context: Context) -> pb.ListAccountsResponse:
@@ -57,6 +66,28 @@ class AccountService(AccountServiceServicer):
         made = await self._ledger.deposit(caller_of(context), move, now=self._clock.now(), dry_run=request.dry_run)
         return convert.deposited_to_wire(made)
 
+    async def SetBilling(self, request: pb.SetBillingRequest, context: Context) -> pb.SetBillingResponse:
+        """Say how a city pays from now on, or only what that would change."""
+        city, billing = convert_uses.billing(request)
+        before = await self._ledger.set_billing(
+            caller_of(context), city, billing, now=self._clock.now(), dry_run=request.dry_run
+        )
+        return pb.SetBillingResponse(before=BILLING.to_wire(before))
+
+    async def ListUsage(self, request: pb.ListUsageRequest, context: Context) -> pb.ListUsageResponse:
+        """Return a page of what leases have used that the caller may see."""
+        wanted, before, limit = convert_uses.usage_page(request)
+        found = await self._uses.usage(caller_of(context), wanted, before, limit, self._clock.now())
+        token = convert_uses.token_after(found[-1].row.lease) if len(found) == limit else ""
+        return pb.ListUsageResponse(usage=map(convert_uses.usage_to_wire, found), next_page_token=token)
+
+    async def ListHolds(self, request: pb.ListHoldsRequest, context: Context) -> pb.ListHoldsResponse:
+        """Return a page of holds that the caller may see."""
+        page = convert_uses.hold_page(request)
+        found = await self._uses.holds(caller_of(context), page.city, page.before, page.limit, open_only=page.open_only)
+        token = convert_uses.token_after(found[-1].hold) if len(found) == page.limit else ""
+        return pb.ListHoldsResponse(holds=map(convert_uses.hold_to_wire, found), next_page_token=token)
+
     async def ExportLedger(
         self, request: pb.ExportLedgerRequest, context: Context
     ) -> AsyncIterator[pb.ExportLedgerResponse]:
@@ -66,3 +97,31 @@ class AccountService(AccountServiceServicer):
             for piece in chunks(map(convert.entry_to_wire, entries), PIECE_BYTES):
                 yield pb.ExportLedgerResponse(entries=piece)
             position = entries[-1].position
+
+    async def GetInvoice(
+        self, request: papers_pb2.GetInvoiceRequest, context: Context
+    ) -> AsyncIterator[papers_pb2.GetInvoiceResponse]:
+        """Send what a city or an enterprise paid in a month."""
+        wanted, caller = convert_papers.invoice(request), caller_of(context)
+        paper = await self._papers.invoice(caller, wanted.month, wanted.city, wanted.enterprise, now=self._clock.now())
+        for head, lines, notes in convert_papers.paper_pieces(paper):
+            yield papers_pb2.GetInvoiceResponse(head=head, lines=lines, credit_notes=notes)
+
+    async def GetStatement(
+        self, request: papers_pb2.GetStatementRequest, context: Context
+    ) -> AsyncIterator[papers_pb2.GetStatementResponse]:
+        """Send what an owner earned in a month."""
+        month, owner = convert_papers.statement(request)
+        paper = await self._papers.statement(caller_of(context), month, owner, now=self._clock.now())
+        for head, lines, notes in convert_papers.paper_pieces(paper):
+            yield papers_pb2.GetStatementResponse(head=head, lines=lines, credit_notes=notes)
+
+    async def PostCreditNote(
+        self, request: papers_pb2.PostCreditNoteRequest, context: Context
+    ) -> papers_pb2.PostCreditNoteResponse:
+        """Give money back, or only say what that would do."""
+        move, about = convert_papers.credit_note(request)
+        made = await self._papers.post_credit_note(
+            caller_of(context), move, about, now=self._clock.now(), dry_run=request.dry_run
+        )
+        return convert_papers.credited_to_wire(made)

@@ -14,6 +14,7 @@ from broker.job import (
     Ending,
     Event,
     ExpectedStart,
+    GreenPreference,
     Job,
     JobSpec,
     LeasePrice,
@@ -28,7 +29,17 @@ from broker.market.logs import LogStream
 from broker.market.verdicts import Explanation
 from broker.policy.keys import SignedPolicy
 from broker.rpc.convert_checks import REQUEST_KEY_CHARACTERS_MAX, Checks, job_id
-from broker.rpc.convert_enums import END_REASON, IF_LOST, JOB_EVENT, JOB_STATE, LOG_STREAM, PRIORITY, WITHIN, WORKLOAD
+from broker.rpc.convert_enums import (
+    END_REASON,
+    GREEN,
+    IF_LOST,
+    JOB_EVENT,
+    JOB_STATE,
+    LOG_STREAM,
+    PRIORITY,
+    WITHIN,
+    WORKLOAD,
+)
 from broker.rpc.convert_spec import TASKS_MAX, job_spec, read_spec
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
@@ -260,6 +271,8 @@ def spec_to_wire(spec: JobSpec) -> pb.JobSpec:
         after_data_ready=spec.after_data_ready,
         preemptible=spec.preemptible,
         checkpoint_interval_seconds=spec.checkpoint_interval_seconds,
+        vouchers=spec.vouchers,
+        green=pb.GREEN_PREFERENCE_UNSPECIFIED if spec.green is GreenPreference.NONE else GREEN.to_wire(spec.green),
     )
 
 

@@ -15,6 +15,7 @@ from broker.lifecycle import EndReason
 from broker.market.clusters import Terms
 from broker.market.logs import PIECE_BYTES_MAX, LogPiece, LogProblem, LogRequest, LogStream
 from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, LeaseStop, Report
+from broker.rpc import convert_usage
 from broker.rpc.convert import build_to_wire, node_cards_to_wire, policy_to_wire
 from broker.rpc.convert_checks import EPOCH, Checks, shown
 from broker.rpc.convert_enums import END_REASON, IF_LOST
@@ -69,6 +70,7 @@ def hello(wire: pb.Hello) -> Hello:
         agent_version=checks.printable_ascii("hello.agent_version", wire.agent_version or "-", NAME_CHARACTERS_MAX),
         engine=checks.printable_ascii("hello.engine", wire.engine, NAME_CHARACTERS_MAX),
         pools=tuple(_pool(checks, f"hello.pools[{i}]", wire.pools[i]) for i in range(pools)),
+        meters_usage=wire.meters_usage,
     )
     _each_once(checks, [(f"hello.pools[{i}].pool", p.pool) for i, p in enumerate(found.pools)])
     _each_once(
@@ -119,6 +121,7 @@ def report(wire: pb.Report) -> Report:
         measured_at=_moment(checks, "report.at", wire, "at"),
         nodes=tuple(_condition(checks, f"report.nodes[{i}]", wire.nodes[i]) for i in range(nodes)),
         leases=tuple(_lease(checks, f"report.leases[{i}]", wire.leases[i]) for i in range(leases)),
+        usage=convert_usage.usage(checks, wire),
     )
     _each_once(checks, [(f"report.nodes[{i}].node", n.node) for i, n in enumerate(found.nodes)])
     _each_once(checks, [(f"report.leases[{i}].lease_id", s.ref.lease) for i, s in enumerate(found.leases)])
@@ -222,6 +225,7 @@ def welcome(terms: Terms, session_epoch: int, policy_key_id: str = "") -> pb.Syn
             lost_after_millis=round(terms.lost_after_seconds * 1000),
             kill_after_millis=round(terms.kill_after_seconds * 1000),
             policy_key_id=policy_key_id,
+            usage_interval_millis=round(terms.usage_interval_seconds * 1000),
         )
     )
 
@@ -232,6 +236,7 @@ def desired_to_wire(desired: Desired) -> pb.SyncResponse:
         report_sequence=desired.report_sequence,
         stop=map(_stop_to_wire, desired.stop),
         settled=map(_ref_to_wire, desired.settled),
+        usage_settled=map(convert_usage.answer_to_wire, desired.usage),
     )
     size = 0
     for order in desired.start:

@@ -7,10 +7,18 @@ from typing import Any, Final, Generic, TypeVar
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from broker import caller, job, lifecycle
-from broker.ledger import accounts, transactions
+from broker.ledger import accounts, holds, transactions, work
 from broker.market import logs
 from broker.rpc.convert_checks import Checks
-from broker.wire.v1 import account_service_pb2, admin_service_pb2, job_pb2, job_service_pb2
+from broker.vouchers import programme, states
+from broker.wire.v1 import (
+    account_service_pb2,
+    admin_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    market_service_pb2,
+    voucher_service_pb2,
+)
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -54,6 +62,7 @@ PRIORITY: Final = EnumMap(job_pb2.PriorityClass, job.PriorityClass, "PRIORITY_CL
 WORKLOAD: Final = EnumMap(job_pb2.WorkloadClass, job.WorkloadClass, "WORKLOAD_CLASS")
 IF_LOST: Final = EnumMap(job_pb2.IfLost, job.IfLost, "IF_LOST")
 WITHIN: Final = EnumMap(job_pb2.Within, job.Within, "WITHIN")
+GREEN: Final = EnumMap(job_pb2.GreenPreference, job.GreenPreference, "GREEN_PREFERENCE")
 JOB_STATE: Final = EnumMap(job_pb2.JobState, lifecycle.JobState, "JOB_STATE")
 END_REASON: Final = EnumMap(job_pb2.EndReason, lifecycle.EndReason, "END_REASON")
 JOB_EVENT: Final = EnumMap(job_service_pb2.JobEventKind, lifecycle.JobEvent, "JOB_EVENT_KIND")
@@ -63,5 +72,13 @@ AGENT_STATE: Final = EnumMap(admin_service_pb2.AgentState, lifecycle.AgentState,
 NODE_MODE: Final = EnumMap(admin_service_pb2.NodeMode, lifecycle.NodeMode, "NODE_MODE")
 ACCOUNT_KIND: Final = EnumMap(account_service_pb2.AccountKind, accounts.AccountKind, "ACCOUNT_KIND")
 POCKET: Final = EnumMap(account_service_pb2.Pocket, accounts.Pocket, "POCKET")
+BILLING: Final = EnumMap(account_service_pb2.Billing, work.Billing, "BILLING")
+HOLD_STATE: Final = EnumMap(account_service_pb2.HoldState, holds.HoldState, "HOLD_STATE")
 TRANSACTION_KIND: Final = EnumMap(account_service_pb2.TransactionKind, transactions.TransactionKind, "TRANSACTION_KIND")
 LEASE_STATE: Final = EnumMap(admin_service_pb2.LeaseState, lifecycle.LeaseState, "LEASE_STATE")
+QUOTE_STATE: Final = EnumMap(market_service_pb2.QuoteState, lifecycle.QuoteState, "QUOTE_STATE")
+CLAIM_SIDE: Final = EnumMap(voucher_service_pb2.ClaimSide, programme.ClaimSide, "CLAIM_SIDE")
+APPLICANT_TYPE: Final = EnumMap(voucher_service_pb2.ApplicantType, programme.ApplicantType, "APPLICANT_TYPE")
+APPLICATION_STATE: Final = EnumMap(voucher_service_pb2.ApplicationState, states.ApplicationState, "APPLICATION_STATE")
+VOUCHER_STATE: Final = EnumMap(voucher_service_pb2.VoucherState, states.VoucherState, "VOUCHER_STATE")
+STORY_EVENT: Final = EnumMap(voucher_service_pb2.StoryEvent, states.StoryEvent, "STORY_EVENT")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from broker.ids import LABEL
 from broker.job import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
 from broker.rpc import convert_when
 from broker.rpc.convert_checks import Checks, shown, utf8_bytes
@@ -38,6 +39,7 @@ SIZES_MAX: Final = 16
 GIB_MAX: Final = 2**20
 TRANSFER_SECONDS_MAX: Final = 31_536_000
 OWNERS_MAX: Final = 32
+VOUCHERS_MAX: Final = 4
 
 VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -97,6 +99,7 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         **_form(checks, wire),
         **_place(checks, wire),
         enterprise=checks.slug_or_empty("spec.enterprise", wire.enterprise),
+        vouchers=_vouchers(checks, wire.vouchers),
         **convert_when.when(checks, wire, now),
     )
     _each_stack_once(checks, spec.builds)
@@ -170,6 +173,18 @@ def _build(checks: Checks, path: str, wire: pb.Build) -> Build:
 def _names(checks: Checks, path: str, names: Sequence[str], looked_at: int) -> tuple[str, ...]:
     """Return names sorted and each once: order and repetition mean nothing, so they must not make bodies differ."""
     return tuple(sorted({checks.slug(f"{path}[{i}]", names[i]) for i in range(looked_at)}))
+
+
+def _vouchers(checks: Checks, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the vouchers that pay, in the order in which they are drawn on: it means something."""
+    found = names[: checks.count("spec.vouchers", names, 0, VOUCHERS_MAX)]
+    for i, name in enumerate(found):
+        path = f"spec.vouchers[{i}]"
+        if LABEL.fullmatch(name) is None:
+            checks.wrong(path, f'must be the name of a voucher, such as "qingyang-2026-7", not {shown(name)}')
+        elif name in found[:i]:
+            checks.wrong(path, f"{shown(name)} is named twice")
+    return tuple(found)
 
 
 def _command(checks: Checks, path: str, words: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from broker.job import GreenPreference
 from broker.rpc.convert_checks import EPOCH, REQUEST_KEY_CHARACTERS_MAX, Checks
+from broker.rpc.convert_enums import GREEN
 from broker.wire.v1 import job_pb2 as pb
 from broker.wire.v1 import job_service_pb2 as spb
 
@@ -31,6 +33,7 @@ def when(checks: Checks, wire: pb.JobSpec, now: datetime) -> dict[str, Any]:
     return {"earliest_start": earliest, "start_by": start_by, "finish_by": finish_by} | {
         **_after(checks, wire),
         **_stopped(checks, wire),
+        "green": _green(checks, wire),
     }
 
 
@@ -75,6 +78,14 @@ def _stopped(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
     if given and not wire.preemptible:
         checks.wrong(path, "is for preemptible jobs only: say preemptible, or leave it out")
     return {"preemptible": wire.preemptible, "checkpoint_interval_seconds": interval}
+
+
+def _green(checks: Checks, wire: pb.JobSpec) -> GreenPreference:
+    found = GREEN.read(checks, "spec.green", wire.green, GreenPreference.NONE)
+    hurried = (pb.PRIORITY_CLASS_URGENT, pb.PRIORITY_CLASS_EMERGENCY)
+    if found is not GreenPreference.NONE and wire.priority in hurried:
+        checks.wrong("spec.green", "is for work that can wait: leave it out, or give priority standard or deferrable")
+    return found
 
 
 def _moment(checks: Checks, wire: pb.JobSpec, name: str, until: datetime) -> datetime | None:

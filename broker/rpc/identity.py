@@ -23,6 +23,12 @@ RATES_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.
 MARKET_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
 RATES_CHANGE: Final = frozenset({Role.OPERATOR, Role.OWNER})
 BOOKS_READ: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.AUDITOR})
+INVOICES_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.AUDITOR})
+STATEMENTS_READ: Final = frozenset({Role.OWNER, Role.OPERATOR, Role.AUDITOR})
+VOUCHERS_READ: Final = frozenset({Role.CITY, Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
+BUDGETS_READ: Final = frozenset({Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
+VOUCHERS_CHANGE: Final = frozenset({Role.VOUCHER_OFFICE})
+VOUCHERS_APPLY: Final = frozenset({Role.CITY})
 BOOKS_READ_WHOLE: Final = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
@@ -71,11 +77,40 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.MarketService/ListPrices": MARKET_READ,
     "/broker.wire.v1.MarketService/ListPriceHistory": MARKET_READ,
     "/broker.wire.v1.MarketService/GetCapacity": MARKET_READ,
+    "/broker.wire.v1.MeasureService/GetEnergy": MARKET_READ,
+    "/broker.wire.v1.MeasureService/GetJobEnergy": JOBS_READ,
+    "/broker.wire.v1.MeasureService/ListReliability": MARKET_READ,
+    "/broker.wire.v1.MeasureService/RecordProbe": ADMIN_CHANGE,
+    "/broker.wire.v1.MeasureService/ListProbes": MARKET_READ,
+    "/broker.wire.v1.MarketService/GetQuote": JOBS_CHANGE,
+    "/broker.wire.v1.MarketService/AcceptQuote": JOBS_CHANGE,
+    "/broker.wire.v1.MarketService/ListQuotes": JOBS_READ,
     "/broker.wire.v1.AccountService/ListAccounts": BOOKS_READ,
     "/broker.wire.v1.AccountService/GetAccount": BOOKS_READ,
     "/broker.wire.v1.AccountService/ListPostings": BOOKS_READ,
+    "/broker.wire.v1.AccountService/SetBilling": ADMIN_CHANGE,
+    "/broker.wire.v1.AccountService/ListUsage": BOOKS_READ,
+    "/broker.wire.v1.AccountService/ListHolds": BOOKS_READ,
     "/broker.wire.v1.AccountService/Deposit": ADMIN_CHANGE,
     "/broker.wire.v1.AccountService/ExportLedger": BOOKS_READ_WHOLE,
+    "/broker.wire.v1.AccountService/GetInvoice": INVOICES_READ,
+    "/broker.wire.v1.AccountService/GetStatement": STATEMENTS_READ,
+    "/broker.wire.v1.AccountService/PostCreditNote": ADMIN_CHANGE,
+    "/broker.wire.v1.VoucherService/SetProgrammes": VOUCHERS_CHANGE,
+    "/broker.wire.v1.VoucherService/ListProgrammes": VOUCHERS_READ,
+    "/broker.wire.v1.VoucherService/SetEnterprise": VOUCHERS_CHANGE,
+    "/broker.wire.v1.VoucherService/ListEnterprises": VOUCHERS_READ,
+    "/broker.wire.v1.VoucherService/ApplyForVoucher": VOUCHERS_APPLY,
+    "/broker.wire.v1.VoucherService/WithdrawApplication": VOUCHERS_APPLY,
+    "/broker.wire.v1.VoucherService/ListApplications": VOUCHERS_READ,
+    "/broker.wire.v1.VoucherService/ReviewApplication": VOUCHERS_CHANGE,
+    "/broker.wire.v1.VoucherService/GrantVoucher": VOUCHERS_CHANGE,
+    "/broker.wire.v1.VoucherService/ListVouchers": VOUCHERS_READ,
+    "/broker.wire.v1.VoucherService/DeliverPapers": VOUCHERS_CHANGE,
+    "/broker.wire.v1.VoucherService/ChangeVoucher": VOUCHERS_CHANGE,
+    "/broker.wire.v1.VoucherService/ListStory": VOUCHERS_READ,
+    "/broker.wire.v1.VoucherService/GetForecast": BUDGETS_READ,
+    "/broker.wire.v1.VoucherService/GetEvidence": BUDGETS_READ,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

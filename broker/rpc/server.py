@@ -28,6 +28,10 @@ from broker.wire.v1 import (
     job_service_pb2_grpc,
     market_service_pb2,
     market_service_pb2_grpc,
+    measure_service_pb2,
+    measure_service_pb2_grpc,
+    voucher_service_pb2,
+    voucher_service_pb2_grpc,
 )
 
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -71,6 +75,16 @@ _SERVICES: Final = (
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
         account_service_pb2_grpc.AccountServiceServicer,
         account_service_pb2_grpc.add_AccountServiceServicer_to_server,
+    ),
+    (
+        measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"].full_name,
+        measure_service_pb2_grpc.MeasureServiceServicer,
+        measure_service_pb2_grpc.add_MeasureServiceServicer_to_server,
+    ),
+    (
+        voucher_service_pb2.DESCRIPTOR.services_by_name["VoucherService"].full_name,
+        voucher_service_pb2_grpc.VoucherServiceServicer,
+        voucher_service_pb2_grpc.add_VoucherServiceServicer_to_server,
     ),
 )
 

@@ -34,7 +34,7 @@ async def lock(tx: Connection) -> None:
 
 HUBS: Final[LiteralString] = """
     SELECT hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour,
-           green_hours
+           green_hours, green_share_ppm, pue_line_milli, green_line_ppm
       FROM hubs ORDER BY hub
 """
 CAPACITY: Final[LiteralString] = """
@@ -47,7 +47,8 @@ MODELS: Final[LiteralString] = """
       FROM accelerator_models ORDER BY model
 """
 CITIES: Final[LiteralString] = """
-    SELECT city, title, weight_ppm, pending_jobs_max, calls_per_second_max, ceiling_micro_yuan_per_pflops_hour
+    SELECT city, title, weight_ppm, pending_jobs_max, calls_per_second_max, ceiling_micro_yuan_per_pflops_hour,
+           billing
       FROM cities ORDER BY city
 """
 ROUND_TRIPS: Final[LiteralString] = "SELECT city, hub, micros, source FROM round_trips ORDER BY city, hub"
@@ -81,7 +82,11 @@ async def read(tx: Connection, now: datetime) -> Catalogue:
             for r in await tx.fetch(MODELS)
         },
         cities={
-            r["city"]: CityRow(**dict(r), round_trips=trips.get(r["city"], {}), transfers=transfers.get(r["city"], {}))
+            r["city"]: CityRow(
+                **dict(r),
+                round_trips=trips.get(r["city"], {}),
+                transfers=transfers.get(r["city"], {}),
+            )
             for r in await tx.fetch(CITIES)
         },
         clusters={
@@ -109,12 +114,14 @@ async def write(tx: Connection, rows: Sequence[Row], *, now: datetime, key_id: s
 
 PUT_HUB: Final[LiteralString] = """
     INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year,
-                      micro_yuan_per_kilowatt_hour, green_hours)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+                      micro_yuan_per_kilowatt_hour, green_hours, green_share_ppm, pue_line_milli, green_line_ppm)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (hub) DO UPDATE
        SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max, pue_milli = excluded.pue_milli,
            energy_kilowatt_hours_per_year = excluded.energy_kilowatt_hours_per_year,
-           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour, green_hours = excluded.green_hours
+           micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour, green_hours = excluded.green_hours,
+           green_share_ppm = excluded.green_share_ppm, pue_line_milli = excluded.pue_line_milli,
+           green_line_ppm = excluded.green_line_ppm
 """
 FORGET_CAPACITY: Final[LiteralString] = "DELETE FROM hub_capacity WHERE hub = ANY($1)"
 PUT_CAPACITY: Final[LiteralString] = """
@@ -135,6 +142,9 @@ async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
                 r.energy_kilowatt_hours_per_year,
                 r.micro_yuan_per_kilowatt_hour,
                 list(r.green_hours),
+                r.green_share_ppm,
+                r.pue_line_milli,
+                r.green_line_ppm,
             )
             for r in rows
         ],
@@ -192,12 +202,12 @@ async def _write_models(tx: Connection, rows: Sequence[ModelRow]) -> None:
 
 PUT_CITY: Final[LiteralString] = """
     INSERT INTO cities (city, title, weight_ppm, pending_jobs_max, calls_per_second_max,
-                        ceiling_micro_yuan_per_pflops_hour)
-    VALUES ($1, $2, $3, $4, $5, $6)
+                        ceiling_micro_yuan_per_pflops_hour, billing)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (city) DO UPDATE
        SET title = excluded.title, weight_ppm = excluded.weight_ppm, pending_jobs_max = excluded.pending_jobs_max,
            calls_per_second_max = excluded.calls_per_second_max,
-           ceiling_micro_yuan_per_pflops_hour = excluded.ceiling_micro_yuan_per_pflops_hour
+           ceiling_micro_yuan_per_pflops_hour = excluded.ceiling_micro_yuan_per_pflops_hour, billing = excluded.billing
 """
 FORGET_ROUND_TRIPS: Final[LiteralString] = "DELETE FROM round_trips WHERE city = ANY($1)"
 PUT_ROUND_TRIP: Final[LiteralString] = """
@@ -220,6 +230,7 @@ async def _write_cities(tx: Connection, rows: Sequence[CityRow]) -> None:
                 r.pending_jobs_max,
                 r.calls_per_second_max,
                 r.ceiling_micro_yuan_per_pflops_hour,
+                r.billing,
             )
             for r in rows
         ],

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
-from broker.store import energy, prices, rates, rules
+from broker.store import census_market, energy, prices, rates, rules
+from broker.store.census_market import MarketCount
 from broker.store.database import Connection
 from broker.store.energy import Drawn
 from broker.store.prices import PoolPlace, PriceRow
@@ -110,6 +111,7 @@ class Count:
     drawn: Mapping[str, Drawn]
     events: Backlog
     books: Books
+    market: MarketCount
     cities: tuple[str, ...]
 
 
@@ -217,6 +219,7 @@ async def read(tx: Connection, now: datetime) -> Count:
             holds_open=await tx.fetchval(HOLDS_OPEN),
             balances={r["kind"]: (r["available"], r["held"]) for r in await tx.fetch(BALANCES)},
         ),
+        market=await census_market.read(tx, now),
         cities=tuple(r["city"] for r in await tx.fetch(CITIES)),
     )
 

@@ -79,6 +79,16 @@ async def attach(
     return epoch
 
 
+NOTE_METERING: Final[LiteralString] = """
+    UPDATE clusters SET agent_meters = $2 WHERE cluster = $1 AND agent_meters <> $2
+"""
+
+
+async def note_metering(tx: Connection, cluster: str, *, meters: bool) -> None:
+    """Note whether the agent sends usage; where it does not, the times of leases stand for it."""
+    await tx.execute(NOTE_METERING, cluster, meters)
+
+
 DETACH: Final[LiteralString] = """
     UPDATE clusters SET agent_state = 'suspect' WHERE cluster = $1 AND session_epoch = $2 AND agent_state = 'live'
 """

@@ -205,7 +205,7 @@ async def expire_due(tx: Connection, at: datetime, batch: int) -> int:
     expired = [(h, *released(h, str(h.hold), at, expire=True)) for h in holds]
     written = await ledger.post(tx, accounts, [transaction for _, _, transaction in expired])
     done = [(before, after) for before, after, t in expired if t.request_key in written]
-    await _update(tx, accounts, done)
+    await update(tx, accounts, done)
     return len(done)
 
 
@@ -217,7 +217,7 @@ async def _found(tx: Connection, request_key: str, sha256: bytes) -> Posted | No
 async def _settle(tx: Connection, accounts: Accounts, before: Hold, after: Hold, transaction: Transaction) -> Posted:
     posted = await ledger.write(tx, accounts, transaction)
     if not posted.duplicate:
-        await _update(tx, accounts, [(before, after)])
+        await update(tx, accounts, [(before, after)])
     return posted
 
 
@@ -232,7 +232,7 @@ UPDATE_HOLDS: Final[LiteralString] = """
 """
 
 
-async def _update(tx: Connection, accounts: Accounts, changed: Sequence[tuple[Hold, Hold]]) -> None:
+async def update(tx: Connection, accounts: Accounts, changed: Sequence[tuple[Hold, Hold]]) -> None:
     """Write what became of holds that are locked, where it differs from before."""
     parts = [
         (after.hold, new)

@@ -25,7 +25,7 @@ TOO_LATE_WAITING: Final = Ending(
 SELECT_JOBS: Final[LiteralString] = """
     SELECT job_id, city, spec, priority, ceiling_micro_yuan_per_pflops_hour AS ceiling, state, attempt,
            waiting_reason, submitted_at, started_at, cancel_requested_at, ended_at, end_reason, exit_code, signal,
-           end_detail, preemptions, data_ready_at,
+           end_detail, preemptions, data_ready_at, earliest_start,
            (SELECT stop_ordered_at FROM leases l WHERE l.job_id = jobs.job_id AND l.state <> 'ended') AS stop_ordered_at
       FROM jobs
 """
@@ -268,4 +268,5 @@ def _job(row: Any, placement: Placement | None, promised: Promised | None, expec
         stop_ordered_at=row["stop_ordered_at"],
         expected_start=expected,
         data_ready_at=row["data_ready_at"],
+        held_until=row["earliest_start"] if state is JobState.PENDING else None,
     )

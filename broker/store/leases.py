@@ -163,6 +163,8 @@ END: Final[LiteralString] = """
                exit_code = told.exit_code, signal = told.signal, end_detail = told.detail
           FROM told WHERE l.lease_id = told.lease_id AND l.state = ANY($14)
         RETURNING l.job_id, l.city, l.epoch, told.*
+    ), due AS (
+        UPDATE lease_usage u SET due_at = $13 FROM ended WHERE u.lease_id = ended.lease_id AND u.due_at IS NOT NULL
     ), freed AS (
         DELETE FROM held_cards h USING ended WHERE h.lease_id = ended.lease_id
     ), moved AS (

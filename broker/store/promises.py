@@ -26,7 +26,7 @@ class PromiseRow:
         first_start_s: the start that was promised first.
         not_before_s: a booked window begins then; 0: as soon as it can.
         within: where all its nodes must be, should it get others.
-        made_at, round: when, and by which round, it was promised first.
+        made_at, round: when, and by which round, it was promised first; round 0: by the acceptance of a quote.
     """
 
     job: JobId
@@ -60,6 +60,16 @@ class PromiseEntry:
     cause: PromiseCause | None = None
 
 
+NO_ROUND: Final = RoundId(0)
+"""Stands for the round of a promise that no round made."""
+
+GROUND_LOCK: Final = 0x7869_0003
+"""Class of the advisory lock under which leases are made, by many, and quotes accepted, by one at a time."""
+
+LOCK_GROUND: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1, 0)"
+SHARE_GROUND: Final[LiteralString] = "SELECT pg_advisory_xact_lock_shared($1, 0)"
+ANY_BESIDE: Final[LiteralString] = "SELECT EXISTS (SELECT FROM promises WHERE job_id <> ALL($1))"
+
 READ: Final[LiteralString] = """
     SELECT p.job_id, p.city, p.pool_id, l.cluster || '/' || l.pool AS pool, p.nodes, p.tasks, p.build,
            floor(date_part('epoch', p.starts_at))::bigint AS start_s,
@@ -67,7 +77,7 @@ READ: Final[LiteralString] = """
            floor(date_part('epoch', p.first_starts_at))::bigint AS first_start_s,
            coalesce(floor(date_part('epoch', p.not_before)), 0)::bigint AS not_before_s,
            p.worth_micro_yuan_per_hour, p.cards_per_task, p.cpu_milli_per_task, p.memory_mib_per_task, p.within,
-           p.made_at, p.round_id, j.state = 'pending' AND j.attempt = p.attempt AS stands
+           p.made_at, coalesce(p.round_id, 0) AS round_id, j.state = 'pending' AND j.attempt = p.attempt AS stands
       FROM promises p JOIN jobs j USING (job_id) JOIN pools l USING (pool_id)
      ORDER BY p.starts_at, p.job_id
 """
@@ -84,7 +94,7 @@ INSERT: Final[LiteralString] = """
     SELECT t.job_id, j.city, j.attempt, t.pool_id, string_to_array(t.nodes, ','), string_to_array(t.tasks, ',')::int[],
            t.build, to_timestamp(t.start_s), to_timestamp(t.end_s), to_timestamp(t.first_start_s),
            CASE t.not_before_s WHEN 0 THEN NULL ELSE to_timestamp(t.not_before_s) END,
-           t.worth, t.cards, t.cpu_milli, t.memory_mib, t.within, t.made_at, t.round_id
+           t.worth, t.cards, t.cpu_milli, t.memory_mib, t.within, t.made_at, nullif(t.round_id, 0)
       FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::bigint[],
                   $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::int[], $13::int[], $14::text[],
                   $15::timestamptz[], $16::bigint[])
@@ -94,7 +104,8 @@ INSERT: Final[LiteralString] = """
 """
 TELL: Final[LiteralString] = """
     INSERT INTO promise_history (job_id, city, round_id, at, fate, cause, promised_at, starts_at)
-    SELECT t.job_id, j.city, $1, $2, t.fate, t.cause, to_timestamp(t.promised_s), to_timestamp(t.start_s)
+    SELECT t.job_id, j.city, nullif($1::bigint, 0), $2, t.fate, t.cause, to_timestamp(t.promised_s),
+           to_timestamp(t.start_s)
       FROM unnest($3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
            WITH ORDINALITY AS t (job_id, fate, cause, promised_s, start_s, place)
       JOIN jobs j USING (job_id)
@@ -123,6 +134,26 @@ async def of_jobs(tx: Connection, jobs: Collection[JobId]) -> dict[JobId, Promis
 async def keep(tx: Connection, rows: Sequence[PromiseRow]) -> None:
     """Let these promises be all that there are. Only for the transaction of a round: it has checked the lead."""
     await tx.execute(CLEAR)
+    await add(tx, rows)
+
+
+async def lock_ground(tx: Connection) -> None:
+    """Keep everybody from making leases, and others from accepting quotes, until the transaction ends."""
+    await tx.execute(LOCK_GROUND, GROUND_LOCK)
+
+
+async def share_ground(tx: Connection) -> None:
+    """Keep everybody from accepting quotes until the transaction ends: whoever makes leases, before it looks."""
+    await tx.execute(SHARE_GROUND, GROUND_LOCK)
+
+
+async def any_beside(tx: Connection, known: Sequence[JobId]) -> bool:
+    """Tell whether a job is promised a start that is none of these; under the lock of the ground nothing changes it."""
+    return bool(await tx.fetchval(ANY_BESIDE, list(known)))
+
+
+async def add(tx: Connection, rows: Sequence[PromiseRow]) -> None:
+    """Add promises; the caller holds the lock of the ground, or writes those of a round."""
     if rows:
         await tx.execute(
             INSERT,

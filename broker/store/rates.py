@@ -41,6 +41,19 @@ LIST: Final[LiteralString] = (
      ORDER BY r.cluster, r.model, r.version LIMIT $7
 """
 )
+# Of those that stand, the one that does now and what follows it; of the dated ones those that are not over.
+FROM_NOW_ON: Final[LiteralString] = (
+    "SELECT "
+    + COLUMNS
+    + """
+      FROM rate_cards r
+     WHERE r.valid_until > $1
+        OR r.valid_until IS NULL AND r.valid_from >= coalesce(
+               (SELECT max(o.valid_from) FROM rate_cards o
+                 WHERE (o.cluster, o.model) = (r.cluster, r.model) AND o.valid_until IS NULL AND o.valid_from <= $1),
+               '-infinity')
+"""
+)
 OF_CLUSTERS: Final[LiteralString] = "SELECT " + COLUMNS + " FROM rate_cards r WHERE r.cluster = ANY($1)"
 ADD: Final[LiteralString] = """
     INSERT INTO rate_cards (cluster, model, version, asks_micro_yuan_per_card_hour,
@@ -89,6 +102,14 @@ async def of_clusters(tx: Connection, clusters: Sequence[str]) -> dict[tuple[str
     """Return all cards of these clusters, by cluster and model."""
     found: dict[tuple[str, str], list[RateCard]] = {}
     for r in await tx.fetch(OF_CLUSTERS, clusters):
+        found.setdefault((r["cluster"], r["model"]), []).append(_card(r))
+    return found
+
+
+async def from_now_on(tx: Connection, now: datetime) -> dict[tuple[str, str], list[RateCard]]:
+    """Return the cards that hold at `now` or later, by cluster and model."""
+    found: dict[tuple[str, str], list[RateCard]] = {}
+    for r in await tx.fetch(FROM_NOW_ON, now):
         found.setdefault((r["cluster"], r["model"]), []).append(_card(r))
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
-from broker.ids import JobId, LeaseId, RoundId
+from broker.ids import HoldId, JobId, LeaseId, RoundId
 from broker.job import LeasePrice
 from broker.lifecycle import JobEvent, job_sources
 from broker.store.database import Connection
@@ -67,6 +67,13 @@ class LeaseDraft:
     price: LeasePrice | None = None  # None: not known
     priority: str = ""  # of the job, and since when it waits: for figures alone
     wanted_at: datetime | None = None
+    lease: LeaseId | None = None  # its number, where it had to be known before; None: it gets one
+    hold: HoldId | None = None  # the money that is held for it; None: its city does not pay in advance
+
+    @property
+    def milli_cards(self) -> int:
+        """What it holds of cards, in thousandths of one."""
+        return sum(milli for _, _, milli, _ in self.held())
 
     def held(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield what it holds of each card: node_id, card, thousandths of the card, tasks that share them."""
@@ -89,11 +96,15 @@ class WaitingJob:
     wanted_at: datetime  # since when it could be leased as far as its city is concerned
 
 
+NEW_LEASE_IDS: Final[LiteralString] = """
+    SELECT nextval('leases_lease_id_seq') AS lease_id FROM generate_series(1, $1) ORDER BY 1
+"""
 LOCK_WAITING: Final[LiteralString] = """
     SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible, priority,
            greatest(submitted_at, earliest_start) AS wanted_at
       FROM jobs
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
+       AND (earliest_start IS NULL OR earliest_start <= $3)
      ORDER BY job_id FOR NO KEY UPDATE
 """
 LOCK_NODES: Final[LiteralString] = """
@@ -120,14 +131,20 @@ PRUNE_RECORDS: Final[LiteralString] = """
 INSERT_LEASES: Final[LiteralString] = """
     WITH given AS (
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::int[], $7::text[],
-                             $10::bigint[], $11::bigint[], $12::int[])
-                   AS t (job_id, city, cluster, pool_id, build, epoch, if_lost, ask, scarcity, rate_card_version)
+                             $10::bigint[], $11::bigint[], $12::int[], $13::bigint[], $14::bigint[])
+                   AS t (job_id, city, cluster, pool_id, build, epoch, if_lost, ask, scarcity, rate_card_version,
+                         lease_id, hold_id)
     ), made AS (
-        INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, ask_micro_yuan_per_card_hour,
-                            scarcity_micro_yuan_per_card_hour, rate_card_version, round_id, offered_at)
-        SELECT job_id, city, cluster, pool_id, build, epoch, if_lost, ask, scarcity, rate_card_version, $8, $9
+        INSERT INTO leases (lease_id, job_id, city, cluster, pool_id, build, epoch, if_lost,
+                            ask_micro_yuan_per_card_hour, scarcity_micro_yuan_per_card_hour, rate_card_version,
+                            round_id, offered_at, hold_id)
+        OVERRIDING SYSTEM VALUE
+        SELECT coalesce(lease_id, nextval('leases_lease_id_seq')), job_id, city, cluster, pool_id, build, epoch,
+               if_lost, ask, scarcity, rate_card_version, $8, $9, hold_id
           FROM given
-        RETURNING lease_id, job_id, city, epoch
+        RETURNING lease_id, job_id, city, epoch, hold_id
+    ), charged AS (
+        INSERT INTO lease_usage (lease_id, city, due_at) SELECT lease_id, city, $9 FROM made WHERE hold_id IS NOT NULL
     ), moved AS (
         UPDATE jobs j
            SET state = 'leased', attempt = made.epoch, waiting_reason = '', started_at = NULL, make_room = false
@@ -171,8 +188,13 @@ NEWEST_RECORD: Final[LiteralString] = """
 """
 
 
+async def new_lease_ids(tx: Connection, count: int) -> list[LeaseId]:
+    """Return numbers for leases that are to be made: what is held for them names them."""
+    return [LeaseId(r["lease_id"]) for r in await tx.fetch(NEW_LEASE_IDS, count)]
+
+
 async def lock_waiting(tx: Connection, jobs: Sequence[JobId], now: datetime) -> dict[JobId, WaitingJob]:
-    """Return those of the jobs that still wait and lock them, in one stated order."""
+    """Return those of the jobs that still wait and may start, and lock them, in one stated order."""
     rows = await tx.fetch(LOCK_WAITING, jobs, job_sources(JobEvent.LEASED), now)
     return {JobId(r["job_id"]): WaitingJob(*r.values()) for r in rows}
 
@@ -244,6 +266,8 @@ async def offer(tx: Connection, round_id: RoundId, drafts: Sequence[LeaseDraft],
         [d.price and d.price.ask_micro_yuan_per_card_hour for d in drafts],
         [d.price and d.price.scarcity_micro_yuan_per_card_hour for d in drafts],
         [d.price and d.price.rate_card_version for d in drafts],
+        [d.lease for d in drafts],
+        [d.hold for d in drafts],
     )
     leases = {JobId(r["job_id"]): LeaseId(r["lease_id"]) for r in rows}
     parts = [(leases[d.job], *part, d.share_milli) for d in drafts for part in d.nodes]

@@ -7,9 +7,10 @@ from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import PriorityClass
-from broker.store import occupancy, promises, rates, rules, stops
+from broker.store import occupancy, prepaid, promises, quotes, rates, rules, stops
 from broker.store.database import Connection
 from broker.store.occupancy import NOTHING_HELD, Occupancy
+from broker.store.prepaid import Balances
 from broker.store.promises import PromiseRow
 from broker.store.rules import RulesView
 from broker.worlds.rates import NO_ASK
@@ -88,6 +89,9 @@ class WaitingRow:
     finish_by: datetime | None = None
     grace_seconds: int = 0  # between TERM and KILL, on top of the walltime
     ceiling_micro_yuan_per_job: int | None = None  # of one run; None: no such ceiling
+    vouchers: tuple[str, ...] = ()  # that pay first
+    funds_wanted_micro_yuan: int = 0  # that its payer could not hold for it; 0: it was not asked to
+    funds_refused_at: datetime | None = None  # when that was
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class WorldView:
     promises: tuple[PromiseRow, ...] = ()  # by start
     make_room_for: tuple[JobId, ...] = ()  # waiting jobs for which operators let running work be moved
     lost_card_seconds: int = 0  # work that stopping leases for others has cost in the last hour
+    prepaid: Balances = field(default_factory=dict)  # of cities that pay in advance
+    held: frozenset[JobId] = frozenset()  # waiting jobs for which their quotes hold the money already
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -160,17 +166,19 @@ NODES: Final[LiteralString] = """
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
+           funds_refused_at
       FROM jobs
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
-       AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open
+       AND (earliest_start IS NULL OR earliest_start <= $1 OR job_id = ANY($3)) AND NOT upstreams_open
      ORDER BY job_id = ANY($3) DESC, array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority),
               job_id
      LIMIT $2
 """
 ARRIVED: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
+           funds_refused_at
       FROM jobs
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
        AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
@@ -178,7 +186,8 @@ ARRIVED: Final[LiteralString] = """
 """
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job
+           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
+           funds_refused_at
       FROM jobs WHERE job_id = $1
 """
 MAKE_ROOM: Final[LiteralString] = """
@@ -190,7 +199,8 @@ SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE s
 async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     """Return the world with the waiting jobs; of more than `jobs_max`, those of the highest class and the oldest.
 
-    Those that are promised a start are always among them: no promise goes because the queue is long. Must be the first
+    Those that are promised a start are always among them: no promise goes because the queue is long, or because it is
+    for a window that has not begun. Must be the first
     thing in a transaction of the hub's role, which it turns into one consistent view.
     """
     await tx.execute(ONE_VIEW)
@@ -244,6 +254,8 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
+        prepaid=await prepaid.balances(tx),
+        held=frozenset(await quotes.held(tx)),
     )
 
 
@@ -270,6 +282,9 @@ def _waiting(r: Any) -> WaitingRow:
         r["finish_by"],
         r["grace_seconds"],
         r["ceiling_micro_yuan_per_job"],
+        tuple(r["vouchers"]),
+        r["funds_wanted_micro_yuan"] or 0,
+        r["funds_refused_at"],
     )
 
 

@@ -28,20 +28,21 @@ INSERT_JOBS: Final[LiteralString] = """
           FROM unnest($3::text[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[],
                       $10::int[], $11::timestamptz[], $12::text[], $13::smallint[], $14::text[],
                       $15::timestamptz[], $16::timestamptz[], $17::bool[], $18::int[], $19::bool[], $20::text[],
-                      $21::int[], $22::bigint[])
+                      $21::int[], $22::bigint[], $23::text[])
                AS t (request_key, body_sha256, spec, shape_sha256, job_set, priority, ceiling,
                      walltime_seconds, start_by, if_lost, attempts_max, enterprise, earliest_start, finish_by,
                      preemptible, checkpoint_interval_seconds, upstreams_open, waiting_reason, grace_seconds,
-                     job_ceiling)
+                     job_ceiling, vouchers)
     ), added AS (
         INSERT INTO jobs (job_id, city, request_key, body_sha256, spec, shape_id, job_set, priority,
                           ceiling_micro_yuan_per_pflops_hour, walltime_seconds, start_by, if_lost, attempts_max,
                           enterprise, earliest_start, finish_by, preemptible, checkpoint_interval_seconds,
-                          upstreams_open, waiting_reason, grace_seconds, ceiling_micro_yuan_per_job, submitted_at)
+                          upstreams_open, waiting_reason, grace_seconds, ceiling_micro_yuan_per_job, vouchers,
+                          submitted_at)
         SELECT g.job_id, $1, g.request_key, g.body_sha256, g.spec::jsonb, s.shape_id, g.job_set, g.priority,
                g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, g.enterprise,
                g.earliest_start, g.finish_by, g.preemptible, g.checkpoint_interval_seconds, g.upstreams_open,
-               g.waiting_reason, g.grace_seconds, nullif(g.job_ceiling, 0), $2
+               g.waiting_reason, g.grace_seconds, nullif(g.job_ceiling, 0), string_to_array(g.vouchers, ','), $2
           FROM given g JOIN shapes s ON s.sha256 = g.shape_sha256
          ORDER BY g.request_key  -- two at once wait for each other in one order, not in a circle
             ON CONFLICT (city, request_key) DO NOTHING
@@ -80,6 +81,7 @@ class Draft:
     requirement_text: str
     requirement_sha256: bytes
     ceiling_micro_yuan_per_pflops_hour: int  # that counts: never 0
+    green_from: datetime | None = None  # the green hour that it waits for; later than its `earliest_start`
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +195,25 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [s.if_lost for s in specs],
         [s.attempts_max for s in specs],
         [s.enterprise for s in specs],
-        [s.earliest_start if s.earliest_start and s.earliest_start > at else None for s in specs],
+        [_first_start(d, at) for d in drafts],
         [s.finish_by for s in specs],
         [s.preemptible for s in specs],
         [s.checkpoint_interval_seconds for s in specs],
         [bool(s.after or s.after_request_keys) for s in specs],
-        [upstreams.held_at_first(s, at) for s in specs],
+        [upstreams.held_at_first(d.spec, at, d.green_from) for d in drafts],
         [s.grace_seconds for s in specs],
         [s.ceiling_micro_yuan_per_job for s in specs],
+        [",".join(s.vouchers) for s in specs],
     )
     added = {r["request_key"]: JobId(r["job_id"]) for r in rows}
     await upstreams.insert(tx, city, [(added[d.request_key], d.spec) for d in drafts if d.request_key in added])
     return added
+
+
+def _first_start(given: Draft, at: datetime) -> datetime | None:
+    """Return the time before which rounds do not look at a new job; None: it has come."""
+    first = given.green_from or given.spec.earliest_start
+    return first if first and first > at else None
 
 
 async def _owners(

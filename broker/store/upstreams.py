@@ -53,7 +53,10 @@ CLOSE: Final[LiteralString] = """
 FORGET: Final[LiteralString] = "DELETE FROM job_upstreams WHERE job_id = ANY($1)"
 OPEN: Final[LiteralString] = """
     UPDATE jobs j
-       SET upstreams_open = false, waiting_reason = CASE WHEN earliest_start > $2 THEN 'NOT_YET' ELSE '' END
+       SET upstreams_open = false,
+           waiting_reason = CASE WHEN earliest_start > $2 AND earliest_start IS DISTINCT FROM
+                                      (spec->>'earliest_start')::timestamptz THEN 'GREEN_WAITS'
+                                 WHEN earliest_start > $2 THEN 'NOT_YET' ELSE '' END
      WHERE job_id = ANY($1) AND state = 'pending'
        AND NOT EXISTS (SELECT FROM job_upstreams u WHERE u.job_id = j.job_id)
 """
@@ -91,10 +94,12 @@ class Released:
     cancelled: int
 
 
-def held_at_first(spec: JobSpec, now: datetime) -> str:
-    """Return why a new job is kept out of the queue; empty when it is not."""
+def held_at_first(spec: JobSpec, now: datetime, green_from: datetime | None = None) -> str:
+    """Return why a new job is kept out of the queue; empty when it is not. `green_from`: the hour it waits for."""
     if spec.after or spec.after_request_keys:
         return Held.UPSTREAM_RUNS
+    if green_from is not None:
+        return Held.GREEN_WAITS
     return Held.NOT_YET if spec.earliest_start is not None and spec.earliest_start > now else ""
 
 

@@ -9,6 +9,9 @@ from broker.worlds.quotas import QuotaRow
 from broker.worlds.rates import Curve
 from broker.worlds.schema import AcceleratorModel, Capacity, City, Cluster, Figure, Hub, Quota, Sourced, World
 
+METERED: Final = "metered"
+"""How cities pay where nothing is stated."""
+
 
 @dataclass(frozen=True, slots=True)
 class CapacityRow:
@@ -35,6 +38,9 @@ class HubRow:
     micro_yuan_per_kilowatt_hour: int = 0
     capacity: tuple[CapacityRow, ...] = ()  # by date, then source
     green_hours: tuple[int, ...] = ()  # of the day, UTC+8, ascending; empty: never
+    green_share_ppm: int = 0  # of the power outside of them
+    pue_line_milli: int = 0  # the highest PUE; 0: no line
+    green_line_ppm: int = 0  # the least green part of its energy; 0: no line
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class CityRow:
     pending_jobs_max: int
     calls_per_second_max: int
     ceiling_micro_yuan_per_pflops_hour: int
+    billing: str = METERED  # how it pays
     round_trips: Mapping[str, RoundTripRow] = field(default_factory=dict)  # by hub
     transfers: Mapping[str, TransferRow] = field(default_factory=dict)  # by hub
 
@@ -207,6 +214,9 @@ def _hub(world: World, hub: Hub) -> HubRow:
         micro_yuan_per_kilowatt_hour=_value(hub.micro_yuan_per_kilowatt_hour),
         capacity=tuple(capacity),
         green_hours=() if hub.green_hours is None else hub.green_hours.hours,
+        green_share_ppm=_value(hub.green_share_ppm),
+        pue_line_milli=_value(hub.pue_line_milli),
+        green_line_ppm=_value(hub.green_line_ppm),
     )
 
 
@@ -262,6 +272,7 @@ def _city(world: World, city: City) -> CityRow:
         pending_jobs_max=world.term(city, "pending_jobs_max"),
         calls_per_second_max=world.term(city, "calls_per_second_max"),
         ceiling_micro_yuan_per_pflops_hour=world.term(city, "ceiling_micro_yuan_per_pflops_hour").value,
+        billing=city.billing or world.city_defaults.billing or METERED,
         round_trips={hub: RoundTripRow(trip.micros, _told(world, trip)) for hub, trip in city.round_trips.items()},
         transfers={
             hub: TransferRow(way.mib_per_second or 0, way.micro_yuan_per_gib, _told(world, way))

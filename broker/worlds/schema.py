@@ -35,7 +35,9 @@ HUB_FIGURES_MAX: Final[Mapping[str, int]] = {
     "energy_kilowatt_hours_per_year": 10**12,
     "micro_yuan_per_kilowatt_hour": 10**8,
 }
-"""Largest figures of a hub."""
+"""Largest figures of a hub that operators set."""
+
+_HUB_MOST: Final = {**HUB_FIGURES_MAX, "green_share_ppm": 10**6, "green_line_ppm": 10**6}
 
 QUOTA_MILLI_PFLOPS_MAX: Final = 10**12
 
@@ -163,23 +165,32 @@ class Hub(Entry):
     ] = None
     micro_yuan_per_kilowatt_hour: Annotated[Figure | None, Field(description="Price of energy at the meter.")] = None
     green_hours: Annotated[GreenHours | None, Field(description="When its energy is green; left out: never.")] = None
+    green_share_ppm: Annotated[
+        Figure | None, Field(description="Green part of its power outside green_hours, in millionths; left out: none.")
+    ] = None
+    pue_line_milli: Annotated[
+        Figure | None, Field(description="Policy line: the PUE may not be higher, in thousandths; left out: no line.")
+    ] = None
+    green_line_ppm: Annotated[
+        Figure | None, Field(description="Policy line: least green part of its energy, in millionths; left out: none.")
+    ] = None
     data_centres: Annotated[Figure | None, Field(description="How many data centres it has.")] = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=256)] = ()
     difference: Annotated[
         Text | None, Field(description="Why its clusters' pools count more or less than its newest reported capacity.")
     ] = None
 
-    @field_validator("pue_milli")
+    @field_validator("pue_milli", "pue_line_milli")
     @classmethod
     def _pue_at_least_one(cls, value: Figure | None) -> Figure | None:
         if value is not None and not 1000 <= value.value <= PUE_MILLI_MAX:
             raise PydanticCustomError("pue", "value must be 1000 to 4000: 1200 is a PUE of 1.2")
         return value
 
-    @field_validator("power_kilowatts_max", "energy_kilowatt_hours_per_year", "micro_yuan_per_kilowatt_hour")
+    @field_validator(*_HUB_MOST)
     @classmethod
     def _within_limits(cls, value: Figure | None, info: ValidationInfo) -> Figure | None:
-        most = HUB_FIGURES_MAX[str(info.field_name)]
+        most = _HUB_MOST[str(info.field_name)]
         if value is not None and value.value > most:
             raise PydanticCustomError("too_large", "value must be at most {most}", {"most": most})
         return value
@@ -307,6 +318,13 @@ class CityTerms(Entry):
     calls_per_second_max: Annotated[int | None, Field(strict=True, ge=1, le=1_000_000)] = None
     ceiling_micro_yuan_per_pflops_hour: Annotated[
         Figure | None, Field(description="Most it pays for one FP16 PFLOPS-hour when a job does not say.")
+    ] = None
+    billing: Annotated[
+        Literal["metered", "prepaid"] | None,
+        Field(
+            description="metered (where none is stated): its use is known and costs nothing; prepaid: nothing starts "
+            "that its accounts do not cover."
+        ),
     ] = None
     transfers: Annotated[
         dict[Slug, Transfer],

@@ -45,6 +45,7 @@ class ScriptedBroker(wire_grpc.ClusterServiceServicer):
         self.start: dict[str, wire.LeaseOrder] = {}
         self.stop: dict[str, wire.LeaseStop] = {}
         self.mute = False
+        self.knows_usage = False
         self.port = 0
 
     def desired(self, report: wire.Report) -> wire.Desired:
@@ -59,6 +60,13 @@ class ScriptedBroker(wire_grpc.ClusterServiceServicer):
             start=[order for name, order in self.start.items() if name not in reported],
             stop=list(self.stop.values()),
             settled=[wire.LeaseRef(lease_id=lease.lease_id, epoch=lease.epoch) for lease in ended],
+            usage_settled=[
+                wire.UsageAnswer(
+                    lease=wire.LeaseRef(lease_id=one.lease_id, epoch=one.epoch), minutes_end=1, complete=one.complete
+                )
+                for one in report.usage
+                if self.knows_usage
+            ],
         )
 
     async def Sync(self, requests: Any, context: Any) -> AsyncIterator[wire.SyncResponse]:

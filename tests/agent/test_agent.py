@@ -21,7 +21,7 @@ from broker.agent.engines.processes import boot_id, identity_of
 from broker.agent.main import run_agent
 from broker.wire.v1 import cluster_service_pb2 as wire
 from broker.wire.v1 import job_pb2, job_service_pb2
-from tests.agent.scripted_broker import ScriptedBroker, serving
+from tests.agent.scripted_broker import WELCOME, ScriptedBroker, serving
 from tests.deadlines import eventually
 
 RUNNING, ENDED = wire.LEASE_PHASE_RUNNING, wire.LEASE_PHASE_ENDED
@@ -119,6 +119,32 @@ async def test_a_job_from_order_to_settlement(broker: ScriptedBroker, open_folde
     assert [report.sequence for report in stream.reports] == list(range(1, len(stream.reports) + 1))
     lines = [json.loads(line) for line in (open_folder / "state" / "engine.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["start", "end", "closed"]
+
+
+async def test_what_a_job_has_used_is_told_until_it_is_known(open_folder: Path) -> None:
+    """With its end, and again by the next agent, as long as no answer comes; the lease is not forgotten before."""
+    broker = ScriptedBroker()
+    broker.welcome = wire.Welcome()
+    broker.welcome.CopyFrom(WELCOME)
+    broker.welcome.usage_interval_millis = 3_600_000
+    broker.start["lease-1"] = order("true")
+
+    def told() -> list[wire.UsageReport]:
+        return [usage for report in broker.streams[-1].reports for usage in report.usage]
+
+    async with serving(broker):
+        settings = config(open_folder, broker.port)
+        async with running(settings):
+            await until(lambda: len(broker.streams) == 1 and len(told()) >= 2)
+        assert broker.streams[0].hello.meters_usage
+        async with running(settings):
+            await until(lambda: len(broker.streams) == 2 and len(told()) >= 1)
+            broker.knows_usage = True
+            await until(lambda: not broker.streams[-1].reports[-1].leases)
+
+    [usage] = {usage.SerializeToString() for usage in told()}
+    found = wire.UsageReport.FromString(usage)
+    assert (found.lease_id, found.epoch, found.milli_cards, found.complete) == ("lease-1", 1, 1000, True)
 
 
 async def test_changes_are_reported_at_once(open_folder: Path) -> None:

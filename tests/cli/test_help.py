@@ -21,7 +21,13 @@ WANTED = """
     admin quota remove, admin power set, admin power show, world list, world show, world check, world apply, demo,
     policy verify, policy keygen, version, window create, window list, window cancel, admin preview close,
     admin preview pause, admin preview quota, admin promises, admin defragment, rates set, rates list, prices,
-    capacity, ledger accounts, ledger balance, ledger postings, ledger deposit, ledger verify, ledger export
+    capacity, quote, accept, book, quotes, ledger accounts, ledger balance, ledger postings, ledger deposit,
+    ledger verify, ledger export, ledger holds, ledger billing, ledger credit, invoice, statement, usage, energy,
+    reliability, probes, admin probe,
+    voucher programme apply, voucher programme list, voucher programme show, voucher enterprise set,
+    voucher enterprise list, voucher apply, voucher withdraw, voucher applications, voucher review, voucher grant,
+    voucher list, voucher show, voucher papers, voucher suspend, voucher resume, voucher redeem, voucher story,
+    voucher forecast, voucher evidence
 """
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "yaml", "rich.table", "asyncpg", "numpy", "ortools", "structlog"}

@@ -13,6 +13,8 @@ from broker.clock import ManualClock
 from broker.loops.chaining import Chaining
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.papers import Papers
+from broker.market.uses import Uses
 from broker.rpc.account_service import AccountService
 from broker.rpc.server import build_server
 from broker.store.database import Database
@@ -31,7 +33,7 @@ async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[
     await Chaining(database).run_once(T0)
     identity, clock = Identity(database), ManualClock(T0)
     server = build_server(
-        [AccountService(Ledger(database), clock)],
+        [AccountService(Ledger(database), clock, uses=Uses(database), papers=Papers(database))],
         listen="127.0.0.1:0",
         identity=identity,
         calls_per_second_max=_unlimited,
@@ -168,3 +170,36 @@ def test_an_export_with_good_hashes_must_balance_and_overdraw_nobody() -> None:
 
     assert check_lines(overdrawn).problems == ["city/ganzhou is at -5 micro-yuan (available)"]
     assert check_lines(unbalanced).problems == ["line 1 has postings that do not add up to zero"]
+
+
+async def test_holds_are_listed_with_what_became_of_them(home: Path) -> None:
+    table = await ledger(home, "holds")
+    found = (await ledger(home, "holds", "--open", "--operator", "--json")).data["holds"]
+
+    assert "lease-7" in table.out
+    assert [(hold["state"], hold["reference"], hold["city"]) for hold in found] == [
+        ("HOLD_STATE_OPEN", "lease-7", "ganzhou")
+    ]
+    assert [part["account"] for part in found[0]["parts"]] == ["voucher/ganzhou/7", "enterprise/ganzhou/acme"]
+
+
+async def test_usage_of_nobody_is_said_in_a_word(home: Path) -> None:
+    ended = await xisuan("usage", "--month", "2026-03", home=home)
+    wrong = await xisuan("usage", "--month", "2026-3", "--json", home=home)
+
+    assert (ended.code, ended.out.strip()) == (0, "nothing was used")
+    assert wrong.code != 0
+    assert "month" in wrong.err
+
+
+async def test_an_operator_says_how_a_city_pays(home: Path) -> None:
+    tried = await ledger(home, "billing", "ganzhou", "prepaid", "--dry-run")
+    done = await ledger(home, "billing", "ganzhou", "prepaid")
+    again = (await ledger(home, "billing", "ganzhou", "prepaid", "--json")).data
+    nobody = await ledger(home, "billing", "atlantis", "prepaid", "--json")
+
+    assert tried.out.strip() == "ganzhou would be prepaid, it was metered"
+    assert done.out.strip() == "ganzhou is prepaid, it was metered"
+    assert again["before"] == "BILLING_PREPAID"
+    assert nobody.code != 0
+    assert "CITY_NOT_FOUND" in nobody.err

@@ -88,6 +88,7 @@ def test_words_to_choose_from_are_the_clients() -> None:
     assert [state.value for state in jobs.State] == [s.value for s in JobState if s is not JobState.UNKNOWN]
     assert [c.value for c in jobs.Priority] == [c.value for c in PriorityClass]
     assert [within.value for within in jobs.Within] == [w.value for w in Within]
+    assert job_facts.GREEN_PREFER == job_pb2.GREEN_PREFERENCE_PREFER
     assert (job_facts.WITHIN_DOMAIN, job_facts.WITHIN_NODE) == (job_pb2.WITHIN_DOMAIN, job_pb2.WITHIN_NODE)
 
 

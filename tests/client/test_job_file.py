@@ -71,6 +71,7 @@ def test_everything_that_can_be_asked_for_goes_onto_the_wire() -> None:
         "domestic_only": True,
         "allowed_owners": ["telecom"],
         "enterprise": "acme",
+        "vouchers": ["2026-7"],
     }
 
     wire = job_file.job_of(human).to_wire()
@@ -79,7 +80,7 @@ def test_everything_that_can_be_asked_for_goes_onto_the_wire() -> None:
     assert (wire.within, wire.spread_speed_ppm) == (job_pb2.WITHIN_POOL, 800_000)
     assert (wire.input_gib, wire.output_gib, wire.transfer_seconds_max) == (2048, 20, 7200)
     assert (list(wire.staged_hubs), list(wire.allowed_owners)) == (["guian"], ["telecom"])
-    assert (wire.domestic_only, wire.enterprise) == (True, "acme")
+    assert (wire.domestic_only, wire.enterprise, wire.vouchers) == (True, "acme", ["2026-7"])
     assert job_file.job_of(JOB | {"cards_per_task": 1, "share_milli": 250}).to_wire().share_milli == 250
 
 

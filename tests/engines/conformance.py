@@ -113,6 +113,41 @@ async def says(bench: Bench, key: LeaseKey, word: str, task: int = 0) -> None:
 class EngineConformance:
     """The promises of `broker/agent/engines/protocol.py`, one by one."""
 
+    # --- what it uses --------------------------------------------------------------------------------------------
+
+    async def test_what_ran_is_metered_to_the_second(self, bench: Bench) -> None:
+        """With its end it is complete, and stays so after a restart of the agent; what never ran has used nothing."""
+        order, never = sh("true", bench, tasks=2), sh("true", bench, lease=2, job=2, tasks=2)
+        await run(bench, order)
+        await bench.engine.refuse(Refusal(never.key, never.job, "no"))
+
+        [used] = await bench.engine.used()
+
+        assert (used.key, used.milli_cards, used.complete) == (order.key, 2000, True)
+        assert used.minutes * 60 - used.cut_seconds < 60
+        await bench.restart()
+        assert await bench.engine.used() == (used,)
+
+    async def test_of_what_runs_whole_minutes_are_told(self, bench: Bench) -> None:
+        order = sh(FOREVER, bench)
+        await bench.engine.start(order)
+        await reach(bench, order.key, Phase.RUNNING)
+
+        [used] = await bench.engine.used()
+
+        assert (used.minutes, used.cut_seconds, used.complete) == (0, 0, False)
+
+    async def test_of_one_whose_end_nobody_saw_only_what_was_told_counts(self, bench: Bench) -> None:
+        order = sh(FOREVER, bench)
+        await bench.engine.start(order)
+        await reach(bench, order.key, Phase.RUNNING)
+        before = await bench.engine.used()
+
+        bench.kill_guard(order.key)
+        await reach(bench, order.key, Phase.ENDED)
+
+        assert await bench.engine.used() == (replace(before[0], complete=True),)
+
     # --- how it ends ---------------------------------------------------------------------------------------------
 
     async def test_a_gang_that_succeeds_is_completed(self, bench: Bench) -> None:

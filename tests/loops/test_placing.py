@@ -13,12 +13,14 @@ from broker.audit.main import run
 from broker.caller import Caller, Role
 from broker.ids import JobId
 from broker.job import Ending, LeasePrice
+from broker.ledger.transactions import Move
 from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import Planned, PlanningProcess
 from broker.loops.rounds import RoundLoop
 from broker.market.energy import HubEnergy, PowerChange
 from broker.market.identity import Identity
+from broker.market.ledger import Ledger
 from broker.market.operations import Operations
 from broker.market.placing import Placing
 from broker.market.quotas import Quotas
@@ -175,6 +177,14 @@ async def world(database: Database) -> ClusterWorld:
 @pytest.fixture
 async def here(world: ClusterWorld, planner: Slow) -> Lanes:
     return lanes(world, planner)
+
+
+async def prepay(database: Database, micro_yuan: int) -> None:
+    """The city pays 1000 micro-yuan for each card and second, and has so much."""
+    async with database.hub() as tx:
+        await asked(tx, "east", "ascend-910b", 3_600_000)
+        await tx.execute("UPDATE cities SET billing = 'prepaid' WHERE city = 'ganzhou'")
+    await Ledger(database).deposit(OPERATOR, Move("slip", "city/ganzhou", micro_yuan, "slip"), now=START)
 
 
 async def cap_power(database: Database) -> None:
@@ -428,3 +438,20 @@ async def test_what_was_leased_meanwhile_counts_in_the_commit_of_the_round(
     assert await here.world.state_of(arrived) is JobState.LEASED
     assert await here.world.state_of(planned) is JobState.PENDING
     assert await broken_limits(dsns) == set()
+
+
+async def test_what_arrives_is_paid_for_or_waits(here: Lanes) -> None:
+    """The fast lane holds money as rounds do: what its payer cannot pay any more waits, and is told why by the next."""
+    cost = 607 * 1000
+    await prepay(here.world.database, 3 * cost + cost // 2)
+    await here.first_round()
+
+    jobs = [await here.submit() for _ in range(4)]
+    placed = await here.place()
+
+    states = [await here.world.state_of(job) for job in jobs]
+    assert (placed, states.count(JobState.LEASED)) == (2, 2)
+    held = await here.world.row("SELECT count(*) AS holds, count(DISTINCT reference) AS leases FROM ledger_holds")
+    assert (held["holds"], held["leases"]) == (3, 3)
+    left = await here.world.job(jobs[states.index(JobState.PENDING)])
+    assert left.waiting_reason == "FUNDS_SHORT"

@@ -263,6 +263,35 @@ async def test_a_promised_gang_that_is_handed_back_keeps_its_promise(table: Prom
     assert (await table.history(gang))[1] == (PromiseFate.BROKEN, PromiseCause.NODES_GONE)
 
 
+async def test_what_is_promised_to_others_makes_way_for_a_promise_that_is_kept_because_its_gang_was_handed_back(
+    table: Promising,
+) -> None:
+    """It was to start early on the other node, and what it had been promised there was promised on; it is not now."""
+    table.session = await table.world.attach("east", "one", inventory("n1", "n2"))
+    first = await table.start(cards_per_task=8, walltime_seconds=600, grace_seconds=0)
+    second = await table.start(cards_per_task=8, walltime_seconds=1200, grace_seconds=0)
+    poor = RICH // 100
+    gang = await table.submit(cards_per_task=8, walltime_seconds=900, ceiling_micro_yuan_per_pflops_hour=poor)
+    await table.round()
+    before = (await table.rows())[gang]
+    await table.ends(second)
+    other = await table.submit(cards_per_task=8, walltime_seconds=900, ceiling_micro_yuan_per_pflops_hour=poor - 1)
+    lead = await table.lead()
+    prepared, decided = await table.planned()
+    async with table.world.database.hub() as tx:
+        free = "UPDATE nodes SET mode = 'cordoned' WHERE node <> $1"
+        await tx.execute(free, before.nodes[0][0])
+
+    done = await table.commit(lead, prepared, decided)
+
+    assert (done.placed, done.stale) == (0, 1)
+    assert {each.job_id for each in decided.promises} == {job_text(other)}
+    rows = await table.rows()
+    assert rows[gang] == before
+    assert other not in rows or rows[other].nodes != before.nodes or rows[other].start_s >= before.end_s
+    await table.ends(first)
+
+
 async def test_who_lost_the_lead_promises_nothing(table: Promising) -> None:
     await table.start(cards_per_task=4)
     await table.submit(cards_per_task=8)

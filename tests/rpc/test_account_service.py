@@ -17,11 +17,15 @@ from broker.errors import InvalidRequest
 from broker.loops.chaining import Chaining
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.papers import Papers
+from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
+from broker.rpc import convert_papers
 from broker.rpc.account_service import AccountService
 from broker.rpc.server import build_server
 from broker.store.database import Database
 from broker.wire.v1 import account_service_pb2 as pb
+from broker.wire.v1 import papers_pb2
 from broker.wire.v1.account_service_pb2_grpc import AccountServiceStub
 from tests.books import CITY, OWNER, VOUCHER, Books, a_capture, open_books
 from tests.conftest import Dsns
@@ -68,7 +72,7 @@ async def counter(database: Database, dsns: Dsns) -> AsyncIterator[Counter]:
     await books.ledger.capture(a_capture(held.hold, 40), now=T0)
     identity, clock = Identity(database), ManualClock(T0)
     keys = {who: (await identity.create(role, subject, "", T0)).text for who, (role, subject) in WHO.items()}
-    service = AccountService(Ledger(database), clock)
+    service = AccountService(Ledger(database), clock, uses=Uses(database), papers=Papers(database))
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )
@@ -197,6 +201,17 @@ def test_nonsense_is_refused_by_field_or_understood(data: st.DataObject) -> None
         (pb.ListPostingsRequest, convert.posting_page),
         (pb.DepositRequest, convert.deposit),
         (pb.ExportLedgerRequest, convert.after_position),
+    ):
+        with suppress(InvalidRequest):
+            read(data.draw(messages(kind)))  # type: ignore[operator]
+
+
+@given(data=st.data())
+def test_nonsense_about_papers_is_refused_by_field_or_understood(data: st.DataObject) -> None:
+    for kind, read in (
+        (papers_pb2.GetInvoiceRequest, convert_papers.invoice),
+        (papers_pb2.GetStatementRequest, convert_papers.statement),
+        (papers_pb2.PostCreditNoteRequest, convert_papers.credit_note),
     ):
         with suppress(InvalidRequest):
             read(data.draw(messages(kind)))  # type: ignore[operator]

@@ -73,6 +73,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("spec.round_trip_micros_max", {"round_trip_micros_max": 10_000_001}, "10000000"),
     ("spec.ceiling_micro_yuan_per_pflops_hour", {"ceiling_micro_yuan_per_pflops_hour": -1}, "is -1"),
     ("spec.ceiling_micro_yuan_per_pflops_hour", {"ceiling_micro_yuan_per_pflops_hour": 10**12 + 1}, "is 10000"),
+    ("spec.vouchers", {"vouchers": ["1", "2", "3", "4", "5"]}, "has 5 entries"),
+    ("spec.vouchers[1]", {"vouchers": ["2026-7", "2026/8"]}, "2026-7"),
+    ("spec.vouchers[1]", {"vouchers": ["2026-7", "2026-7"]}, "named twice"),
     ("spec.ceiling_micro_yuan_per_job", {"ceiling_micro_yuan_per_job": -1}, "is -1"),
     ("spec.ceiling_micro_yuan_per_job", {"ceiling_micro_yuan_per_job": 10**15 + 1}, "is 10000"),
     ("spec.start_by", {"start_by": at(366 * 86_400 + 1)}, "not after"),
@@ -219,6 +222,7 @@ def test_everything_that_came_later_is_read_and_kept() -> None:
         domestic_only=True,
         allowed_owners=["b", "a"],
         enterprise="acme",
+        vouchers=["2026-7", "2025-9"],
     )
 
     found = read(wire)
@@ -226,6 +230,7 @@ def test_everything_that_came_later_is_read_and_kept() -> None:
     assert found.smaller_sizes == (GangSize(2, 666_666), GangSize(1, 400_000))
     assert (found.within, found.staged_hubs, found.allowed_owners) == (Within.DOMAIN, ("guian", "qingyang"), ("a", "b"))
     assert found.sizes == (3, 2, 1)
+    assert found.vouchers == ("2026-7", "2025-9")  # they are drawn on in this order
     assert JobSpec.from_json(found.to_json()) == found
     assert read(spec_to_wire(found)) == found
     other = read(spec_to_wire(found))
@@ -265,6 +270,7 @@ def test_limits_themselves_are_allowed() -> None:
         transfer_seconds_max=convert_spec.TRANSFER_SECONDS_MAX,
         allowed_owners=[f"owner-{i}" for i in range(convert_spec.OWNERS_MAX)],
         enterprise="e" * 63,
+        vouchers=[f"{i}" * 63 for i in range(convert_spec.VOUCHERS_MAX)],
         ceiling_micro_yuan_per_job=convert_spec.CEILING_MICRO_YUAN_PER_JOB_MAX,
         builds=[
             build(

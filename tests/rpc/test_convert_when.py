@@ -46,6 +46,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"after": ["job-1"], "after_data_ready": True, "after_any_end": True},
         "beside after_any_end",
     ),
+    ("spec.green", {"green": 9}, "GREEN_PREFERENCE_PREFER"),
+    ("spec.green", {"green": "GREEN_PREFERENCE_PREFER", "priority": "PRIORITY_CLASS_URGENT"}, "work that can wait"),
     ("spec.checkpoint_interval_seconds", {"checkpoint_interval_seconds": 60}, "say preemptible"),
     (
         "spec.checkpoint_interval_seconds",
@@ -75,6 +77,7 @@ def test_limits_themselves_are_allowed_and_come_back_as_they_were() -> None:
         after_any_end=True,
         preemptible=True,
         checkpoint_interval_seconds=CHECKPOINT_INTERVAL_SECONDS_MAX,
+        green="GREEN_PREFERENCE_PREFER",
     )
 
     found = job_spec(wire, now=NOW)
@@ -88,9 +91,9 @@ def test_limits_themselves_are_allowed_and_come_back_as_they_were() -> None:
 def test_when_a_job_may_run_changes_neither_old_bodies_nor_what_the_planner_needs() -> None:
     """A hash of the first release is recognised, and jobs that differ in time only share a shape."""
     plain = job_spec(spec(), now=NOW)
-    timed = job_spec(spec(earliest_start=at(9), finish_by=at(DAY), after=["job-1"], preemptible=True), now=NOW)
+    timed = job_spec(spec(earliest_start=at(9), finish_by=at(DAY), after=["job-1"], preemptible=True, green=2), now=NOW)
 
-    assert not {"earliest_start", "finish_by", "after", "preemptible"} & set(plain.to_json())
+    assert not {"earliest_start", "finish_by", "after", "preemptible", "green"} & set(plain.to_json())
     assert timed.requirement() == plain.requirement()
     assert timed.sha256() != plain.sha256()
 
@@ -135,4 +138,4 @@ def test_the_fields_have_numbers_of_their_own() -> None:
     numbers = {f.name: f.number for f in pb.JobSpec.DESCRIPTOR.fields}
 
     assert numbers["enterprise"] == 28
-    assert sorted(n for name, n in numbers.items() if n > 28) == [*range(29, 37), 39]
+    assert sorted(n for name, n in numbers.items() if n > 28) == list(range(29, 40))

@@ -35,6 +35,10 @@ from broker.wire.v1 import (
     job_service_pb2_grpc,
     market_service_pb2,
     market_service_pb2_grpc,
+    measure_service_pb2,
+    measure_service_pb2_grpc,
+    voucher_service_pb2,
+    voucher_service_pb2_grpc,
 )
 from tests.conftest import Dsns
 from tests.deadlines import eventually
@@ -55,6 +59,12 @@ SERVICES = [
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"],
         account_service_pb2_grpc.AccountServiceServicer,
     ),
+    (
+        measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"],
+        measure_service_pb2_grpc.MeasureServiceServicer,
+        voucher_service_pb2.DESCRIPTOR.services_by_name["VoucherService"],
+        voucher_service_pb2_grpc.VoucherServiceServicer,
+    ),
 ]
 METHODS = [method for service, _ in SERVICES for method in service.methods]
 
@@ -65,17 +75,32 @@ def name_of(method: MethodDescriptor) -> str:
 
 def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     """The rule in a sentence: agents sync; operators do all else; observers and auditors read, money for the latter;
-    cities do what is about jobs, and see prices and capacity; owners do what is about the market; both read their own
-    accounts.
+    cities do what is about jobs, quotes among it, and see prices and capacity; owners do what is about the market, but
+    for quotes; both read their own accounts, cities their invoices and owners their statements, and what was measured;
+    jobs are not for owners. The voucher office does what is about vouchers and nothing else, but cities apply.
     """
     service = method.containing_service.name
     if service == "ClusterService" or role is Role.AGENT:
         return service == "ClusterService" and role is Role.AGENT
+    if role is Role.VOUCHER_OFFICE and service != "VoucherService":
+        return False
+    if method.name in {"GetQuote", "AcceptQuote"}:  # a quote is asked for by who may accept it
+        return role in (Role.CITY, Role.OPERATOR)
+    if method.name == "ListQuotes":
+        return role is not Role.OWNER
     reads = method.name.startswith(("Get", "List", "Watch", "Explain", "Read", "Export"))
+    if service == "VoucherService":  # who runs the exchange grants nothing
+        applies = method.name in {"ApplyForVoucher", "WithdrawApplication"}
+        if role is Role.CITY:
+            return applies or (reads and method.name not in {"GetForecast", "GetEvidence"})
+        return (role is Role.VOUCHER_OFFICE and not applies) or (reads and role in (Role.OPERATOR, Role.AUDITOR))
     if role is Role.OPERATOR or (role is Role.AUDITOR and reads):
         return True
     if service == "AccountService":
-        return role in (Role.CITY, Role.OWNER) and reads and method.name != "ExportLedger"
+        others = {Role.CITY: "GetStatement", Role.OWNER: "GetInvoice"}
+        return role in others and reads and method.name not in ("ExportLedger", others[role])
+    if service == "MeasureService":
+        return reads and (role is not Role.OWNER or method.name != "GetJobEnergy")
     if role is Role.OWNER:
         return service == "MarketService"
     if role is Role.CITY and service == "MarketService":
@@ -144,7 +169,7 @@ async def test_a_role_can_call_what_it_should_and_nothing_else(everything: tuple
     server, identity = everything
     keys = {
         role: (await identity.create(role, subject, "", NOW)).text
-        for role, subject in zip(Role, ["ganzhou", "longdong", "", "", "", "longdong"], strict=True)
+        for role, subject in zip(Role, ["ganzhou", "longdong", "", "", "", "longdong", ""], strict=True)
     }
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:

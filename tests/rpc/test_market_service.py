@@ -16,8 +16,11 @@ from broker.caller import Role
 from broker.clock import ManualClock
 from broker.errors import InvalidRequest
 from broker.market.capacity import Capacity
+from broker.market.catalogue import Catalogues
 from broker.market.identity import Identity
+from broker.market.jobs import Jobs
 from broker.market.prices import Prices
+from broker.market.quotes import QuoteRules, Quotes
 from broker.market.rates import Rates
 from broker.rpc import convert_market as convert
 from broker.rpc.market_service import MarketService
@@ -27,6 +30,7 @@ from broker.store.database import Database
 from broker.store.prices import PriceRow
 from broker.wire.v1 import market_service_pb2 as pb
 from broker.wire.v1.market_service_pb2_grpc import MarketServiceStub
+from scheduler.policy import Policy
 from tests.rpc.refusals import refusal
 from tests.rpc.wire_strategies import messages
 from tests.small_world import T0, asked, lay_out
@@ -60,7 +64,9 @@ async def open_market(database: Database) -> AsyncIterator[Market]:
     clock, identity = ManualClock(T0), Identity(database)
     keys = {r: (await identity.create(Role(r), subject, "test", T0)).text for r, subject in CALLERS.items()}
     prices = Prices(database, changes_days=7, hours_days=70)
-    service = MarketService(Rates(database, wake=lambda: None), prices, Capacity(database), clock)
+    jobs = Jobs(database, Catalogues(database, fresh_seconds=0.0), wake=lambda: None, stop_wanted=lambda _: None)
+    quotes = Quotes(database, jobs, Policy(), QuoteRules(), last_round=_no_round, wake=lambda: None)
+    service = MarketService(Rates(database, wake=lambda: None), prices, Capacity(database), quotes, clock)
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )
@@ -70,6 +76,10 @@ async def open_market(database: Database) -> AsyncIterator[Market]:
             yield Market(database, clock, MarketServiceStub(channel), keys, server.port, prices)
     finally:
         await server.stop(0)
+
+
+async def _no_round() -> None:
+    return None
 
 
 async def _unlimited(_: str) -> int:

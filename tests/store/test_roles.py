@@ -39,6 +39,7 @@ ROWS = """
           FROM (VALUES (1, 'ganzhou'), (2, 'nanjing')) AS both_cities (n, city);
     INSERT INTO leases (job_id, city, cluster, pool_id, build, epoch, if_lost, round_id, offered_at)
         SELECT job_id, city, 'c', 1, 0, 1, 'hold', 1, now() FROM jobs;
+    INSERT INTO lease_usage (lease_id, city) SELECT lease_id, city FROM leases;
     INSERT INTO lease_nodes SELECT lease_id, 1, ARRAY[lease_id::smallint], 1 FROM leases;
     INSERT INTO event_outbox (city, job_id, kind, at) SELECT city, job_id, 'submitted', now() FROM jobs;
     INSERT INTO events SELECT city, 1, job_id, 'submitted', now(), 0 FROM jobs;
@@ -67,7 +68,24 @@ ROWS = """
     INSERT INTO ledger_holds SELECT transaction_id, request_key, 'r', 'open', now() FROM ledger_transactions;
     INSERT INTO ledger_hold_parts
         SELECT h.hold_id, 1, a.account_id, 4 FROM ledger_holds h JOIN ledger_accounts a USING (city);
+    INSERT INTO energy_counts SELECT '2026-01-01', 'c', city, 'ascend', 1, 1000, 1, 1 FROM cities;
+    INSERT INTO lease_energy SELECT lease_id, city, 1, 1, 1 FROM leases;
     INSERT INTO ledger_unchained SELECT transaction_id FROM ledger_transactions;
+    INSERT INTO quotes (city, spec, pool_id, build, not_before, starts_by, starts_at, ask_micro_yuan_per_card_hour,
+        scarcity_micro_yuan_per_card_hour, rate_card_version, total_micro_yuan, energy_micro_yuan, transfer_micro_yuan,
+        transfer_seconds, within_ceiling, asked_at, valid_until)
+        SELECT city, '{}', 1, 0, now(), now(), now(), 1, 0, 1, 1, 0, 0, 0, true, now(), now() FROM cities;
+    INSERT INTO voucher_programmes VALUES ('p', 'qingyang', 2026, 1, 0, '{}', now());
+    INSERT INTO enterprises SELECT city, 'e', city, city, city, city, city, 'company', '{}', now() FROM cities;
+    INSERT INTO voucher_applications (city, enterprise, programme, side, provider, contract, contract_plain, micro_yuan,
+        scale_milli_pflops, workload_classes, papers, request_key, body_sha256, applied_at)
+        SELECT city, 'e', 'p', 'demand', 'o', city, city, 1, 0, '{training}', '{}', 'k', 'x', now() FROM enterprises;
+    INSERT INTO vouchers (voucher, city, application_id, programme, hub, enterprise, state, granted_micro_yuan,
+        domestic_ppm, other_ppm, workload_classes, scale_milli_pflops, granted_at, valid_until)
+        SELECT 'p-' || application_id, city, application_id, 'p', 'qingyang', 'e', 'active', 1, 1, 1, '{}', 0, now(),
+               now() FROM voucher_applications;
+    INSERT INTO voucher_story (at, event, officer, key_id, city, note, detail)
+        SELECT now(), 'applied', '', '', city, '', '{}' FROM enterprises;
 """
 
 TABLES_OF_CITIES = """

@@ -21,9 +21,12 @@ from broker.lifecycle import (
     NodeMode,
     PromiseCause,
     PromiseFate,
+    QuoteState,
     StopClaim,
 )
 from broker.store.database import Database
+from broker.vouchers.programme import ApplicantType, ClaimSide
+from broker.vouchers.states import ApplicationState, StoryEvent, VoucherState
 
 LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("api_keys", "role"): Role,
@@ -46,6 +49,12 @@ LISTED: dict[tuple[str, str], type[StrEnum]] = {
     ("promise_history", "cause"): PromiseCause,
     ("promise_history", "fate"): PromiseFate,
     ("promises", "within"): Within,
+    ("quotes", "state"): QuoteState,
+    ("enterprises", "applicant_type"): ApplicantType,
+    ("voucher_applications", "side"): ClaimSide,
+    ("voucher_applications", "state"): ApplicationState,
+    ("voucher_story", "event"): StoryEvent,
+    ("vouchers", "state"): VoucherState,
 }
 
 # Lists of the tables alone: the code has no enum for them.

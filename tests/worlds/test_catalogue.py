@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from broker.ledger.work import Billing
 from broker.worlds.catalogue import Catalogue, CityRow, ClusterRow, ModelRow, catalogue_of, differences
 from broker.worlds.loader import BUNDLED_WORLDS, bundled, load
 from broker.worlds.quotas import QuotaRow
@@ -112,3 +113,14 @@ def test_a_world_carries_shares_energy_ways_of_data_and_quotas() -> None:
         "city ganzhou: transfers guian added; transfers qingyang added",
         "quota qingyang: added",
     ]
+
+
+@pytest.mark.parametrize("billing", list(Billing))
+def test_a_city_pays_as_the_world_says(billing: Billing) -> None:
+    """Its own word goes before the defaults; where nothing is stated, its use costs nothing. Words are the ledger's."""
+    own = changed(lambda world: world["cities"][0].update(billing=billing.value))
+    default = changed(lambda world: world["city_defaults"].update(billing=billing.value))
+
+    assert catalogue_of(load(own)).cities["ganzhou"].billing == billing
+    assert catalogue_of(load(default)).cities["ganzhou"].billing == billing
+    assert catalogue_of(load(WORLD)).cities["ganzhou"].billing == Billing.METERED

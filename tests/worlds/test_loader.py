@@ -119,6 +119,16 @@ WRONG: dict[str, tuple[Callable[[World], object], str, str]] = {
         "hubs[0].pue_milli",
         "must be 1000 to 4000",
     ),
+    "a line of the PUE below one": (
+        _set("hubs", 0, "pue_line_milli", {"value": 999, "source": "paper"}),
+        "hubs[0].pue_line_milli",
+        "1200 is a PUE of 1.2",
+    ),
+    "more green than all": (
+        _set("hubs", 0, "green_share_ppm", {"value": 1_000_001, "source": "paper"}),
+        "hubs[0].green_share_ppm",
+        "at most 1000000",
+    ),
     "energy beyond all": (
         _set("hubs", 0, "energy_kilowatt_hours_per_year", {"value": 10**12 + 1, "source": "paper"}),
         "hubs[0].energy_kilowatt_hours_per_year",

@@ -11,10 +11,13 @@ from typing import Any, Final, Self
 from broker.agent.engines import files
 from broker.agent.engines.processes import Identity, boottime_ns
 from broker.agent.engines.spec import WHOLE_MILLI, data_ready_file, empty_spec, folder_name
-from broker.agent.orders import End, EndReason, LeaseKey, LeaseSeen, LogStream, Phase
+from broker.agent.orders import End, EndReason, LeaseKey, LeaseSeen, LogStream, Phase, Used
 from broker.ids import JobId, parse_job, parse_lease
 
 _NEW: Final = ".new"
+_MINUTE_SECONDS: Final = 60
+_SECOND_NS: Final = 1_000_000_000
+_MINUTE_NS: Final = _MINUTE_SECONDS * _SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,33 @@ class LeaseFolder:
             started_at=None if running is None else datetime.fromisoformat(running["at"]),
             data_ready=running is not None and self.data_ready(),
         )
+
+    def used(self, now_ns: int) -> Used | None:
+        """Return what it has used until `now_ns` of boot time, None when it never ran. Raise OSError.
+
+        While it runs, what is returned is kept: if nobody sees its end, it is all that is proved.
+        """
+        end = self._read("end.json")
+        started = self.started() if end is None else end["started"]
+        if started is None:
+            return None
+        milli = sum(self.places.values())
+        if end is None:
+            minutes = max(self._proved_minutes(), (now_ns - started["boot_ns"]) // _MINUTE_NS)
+            if minutes > self._proved_minutes():
+                files.write_json(str(self.path / "used.json"), {"minutes": minutes})
+            return Used(self.key, milli, minutes)
+        if end["reason"] == EndReason.VANISHED:
+            return Used(self.key, milli, self._proved_minutes(), complete=True)
+        seconds = max(0, end["ended"]["boot_ns"] - started["boot_ns"]) // _SECOND_NS
+        minutes = -(-seconds // _MINUTE_SECONDS)
+        if minutes < self._proved_minutes():  # a clock that went wrong: what was told stays told
+            return Used(self.key, milli, self._proved_minutes(), complete=True)
+        return Used(self.key, milli, minutes, cut_seconds=-seconds % _MINUTE_SECONDS, complete=True)
+
+    def _proved_minutes(self) -> int:
+        kept = self._read("used.json")
+        return 0 if kept is None else int(kept["minutes"])
 
     def started(self) -> dict[str, Any] | None:
         """Return when its tasks started, None when they have not (yet)."""

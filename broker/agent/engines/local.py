@@ -23,7 +23,7 @@ from broker.agent.engines.cards import EmulatedCards, OwnProcesses
 from broker.agent.engines.keeper import LeaseKeeper
 from broker.agent.engines.lease_folder import LeaseFolder, ending
 from broker.agent.engines.places import Retention, choose_work_root, own_folder
-from broker.agent.engines.processes import boot_id, raise_open_files
+from broker.agent.engines.processes import boot_id, boottime_ns, raise_open_files
 from broker.agent.engines.protocol import Capability, EngineError, LogPiece, UnknownLog
 from broker.agent.engines.spec import WHOLE_MILLI, empty_spec, folder_name, lease_spec
 from broker.agent.memory import EpochMemory
@@ -36,6 +36,7 @@ from broker.agent.orders import (
     Order,
     PoolStock,
     Refusal,
+    Used,
 )
 from broker.clock import Clock
 from broker.ids import JobId
@@ -232,6 +233,12 @@ class LocalEngine:
             self._scanned_at = time.monotonic()
             self._nodes = await asyncio.to_thread(self._cards.survey, self._own_processes)
         return Observation(tuple(lease.seen for lease in self._leases.values()), self._nodes)
+
+    async def used(self) -> tuple[Used, ...]:
+        """Return what leases have used by their supervisors' records. Energy is not measured: cards are emulated."""
+        now_ns = boottime_ns()
+        found = (lease.folder.used(now_ns) for lease in self._leases.values())
+        return tuple(one for one in found if one is not None)
 
     def _own_processes(self) -> OwnProcesses:
         living = [lease.folder for lease in tuple(self._leases.values()) if not lease.ended]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from broker.agent.orders import LeaseKey, LogStream, Observation, Order, PoolStock, Refusal
+from broker.agent.orders import LeaseKey, LogStream, Observation, Order, PoolStock, Refusal, Used
 from broker.ids import JobId
 
 
@@ -78,6 +78,14 @@ class Engine(Protocol):
 
     async def observe(self) -> Observation:
         """Return what is true now."""
+        ...
+
+    async def used(self) -> tuple[Used, ...]:
+        """Return what each lease with a trace has used that ran at all, as far as it can be proved.
+
+        Never less than was returned before, also by an agent that was killed: what its record does not prove any more
+        is kept when it is returned. Of one whose end nobody saw that is what was returned last.
+        """
         ...
 
     async def wait_changed(self) -> None:

@@ -22,48 +22,71 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from broker.wire.v1 import papers_pb2 as broker_dot_wire_dot_v1_dot_papers__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$broker/wire/v1/account_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.broker.wire.v1.AccountKind\x12\x1c\n\x14\x61vailable_micro_yuan\x18\x03 \x01(\x03\x12\x17\n\x0fheld_micro_yuan\x18\x04 \x01(\x03\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tclosed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x13ListAccountsRequest\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.broker.wire.v1.AccountKind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x14ListAccountsResponse\x12)\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x17.broker.wire.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetAccountRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\">\n\x12GetAccountResponse\x12(\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.Account\"M\n\x13ListPostingsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xd8\x01\n\x07Posting\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.broker.wire.v1.TransactionKind\x12\x11\n\treference\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07hold_id\x18\x05 \x01(\t\x12&\n\x06pocket\x18\x06 \x01(\x0e\x32\x16.broker.wire.v1.Pocket\x12\x12\n\nmicro_yuan\x18\x07 \x01(\x03\"Z\n\x14ListPostingsResponse\x12)\n\x08postings\x18\x01 \x03(\x0b\x32\x17.broker.wire.v1.Posting\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x0e\x44\x65positRequest\x12\x13\n\x0brequest_key\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x12\n\nmicro_yuan\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\"v\n\x0f\x44\x65positResponse\x12(\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.Account\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x0e\n\x06opened\x18\x03 \x01(\x08\x12\x11\n\tduplicate\x18\x04 \x01(\x08\"-\n\x13\x45xportLedgerRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\"C\n\x14\x45xportLedgerResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.broker.wire.v1.ChainEntry\"<\n\nChainEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04text\x18\x03 \x01(\t*\xfb\x01\n\x0b\x41\x63\x63ountKind\x12\x1c\n\x18\x41\x43\x43OUNT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43OUNT_KIND_CITY\x10\x01\x12\x1b\n\x17\x41\x43\x43OUNT_KIND_ENTERPRISE\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_KIND_VOUCHER\x10\x03\x12\x17\n\x13\x41\x43\x43OUNT_KIND_BUDGET\x10\x04\x12\x16\n\x12\x41\x43\x43OUNT_KIND_OWNER\x10\x05\x12\x14\n\x10\x41\x43\x43OUNT_KIND_FEE\x10\x06\x12\x1e\n\x1a\x41\x43\x43OUNT_KIND_PLATFORM_LOSS\x10\x07\x12\x19\n\x15\x41\x43\x43OUNT_KIND_EXTERNAL\x10\x08*G\n\x06Pocket\x12\x16\n\x12POCKET_UNSPECIFIED\x10\x00\x12\x14\n\x10POCKET_AVAILABLE\x10\x01\x12\x0f\n\x0bPOCKET_HELD\x10\x02*\x83\x02\n\x0fTransactionKind\x12 \n\x1cTRANSACTION_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRANSACTION_KIND_DEPOSIT\x10\x01\x12\x1a\n\x16TRANSACTION_KIND_GRANT\x10\x02\x12\x19\n\x15TRANSACTION_KIND_HOLD\x10\x03\x12\x1c\n\x18TRANSACTION_KIND_CAPTURE\x10\x04\x12\x1c\n\x18TRANSACTION_KIND_RELEASE\x10\x05\x12\x1b\n\x17TRANSACTION_KIND_EXPIRY\x10\x06\x12 \n\x1cTRANSACTION_KIND_CREDIT_NOTE\x10\x07\x32\xc4\x03\n\x0e\x41\x63\x63ountService\x12Y\n\x0cListAccounts\x12#.broker.wire.v1.ListAccountsRequest\x1a$.broker.wire.v1.ListAccountsResponse\x12S\n\nGetAccount\x12!.broker.wire.v1.GetAccountRequest\x1a\".broker.wire.v1.GetAccountResponse\x12Y\n\x0cListPostings\x12#.broker.wire.v1.ListPostingsRequest\x1a$.broker.wire.v1.ListPostingsResponse\x12J\n\x07\x44\x65posit\x12\x1e.broker.wire.v1.DepositRequest\x1a\x1f.broker.wire.v1.DepositResponse\x12[\n\x0c\x45xportLedger\x12#.broker.wire.v1.ExportLedgerRequest\x1a$.broker.wire.v1.ExportLedgerResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$broker/wire/v1/account_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1b\x62roker/wire/v1/papers.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.broker.wire.v1.AccountKind\x12\x1c\n\x14\x61vailable_micro_yuan\x18\x03 \x01(\x03\x12\x17\n\x0fheld_micro_yuan\x18\x04 \x01(\x03\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tclosed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x13ListAccountsRequest\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.broker.wire.v1.AccountKind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x14ListAccountsResponse\x12)\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x17.broker.wire.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetAccountRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\">\n\x12GetAccountResponse\x12(\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.Account\"M\n\x13ListPostingsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xd8\x01\n\x07Posting\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.broker.wire.v1.TransactionKind\x12\x11\n\treference\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07hold_id\x18\x05 \x01(\t\x12&\n\x06pocket\x18\x06 \x01(\x0e\x32\x16.broker.wire.v1.Pocket\x12\x12\n\nmicro_yuan\x18\x07 \x01(\x03\"Z\n\x14ListPostingsResponse\x12)\n\x08postings\x18\x01 \x03(\x0b\x32\x17.broker.wire.v1.Posting\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x0e\x44\x65positRequest\x12\x13\n\x0brequest_key\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x12\n\nmicro_yuan\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\"v\n\x0f\x44\x65positResponse\x12(\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.Account\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x0e\n\x06opened\x18\x03 \x01(\x08\x12\x11\n\tduplicate\x18\x04 \x01(\x08\"-\n\x13\x45xportLedgerRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\"C\n\x14\x45xportLedgerResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.broker.wire.v1.ChainEntry\"<\n\nChainEntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04text\x18\x03 \x01(\t\"f\n\x10ListUsageRequest\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\r\n\x05month\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\xdd\x04\n\nLeaseUsage\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ity\x18\x03 \x01(\t\x12\x12\n\nenterprise\x18\x04 \x01(\t\x12\x0f\n\x07\x63luster\x18\x05 \x01(\t\x12\r\n\x05owner\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x13\n\x0bmilli_cards\x18\x08 \x01(\x03\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07minutes\x18\x0b \x01(\x03\x12\x0f\n\x07seconds\x18\x0c \x01(\x03\x12\x10\n\x08\x63omplete\x18\r \x01(\x08\x12\x0e\n\x06joules\x18\x0e \x01(\x03\x12)\n!fp16_nameplate_micro_pflops_hours\x18\x0f \x01(\x03\x12)\n!fp16_programme_micro_pflops_hours\x18\x10 \x01(\x03\x12(\n fp16_measured_micro_pflops_hours\x18\x11 \x01(\x03\x12%\n\x18micro_yuan_per_card_hour\x18\x12 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\x12\x63harged_micro_yuan\x18\x13 \x01(\x03\x12\x1b\n\x13\x63redited_micro_yuan\x18\x14 \x01(\x03\x12\x0f\n\x07hold_id\x18\x15 \x01(\t\x12\x17\n\x0fopen_micro_yuan\x18\x16 \x01(\x03\x42\x1b\n\x19_micro_yuan_per_card_hour\"W\n\x11ListUsageResponse\x12)\n\x05usage\x18\x01 \x03(\x0b\x32\x1a.broker.wire.v1.LeaseUsage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Z\n\x10ListHoldsRequest\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"n\n\x08HoldPart\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x17\n\x0fheld_micro_yuan\x18\x02 \x01(\x03\x12\x1b\n\x13\x63\x61ptured_micro_yuan\x18\x03 \x01(\x03\x12\x1b\n\x13released_micro_yuan\x18\x04 \x01(\x03\"\xbe\x01\n\x04Hold\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.broker.wire.v1.HoldState\x12\x31\n\rsettles_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05parts\x18\x06 \x03(\x0b\x32\x18.broker.wire.v1.HoldPart\"Q\n\x11ListHoldsResponse\x12#\n\x05holds\x18\x01 \x03(\x0b\x32\x14.broker.wire.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x11SetBillingRequest\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12(\n\x07\x62illing\x18\x02 \x01(\x0e\x32\x17.broker.wire.v1.Billing\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"=\n\x12SetBillingResponse\x12\'\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0e\x32\x17.broker.wire.v1.Billing*\xfb\x01\n\x0b\x41\x63\x63ountKind\x12\x1c\n\x18\x41\x43\x43OUNT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43OUNT_KIND_CITY\x10\x01\x12\x1b\n\x17\x41\x43\x43OUNT_KIND_ENTERPRISE\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_KIND_VOUCHER\x10\x03\x12\x17\n\x13\x41\x43\x43OUNT_KIND_BUDGET\x10\x04\x12\x16\n\x12\x41\x43\x43OUNT_KIND_OWNER\x10\x05\x12\x14\n\x10\x41\x43\x43OUNT_KIND_FEE\x10\x06\x12\x1e\n\x1a\x41\x43\x43OUNT_KIND_PLATFORM_LOSS\x10\x07\x12\x19\n\x15\x41\x43\x43OUNT_KIND_EXTERNAL\x10\x08*G\n\x06Pocket\x12\x16\n\x12POCKET_UNSPECIFIED\x10\x00\x12\x14\n\x10POCKET_AVAILABLE\x10\x01\x12\x0f\n\x0bPOCKET_HELD\x10\x02*\xa0\x02\n\x0fTransactionKind\x12 \n\x1cTRANSACTION_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRANSACTION_KIND_DEPOSIT\x10\x01\x12\x1a\n\x16TRANSACTION_KIND_GRANT\x10\x02\x12\x19\n\x15TRANSACTION_KIND_HOLD\x10\x03\x12\x1c\n\x18TRANSACTION_KIND_CAPTURE\x10\x04\x12\x1c\n\x18TRANSACTION_KIND_RELEASE\x10\x05\x12\x1b\n\x17TRANSACTION_KIND_EXPIRY\x10\x06\x12 \n\x1cTRANSACTION_KIND_CREDIT_NOTE\x10\x07\x12\x1b\n\x17TRANSACTION_KIND_RETURN\x10\x08*\x86\x01\n\tHoldState\x12\x1a\n\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_STATE_OPEN\x10\x01\x12\x17\n\x13HOLD_STATE_CAPTURED\x10\x02\x12\x17\n\x13HOLD_STATE_RELEASED\x10\x03\x12\x16\n\x12HOLD_STATE_EXPIRED\x10\x04*L\n\x07\x42illing\x12\x17\n\x13\x42ILLING_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42ILLING_METERED\x10\x01\x12\x13\n\x0f\x42ILLING_PREPAID\x10\x02\x32\xd2\x07\n\x0e\x41\x63\x63ountService\x12Y\n\x0cListAccounts\x12#.broker.wire.v1.ListAccountsRequest\x1a$.broker.wire.v1.ListAccountsResponse\x12S\n\nGetAccount\x12!.broker.wire.v1.GetAccountRequest\x1a\".broker.wire.v1.GetAccountResponse\x12Y\n\x0cListPostings\x12#.broker.wire.v1.ListPostingsRequest\x1a$.broker.wire.v1.ListPostingsResponse\x12J\n\x07\x44\x65posit\x12\x1e.broker.wire.v1.DepositRequest\x1a\x1f.broker.wire.v1.DepositResponse\x12S\n\nSetBilling\x12!.broker.wire.v1.SetBillingRequest\x1a\".broker.wire.v1.SetBillingResponse\x12P\n\tListUsage\x12 .broker.wire.v1.ListUsageRequest\x1a!.broker.wire.v1.ListUsageResponse\x12P\n\tListHolds\x12 .broker.wire.v1.ListHoldsRequest\x1a!.broker.wire.v1.ListHoldsResponse\x12[\n\x0c\x45xportLedger\x12#.broker.wire.v1.ExportLedgerRequest\x1a$.broker.wire.v1.ExportLedgerResponse0\x01\x12U\n\nGetInvoice\x12!.broker.wire.v1.GetInvoiceRequest\x1a\".broker.wire.v1.GetInvoiceResponse0\x01\x12[\n\x0cGetStatement\x12#.broker.wire.v1.GetStatementRequest\x1a$.broker.wire.v1.GetStatementResponse0\x01\x12_\n\x0ePostCreditNote\x12%.broker.wire.v1.PostCreditNoteRequest\x1a&.broker.wire.v1.PostCreditNoteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.wire.v1.account_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCOUNTKIND']._serialized_start=1443
-  _globals['_ACCOUNTKIND']._serialized_end=1694
-  _globals['_POCKET']._serialized_start=1696
-  _globals['_POCKET']._serialized_end=1767
-  _globals['_TRANSACTIONKIND']._serialized_start=1770
-  _globals['_TRANSACTIONKIND']._serialized_end=2029
-  _globals['_ACCOUNT']._serialized_start=90
-  _globals['_ACCOUNT']._serialized_end=308
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=310
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=427
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=429
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=519
-  _globals['_GETACCOUNTREQUEST']._serialized_start=521
-  _globals['_GETACCOUNTREQUEST']._serialized_end=557
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=559
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=621
-  _globals['_LISTPOSTINGSREQUEST']._serialized_start=623
-  _globals['_LISTPOSTINGSREQUEST']._serialized_end=700
-  _globals['_POSTING']._serialized_start=703
-  _globals['_POSTING']._serialized_end=919
-  _globals['_LISTPOSTINGSRESPONSE']._serialized_start=921
-  _globals['_LISTPOSTINGSRESPONSE']._serialized_end=1011
-  _globals['_DEPOSITREQUEST']._serialized_start=1014
-  _globals['_DEPOSITREQUEST']._serialized_end=1142
-  _globals['_DEPOSITRESPONSE']._serialized_start=1144
-  _globals['_DEPOSITRESPONSE']._serialized_end=1262
-  _globals['_EXPORTLEDGERREQUEST']._serialized_start=1264
-  _globals['_EXPORTLEDGERREQUEST']._serialized_end=1309
-  _globals['_EXPORTLEDGERRESPONSE']._serialized_start=1311
-  _globals['_EXPORTLEDGERRESPONSE']._serialized_end=1378
-  _globals['_CHAINENTRY']._serialized_start=1380
-  _globals['_CHAINENTRY']._serialized_end=1440
-  _globals['_ACCOUNTSERVICE']._serialized_start=2032
-  _globals['_ACCOUNTSERVICE']._serialized_end=2484
+  _globals['_ACCOUNTKIND']._serialized_start=2910
+  _globals['_ACCOUNTKIND']._serialized_end=3161
+  _globals['_POCKET']._serialized_start=3163
+  _globals['_POCKET']._serialized_end=3234
+  _globals['_TRANSACTIONKIND']._serialized_start=3237
+  _globals['_TRANSACTIONKIND']._serialized_end=3525
+  _globals['_HOLDSTATE']._serialized_start=3528
+  _globals['_HOLDSTATE']._serialized_end=3662
+  _globals['_BILLING']._serialized_start=3664
+  _globals['_BILLING']._serialized_end=3740
+  _globals['_ACCOUNT']._serialized_start=119
+  _globals['_ACCOUNT']._serialized_end=337
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=339
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=456
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=458
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=548
+  _globals['_GETACCOUNTREQUEST']._serialized_start=550
+  _globals['_GETACCOUNTREQUEST']._serialized_end=586
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=588
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=650
+  _globals['_LISTPOSTINGSREQUEST']._serialized_start=652
+  _globals['_LISTPOSTINGSREQUEST']._serialized_end=729
+  _globals['_POSTING']._serialized_start=732
+  _globals['_POSTING']._serialized_end=948
+  _globals['_LISTPOSTINGSRESPONSE']._serialized_start=950
+  _globals['_LISTPOSTINGSRESPONSE']._serialized_end=1040
+  _globals['_DEPOSITREQUEST']._serialized_start=1043
+  _globals['_DEPOSITREQUEST']._serialized_end=1171
+  _globals['_DEPOSITRESPONSE']._serialized_start=1173
+  _globals['_DEPOSITRESPONSE']._serialized_end=1291
+  _globals['_EXPORTLEDGERREQUEST']._serialized_start=1293
+  _globals['_EXPORTLEDGERREQUEST']._serialized_end=1338
+  _globals['_EXPORTLEDGERRESPONSE']._serialized_start=1340
+  _globals['_EXPORTLEDGERRESPONSE']._serialized_end=1407
+  _globals['_CHAINENTRY']._serialized_start=1409
+  _globals['_CHAINENTRY']._serialized_end=1469
+  _globals['_LISTUSAGEREQUEST']._serialized_start=1471
+  _globals['_LISTUSAGEREQUEST']._serialized_end=1573
+  _globals['_LEASEUSAGE']._serialized_start=1576
+  _globals['_LEASEUSAGE']._serialized_end=2181
+  _globals['_LISTUSAGERESPONSE']._serialized_start=2183
+  _globals['_LISTUSAGERESPONSE']._serialized_end=2270
+  _globals['_LISTHOLDSREQUEST']._serialized_start=2272
+  _globals['_LISTHOLDSREQUEST']._serialized_end=2362
+  _globals['_HOLDPART']._serialized_start=2364
+  _globals['_HOLDPART']._serialized_end=2474
+  _globals['_HOLD']._serialized_start=2477
+  _globals['_HOLD']._serialized_end=2667
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=2669
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=2750
+  _globals['_SETBILLINGREQUEST']._serialized_start=2752
+  _globals['_SETBILLINGREQUEST']._serialized_end=2844
+  _globals['_SETBILLINGRESPONSE']._serialized_start=2846
+  _globals['_SETBILLINGRESPONSE']._serialized_end=2907
+  _globals['_ACCOUNTSERVICE']._serialized_start=3743
+  _globals['_ACCOUNTSERVICE']._serialized_end=4721
 # @@protoc_insertion_point(module_scope)

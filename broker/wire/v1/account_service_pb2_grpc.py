@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from broker.wire.v1 import account_service_pb2 as broker_dot_wire_dot_v1_dot_account__service__pb2
+from broker.wire.v1 import papers_pb2 as broker_dot_wire_dot_v1_dot_papers__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -55,10 +56,40 @@ class AccountServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.FromString,
                 _registered_method=True)
+        self.SetBilling = channel.unary_unary(
+                '/broker.wire.v1.AccountService/SetBilling',
+                request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingResponse.FromString,
+                _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/broker.wire.v1.AccountService/ListUsage',
+                request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/broker.wire.v1.AccountService/ListHolds',
+                request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
         self.ExportLedger = channel.unary_stream(
                 '/broker.wire.v1.AccountService/ExportLedger',
                 request_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerResponse.FromString,
+                _registered_method=True)
+        self.GetInvoice = channel.unary_stream(
+                '/broker.wire.v1.AccountService/GetInvoice',
+                request_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetInvoiceRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetInvoiceResponse.FromString,
+                _registered_method=True)
+        self.GetStatement = channel.unary_stream(
+                '/broker.wire.v1.AccountService/GetStatement',
+                request_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetStatementResponse.FromString,
+                _registered_method=True)
+        self.PostCreditNote = channel.unary_unary(
+                '/broker.wire.v1.AccountService/PostCreditNote',
+                request_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteResponse.FromString,
                 _registered_method=True)
 
 
@@ -94,8 +125,51 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetBilling(self, request, context):
+        """Say how a city pays from now on; leases that were made before stay as they are. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsage(self, request, context):
+        """Return what leases have used, the newest first: minutes, FP16 by all three figures, energy, and money. Cities see their
+        own leases, owners those on their clusters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Return holds, the newest first. Cities see their own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportLedger(self, request, context):
         """Return the audit chain: every transaction with its hash, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInvoice(self, request, context):
+        """Return what a city, or one of its enterprises, paid in a month: a head, then its lines and credit notes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatement(self, request, context):
+        """Return what an owner of clusters earned in a month: a head, then its lines and credit notes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostCreditNote(self, request, context):
+        """Give money back for a hold, a lease or a quote. The same request key with the same body gives it once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,10 +198,40 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.DepositResponse.SerializeToString,
             ),
+            'SetBilling': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBilling,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsResponse.SerializeToString,
+            ),
             'ExportLedger': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportLedger,
                     request_deserializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerResponse.SerializeToString,
+            ),
+            'GetInvoice': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetInvoice,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetInvoiceRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetInvoiceResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetStatementRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetStatementResponse.SerializeToString,
+            ),
+            'PostCreditNote': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostCreditNote,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -250,6 +354,87 @@ class AccountService:
             _registered_method=True)
 
     @staticmethod
+    def SetBilling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/SetBilling',
+            broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_account__service__pb2.SetBillingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/ListUsage',
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/ListHolds',
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_account__service__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ExportLedger(request,
             target,
             options=(),
@@ -266,6 +451,87 @@ class AccountService:
             '/broker.wire.v1.AccountService/ExportLedger',
             broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_account__service__pb2.ExportLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/GetInvoice',
+            broker_dot_wire_dot_v1_dot_papers__pb2.GetInvoiceRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_papers__pb2.GetInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/GetStatement',
+            broker_dot_wire_dot_v1_dot_papers__pb2.GetStatementRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_papers__pb2.GetStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostCreditNote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/PostCreditNote',
+            broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,45 +27,51 @@ from broker.wire.v1 import job_service_pb2 as broker_dot_wire_dot_v1_dot_job__se
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$broker/wire/v1/cluster_service.proto\x12\x0e\x62roker.wire.v1\x1a\x18\x62roker/wire/v1/job.proto\x1a broker/wire/v1/job_service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\x0bSyncRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.broker.wire.v1.HelloH\x00\x12(\n\x06report\x18\x02 \x01(\x0b\x32\x16.broker.wire.v1.ReportH\x00\x12-\n\tlog_chunk\x18\x03 \x01(\x0b\x32\x18.broker.wire.v1.LogChunkH\x00\x42\t\n\x07message\"\xa4\x01\n\x0cSyncResponse\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.WelcomeH\x00\x12*\n\x07\x64\x65sired\x18\x02 \x01(\x0b\x32\x17.broker.wire.v1.DesiredH\x00\x12\x31\n\x0blog_request\x18\x03 \x01(\x0b\x32\x1a.broker.wire.v1.LogRequestH\x00\x42\t\n\x07message\"\x7f\n\x05Hello\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12,\n\x05pools\x18\x05 \x03(\x0b\x32\x1d.broker.wire.v1.PoolInventory\"Z\n\rPoolInventory\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12,\n\x05nodes\x18\x03 \x03(\x0b\x32\x1d.broker.wire.v1.NodeInventory\"c\n\rNodeInventory\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x63\x61rds\x18\x02 \x01(\r\x12\x11\n\tcpu_milli\x18\x03 \x01(\r\x12\x12\n\nmemory_mib\x18\x04 \x01(\r\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\"\x9a\x01\n\x06Report\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x05nodes\x18\x02 \x03(\x0b\x32\x1a.broker.wire.v1.NodeReport\x12+\n\x06leases\x18\x03 \x03(\x0b\x32\x1b.broker.wire.v1.LeaseReport\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\nNodeReport\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04\x64own\x18\x02 \x01(\x08\x12\x15\n\rforeign_cards\x18\x03 \x03(\r\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\xed\x01\n\x0bLeaseReport\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12)\n\x05phase\x18\x03 \x01(\x0e\x32\x1a.broker.wire.v1.LeasePhase\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x03\x65nd\x18\x06 \x01(\x0b\x32\x13.broker.wire.v1.End\x12\x12\n\ndata_ready\x18\x07 \x01(\x08\"\xab\x01\n\x07Welcome\x12\x15\n\rsession_epoch\x18\x01 \x01(\x04\x12\x1e\n\x16report_interval_millis\x18\x02 \x01(\r\x12\x1c\n\x14suspect_after_millis\x18\x03 \x01(\r\x12\x19\n\x11lost_after_millis\x18\x04 \x01(\r\x12\x19\n\x11kill_after_millis\x18\x05 \x01(\r\x12\x15\n\rpolicy_key_id\x18\x06 \x01(\t\"\xa1\x01\n\x07\x44\x65sired\x12\x17\n\x0freport_sequence\x18\x01 \x01(\x04\x12)\n\x05start\x18\x02 \x03(\x0b\x32\x1a.broker.wire.v1.LeaseOrder\x12\'\n\x04stop\x18\x03 \x03(\x0b\x32\x19.broker.wire.v1.LeaseStop\x12)\n\x07settled\x18\x04 \x03(\x0b\x32\x18.broker.wire.v1.LeaseRef\"\xd7\x02\n\nLeaseOrder\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x0c\n\x04\x63ity\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12$\n\x05\x62uild\x18\x06 \x01(\x0b\x32\x15.broker.wire.v1.Build\x12\x0c\n\x04pool\x18\x07 \x01(\t\x12(\n\x05nodes\x18\x08 \x03(\x0b\x32\x19.broker.wire.v1.NodeCards\x12\x16\n\x0e\x63\x61rds_per_task\x18\t \x01(\r\x12\x18\n\x10walltime_seconds\x18\n \x01(\r\x12\x15\n\rgrace_seconds\x18\x0b \x01(\r\x12\'\n\x07if_lost\x18\x0c \x01(\x0e\x32\x16.broker.wire.v1.IfLost\x12,\n\x06policy\x18\r \x01(\x0b\x32\x1c.broker.wire.v1.SignedPolicy\"[\n\tLeaseStop\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.broker.wire.v1.LeaseRef\x12\x15\n\rgrace_seconds\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"+\n\x08LeaseRef\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\"\xa6\x01\n\nLogRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\'\n\x05lease\x18\x02 \x01(\x0b\x32\x18.broker.wire.v1.LeaseRef\x12\x0c\n\x04task\x18\x03 \x01(\r\x12)\n\x06stream\x18\x04 \x01(\x0e\x32\x19.broker.wire.v1.LogStream\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x12\n\nlength_max\x18\x06 \x01(\r\"M\n\x08LogChunk\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t*s\n\nLeasePhase\x12\x1b\n\x17LEASE_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14LEASE_PHASE_STARTING\x10\x01\x12\x17\n\x13LEASE_PHASE_RUNNING\x10\x02\x12\x15\n\x11LEASE_PHASE_ENDED\x10\x03\x32W\n\x0e\x43lusterService\x12\x45\n\x04Sync\x12\x1b.broker.wire.v1.SyncRequest\x1a\x1c.broker.wire.v1.SyncResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$broker/wire/v1/cluster_service.proto\x12\x0e\x62roker.wire.v1\x1a\x18\x62roker/wire/v1/job.proto\x1a broker/wire/v1/job_service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\x0bSyncRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.broker.wire.v1.HelloH\x00\x12(\n\x06report\x18\x02 \x01(\x0b\x32\x16.broker.wire.v1.ReportH\x00\x12-\n\tlog_chunk\x18\x03 \x01(\x0b\x32\x18.broker.wire.v1.LogChunkH\x00\x42\t\n\x07message\"\xa4\x01\n\x0cSyncResponse\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.WelcomeH\x00\x12*\n\x07\x64\x65sired\x18\x02 \x01(\x0b\x32\x17.broker.wire.v1.DesiredH\x00\x12\x31\n\x0blog_request\x18\x03 \x01(\x0b\x32\x1a.broker.wire.v1.LogRequestH\x00\x42\t\n\x07message\"\x95\x01\n\x05Hello\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12,\n\x05pools\x18\x05 \x03(\x0b\x32\x1d.broker.wire.v1.PoolInventory\x12\x14\n\x0cmeters_usage\x18\x06 \x01(\x08\"Z\n\rPoolInventory\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12,\n\x05nodes\x18\x03 \x03(\x0b\x32\x1d.broker.wire.v1.NodeInventory\"c\n\rNodeInventory\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x63\x61rds\x18\x02 \x01(\r\x12\x11\n\tcpu_milli\x18\x03 \x01(\r\x12\x12\n\nmemory_mib\x18\x04 \x01(\r\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\"\xc6\x01\n\x06Report\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x05nodes\x18\x02 \x03(\x0b\x32\x1a.broker.wire.v1.NodeReport\x12+\n\x06leases\x18\x03 \x03(\x0b\x32\x1b.broker.wire.v1.LeaseReport\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05usage\x18\x05 \x03(\x0b\x32\x1b.broker.wire.v1.UsageReport\"\xa8\x01\n\x0bUsageReport\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12,\n\x07minutes\x18\x03 \x03(\x0b\x32\x1b.broker.wire.v1.MinuteRange\x12\x13\n\x0b\x63ut_seconds\x18\x04 \x01(\r\x12\x13\n\x0bmilli_cards\x18\x05 \x01(\r\x12\x0e\n\x06joules\x18\x06 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\"*\n\x0bMinuteRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"O\n\nNodeReport\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04\x64own\x18\x02 \x01(\x08\x12\x15\n\rforeign_cards\x18\x03 \x03(\r\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\xed\x01\n\x0bLeaseReport\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12)\n\x05phase\x18\x03 \x01(\x0e\x32\x1a.broker.wire.v1.LeasePhase\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x03\x65nd\x18\x06 \x01(\x0b\x32\x13.broker.wire.v1.End\x12\x12\n\ndata_ready\x18\x07 \x01(\x08\"\xca\x01\n\x07Welcome\x12\x15\n\rsession_epoch\x18\x01 \x01(\x04\x12\x1e\n\x16report_interval_millis\x18\x02 \x01(\r\x12\x1c\n\x14suspect_after_millis\x18\x03 \x01(\r\x12\x19\n\x11lost_after_millis\x18\x04 \x01(\r\x12\x19\n\x11kill_after_millis\x18\x05 \x01(\r\x12\x15\n\rpolicy_key_id\x18\x06 \x01(\t\x12\x1d\n\x15usage_interval_millis\x18\x07 \x01(\r\"\xd5\x01\n\x07\x44\x65sired\x12\x17\n\x0freport_sequence\x18\x01 \x01(\x04\x12)\n\x05start\x18\x02 \x03(\x0b\x32\x1a.broker.wire.v1.LeaseOrder\x12\'\n\x04stop\x18\x03 \x03(\x0b\x32\x19.broker.wire.v1.LeaseStop\x12)\n\x07settled\x18\x04 \x03(\x0b\x32\x18.broker.wire.v1.LeaseRef\x12\x32\n\rusage_settled\x18\x05 \x03(\x0b\x32\x1b.broker.wire.v1.UsageAnswer\"n\n\x0bUsageAnswer\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.broker.wire.v1.LeaseRef\x12\x13\n\x0bminutes_end\x18\x02 \x01(\r\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0f\n\x07refused\x18\x04 \x01(\t\"\xd7\x02\n\nLeaseOrder\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x0c\n\x04\x63ity\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12$\n\x05\x62uild\x18\x06 \x01(\x0b\x32\x15.broker.wire.v1.Build\x12\x0c\n\x04pool\x18\x07 \x01(\t\x12(\n\x05nodes\x18\x08 \x03(\x0b\x32\x19.broker.wire.v1.NodeCards\x12\x16\n\x0e\x63\x61rds_per_task\x18\t \x01(\r\x12\x18\n\x10walltime_seconds\x18\n \x01(\r\x12\x15\n\rgrace_seconds\x18\x0b \x01(\r\x12\'\n\x07if_lost\x18\x0c \x01(\x0e\x32\x16.broker.wire.v1.IfLost\x12,\n\x06policy\x18\r \x01(\x0b\x32\x1c.broker.wire.v1.SignedPolicy\"[\n\tLeaseStop\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.broker.wire.v1.LeaseRef\x12\x15\n\rgrace_seconds\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"+\n\x08LeaseRef\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\"\xa6\x01\n\nLogRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\'\n\x05lease\x18\x02 \x01(\x0b\x32\x18.broker.wire.v1.LeaseRef\x12\x0c\n\x04task\x18\x03 \x01(\r\x12)\n\x06stream\x18\x04 \x01(\x0e\x32\x19.broker.wire.v1.LogStream\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x12\n\nlength_max\x18\x06 \x01(\r\"M\n\x08LogChunk\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t*s\n\nLeasePhase\x12\x1b\n\x17LEASE_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14LEASE_PHASE_STARTING\x10\x01\x12\x17\n\x13LEASE_PHASE_RUNNING\x10\x02\x12\x15\n\x11LEASE_PHASE_ENDED\x10\x03\x32W\n\x0e\x43lusterService\x12\x45\n\x04Sync\x12\x1b.broker.wire.v1.SyncRequest\x1a\x1c.broker.wire.v1.SyncResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.wire.v1.cluster_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEASEPHASE']._serialized_start=2342
-  _globals['_LEASEPHASE']._serialized_end=2457
+  _globals['_LEASEPHASE']._serialized_start=2819
+  _globals['_LEASEPHASE']._serialized_end=2934
   _globals['_SYNCREQUEST']._serialized_start=150
   _globals['_SYNCREQUEST']._serialized_end=303
   _globals['_SYNCRESPONSE']._serialized_start=306
   _globals['_SYNCRESPONSE']._serialized_end=470
-  _globals['_HELLO']._serialized_start=472
-  _globals['_HELLO']._serialized_end=599
-  _globals['_POOLINVENTORY']._serialized_start=601
-  _globals['_POOLINVENTORY']._serialized_end=691
-  _globals['_NODEINVENTORY']._serialized_start=693
-  _globals['_NODEINVENTORY']._serialized_end=792
-  _globals['_REPORT']._serialized_start=795
-  _globals['_REPORT']._serialized_end=949
-  _globals['_NODEREPORT']._serialized_start=951
-  _globals['_NODEREPORT']._serialized_end=1030
-  _globals['_LEASEREPORT']._serialized_start=1033
-  _globals['_LEASEREPORT']._serialized_end=1270
-  _globals['_WELCOME']._serialized_start=1273
-  _globals['_WELCOME']._serialized_end=1444
-  _globals['_DESIRED']._serialized_start=1447
-  _globals['_DESIRED']._serialized_end=1608
-  _globals['_LEASEORDER']._serialized_start=1611
-  _globals['_LEASEORDER']._serialized_end=1954
-  _globals['_LEASESTOP']._serialized_start=1956
-  _globals['_LEASESTOP']._serialized_end=2047
-  _globals['_LEASEREF']._serialized_start=2049
-  _globals['_LEASEREF']._serialized_end=2092
-  _globals['_LOGREQUEST']._serialized_start=2095
-  _globals['_LOGREQUEST']._serialized_end=2261
-  _globals['_LOGCHUNK']._serialized_start=2263
-  _globals['_LOGCHUNK']._serialized_end=2340
-  _globals['_CLUSTERSERVICE']._serialized_start=2459
-  _globals['_CLUSTERSERVICE']._serialized_end=2546
+  _globals['_HELLO']._serialized_start=473
+  _globals['_HELLO']._serialized_end=622
+  _globals['_POOLINVENTORY']._serialized_start=624
+  _globals['_POOLINVENTORY']._serialized_end=714
+  _globals['_NODEINVENTORY']._serialized_start=716
+  _globals['_NODEINVENTORY']._serialized_end=815
+  _globals['_REPORT']._serialized_start=818
+  _globals['_REPORT']._serialized_end=1016
+  _globals['_USAGEREPORT']._serialized_start=1019
+  _globals['_USAGEREPORT']._serialized_end=1187
+  _globals['_MINUTERANGE']._serialized_start=1189
+  _globals['_MINUTERANGE']._serialized_end=1231
+  _globals['_NODEREPORT']._serialized_start=1233
+  _globals['_NODEREPORT']._serialized_end=1312
+  _globals['_LEASEREPORT']._serialized_start=1315
+  _globals['_LEASEREPORT']._serialized_end=1552
+  _globals['_WELCOME']._serialized_start=1555
+  _globals['_WELCOME']._serialized_end=1757
+  _globals['_DESIRED']._serialized_start=1760
+  _globals['_DESIRED']._serialized_end=1973
+  _globals['_USAGEANSWER']._serialized_start=1975
+  _globals['_USAGEANSWER']._serialized_end=2085
+  _globals['_LEASEORDER']._serialized_start=2088
+  _globals['_LEASEORDER']._serialized_end=2431
+  _globals['_LEASESTOP']._serialized_start=2433
+  _globals['_LEASESTOP']._serialized_end=2524
+  _globals['_LEASEREF']._serialized_start=2526
+  _globals['_LEASEREF']._serialized_end=2569
+  _globals['_LOGREQUEST']._serialized_start=2572
+  _globals['_LOGREQUEST']._serialized_end=2738
+  _globals['_LOGCHUNK']._serialized_start=2740
+  _globals['_LOGCHUNK']._serialized_end=2817
+  _globals['_CLUSTERSERVICE']._serialized_start=2936
+  _globals['_CLUSTERSERVICE']._serialized_end=3023
 # @@protoc_insertion_point(module_scope)

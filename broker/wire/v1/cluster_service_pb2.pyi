@@ -44,18 +44,20 @@ class SyncResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., desired: _Optional[_Union[Desired, _Mapping]] = ..., log_request: _Optional[_Union[LogRequest, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("cluster", "instance", "agent_version", "engine", "pools")
+    __slots__ = ("cluster", "instance", "agent_version", "engine", "pools", "meters_usage")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     POOLS_FIELD_NUMBER: _ClassVar[int]
+    METERS_USAGE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     instance: str
     agent_version: str
     engine: str
     pools: _containers.RepeatedCompositeFieldContainer[PoolInventory]
-    def __init__(self, cluster: _Optional[str] = ..., instance: _Optional[str] = ..., agent_version: _Optional[str] = ..., engine: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[PoolInventory, _Mapping]]] = ...) -> None: ...
+    meters_usage: bool
+    def __init__(self, cluster: _Optional[str] = ..., instance: _Optional[str] = ..., agent_version: _Optional[str] = ..., engine: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[PoolInventory, _Mapping]]] = ..., meters_usage: _Optional[bool] = ...) -> None: ...
 
 class PoolInventory(_message.Message):
     __slots__ = ("pool", "model", "nodes")
@@ -82,16 +84,44 @@ class NodeInventory(_message.Message):
     def __init__(self, node: _Optional[str] = ..., cards: _Optional[int] = ..., cpu_milli: _Optional[int] = ..., memory_mib: _Optional[int] = ..., domain: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("sequence", "nodes", "leases", "at")
+    __slots__ = ("sequence", "nodes", "leases", "at", "usage")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     nodes: _containers.RepeatedCompositeFieldContainer[NodeReport]
     leases: _containers.RepeatedCompositeFieldContainer[LeaseReport]
     at: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeReport, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[LeaseReport, _Mapping]]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    usage: _containers.RepeatedCompositeFieldContainer[UsageReport]
+    def __init__(self, sequence: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[NodeReport, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[LeaseReport, _Mapping]]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Iterable[_Union[UsageReport, _Mapping]]] = ...) -> None: ...
+
+class UsageReport(_message.Message):
+    __slots__ = ("lease_id", "epoch", "minutes", "cut_seconds", "milli_cards", "joules", "complete")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MINUTES_FIELD_NUMBER: _ClassVar[int]
+    CUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MILLI_CARDS_FIELD_NUMBER: _ClassVar[int]
+    JOULES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    lease_id: str
+    epoch: int
+    minutes: _containers.RepeatedCompositeFieldContainer[MinuteRange]
+    cut_seconds: int
+    milli_cards: int
+    joules: int
+    complete: bool
+    def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., minutes: _Optional[_Iterable[_Union[MinuteRange, _Mapping]]] = ..., cut_seconds: _Optional[int] = ..., milli_cards: _Optional[int] = ..., joules: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class MinuteRange(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
 
 class NodeReport(_message.Message):
     __slots__ = ("node", "down", "foreign_cards", "detail")
@@ -124,32 +154,48 @@ class LeaseReport(_message.Message):
     def __init__(self, lease_id: _Optional[str] = ..., epoch: _Optional[int] = ..., phase: _Optional[_Union[LeasePhase, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[_job_pb2.End, _Mapping]] = ..., data_ready: _Optional[bool] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session_epoch", "report_interval_millis", "suspect_after_millis", "lost_after_millis", "kill_after_millis", "policy_key_id")
+    __slots__ = ("session_epoch", "report_interval_millis", "suspect_after_millis", "lost_after_millis", "kill_after_millis", "policy_key_id", "usage_interval_millis")
     SESSION_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPORT_INTERVAL_MILLIS_FIELD_NUMBER: _ClassVar[int]
     SUSPECT_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
     LOST_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
     KILL_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
     POLICY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    USAGE_INTERVAL_MILLIS_FIELD_NUMBER: _ClassVar[int]
     session_epoch: int
     report_interval_millis: int
     suspect_after_millis: int
     lost_after_millis: int
     kill_after_millis: int
     policy_key_id: str
-    def __init__(self, session_epoch: _Optional[int] = ..., report_interval_millis: _Optional[int] = ..., suspect_after_millis: _Optional[int] = ..., lost_after_millis: _Optional[int] = ..., kill_after_millis: _Optional[int] = ..., policy_key_id: _Optional[str] = ...) -> None: ...
+    usage_interval_millis: int
+    def __init__(self, session_epoch: _Optional[int] = ..., report_interval_millis: _Optional[int] = ..., suspect_after_millis: _Optional[int] = ..., lost_after_millis: _Optional[int] = ..., kill_after_millis: _Optional[int] = ..., policy_key_id: _Optional[str] = ..., usage_interval_millis: _Optional[int] = ...) -> None: ...
 
 class Desired(_message.Message):
-    __slots__ = ("report_sequence", "start", "stop", "settled")
+    __slots__ = ("report_sequence", "start", "stop", "settled", "usage_settled")
     REPORT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     SETTLED_FIELD_NUMBER: _ClassVar[int]
+    USAGE_SETTLED_FIELD_NUMBER: _ClassVar[int]
     report_sequence: int
     start: _containers.RepeatedCompositeFieldContainer[LeaseOrder]
     stop: _containers.RepeatedCompositeFieldContainer[LeaseStop]
     settled: _containers.RepeatedCompositeFieldContainer[LeaseRef]
-    def __init__(self, report_sequence: _Optional[int] = ..., start: _Optional[_Iterable[_Union[LeaseOrder, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[LeaseStop, _Mapping]]] = ..., settled: _Optional[_Iterable[_Union[LeaseRef, _Mapping]]] = ...) -> None: ...
+    usage_settled: _containers.RepeatedCompositeFieldContainer[UsageAnswer]
+    def __init__(self, report_sequence: _Optional[int] = ..., start: _Optional[_Iterable[_Union[LeaseOrder, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[LeaseStop, _Mapping]]] = ..., settled: _Optional[_Iterable[_Union[LeaseRef, _Mapping]]] = ..., usage_settled: _Optional[_Iterable[_Union[UsageAnswer, _Mapping]]] = ...) -> None: ...
+
+class UsageAnswer(_message.Message):
+    __slots__ = ("lease", "minutes_end", "complete", "refused")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    MINUTES_END_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    lease: LeaseRef
+    minutes_end: int
+    complete: bool
+    refused: str
+    def __init__(self, lease: _Optional[_Union[LeaseRef, _Mapping]] = ..., minutes_end: _Optional[int] = ..., complete: _Optional[bool] = ..., refused: _Optional[str] = ...) -> None: ...
 
 class LeaseOrder(_message.Message):
     __slots__ = ("lease_id", "epoch", "job_id", "city", "name", "build", "pool", "nodes", "cards_per_task", "walltime_seconds", "grace_seconds", "if_lost", "policy")

@@ -45,6 +45,12 @@ class Within(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WITHIN_DOMAIN: _ClassVar[Within]
     WITHIN_NODE: _ClassVar[Within]
 
+class GreenPreference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GREEN_PREFERENCE_UNSPECIFIED: _ClassVar[GreenPreference]
+    GREEN_PREFERENCE_NONE: _ClassVar[GreenPreference]
+    GREEN_PREFERENCE_PREFER: _ClassVar[GreenPreference]
+
 class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOB_STATE_UNSPECIFIED: _ClassVar[JobState]
@@ -96,6 +102,9 @@ WITHIN_UNSPECIFIED: Within
 WITHIN_POOL: Within
 WITHIN_DOMAIN: Within
 WITHIN_NODE: Within
+GREEN_PREFERENCE_UNSPECIFIED: GreenPreference
+GREEN_PREFERENCE_NONE: GreenPreference
+GREEN_PREFERENCE_PREFER: GreenPreference
 JOB_STATE_UNSPECIFIED: JobState
 JOB_STATE_PENDING: JobState
 JOB_STATE_LEASED: JobState
@@ -150,7 +159,7 @@ class GangSize(_message.Message):
     def __init__(self, tasks: _Optional[int] = ..., speed_ppm: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds", "ceiling_micro_yuan_per_job", "after_data_ready")
+    __slots__ = ("name", "job_set", "tasks", "cards_per_task", "cpu_milli_per_task", "memory_mib_per_task", "walltime_seconds", "priority", "workload_class", "builds", "allowed_hubs", "round_trip_micros_max", "ceiling_micro_yuan_per_pflops_hour", "start_by", "if_lost", "attempts_max", "grace_seconds", "share_milli", "smaller_sizes", "within", "spread_speed_ppm", "input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners", "enterprise", "earliest_start", "finish_by", "after", "after_request_keys", "after_any_end", "preemptible", "checkpoint_interval_seconds", "ceiling_micro_yuan_per_job", "after_data_ready", "vouchers", "green")
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOB_SET_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +197,8 @@ class JobSpec(_message.Message):
     CHECKPOINT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CEILING_MICRO_YUAN_PER_JOB_FIELD_NUMBER: _ClassVar[int]
     AFTER_DATA_READY_FIELD_NUMBER: _ClassVar[int]
+    VOUCHERS_FIELD_NUMBER: _ClassVar[int]
+    GREEN_FIELD_NUMBER: _ClassVar[int]
     name: str
     job_set: str
     tasks: int
@@ -225,7 +236,9 @@ class JobSpec(_message.Message):
     checkpoint_interval_seconds: int
     ceiling_micro_yuan_per_job: int
     after_data_ready: bool
-    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ..., ceiling_micro_yuan_per_job: _Optional[int] = ..., after_data_ready: _Optional[bool] = ...) -> None: ...
+    vouchers: _containers.RepeatedScalarFieldContainer[str]
+    green: GreenPreference
+    def __init__(self, name: _Optional[str] = ..., job_set: _Optional[str] = ..., tasks: _Optional[int] = ..., cards_per_task: _Optional[int] = ..., cpu_milli_per_task: _Optional[int] = ..., memory_mib_per_task: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., priority: _Optional[_Union[PriorityClass, str]] = ..., workload_class: _Optional[_Union[WorkloadClass, str]] = ..., builds: _Optional[_Iterable[_Union[Build, _Mapping]]] = ..., allowed_hubs: _Optional[_Iterable[str]] = ..., round_trip_micros_max: _Optional[int] = ..., ceiling_micro_yuan_per_pflops_hour: _Optional[int] = ..., start_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., if_lost: _Optional[_Union[IfLost, str]] = ..., attempts_max: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., share_milli: _Optional[int] = ..., smaller_sizes: _Optional[_Iterable[_Union[GangSize, _Mapping]]] = ..., within: _Optional[_Union[Within, str]] = ..., spread_speed_ppm: _Optional[int] = ..., input_gib: _Optional[int] = ..., output_gib: _Optional[int] = ..., staged_hubs: _Optional[_Iterable[str]] = ..., transfer_seconds_max: _Optional[int] = ..., domestic_only: _Optional[bool] = ..., allowed_owners: _Optional[_Iterable[str]] = ..., enterprise: _Optional[str] = ..., earliest_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_request_keys: _Optional[_Iterable[str]] = ..., after_any_end: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., checkpoint_interval_seconds: _Optional[int] = ..., ceiling_micro_yuan_per_job: _Optional[int] = ..., after_data_ready: _Optional[bool] = ..., vouchers: _Optional[_Iterable[str]] = ..., green: _Optional[_Union[GreenPreference, str]] = ...) -> None: ...
 
 class NodeCards(_message.Message):
     __slots__ = ("node", "cards", "tasks", "share_milli")

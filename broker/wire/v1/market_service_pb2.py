@@ -22,56 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from broker.wire.v1 import job_pb2 as broker_dot_wire_dot_v1_dot_job__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#broker/wire/v1/market_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x02\n\x08RateCard\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12%\n\x1d\x61sks_micro_yuan_per_card_hour\x18\x04 \x03(\x03\x12+\n#green_asks_micro_yuan_per_card_hour\x18\x05 \x03(\x03\x12.\n\nvalid_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x08 \x01(\t\x12*\n\x06set_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\n \x01(\x08\"\x8e\x01\n\tAskBounds\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x1e\x66loor_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12)\n\x1c\x63\x61p_micro_yuan_per_card_hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x1f\n\x1d_cap_micro_yuan_per_card_hour\"4\n\x0fSetRatesRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"#\n\x10SetRatesResponse\x12\x0f\n\x07\x63hanges\x18\x01 \x03(\t\"Y\n\x10ListRatesRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x85\x01\n\x11ListRatesResponse\x12,\n\nrate_cards\x18\x01 \x03(\x0b\x32\x18.broker.wire.v1.RateCard\x12)\n\x06\x62ounds\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.AskBounds\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xbe\x01\n\tSizePrice\x12\'\n\x04size\x18\x01 \x01(\x0e\x32\x19.broker.wire.v1.PriceSize\x12\r\n\x05\x63\x61rds\x18\x02 \x01(\x05\x12)\n!scarcity_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12%\n\x1dspot_micro_yuan_per_card_hour\x18\x04 \x01(\x03\x12\'\n\x1fspot_micro_yuan_per_pflops_hour\x18\x05 \x01(\x03\"\xf0\x01\n\tPoolPrice\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x05 \x01(\x03\x12\x19\n\x11rate_card_version\x18\x06 \x01(\x05\x12(\n\x05sizes\x18\x07 \x03(\x0b\x32\x19.broker.wire.v1.SizePrice\x12\r\n\x05round\x18\x08 \x01(\x04\x12.\n\nchanged_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x11ListPricesRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"W\n\x12ListPricesResponse\x12(\n\x05pools\x18\x01 \x03(\x0b\x32\x19.broker.wire.v1.PoolPrice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb1\x01\n\x17ListPriceHistoryRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12)\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06hourly\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\"\x94\x01\n\x0bPriceChange\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05round\x18\x02 \x01(\x04\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12(\n\x05sizes\x18\x04 \x03(\x0b\x32\x19.broker.wire.v1.SizePrice\"\xd3\x01\n\x08SizeHour\x12\'\n\x04size\x18\x01 \x01(\x0e\x32\x19.broker.wire.v1.PriceSize\x12&\n\x1eleast_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12%\n\x1dmean_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12%\n\x1dmost_micro_yuan_per_card_hour\x18\x04 \x01(\x03\x12(\n closing_micro_yuan_per_card_hour\x18\x05 \x01(\x03\"\\\n\tPriceHour\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05sizes\x18\x02 \x03(\x0b\x32\x18.broker.wire.v1.SizeHour\"\x80\x01\n\x18ListPriceHistoryResponse\x12,\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.broker.wire.v1.PriceChange\x12(\n\x05hours\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.PriceHour\x12\x0c\n\x04more\x18\x03 \x01(\x08\"2\n\tFreeTasks\x12\x16\n\x0e\x63\x61rds_per_task\x18\x01 \x01(\x05\x12\r\n\x05tasks\x18\x02 \x01(\x03\"\xde\x01\n\x0cPoolCapacity\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05nodes\x18\x05 \x01(\x03\x12\r\n\x05\x63\x61rds\x18\x06 \x01(\x03\x12\x12\n\ncards_free\x18\x07 \x01(\x03\x12\x1e\n\x16\x66ree_fp16_milli_pflops\x18\x08 \x01(\x03\x12\'\n\x04\x66its\x18\t \x03(\x0b\x32\x19.broker.wire.v1.FreeTasks\x12\x18\n\x10split_free_milli\x18\n \x01(\x03\"h\n\x12GetCapacityRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x83\x01\n\x13GetCapacityResponse\x12+\n\x05pools\x18\x01 \x03(\x0b\x32\x1c.broker.wire.v1.PoolCapacity\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t*\x9b\x01\n\tPriceSize\x12\x1a\n\x16PRICE_SIZE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRICE_SIZE_1\x10\x01\x12\x10\n\x0cPRICE_SIZE_2\x10\x02\x12\x10\n\x0cPRICE_SIZE_4\x10\x03\x12\x10\n\x0cPRICE_SIZE_8\x10\x04\x12\x13\n\x0fPRICE_SIZE_NODE\x10\x05\x12\x15\n\x11PRICE_SIZE_LARGER\x10\x06\x32\xc4\x03\n\rMarketService\x12M\n\x08SetRates\x12\x1f.broker.wire.v1.SetRatesRequest\x1a .broker.wire.v1.SetRatesResponse\x12P\n\tListRates\x12 .broker.wire.v1.ListRatesRequest\x1a!.broker.wire.v1.ListRatesResponse\x12S\n\nListPrices\x12!.broker.wire.v1.ListPricesRequest\x1a\".broker.wire.v1.ListPricesResponse\x12\x65\n\x10ListPriceHistory\x12\'.broker.wire.v1.ListPriceHistoryRequest\x1a(.broker.wire.v1.ListPriceHistoryResponse\x12V\n\x0bGetCapacity\x12\".broker.wire.v1.GetCapacityRequest\x1a#.broker.wire.v1.GetCapacityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#broker/wire/v1/market_service.proto\x12\x0e\x62roker.wire.v1\x1a\x18\x62roker/wire/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x02\n\x08RateCard\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12%\n\x1d\x61sks_micro_yuan_per_card_hour\x18\x04 \x03(\x03\x12+\n#green_asks_micro_yuan_per_card_hour\x18\x05 \x03(\x03\x12.\n\nvalid_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x08 \x01(\t\x12*\n\x06set_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\n \x01(\x08\"\x8e\x01\n\tAskBounds\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x1e\x66loor_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12)\n\x1c\x63\x61p_micro_yuan_per_card_hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x1f\n\x1d_cap_micro_yuan_per_card_hour\"4\n\x0fSetRatesRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"#\n\x10SetRatesResponse\x12\x0f\n\x07\x63hanges\x18\x01 \x03(\t\"Y\n\x10ListRatesRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x85\x01\n\x11ListRatesResponse\x12,\n\nrate_cards\x18\x01 \x03(\x0b\x32\x18.broker.wire.v1.RateCard\x12)\n\x06\x62ounds\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.AskBounds\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xbe\x01\n\tSizePrice\x12\'\n\x04size\x18\x01 \x01(\x0e\x32\x19.broker.wire.v1.PriceSize\x12\r\n\x05\x63\x61rds\x18\x02 \x01(\x05\x12)\n!scarcity_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12%\n\x1dspot_micro_yuan_per_card_hour\x18\x04 \x01(\x03\x12\'\n\x1fspot_micro_yuan_per_pflops_hour\x18\x05 \x01(\x03\"\xf0\x01\n\tPoolPrice\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x05 \x01(\x03\x12\x19\n\x11rate_card_version\x18\x06 \x01(\x05\x12(\n\x05sizes\x18\x07 \x03(\x0b\x32\x19.broker.wire.v1.SizePrice\x12\r\n\x05round\x18\x08 \x01(\x04\x12.\n\nchanged_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x11ListPricesRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"W\n\x12ListPricesResponse\x12(\n\x05pools\x18\x01 \x03(\x0b\x32\x19.broker.wire.v1.PoolPrice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb1\x01\n\x17ListPriceHistoryRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12)\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06hourly\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\"\x94\x01\n\x0bPriceChange\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05round\x18\x02 \x01(\x04\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12(\n\x05sizes\x18\x04 \x03(\x0b\x32\x19.broker.wire.v1.SizePrice\"\xd3\x01\n\x08SizeHour\x12\'\n\x04size\x18\x01 \x01(\x0e\x32\x19.broker.wire.v1.PriceSize\x12&\n\x1eleast_micro_yuan_per_card_hour\x18\x02 \x01(\x03\x12%\n\x1dmean_micro_yuan_per_card_hour\x18\x03 \x01(\x03\x12%\n\x1dmost_micro_yuan_per_card_hour\x18\x04 \x01(\x03\x12(\n closing_micro_yuan_per_card_hour\x18\x05 \x01(\x03\"\\\n\tPriceHour\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05sizes\x18\x02 \x03(\x0b\x32\x18.broker.wire.v1.SizeHour\"\x80\x01\n\x18ListPriceHistoryResponse\x12,\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.broker.wire.v1.PriceChange\x12(\n\x05hours\x18\x02 \x03(\x0b\x32\x19.broker.wire.v1.PriceHour\x12\x0c\n\x04more\x18\x03 \x01(\x08\"2\n\tFreeTasks\x12\x16\n\x0e\x63\x61rds_per_task\x18\x01 \x01(\x05\x12\r\n\x05tasks\x18\x02 \x01(\x03\"\xde\x01\n\x0cPoolCapacity\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05nodes\x18\x05 \x01(\x03\x12\r\n\x05\x63\x61rds\x18\x06 \x01(\x03\x12\x12\n\ncards_free\x18\x07 \x01(\x03\x12\x1e\n\x16\x66ree_fp16_milli_pflops\x18\x08 \x01(\x03\x12\'\n\x04\x66its\x18\t \x03(\x0b\x32\x19.broker.wire.v1.FreeTasks\x12\x18\n\x10split_free_milli\x18\n \x01(\x03\"h\n\x12GetCapacityRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x83\x01\n\x13GetCapacityResponse\x12+\n\x05pools\x18\x01 \x03(\x0b\x32\x1c.broker.wire.v1.PoolCapacity\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x97\x06\n\x05Quote\x12\x10\n\x08quote_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12\x10\n\x08job_name\x18\x03 \x01(\t\x12\x0b\n\x03hub\x18\x04 \x01(\t\x12\x0f\n\x07\x63luster\x18\x05 \x01(\t\x12\x0c\n\x04pool\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\r\n\x05\x62uild\x18\x08 \x01(\x05\x12.\n\nnot_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstarts_by\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstarts_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x1c\x61sk_micro_yuan_per_card_hour\x18\x0c \x01(\x03\x12)\n!scarcity_micro_yuan_per_card_hour\x18\r \x01(\x03\x12\x19\n\x11rate_card_version\x18\x0e \x01(\x05\x12\x18\n\x10total_micro_yuan\x18\x0f \x01(\x03\x12\x19\n\x11\x65nergy_micro_yuan\x18\x10 \x01(\x03\x12\x1b\n\x13transfer_micro_yuan\x18\x11 \x01(\x03\x12\x18\n\x10transfer_seconds\x18\x12 \x01(\x03\x12\x16\n\x0ewithin_ceiling\x18\x13 \x01(\x08\x12,\n\x08\x61sked_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05state\x18\x16 \x01(\x0e\x32\x1a.broker.wire.v1.QuoteState\x12\x0e\n\x06job_id\x18\x17 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63redit_micro_yuan\x18\x1a \x01(\x03\"\xba\x01\n\x0fGetQuoteRequest\x12%\n\x04spec\x18\x01 \x01(\x0b\x32\x17.broker.wire.v1.JobSpec\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12.\n\nnot_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstarts_by\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0boptions_max\x18\x05 \x01(\r\":\n\x10GetQuoteResponse\x12&\n\x07options\x18\x01 \x03(\x0b\x32\x15.broker.wire.v1.Quote\";\n\x12\x41\x63\x63\x65ptQuoteRequest\x12\x10\n\x08quote_id\x18\x01 \x01(\t\x12\x13\n\x0brequest_key\x18\x02 \x01(\t\"N\n\x13\x41\x63\x63\x65ptQuoteResponse\x12$\n\x05quote\x18\x01 \x01(\x0b\x32\x15.broker.wire.v1.Quote\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"t\n\x11ListQuotesRequest\x12\x0c\n\x04\x63ity\x18\x01 \x01(\t\x12*\n\x06states\x18\x02 \x03(\x0e\x32\x1a.broker.wire.v1.QuoteState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"T\n\x12ListQuotesResponse\x12%\n\x06quotes\x18\x01 \x03(\x0b\x32\x15.broker.wire.v1.Quote\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9b\x01\n\tPriceSize\x12\x1a\n\x16PRICE_SIZE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRICE_SIZE_1\x10\x01\x12\x10\n\x0cPRICE_SIZE_2\x10\x02\x12\x10\n\x0cPRICE_SIZE_4\x10\x03\x12\x10\n\x0cPRICE_SIZE_8\x10\x04\x12\x13\n\x0fPRICE_SIZE_NODE\x10\x05\x12\x15\n\x11PRICE_SIZE_LARGER\x10\x06*\xa2\x01\n\nQuoteState\x12\x1b\n\x17QUOTE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10QUOTE_STATE_OPEN\x10\x01\x12\x18\n\x14QUOTE_STATE_ACCEPTED\x10\x02\x12\x14\n\x10QUOTE_STATE_KEPT\x10\x03\x12\x16\n\x12QUOTE_STATE_MISSED\x10\x04\x12\x19\n\x15QUOTE_STATE_CANCELLED\x10\x05\x32\xc0\x05\n\rMarketService\x12M\n\x08SetRates\x12\x1f.broker.wire.v1.SetRatesRequest\x1a .broker.wire.v1.SetRatesResponse\x12P\n\tListRates\x12 .broker.wire.v1.ListRatesRequest\x1a!.broker.wire.v1.ListRatesResponse\x12S\n\nListPrices\x12!.broker.wire.v1.ListPricesRequest\x1a\".broker.wire.v1.ListPricesResponse\x12\x65\n\x10ListPriceHistory\x12\'.broker.wire.v1.ListPriceHistoryRequest\x1a(.broker.wire.v1.ListPriceHistoryResponse\x12V\n\x0bGetCapacity\x12\".broker.wire.v1.GetCapacityRequest\x1a#.broker.wire.v1.GetCapacityResponse\x12M\n\x08GetQuote\x12\x1f.broker.wire.v1.GetQuoteRequest\x1a .broker.wire.v1.GetQuoteResponse\x12V\n\x0b\x41\x63\x63\x65ptQuote\x12\".broker.wire.v1.AcceptQuoteRequest\x1a#.broker.wire.v1.AcceptQuoteResponse\x12S\n\nListQuotes\x12!.broker.wire.v1.ListQuotesRequest\x1a\".broker.wire.v1.ListQuotesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.wire.v1.market_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRICESIZE']._serialized_start=2790
-  _globals['_PRICESIZE']._serialized_end=2945
-  _globals['_RATECARD']._serialized_start=89
-  _globals['_RATECARD']._serialized_end=407
-  _globals['_ASKBOUNDS']._serialized_start=410
-  _globals['_ASKBOUNDS']._serialized_end=552
-  _globals['_SETRATESREQUEST']._serialized_start=554
-  _globals['_SETRATESREQUEST']._serialized_end=606
-  _globals['_SETRATESRESPONSE']._serialized_start=608
-  _globals['_SETRATESRESPONSE']._serialized_end=643
-  _globals['_LISTRATESREQUEST']._serialized_start=645
-  _globals['_LISTRATESREQUEST']._serialized_end=734
-  _globals['_LISTRATESRESPONSE']._serialized_start=737
-  _globals['_LISTRATESRESPONSE']._serialized_end=870
-  _globals['_SIZEPRICE']._serialized_start=873
-  _globals['_SIZEPRICE']._serialized_end=1063
-  _globals['_POOLPRICE']._serialized_start=1066
-  _globals['_POOLPRICE']._serialized_end=1306
-  _globals['_LISTPRICESREQUEST']._serialized_start=1308
-  _globals['_LISTPRICESREQUEST']._serialized_end=1411
-  _globals['_LISTPRICESRESPONSE']._serialized_start=1413
-  _globals['_LISTPRICESRESPONSE']._serialized_end=1500
-  _globals['_LISTPRICEHISTORYREQUEST']._serialized_start=1503
-  _globals['_LISTPRICEHISTORYREQUEST']._serialized_end=1680
-  _globals['_PRICECHANGE']._serialized_start=1683
-  _globals['_PRICECHANGE']._serialized_end=1831
-  _globals['_SIZEHOUR']._serialized_start=1834
-  _globals['_SIZEHOUR']._serialized_end=2045
-  _globals['_PRICEHOUR']._serialized_start=2047
-  _globals['_PRICEHOUR']._serialized_end=2139
-  _globals['_LISTPRICEHISTORYRESPONSE']._serialized_start=2142
-  _globals['_LISTPRICEHISTORYRESPONSE']._serialized_end=2270
-  _globals['_FREETASKS']._serialized_start=2272
-  _globals['_FREETASKS']._serialized_end=2322
-  _globals['_POOLCAPACITY']._serialized_start=2325
-  _globals['_POOLCAPACITY']._serialized_end=2547
-  _globals['_GETCAPACITYREQUEST']._serialized_start=2549
-  _globals['_GETCAPACITYREQUEST']._serialized_end=2653
-  _globals['_GETCAPACITYRESPONSE']._serialized_start=2656
-  _globals['_GETCAPACITYRESPONSE']._serialized_end=2787
-  _globals['_MARKETSERVICE']._serialized_start=2948
-  _globals['_MARKETSERVICE']._serialized_end=3400
+  _globals['_PRICESIZE']._serialized_start=4204
+  _globals['_PRICESIZE']._serialized_end=4359
+  _globals['_QUOTESTATE']._serialized_start=4362
+  _globals['_QUOTESTATE']._serialized_end=4524
+  _globals['_RATECARD']._serialized_start=115
+  _globals['_RATECARD']._serialized_end=433
+  _globals['_ASKBOUNDS']._serialized_start=436
+  _globals['_ASKBOUNDS']._serialized_end=578
+  _globals['_SETRATESREQUEST']._serialized_start=580
+  _globals['_SETRATESREQUEST']._serialized_end=632
+  _globals['_SETRATESRESPONSE']._serialized_start=634
+  _globals['_SETRATESRESPONSE']._serialized_end=669
+  _globals['_LISTRATESREQUEST']._serialized_start=671
+  _globals['_LISTRATESREQUEST']._serialized_end=760
+  _globals['_LISTRATESRESPONSE']._serialized_start=763
+  _globals['_LISTRATESRESPONSE']._serialized_end=896
+  _globals['_SIZEPRICE']._serialized_start=899
+  _globals['_SIZEPRICE']._serialized_end=1089
+  _globals['_POOLPRICE']._serialized_start=1092
+  _globals['_POOLPRICE']._serialized_end=1332
+  _globals['_LISTPRICESREQUEST']._serialized_start=1334
+  _globals['_LISTPRICESREQUEST']._serialized_end=1437
+  _globals['_LISTPRICESRESPONSE']._serialized_start=1439
+  _globals['_LISTPRICESRESPONSE']._serialized_end=1526
+  _globals['_LISTPRICEHISTORYREQUEST']._serialized_start=1529
+  _globals['_LISTPRICEHISTORYREQUEST']._serialized_end=1706
+  _globals['_PRICECHANGE']._serialized_start=1709
+  _globals['_PRICECHANGE']._serialized_end=1857
+  _globals['_SIZEHOUR']._serialized_start=1860
+  _globals['_SIZEHOUR']._serialized_end=2071
+  _globals['_PRICEHOUR']._serialized_start=2073
+  _globals['_PRICEHOUR']._serialized_end=2165
+  _globals['_LISTPRICEHISTORYRESPONSE']._serialized_start=2168
+  _globals['_LISTPRICEHISTORYRESPONSE']._serialized_end=2296
+  _globals['_FREETASKS']._serialized_start=2298
+  _globals['_FREETASKS']._serialized_end=2348
+  _globals['_POOLCAPACITY']._serialized_start=2351
+  _globals['_POOLCAPACITY']._serialized_end=2573
+  _globals['_GETCAPACITYREQUEST']._serialized_start=2575
+  _globals['_GETCAPACITYREQUEST']._serialized_end=2679
+  _globals['_GETCAPACITYRESPONSE']._serialized_start=2682
+  _globals['_GETCAPACITYRESPONSE']._serialized_end=2813
+  _globals['_QUOTE']._serialized_start=2816
+  _globals['_QUOTE']._serialized_end=3607
+  _globals['_GETQUOTEREQUEST']._serialized_start=3610
+  _globals['_GETQUOTEREQUEST']._serialized_end=3796
+  _globals['_GETQUOTERESPONSE']._serialized_start=3798
+  _globals['_GETQUOTERESPONSE']._serialized_end=3856
+  _globals['_ACCEPTQUOTEREQUEST']._serialized_start=3858
+  _globals['_ACCEPTQUOTEREQUEST']._serialized_end=3917
+  _globals['_ACCEPTQUOTERESPONSE']._serialized_start=3919
+  _globals['_ACCEPTQUOTERESPONSE']._serialized_end=3997
+  _globals['_LISTQUOTESREQUEST']._serialized_start=3999
+  _globals['_LISTQUOTESREQUEST']._serialized_end=4115
+  _globals['_LISTQUOTESRESPONSE']._serialized_start=4117
+  _globals['_LISTQUOTESRESPONSE']._serialized_end=4201
+  _globals['_MARKETSERVICE']._serialized_start=4527
+  _globals['_MARKETSERVICE']._serialized_end=5231
 # @@protoc_insertion_point(module_scope)

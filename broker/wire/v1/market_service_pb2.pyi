@@ -1,5 +1,6 @@
 import datetime
 
+from broker.wire.v1 import job_pb2 as _job_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -19,6 +20,15 @@ class PriceSize(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRICE_SIZE_8: _ClassVar[PriceSize]
     PRICE_SIZE_NODE: _ClassVar[PriceSize]
     PRICE_SIZE_LARGER: _ClassVar[PriceSize]
+
+class QuoteState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUOTE_STATE_UNSPECIFIED: _ClassVar[QuoteState]
+    QUOTE_STATE_OPEN: _ClassVar[QuoteState]
+    QUOTE_STATE_ACCEPTED: _ClassVar[QuoteState]
+    QUOTE_STATE_KEPT: _ClassVar[QuoteState]
+    QUOTE_STATE_MISSED: _ClassVar[QuoteState]
+    QUOTE_STATE_CANCELLED: _ClassVar[QuoteState]
 PRICE_SIZE_UNSPECIFIED: PriceSize
 PRICE_SIZE_1: PriceSize
 PRICE_SIZE_2: PriceSize
@@ -26,6 +36,12 @@ PRICE_SIZE_4: PriceSize
 PRICE_SIZE_8: PriceSize
 PRICE_SIZE_NODE: PriceSize
 PRICE_SIZE_LARGER: PriceSize
+QUOTE_STATE_UNSPECIFIED: QuoteState
+QUOTE_STATE_OPEN: QuoteState
+QUOTE_STATE_ACCEPTED: QuoteState
+QUOTE_STATE_KEPT: QuoteState
+QUOTE_STATE_MISSED: QuoteState
+QUOTE_STATE_CANCELLED: QuoteState
 
 class RateCard(_message.Message):
     __slots__ = ("cluster", "model", "version", "asks_micro_yuan_per_card_hour", "green_asks_micro_yuan_per_card_hour", "valid_from", "valid_until", "source", "set_at", "in_force")
@@ -270,3 +286,115 @@ class GetCapacityResponse(_message.Message):
     at: _timestamp_pb2.Timestamp
     next_page_token: str
     def __init__(self, pools: _Optional[_Iterable[_Union[PoolCapacity, _Mapping]]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Quote(_message.Message):
+    __slots__ = ("quote_id", "city", "job_name", "hub", "cluster", "pool", "model", "build", "not_before", "starts_by", "starts_at", "ask_micro_yuan_per_card_hour", "scarcity_micro_yuan_per_card_hour", "rate_card_version", "total_micro_yuan", "energy_micro_yuan", "transfer_micro_yuan", "transfer_seconds", "within_ceiling", "asked_at", "valid_until", "state", "job_id", "accepted_at", "decided_at", "credit_micro_yuan")
+    QUOTE_ID_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    JOB_NAME_FIELD_NUMBER: _ClassVar[int]
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    STARTS_BY_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    ASK_MICRO_YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    SCARCITY_MICRO_YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    RATE_CARD_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_CEILING_FIELD_NUMBER: _ClassVar[int]
+    ASKED_AT_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    quote_id: str
+    city: str
+    job_name: str
+    hub: str
+    cluster: str
+    pool: str
+    model: str
+    build: int
+    not_before: _timestamp_pb2.Timestamp
+    starts_by: _timestamp_pb2.Timestamp
+    starts_at: _timestamp_pb2.Timestamp
+    ask_micro_yuan_per_card_hour: int
+    scarcity_micro_yuan_per_card_hour: int
+    rate_card_version: int
+    total_micro_yuan: int
+    energy_micro_yuan: int
+    transfer_micro_yuan: int
+    transfer_seconds: int
+    within_ceiling: bool
+    asked_at: _timestamp_pb2.Timestamp
+    valid_until: _timestamp_pb2.Timestamp
+    state: QuoteState
+    job_id: str
+    accepted_at: _timestamp_pb2.Timestamp
+    decided_at: _timestamp_pb2.Timestamp
+    credit_micro_yuan: int
+    def __init__(self, quote_id: _Optional[str] = ..., city: _Optional[str] = ..., job_name: _Optional[str] = ..., hub: _Optional[str] = ..., cluster: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., build: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., starts_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ask_micro_yuan_per_card_hour: _Optional[int] = ..., scarcity_micro_yuan_per_card_hour: _Optional[int] = ..., rate_card_version: _Optional[int] = ..., total_micro_yuan: _Optional[int] = ..., energy_micro_yuan: _Optional[int] = ..., transfer_micro_yuan: _Optional[int] = ..., transfer_seconds: _Optional[int] = ..., within_ceiling: _Optional[bool] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[QuoteState, str]] = ..., job_id: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decided_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., credit_micro_yuan: _Optional[int] = ...) -> None: ...
+
+class GetQuoteRequest(_message.Message):
+    __slots__ = ("spec", "city", "not_before", "starts_by", "options_max")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    STARTS_BY_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_MAX_FIELD_NUMBER: _ClassVar[int]
+    spec: _job_pb2.JobSpec
+    city: str
+    not_before: _timestamp_pb2.Timestamp
+    starts_by: _timestamp_pb2.Timestamp
+    options_max: int
+    def __init__(self, spec: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., city: _Optional[str] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., starts_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., options_max: _Optional[int] = ...) -> None: ...
+
+class GetQuoteResponse(_message.Message):
+    __slots__ = ("options",)
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    options: _containers.RepeatedCompositeFieldContainer[Quote]
+    def __init__(self, options: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ...) -> None: ...
+
+class AcceptQuoteRequest(_message.Message):
+    __slots__ = ("quote_id", "request_key")
+    QUOTE_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_KEY_FIELD_NUMBER: _ClassVar[int]
+    quote_id: str
+    request_key: str
+    def __init__(self, quote_id: _Optional[str] = ..., request_key: _Optional[str] = ...) -> None: ...
+
+class AcceptQuoteResponse(_message.Message):
+    __slots__ = ("quote", "duplicate")
+    QUOTE_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    quote: Quote
+    duplicate: bool
+    def __init__(self, quote: _Optional[_Union[Quote, _Mapping]] = ..., duplicate: _Optional[bool] = ...) -> None: ...
+
+class ListQuotesRequest(_message.Message):
+    __slots__ = ("city", "states", "page_size", "page_token")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    states: _containers.RepeatedScalarFieldContainer[QuoteState]
+    page_size: int
+    page_token: str
+    def __init__(self, city: _Optional[str] = ..., states: _Optional[_Iterable[_Union[QuoteState, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListQuotesResponse(_message.Message):
+    __slots__ = ("quotes", "next_page_token")
+    QUOTES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    quotes: _containers.RepeatedCompositeFieldContainer[Quote]
+    next_page_token: str
+    def __init__(self, quotes: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -60,6 +60,21 @@ class MarketServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityResponse.FromString,
                 _registered_method=True)
+        self.GetQuote = channel.unary_unary(
+                '/broker.wire.v1.MarketService/GetQuote',
+                request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetQuoteRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetQuoteResponse.FromString,
+                _registered_method=True)
+        self.AcceptQuote = channel.unary_unary(
+                '/broker.wire.v1.MarketService/AcceptQuote',
+                request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.AcceptQuoteRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.AcceptQuoteResponse.FromString,
+                _registered_method=True)
+        self.ListQuotes = channel.unary_unary(
+                '/broker.wire.v1.MarketService/ListQuotes',
+                request_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListQuotesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListQuotesResponse.FromString,
+                _registered_method=True)
 
 
 class MarketServiceServicer:
@@ -102,6 +117,31 @@ class MarketServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetQuote(self, request, context):
+        """Return where a job could be sure to start within a window, and at which price; the best first. Nothing is held.
+        Refused with NOTHING_TO_QUOTE, or as SubmitJob would refuse the job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptQuote(self, request, context):
+        """Bind a quote: in one transaction the job is submitted, its start is promised, and its whole price is held if the city
+        pays in advance. It starts within the window and at the price of the quote, or a part of the price is given back.
+        Safe to repeat with the same key. Refused with QUOTE_EXPIRED, QUOTE_TAKEN, QUOTE_BEYOND_CEILING, INSUFFICIENT_CREDIT,
+        or CAPACITY_GONE, whose fact `fresh_quote` names a new quote; then nothing is booked and nothing posted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuotes(self, request, context):
+        """Return quotes and what became of them, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MarketServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +169,21 @@ def add_MarketServiceServicer_to_server(servicer, server):
                     servicer.GetCapacity,
                     request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityResponse.SerializeToString,
+            ),
+            'GetQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuote,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetQuoteRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.GetQuoteResponse.SerializeToString,
+            ),
+            'AcceptQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptQuote,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.AcceptQuoteRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.AcceptQuoteResponse.SerializeToString,
+            ),
+            'ListQuotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotes,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListQuotesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_market__service__pb2.ListQuotesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +322,87 @@ class MarketService:
             '/broker.wire.v1.MarketService/GetCapacity',
             broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_market__service__pb2.GetCapacityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MarketService/GetQuote',
+            broker_dot_wire_dot_v1_dot_market__service__pb2.GetQuoteRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_market__service__pb2.GetQuoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptQuote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MarketService/AcceptQuote',
+            broker_dot_wire_dot_v1_dot_market__service__pb2.AcceptQuoteRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_market__service__pb2.AcceptQuoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MarketService/ListQuotes',
+            broker_dot_wire_dot_v1_dot_market__service__pb2.ListQuotesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_market__service__pb2.ListQuotesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -207,6 +207,24 @@ BOARD: Final = Board(
                     decimals=2,
                     most=1.5,
                 ),
+                Panel(
+                    "Green energy of the month",
+                    "bargauge",
+                    "Green part of what leases drew at the meter in this month of UTC+8; the programme's line is 80 %.",
+                    "percentunit",
+                    (
+                        Query(
+                            'sum by (hub) (broker_hub_month_energy_joules{hub=~"$hub",kind="green"})'
+                            ' / clamp_min(sum by (hub) (broker_hub_month_energy_joules{hub=~"$hub"}), 1)',
+                            "{{hub}}",
+                        ),
+                    ),
+                    24,
+                    5,
+                    ((0.8, GREEN),),
+                    AMBER,
+                    most=1,
+                ),
             ),
         ),
     ),

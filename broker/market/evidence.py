@@ -1,0 +1,49 @@
+"""Evidence packs: what auditors and the voucher office are handed about a voucher."""
+
+from dataclasses import asdict
+
+from broker.caller import Caller, Role
+from broker.errors import RoleRefused, VoucherNotFound
+from broker.store import voucher_story, voucher_use, vouchers
+from broker.store.database import Database
+from broker.store.voucher_story import StoryOf
+from broker.vouchers.evidence import Document, pack
+
+STORY_MAX = 10_000
+
+
+class Evidence:
+    """The use case of evidence."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_voucher(self, caller: Caller, voucher: str) -> tuple[Document, ...]:
+        """Return the pack of a voucher, all of one moment. Raise VoucherNotFound, or RoleRefused for cities."""
+        if caller.role not in (Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR):
+            raise RoleRefused(role=caller.role, needed="evidence is for the voucher office, auditors and operators")
+        async with self._database.hub() as tx:
+            found = await vouchers.one(tx, voucher)
+            if found is None:
+                raise VoucherNotFound(voucher=voucher)
+            uses = await voucher_use.use(tx, found.terms.account)
+            steps = await voucher_story.story(tx, StoryOf(voucher=voucher), 0, STORY_MAX)
+        terms = asdict(found.terms) | {
+            "workload_classes": sorted(found.terms.workload_classes),
+            "related_owners": sorted(found.terms.related_owners),
+            "granted_micro_yuan": found.granted_micro_yuan,
+            "granted_at": found.granted_at,
+            "papers_missing": found.papers_missing,
+        }
+        told = [
+            {
+                "at": s.at,
+                "event": s.event.value,
+                "officer": s.officer.name,
+                "key_id": s.officer.key_id,
+                "note": s.note,
+                "detail": dict(s.detail),
+            }
+            for s in steps
+        ]
+        return pack(terms, uses, told)

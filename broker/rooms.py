@@ -1,0 +1,201 @@
+"""Make each room of the broker from the settings; `bootstrap.py` puts them together."""
+
+import asyncio
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+
+from broker.clock import Clock
+from broker.config import Settings
+from broker.loops.planning import PlanningProcess
+from broker.loops.rounds import RoundLoop
+from broker.market.catalogue import Catalogues
+from broker.market.clusters import ClusterSignals, Terms
+from broker.market.energy import HubEnergy
+from broker.market.explain import Explain
+from broker.market.holding import Holding
+from broker.market.jobs import Jobs
+from broker.market.moves import Moves
+from broker.market.operations import Operations
+from broker.market.placing import Placing
+from broker.market.policies import Policies
+from broker.market.previews import Previews
+from broker.market.prices import Prices
+from broker.market.quotas import Quotas
+from broker.market.quote_ends import QuoteEnds, QuoteFees
+from broker.market.quotes import QuoteRules, Quotes
+from broker.market.rounds import Rounds, RoundsReader
+from broker.market.windows import Windows
+from broker.market.worlds import Worlds
+from broker.policy.keys import Signer
+from broker.rpc.admin_service import AdminService
+from broker.store.database import Database
+from scheduler.policy import Policy
+
+
+@dataclass(slots=True)
+class Wakes:
+    """Who is woken when something happened, so that nobody has to wait for an interval."""
+
+    rounds: asyncio.Event
+    placing: asyncio.Event
+    numbering: asyncio.Event
+    prices: asyncio.Event
+
+    def work(self) -> None:
+        """There is new work, or new room for it."""
+        self.rounds.set()
+        self.placing.set()
+        self.numbering.set()
+
+
+def admin_service(
+    settings: Settings,
+    database: Database,
+    operations: Operations,
+    worlds: Worlds,
+    policy: Policy,
+    signer: Signer,
+    wakes: Wakes,
+    clock: Clock,
+) -> AdminService:
+    """Return what operators call."""
+    return AdminService(
+        operations,
+        Quotas(database, wake=wakes.work),
+        HubEnergy(database, wake=wakes.work),
+        worlds,
+        RoundsReader(database),
+        Windows(database, wake=wakes.work),
+        Previews(database, policy, jobs_max=settings.round_jobs_max),
+        Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
+        records_kept=settings.round_records_kept,
+        policy_keys=(signer.public_key,),
+        clock=clock,
+    )
+
+
+async def calls_per_second_max(catalogues: Catalogues, city: str) -> int:
+    """Return how many calls a second a city may make."""
+    return (await catalogues.current()).city(city).calls_per_second_max
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the policy of rounds and fast lane."""
+    return Policy(
+        effort=settings.round_effort,
+        promises_max=settings.promises_max,
+        promises_overdue=settings.promises_overdue,
+        promises_cards_percent=settings.promises_cards_percent,
+        patience_seconds=settings.patience_seconds,
+        patience_walltime_percent=settings.patience_walltime_percent,
+        lease_end_margin_seconds=settings.lease_end_margin_seconds,
+        churn_card_seconds_max=settings.churn_card_seconds_max,
+        reclaim_seconds_max=settings.reclaim_seconds_max,
+    )
+
+
+def prices_of(settings: Settings, database: Database, wakes: Wakes) -> Prices:
+    """Return the use cases of prices."""
+    return Prices(
+        database,
+        changes_days=settings.price_changes_days,
+        hours_days=settings.price_hours_days,
+        wake=wakes.prices.set,
+    )
+
+
+def quotes_of(
+    settings: Settings, database: Database, policy: Policy, jobs: Jobs, explain: Explain, wakes: Wakes
+) -> Quotes:
+    """Return the use cases of quotes."""
+    rules = QuoteRules(
+        valid=timedelta(seconds=settings.quote_valid_seconds),
+        ahead_max=timedelta(days=settings.quote_ahead_days),
+        settles=timedelta(days=settings.quote_settlement_days),
+    )
+    return Quotes(database, jobs, policy, rules, last_round=explain.last_round, wake=wakes.work)
+
+
+def quote_ends(settings: Settings, database: Database) -> QuoteEnds:
+    """Return what decides what became of quotes."""
+    fees = QuoteFees(credit_ppm=settings.quote_credit_ppm, cancel_fee_ppm=settings.quote_cancel_fee_ppm)
+    return QuoteEnds(database, fees)
+
+
+def terms_of(settings: Settings) -> Terms:
+    """Return the terms on which agents work."""
+    return Terms(
+        report_interval_seconds=settings.report_interval_seconds,
+        suspect_after_seconds=settings.suspect_after_seconds,
+        lost_after_seconds=settings.lost_after_seconds,
+        kill_after_seconds=settings.kill_after_seconds,
+        kill_margin_seconds=settings.kill_margin_seconds,
+        restarts_max=settings.restarts_max,
+        usage_interval_seconds=settings.usage_interval_seconds,
+        usage_skew_seconds=settings.usage_skew_seconds,
+    )
+
+
+def holding_of(settings: Settings) -> Holding:
+    """Return what holds money for leases."""
+    return Holding(timedelta(hours=settings.settlement_hours))
+
+
+def placing_of(
+    settings: Settings, database: Database, policy: Policy, policies: Policies, wakes: Wakes, signals: ClusterSignals
+) -> Placing:
+    """Return the fast lane."""
+
+    def placed_on(cluster: str) -> None:
+        signals.wake(cluster)
+        wakes.numbering.set()
+
+    return Placing(
+        database,
+        policy=policy,
+        wake_cluster=placed_on,
+        enabled=settings.place_at_once,
+        policies=policies,
+        holding=holding_of(settings),
+    )
+
+
+def round_loop(
+    settings: Settings,
+    database: Database,
+    planner: PlanningProcess,
+    policy: Policy,
+    policies: Policies,
+    clock: Clock,
+    placing: Placing,
+    explain: Explain,
+    prices: Prices,
+) -> RoundLoop:
+    """Return the loop of rounds."""
+    rounds = Rounds(
+        database,
+        jobs_max=settings.round_jobs_max,
+        records_kept=settings.round_records_kept,
+        wake_cluster=placing.wake_cluster,
+        remember=explain.remember,
+        placing=placing,
+        policies=policies,
+        margin_seconds=policy.lease_end_margin_seconds,
+        priced=prices.heard,
+        holding=holding_of(settings),
+    )
+    return RoundLoop(
+        database,
+        rounds,
+        planner,
+        # With luck: in containers every broker may have the same process id, and even the same host's name.
+        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        policy=policy,
+        budget_seconds=settings.round_budget_seconds,
+        recheck_seconds=settings.round_recheck_seconds,
+        lead_term=timedelta(seconds=settings.leader_lease_seconds),
+        clock_now=clock.now,
+    )

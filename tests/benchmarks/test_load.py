@@ -1,0 +1,170 @@
+"""The load on a whole exchange: what is drawn, the fake engine, and a short run with faults, audited."""
+
+import json
+import random
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.load.arrivals import arrivals
+from benchmarks.load.engine import ENDED, RUN_SECONDS, RUNNING, STARTING, FakeEngine, Faults
+from benchmarks.load.histogram import histogram, merged, millis, of_seconds, record
+from benchmarks.load.worlds import WORLDS, PoolStock, world
+from benchmarks.worlds.trace import real_jobs
+from broker.wire.v1 import cluster_service_pb2 as wire
+from broker.wire.v1 import job_pb2
+
+AT = datetime(2026, 11, 26, 8, tzinfo=UTC)
+POOL = PoolStock("train", "ascend-910b", 2, 8, 128_000, 1_048_576, 16)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_worlds_are_valid_and_the_same_for_the_same_seed(name: str) -> None:
+    found = world(name, 7)
+
+    assert found == world(name, 7)
+    assert found.cards == sum(p.nodes * p.cards for pools in found.clusters.values() for p in pools)
+    if name == "national":
+        assert (len(found.clusters), found.nodes, found.cards, len(found.cities)) == (40, 45_000, 360_000, 34)
+        assert sum(len(pools) for pools in found.clusters.values()) == 120
+        assert found != world(name, 8)
+
+
+def test_arrivals_keep_their_rate_and_their_seed() -> None:
+    cities = world("qingyang", 1).cities
+
+    drawn, again = (arrivals(3, cities, 50, 600, real_jobs(None)) for _ in range(2))
+
+    assert abs(drawn.at_seconds.size / (50 * 600) - 1) < 0.05
+    assert np.array_equal(drawn.at_seconds, again.at_seconds)
+    assert np.all(np.diff(drawn.at_seconds) >= 0)
+    assert 0 <= drawn.at_seconds[0] <= drawn.at_seconds[-1] < 600
+    assert np.all(drawn.walltime_seconds > drawn.run_seconds)
+    assert set(np.unique(drawn.city)) <= set(range(len(cities)))
+    by_second = np.bincount(drawn.at_seconds.astype(int), minlength=600)
+    assert by_second.var() > 1.5 * by_second.mean()  # bursts: more than a plain Poisson process has
+
+
+def test_histograms_add_up_to_what_was_recorded() -> None:
+    parts = [histogram(), histogram()]
+    for seconds, part in ((0.001, parts[0]), (0.1, parts[1]), (1e9, parts[1])):
+        record(part, seconds)
+
+    found = merged(part.encode() for part in parts)
+
+    assert found.get_total_count() == 3
+    assert millis(found, 50) == pytest.approx(100, rel=0.002)
+    assert millis(found, 100) == pytest.approx(600_000, rel=0.002)
+    assert millis(of_seconds([]), 99) == 0
+
+
+def order(lease: int, seconds: float, *, epoch: int = 1, walltime: int = 60) -> wire.LeaseOrder:
+    """An order for two cards of the first node."""
+    return wire.LeaseOrder(
+        lease_id=f"lease-{lease}",
+        epoch=epoch,
+        job_id=f"job-{lease}",
+        build=job_pb2.Build(stack="cann", command=["x"], environment={RUN_SECONDS: str(seconds)}),
+        nodes=[job_pb2.NodeCards(node=POOL.node(0), cards=[0, 1], tasks=2)],
+        cards_per_task=1,
+        walltime_seconds=walltime,
+    )
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> FakeEngine:
+    return FakeEngine([POOL], tmp_path, random.Random(1), Faults(), start_seconds=0.1)
+
+
+def phases(engine: FakeEngine) -> list[int]:
+    return [report.phase for report in engine.reports()]
+
+
+def test_a_fake_gang_starts_runs_and_ends_as_its_record_says(engine: FakeEngine, tmp_path: Path) -> None:
+    took = engine.obey(wire.Desired(start=[order(1, 5.0)]), 100.0, AT)
+    again = engine.obey(wire.Desired(start=[order(1, 5.0)]), 100.0, AT)
+    before = phases(engine)
+    engine.advance(100.2, AT)
+    running = phases(engine)
+    engine.advance(106.0, AT)
+    ended = engine.reports()[0]
+    engine.obey(wire.Desired(settled=[wire.LeaseRef(lease_id="lease-1", epoch=1)]), 107.0, AT)
+    engine.close()
+
+    assert (took, again) == (True, False)
+    assert (before, running) == ([STARTING], [RUNNING])
+    assert (ended.phase, ended.end.reason) == (ENDED, job_pb2.END_REASON_COMPLETED)
+    assert engine.reports() == []
+    lines = [json.loads(line) for line in (tmp_path / "engine.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["start", "start", "end", "end", "closed"]
+    assert [line["cards"] for line in lines[:2]] == [[0], [1]]
+
+
+def test_a_fake_gang_is_killed_at_its_walltime_stopped_on_order_and_never_started_late(engine: FakeEngine) -> None:
+    engine.obey(wire.Desired(start=[order(1, 500.0, walltime=10), order(2, 500.0)]), 0.0, AT)
+    engine.advance(1.0, AT)
+    stop = wire.LeaseStop(lease=wire.LeaseRef(lease_id="lease-2", epoch=1))
+    stranger = wire.LeaseStop(lease=wire.LeaseRef(lease_id="lease-9", epoch=1))
+    engine.obey(wire.Desired(stop=[stop, stranger]), 2.0, AT)
+    engine.advance(12.0, AT)
+
+    reasons = {report.lease_id: report.end.reason for report in engine.reports()}
+    late = engine.obey(wire.Desired(start=[order(9, 1.0)]), 13.0, AT)
+
+    assert reasons == {
+        "lease-1": job_pb2.END_REASON_WALLTIME,
+        "lease-2": job_pb2.END_REASON_CANCELLED,
+        "lease-9": job_pb2.END_REASON_CANCELLED,
+    }
+    assert not late
+
+
+def test_a_node_that_fails_ends_what_runs_there_and_comes_back(tmp_path: Path) -> None:
+    one = PoolStock("train", "ascend-910b", 1, 8, 128_000, 1_048_576, 16)
+    engine = FakeEngine([one], tmp_path, random.Random(1), Faults(3600.0, repair_seconds=30.0), start_seconds=0.1)
+    engine.obey(wire.Desired(start=[order(1, 5000.0, walltime=9000)]), 0.0, AT)
+    engine.advance(0.0, AT)
+
+    while not engine.failures:
+        engine.advance(engine.next_due(), AT)
+    report, down = engine.reports()[0], [node.node for node in engine.down()]
+
+    assert (report.phase, down) == (ENDED, [one.node(0)])
+    assert (report.end.reason, report.end.signal) in (
+        (job_pb2.END_REASON_SIGNAL, 9),
+        (job_pb2.END_REASON_START_FAILED, 0),
+    )
+
+
+@pytest.mark.e2e
+def test_a_short_load_with_faults_is_clean_and_counted(tmp_path: Path) -> None:
+    """Everything that was due is acknowledged, refused or counted as not sent, and what was acknowledged is stored."""
+    json_file, html = tmp_path / "load.json", tmp_path / "load.html"
+    options = ["--rate", "15", "--minutes", "0.1", "--run-seconds", "1", "--drain", "20", "--way", "stream"]
+    options += ["--cuts", "600", "--node-failures", "300", "--json", str(json_file), "--html", str(html)]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "load", *options], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(json_file.read_text())
+    figures = told["figures"]
+    assert (told["benchmark"], told["audit"]) == ("load", {"violations": 0})
+    assert figures["due"] == figures["submitted"] + figures["refused"] + figures["not_sent"]
+    assert figures["submitted"] > 0
+    assert figures["placed"] > 0
+    assert figures["cuts"] + figures["node_failures"] > 0
+    assert 0 < figures["ack_p50_ms"] <= figures["ack_p99_ms"]
+    assert html.read_text().count("<svg") == 10
+    both = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "load", "--compare", str(json_file), str(json_file)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "1.00" in both.stdout
