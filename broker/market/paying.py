@@ -12,7 +12,7 @@ from broker.store import quotes, vouchers
 from broker.store.database import Connection
 from broker.store.prepaid import Place, Work
 from broker.vouchers import paying
-from broker.vouchers.paying import Refused, Voucher
+from broker.vouchers.paying import Refusal, Refused, Voucher
 
 
 async def payers(tx: Connection, works: Sequence[tuple[Work, Place]], now: datetime) -> dict[JobId, Payer]:
@@ -38,7 +38,9 @@ def voucher_objection(city: str, spec: JobSpec, known: Mapping[str, Voucher], no
         work = paying.Work(city, spec.enterprise, spec.workload_class, domestic=True, owner="", hub=hub)
         found = paying.paying(voucher, work, now, named=name)
         if isinstance(found, Refused):
-            return VoucherRefused(voucher=name, refusal=found.reason, sentence=found.sentence)
+            # Another city's looks the same as none.
+            reason = Refusal.NOT_FOUND if found.reason is Refusal.FOREIGN_CITY else found.reason
+            return VoucherRefused(voucher=name, refusal=reason, sentence=found.sentence)
     return None
 
 

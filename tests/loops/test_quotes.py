@@ -7,11 +7,14 @@ import pytest
 
 from broker import metrics
 from broker.ids import JobId
+from broker.ledger.holds import HoldDraft, Source
 from broker.ledger.transactions import Move
 from broker.lifecycle import JobState, QuoteState
 from broker.market.ledger import Ledger
+from broker.store import holds
 from broker.store import jobs as store_jobs
 from broker.store.database import Database
+from broker.store.holds import Held
 from broker.store.quotes import Quote
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
@@ -20,6 +23,7 @@ from tests.small_world import OPERATOR
 
 TOTAL = ASK * 8 // 6
 TENTH = TOTAL // 10
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -175,3 +179,19 @@ async def cancel(table: Quoting, job: JobId | None) -> None:
     assert job is not None
     async with table.world.database.hub() as tx:
         await store_jobs.cancel(tx, job, table.world.now)
+
+
+async def test_the_hold_of_a_quote_pays_for_its_job_though_the_city_has_nothing_left(table: Quoting) -> None:
+    """Neither kept out of the round for want of money, nor held for a second time."""
+    books = Ledger(table.world.database)
+    quote = await table.booked()
+    left = await books.account(OPERATOR, "city/ganzhou")
+    async with table.world.database.hub() as tx:
+        spent = HoldDraft("rest", "ganzhou", "rest", left.available, (Source("city/ganzhou"),), table.world.now + DAY)
+        [outcome] = await holds.place(tx, [spent], table.world.now)
+    assert isinstance(outcome, Held)
+
+    assert (await table.round()).placed == 1
+
+    assert await table.world.row("SELECT hold_id FROM leases WHERE job_id = $1", quote.job) == (quote.hold,)
+    assert (await books.account(OPERATOR, "city/ganzhou")).available == 0

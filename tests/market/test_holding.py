@@ -7,20 +7,24 @@ import pytest
 
 from broker.clock import SystemClock
 from broker.ids import JobId, RoundId
-from broker.job import Within
+from broker.job import Within, WorkloadClass
 from broker.ledger.holds import Hold
 from broker.ledger.transactions import Move
 from broker.lifecycle import JobState
 from broker.market import funding
 from broker.market.explain import Explain
 from broker.market.ledger import Ledger
+from broker.market.voucher_office import GrantDraft, VoucherOffice
+from broker.market.vouchers import Vouchers
 from broker.store import holds, snapshots
 from broker.store.database import Database
 from broker.store.promises import PromiseRow
+from broker.vouchers.states import StoryEvent
 from scheduler.policy import Policy
 from tests.cluster_world import ClusterWorld, inventory
 from tests.market.test_rounds import Table
 from tests.small_world import GANZHOU, OPERATOR, asked
+from tests.voucher_world import ACME, LI, OF_ACME, OFFICE, PROGRAMME
 
 ASK = 3_600_000  # micro-yuan per card-hour: 1000 for each card and second
 SECONDS = 607  # of walltime and grace of the world's jobs
@@ -214,3 +218,32 @@ async def test_a_promise_to_who_cannot_pay_does_not_stand(table: Prepaid) -> Non
     assert [(each.job, each.stands) for each in kept.promises] == [(job, False), (other, True)]
     assert (kept.make_room_for, [each.job for each in kept.waiting]) == ((other,), [other])
     assert (short.job, short.accounts, short.wanted, short.usable) == (job, ("city/ganzhou",), COST, 0)
+
+
+async def voucher_of_acme(table: Prepaid) -> str:
+    """Grant a voucher of 4 yuan to an enterprise of Ganzhou: 30 % of training on domestic cards; return its name."""
+    office, vouchers = VoucherOffice(table.world.database), Vouchers(table.world.database)
+    document = PROGRAMME.replace("micro_yuan: 10000", "micro_yuan: 10000000").replace("6000", "6000000")
+    await office.set_programmes(OFFICE, document, LI, now=table.world.now)
+    await office.set_enterprise(OFFICE, ACME, LI, now=table.world.now)
+    asked_for = replace(OF_ACME, provider="owner", micro_yuan=4_000_000)
+    found, _ = await vouchers.apply(GANZHOU, asked_for, now=table.world.now)
+    await office.review(OFFICE, found.application, StoryEvent.REVIEW_BEGUN, LI, "", now=table.world.now)
+    return (await office.grant(OFFICE, GrantDraft(found.application), LI, now=table.world.now)).voucher
+
+
+async def test_a_voucher_pays_its_ratio_and_the_city_the_rest(table: Prepaid) -> None:
+    """For the work that it is for; for other work of the same enterprise it gives nothing, and the city pays all."""
+    await table.deposit(10 * COST)
+    voucher = await voucher_of_acme(table)
+    await table.submit(workload_class=WorkloadClass.TRAINING, enterprise="acme", vouchers=(voucher,))
+    await table.submit(workload_class=WorkloadClass.SPEECH, enterprise="acme", vouchers=(voucher,))
+
+    assert (await table.round()).placed == 2
+
+    whole, other = await table.holds()
+    assert [(p.account, p.held) for p in whole.parts] == [
+        (f"voucher/ganzhou/{voucher}", whole.held * 3 // 10),
+        ("city/ganzhou", whole.held - whole.held * 3 // 10),
+    ]
+    assert [p.account for p in other.parts] == ["city/ganzhou"]
