@@ -2,14 +2,18 @@
 
 import gzip
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from broker.metrics.registry import OF_PROCESS
 from broker.metrics.state import STATE
+
+log = structlog.get_logger("metrics")
 
 REQUEST_SECONDS_MAX: Final = 10.0
 
@@ -43,6 +47,12 @@ class _Answer(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  as the library calls it
+        """Say what went wrong; who asked and did not wait for the answer is no error."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            log.error("metrics_not_sent", error=repr(error))
 
 
 class _Server6(_Server):

@@ -1,6 +1,8 @@
 """What /metrics shows: everything declared and documented, few series, and figures that are true of the tables."""
 
 import asyncio
+import socket
+import struct
 import urllib.request
 from dataclasses import replace
 from datetime import timedelta
@@ -160,6 +162,23 @@ async def test_metrics_over_http_are_all_of_them_and_cheap(database: Database) -
 
     assert series(told) == series(generate_latest(metrics.REGISTRY).decode())
     assert "broker_cards{" in told
+
+
+def test_who_asks_for_metrics_and_does_not_wait_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """Prometheus hangs up when an answer takes longer than it waits."""
+    served = metrics.server.serve("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{served.server_address[1]}/metrics"
+    try:
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", served.server_address[1])) as caller:
+                caller.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert "broker_leads" in fetched(address)
+    finally:
+        served.shutdown()
+        served.server_close()
+
+    assert "Traceback" not in capfd.readouterr().err
 
 
 async def test_first_leases_count_their_waits(database: Database) -> None:
