@@ -132,7 +132,8 @@ HELD_WITHOUT_LEASE: Final[LiteralString] = """
 """
 LEASE_WITHOUT_HELD: Final[LiteralString] = """
     WITH wanted AS (
-        SELECT n.lease_id, sum((SELECT count(DISTINCT c.card) FROM unnest(n.cards) AS c (card))) AS cards
+        SELECT n.lease_id, sum(CASE n.share_milli WHEN 0 THEN cardinality(n.cards)
+                                    ELSE (SELECT count(DISTINCT c.card) FROM unnest(n.cards) AS c (card)) END) AS cards
           FROM leases l JOIN lease_nodes n USING (lease_id) WHERE l.state <> 'ended' GROUP BY n.lease_id
     ), held AS (
         SELECT lease_id, count(*) AS cards FROM held_cards GROUP BY lease_id
