@@ -9,7 +9,7 @@ PROTOS := $(wildcard proto/$(WIRE)/*.proto)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: help setup demo test check format proto proto-release lock schemas reference bench clean
+.PHONY: help setup demo test check format proto proto-release lock schemas reference dashboards bench clean
 
 help:  ## List the chores
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ schemas: $(READY)  ## Write the published JSON schemas (worlds, job files) from 
 
 reference: $(READY)  ## Write broker/reference/ from the code: settings, errors, metrics, wire, commands, jobs, reasons
 	@$(BIN)/python -m broker.reference
+
+dashboards: $(READY)  ## Write the Grafana dashboards (deploy/grafana/dashboards) from the code
+	@$(BIN)/python -m deploy.grafana
 
 lock: $(READY)  ## Pin all dependencies with hashes, from requirements*.in
 	@for part in requirements-dev requirements deploy/image/build; do \

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from prometheus_client import generate_latest
 
 from broker import console_start, first_start, health, metrics, postgres
 from broker.caller import Caller, Role
@@ -101,6 +100,9 @@ CHARGING_SECONDS: Final = 5.0
 
 RELEASE_REST_SHARE: Final = 4.0
 """Looking for what has ended takes a fifth of the time at most, however much one city lets wait for how much."""
+
+CENSUS_REST_SHARE: Final = 9.0
+"""Reading the hub's state for /metrics takes a tenth of the time at most."""
 
 log = structlog.get_logger("broker")
 
@@ -325,7 +327,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
         Loop(GreenLoop(green, wake=wakes.work), 60.0),
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
-        Loop(Census(operations), 5.0),
+        Loop(Census(database, leads=lambda: rounds.leads), 5.0, rest_share=CENSUS_REST_SHARE),
         Loop(EnergyCount(database), 60.0),
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
@@ -347,7 +349,7 @@ def _serve_health(settings: Settings, well: health.Health) -> None:
         return
     address = ListenAddress.parse(settings.metrics_listen)
     try:
-        health.serve(address.host, address.port, lambda: generate_latest(metrics.REGISTRY), well)
+        health.serve(address.host, address.port, metrics.exposition, well)
     except OSError as error:
         raise CannotListen(
             f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "

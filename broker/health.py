@@ -9,6 +9,7 @@ answers each call with UNAVAILABLE and a time to come again, which is better tha
 import asyncio
 import gzip
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as TookTooLong
@@ -16,7 +17,10 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
+
+_log = structlog.get_logger("health")
 
 LIVE_SECONDS_MAX: Final = 5.0
 """How long the event loop may take to answer; longer than any of its steps."""
@@ -87,6 +91,12 @@ def _answer(respond: Respond, status: str, body: bytes, kind: str, packed: bool 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  as the library calls it
+        """Say what went wrong; who asked and did not wait for the answer is no error."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            _log.error("not_answered", error=repr(error))
 
     def server_bind(self) -> None:
         """Bind, without asking a name service for our name as the base class does."""

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+import struct
 import sys
 import threading
 import urllib.error
@@ -123,3 +124,19 @@ async def test_an_address_in_use_is_an_error(health: checks.Health) -> None:
         taken.listen()
         with pytest.raises(OSError, match="in use"):
             checks.serve("127.0.0.1", taken.getsockname()[1], bytes, health)
+
+
+async def test_who_asks_and_does_not_wait_is_no_error(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Prometheus hangs up when an answer takes longer than it waits."""
+    port = int(url.rsplit(":", 1)[1])
+
+    def hang_up() -> None:
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port)) as caller:
+                caller.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    await asyncio.to_thread(hang_up)
+
+    assert "jobs_total 7" in (await ask(f"{url}/metrics"))[1]
+    assert "Traceback" not in capfd.readouterr().err

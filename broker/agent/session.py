@@ -184,13 +184,17 @@ class Session:
     async def _act(self, action: Action) -> None:
         match action:
             case StartLease(order):
-                self._log.info("start", lease=str(order.key), job=order.job, tasks=len(order.tasks), name=order.name)
+                self._log.info(
+                    "start", lease=str(order.key), job=f"job-{order.job}", tasks=len(order.tasks), name=order.name
+                )
                 await self._engine.start(order)
             case RefuseLease(refusal):
-                self._log.warning("refuse", lease=str(refusal.key), job=refusal.job, why=refusal.why)
+                self._log.warning("refuse", lease=str(refusal.key), job=f"job-{refusal.job}", why=refusal.why)
                 await self._engine.refuse(refusal)
             case LoseLease(key, job):
-                self._log.warning("an order comes again whose lease has left no trace", lease=str(key), job=job)
+                self._log.warning(
+                    "an order comes again whose lease has left no trace", lease=str(key), job=f"job-{job}"
+                )
                 await self._engine.lose(key, job)
             case StopLease(key, grace_seconds, reason):
                 self._log.info("stop", lease=str(key), grace_seconds=grace_seconds, reason=reason)

@@ -1,11 +1,24 @@
-"""Give events their numbers. Every broker process runs it; one of them numbers at a time."""
+"""Give events their numbers. Every broker process runs it; one of them numbers at a time.
 
-from collections.abc import Callable, Mapping
+Each event comes by here once, whatever caused it: so here it is counted, and written to the log, where one job can be
+followed from its submission to its end by its `job`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+import structlog
+
+from broker import metrics
+from broker.ids import job_text, lease_text
 from broker.store import events
 from broker.store.database import Database
+from broker.store.events import NumberedEvent
+
+log = structlog.get_logger("jobs")
 
 BATCH_EVENTS: Final = 5000
 
@@ -31,6 +44,21 @@ class Numbering:
                 batch = await events.number(tx, self._batch_events)
             if batch.last:
                 self._announce(batch.last)
-            total += batch.events
-            if batch.events < self._batch_events:
+            await asyncio.to_thread(_tell, batch.events)
+            total += len(batch.events)
+            if len(batch.events) < self._batch_events:
                 return total
+
+
+def _tell(numbered: Sequence[NumberedEvent]) -> None:
+    for (city, kind), times in Counter((each.city, each.kind) for each in numbered).items():
+        metrics.job_event(city, kind, times)
+    for each in numbered:
+        facts: dict[str, str | int] = {"job": job_text(each.job), "city": each.city}
+        if each.attempt:
+            facts["attempt"] = each.attempt
+        if each.lease is not None:
+            facts["lease"] = lease_text(each.lease)
+        if each.reason is not None:
+            facts["reason"] = each.reason
+        log.info(f"job_{each.kind}", **facts)

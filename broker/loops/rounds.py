@@ -61,7 +61,13 @@ class RoundLoop:
         self._lead_term = lead_term
         self._now = clock_now
         self._placing = rounds.placing
+        self._leads = False
         self._seen: tuple[str, datetime] | None = None  # digest of the last world whose plan is settled, and when
+
+    @property
+    def leads(self) -> bool:
+        """Whether this broker led when it last looked."""
+        return self._leads
 
     async def run_once(self, now: datetime) -> int:
         """Plan and commit one round if this broker leads and the world has changed. Return how many gangs it placed."""
@@ -69,6 +75,8 @@ class RoundLoop:
             await self._planner.warm()  # loading the solver can take longer than a lead lasts, so it comes before
             now = self._now()
         lead = await self._lead(now)
+        self._leads = lead is not None
+        metrics.leads(self._leads)
         if lead is None:
             self._placing.drop()
             return 0
@@ -169,6 +177,14 @@ class RoundLoop:
             metrics.stop_ordered(stop.claim, stop.lost_card_seconds)
             log.info("lease_stop_ordered", round=done.round, **asdict(stop))
         metrics.round_done("committed", perf_counter() - started, plan.gap_ppm)
+        metrics.round_committed(
+            now.timestamp(),
+            millis=(*millis, done.millis),
+            objective=plan.objective,
+            bound=plan.bound,
+            jobs={"placed": done.placed, "stale": done.stale, "left": report.jobs - done.placed - done.stale},
+            refused=report.refused_by_reason,
+        )
         log.info(
             "round_committed",
             round=done.round,

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from broker import metrics
 from broker.clock import Clock
 from broker.errors import DatabaseUnavailable
 from broker.market.lead import NotLeader
@@ -50,6 +51,7 @@ async def run_forever(
         rest_share: the same as a share of the time that the last run took, where that is longer.
     """
     failures = 0
+    metrics.process.loop_runs(service.name)
     while not stop.is_set():
         if wake is not None:
             wake.clear()
@@ -61,6 +63,7 @@ async def run_forever(
                 _log.info("service was interrupted by the stop", service=service.name, error=repr(error))
                 return
             failures += 1
+            metrics.process.loop_failed(service.name)
             _tell(service.name, error, failures)
             await _pause(min(BACKOFF_SECONDS * 2 ** min(failures - 1, 10), BACKOFF_SECONDS_MAX), stop)
             continue

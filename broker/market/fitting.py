@@ -118,6 +118,8 @@ class Room:
                 (part.left.node_id, part.cards, tasks) for part, tasks in zip(parts, placement.tasks, strict=True)
             ),
             share_milli=need.share_milli,
+            priority=job.priority,
+            wanted_at=job.wanted_at,
         )
 
     def _share(self, node: NodeRow, need: Need, tasks: int, names: Iterator[int]) -> _Part | None:

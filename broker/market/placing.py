@@ -35,6 +35,7 @@ from broker.market.policies import Policies
 from broker.market.promising import Leased
 from broker.market.recent import Recent
 from broker.market.snapshot import Prepared, Shapes, arrived, zones
+from broker.market.waits import count_waits
 from broker.store import leadership, prepaid, promises, rounds, snapshots
 from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
@@ -270,6 +271,7 @@ class Placing:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
             self.wake_cluster(cluster)
+        count_waits(drafts, now + timedelta(seconds=perf_counter() - began))
         submitted = {row.job: row.submitted_at for row in rows}
         for draft in drafts:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)

@@ -28,6 +28,7 @@ from broker.market.policies import Policies
 from broker.market.prices import RoundPrices
 from broker.market.promising import Kept, Leased, kept, stops_of
 from broker.market.snapshot import Prepared, prepare
+from broker.market.waits import count_waits
 from broker.store import jobs as store_jobs
 from broker.store import leadership, promises, rounds, snapshots, stops
 from broker.store.database import Connection, Database
@@ -167,6 +168,7 @@ class Rounds:
                     tx, round_id, placed=done.placed, stale=done.stale, stopped=len(stopped), commit_millis=done.millis
                 )
             await fast.settle(lead, round_id, started)
+        count_waits(drafts, now + timedelta(seconds=done.millis / 1000))
         for cluster in {draft.cluster for draft in drafts} | set(stopped.values()):
             self._wake_cluster(cluster)
         self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from broker import metrics
 from broker.clock import Clock
 from broker.market.identity import Identity
 from broker.rpc.identity import KEY_RECHECK_SECONDS, RequireKey
@@ -161,6 +163,10 @@ def _register(servicer: object, server: grpc.aio.Server) -> str:
     for name, kind, add in _SERVICES:
         if isinstance(servicer, kind):
             add(servicer, server)  # type: ignore[no-untyped-call]  # generated
+            methods = descriptor_pool.Default().FindServiceByName(name).methods
+            metrics.process.methods_served(
+                (f"/{name}/{each.name}", not (each.client_streaming or each.server_streaming)) for each in methods
+            )
             return name
     raise TypeError(f"{type(servicer).__name__} implements no service of broker.wire.v1")
 

@@ -1,5 +1,6 @@
 """Errors as gRPC statuses: google.rpc details with a stable reason, and an incident's number where we are at fault."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from broker import metrics
 from broker.errors import BrokerError, invalid
 from broker.rpc.interceptor import Context, Guard, Handler, behaviour_of, like, writing
 from broker.wire.v1 import job_service_pb2 as pb
@@ -62,10 +64,16 @@ def problem_of(error: BrokerError) -> pb.Problem:
 
 
 class Errors(Guard):
-    """Turns errors into statuses. It is the outermost guard, so that errors of the others are turned as well."""
+    """Turns errors into statuses. It is the outermost guard, so that errors of the others are turned and counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._streams: set[str] = set()  # methods whose calls last as long as their callers like
 
     def guarded(self, handler: Handler, method: str) -> Handler:
         """Return the handler; bytes that are no message are refused like any other invalid request."""
+        if handler.request_streaming or handler.response_streaming:
+            self._streams.add(method)
         guarded = writing(super().guarded(handler, method))
         parse = handler.request_deserializer
         return guarded if parse is None else like(guarded, behaviour_of(guarded), parse=_tolerant(parse))
@@ -78,17 +86,24 @@ class Errors(Guard):
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Answer with the status of whatever error comes out of the call; cancellation passes."""
-        try:
-            yield
-        except BrokerError as error:
-            log.debug("call refused", method=method, code=error.code, reason=error.reason)
-            await context.abort_with_status(rpc_status.to_status(status_of(error)))
-        except grpc.aio.AbortError:
-            raise  # a status was sent already
-        except Exception:
-            incident = secrets.token_hex(6)
-            log.exception("call failed", method=method, incident=incident)
-            await context.abort_with_status(rpc_status.to_status(_internal(incident)))
+        with metrics.process.call(method, timed=method not in self._streams) as told:
+            try:
+                yield
+            except BrokerError as error:
+                told.code = error.code
+                log.debug("call refused", method=method, code=error.code, reason=error.reason)
+                await context.abort_with_status(rpc_status.to_status(status_of(error)))
+            except grpc.aio.AbortError:
+                told.code = _sent(context)
+                raise  # a status was sent already
+            except asyncio.CancelledError:
+                told.code = "CANCELLED"
+                raise
+            except Exception:
+                told.code = "INTERNAL"
+                incident = secrets.token_hex(6)
+                log.exception("call failed", method=method, incident=incident)
+                await context.abort_with_status(rpc_status.to_status(_internal(incident)))
 
 
 class _Malformed:
@@ -105,6 +120,11 @@ def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Malformed()
 
     return parsed
+
+
+def _sent(context: Context) -> str:
+    code = context.code()
+    return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
 
 
 def _internal(incident: str) -> Status:

@@ -11,10 +11,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeAlias
 
 import asyncpg
 
+from broker import metrics
 from broker.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -113,6 +115,8 @@ class Database:
         except BaseException:
             await city_pool.close()
             raise
+        for name, pool in (("city", city_pool), ("hub", hub_pool)):
+            metrics.process.connections(name, pool.get_size, pool.get_idle_size, pool.get_max_size())
         return cls(city_pool, hub_pool, wait_seconds_max)
 
     async def close(self) -> None:
@@ -130,14 +134,14 @@ class Database:
             DatabaseUnavailable: the server is away, or the city's own transactions take too long. When that happens at
                 the commit, the outcome is not known.
         """
-        async with self._turn(city), _transaction(self._city_pool, self._wait_seconds_max) as tx:
+        async with self._turn(city), _transaction(self._city_pool, "city", self._wait_seconds_max) as tx:
             await tx.execute(_SET_CITY, city)
             yield tx
 
     @asynccontextmanager
     async def owner(self, owner: str) -> AsyncIterator[Connection]:
         """Open a transaction that sees what is an owner's of clusters, and no city's; otherwise as `city`."""
-        async with self._turn(f"owner/{owner}"), _transaction(self._city_pool, self._wait_seconds_max) as tx:
+        async with self._turn(f"owner/{owner}"), _transaction(self._city_pool, "city", self._wait_seconds_max) as tx:
             await tx.execute(_SET_OWNER, owner)
             yield tx
 
@@ -161,7 +165,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the server is away. When that happens at the commit, the outcome is not known.
         """
-        async with _transaction(self._hub_pool, self._wait_seconds_max) as tx:
+        async with _transaction(self._hub_pool, "hub", self._wait_seconds_max) as tx:
             yield tx
 
 
@@ -211,11 +215,16 @@ async def _put_role_on(connection: "asyncpg.Connection[asyncpg.Record]", role: s
 
 
 @asynccontextmanager
-async def _transaction(pool: "asyncpg.Pool[asyncpg.Record]", wait_seconds_max: float) -> AsyncIterator[Connection]:
+async def _transaction(
+    pool: "asyncpg.Pool[asyncpg.Record]", name: str, wait_seconds_max: float
+) -> AsyncIterator[Connection]:
+    began = perf_counter()
     try:
         connection = await pool.acquire(timeout=wait_seconds_max)
     except (*_GONE, OSError, TimeoutError) as error:
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+    finally:
+        metrics.process.waited_for_connection(name, perf_counter() - began)
     try:
         async with connection.transaction():
             yield connection

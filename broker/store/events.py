@@ -39,7 +39,8 @@ NUMBER: Final[LiteralString] = """
                t.job_id, t.kind, t.at, t.attempt, t.lease_id, t.ending
           FROM taken t JOIN advanced a USING (city) JOIN counted n USING (city)
     )
-    SELECT a.city, a.last, n.events FROM advanced a JOIN counted n USING (city)
+    SELECT t.city, a.last, t.job_id, t.kind, t.attempt, t.lease_id, t.ending ->> 'reason' AS reason
+      FROM taken t JOIN advanced a USING (city) ORDER BY t.event_id
 """
 READ: Final[LiteralString] = """
     SELECT cursor, job_id, kind, at, attempt, lease_id, ending
@@ -50,10 +51,22 @@ LAST_OF: Final[LiteralString] = "SELECT city, last FROM event_cursors WHERE city
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
-    """What one batch numbered: how many events, and the last cursor of each city that got some."""
+class NumberedEvent:
+    """An event that got its number, for logs and figures. `lease`: of "leased" only; `reason`: of endings only."""
 
-    events: int
+    city: str
+    job: JobId
+    kind: str
+    attempt: int
+    lease: LeaseId | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """What one batch numbered, oldest first, and the last cursor of each city that got some."""
+
+    events: tuple[NumberedEvent, ...]
     last: Mapping[str, int]
 
 
@@ -63,9 +76,10 @@ async def number(tx: Connection, limit: int) -> Numbered:
     Needs the hub's role. The numbers can be read by others when the transaction has been committed.
     """
     if not await tx.fetchval(TRY_LOCK, NUMBERER_LOCK):
-        return Numbered(0, {})
+        return Numbered((), {})
     rows = await tx.fetch(NUMBER, limit)
-    return Numbered(sum(r["events"] for r in rows), {r["city"]: r["last"] for r in rows})
+    events = tuple(NumberedEvent(r["city"], r["job_id"], r["kind"], *list(r.values())[4:]) for r in rows)
+    return Numbered(events, {r["city"]: r["last"] for r in rows})
 
 
 async def read(tx: Connection, city: str, after: int, limit: int) -> list[Event]:

@@ -65,6 +65,8 @@ class LeaseDraft:
     nodes: tuple[tuple[int, tuple[int, ...], int], ...]  # node_id, cards, tasks
     share_milli: int = 0  # of its card for each task; 0: whole cards
     price: LeasePrice | None = None  # None: not known
+    priority: str = ""  # of the job, and since when it waits: for figures alone
+    wanted_at: datetime | None = None
     lease: LeaseId | None = None  # its number, where it had to be known before; None: it gets one
     hold: HoldId | None = None  # the money that is held for it; None: its city does not pay in advance
 
@@ -90,13 +92,17 @@ class WaitingJob:
     if_lost: str
     walltime_seconds: int
     preemptible: bool
+    priority: str
+    wanted_at: datetime  # since when it could be leased as far as its city is concerned
 
 
 NEW_LEASE_IDS: Final[LiteralString] = """
     SELECT nextval('leases_lease_id_seq') AS lease_id FROM generate_series(1, $1) ORDER BY 1
 """
 LOCK_WAITING: Final[LiteralString] = """
-    SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible FROM jobs
+    SELECT job_id, city, attempt, if_lost, walltime_seconds, preemptible, priority,
+           greatest(submitted_at, earliest_start) AS wanted_at
+      FROM jobs
      WHERE job_id = ANY($1) AND state = ANY($2) AND (start_by IS NULL OR start_by > $3)
        AND (earliest_start IS NULL OR earliest_start <= $3)
      ORDER BY job_id FOR NO KEY UPDATE

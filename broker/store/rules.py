@@ -110,10 +110,7 @@ async def read(tx: Connection, now: datetime) -> RulesView:
     return RulesView(
         version=version,
         at=now,
-        models={
-            r["model"]: ModelRules(r[1], r["watts"], tuple(r["slices_milli"]), r["shares_per_card_max"])
-            for r in await tx.fetch(MODELS)
-        },
+        models=await models(tx),
         hubs=await _hubs(tx, now),
         transfers={(r["city"], r["hub"]): Transfer(*r[2:]) for r in await tx.fetch(TRANSFERS)},
         quotas=tuple(await quotas.all_quotas(tx)),
@@ -126,6 +123,14 @@ async def read_alone(tx: Connection, now: datetime) -> RulesView:
     """As `read`. Must be the first thing in a transaction of the hub's role, which it turns into one view."""
     await tx.execute(ONE_VIEW)
     return await read(tx, now)
+
+
+async def models(tx: Connection) -> dict[str, ModelRules]:
+    """Return what the programme counts for a card of each model, and how it may be split."""
+    return {
+        r["model"]: ModelRules(r[1], r["watts"], tuple(r["slices_milli"]), r["shares_per_card_max"])
+        for r in await tx.fetch(MODELS)
+    }
 
 
 async def use(tx: Connection) -> tuple[UseRow, ...]:

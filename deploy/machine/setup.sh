@@ -12,6 +12,7 @@ command -v openssl >/dev/null || missing+=(openssl)          # tests/deploy: sec
 command -v systemd-analyze >/dev/null || missing+=(systemd)  # systemd units,
 [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)           # brokers behind a pooler
 [ -x /usr/bin/chromium ] || missing+=(chromium fonts-dejavu-core)  # tests of the console
+command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)  # tests of dashboards, alerts
 if [ ${#missing[@]} -gt 0 ]; then
   line="apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" = 0 ]; then

@@ -49,7 +49,7 @@ def test_the_reference_is_fresh() -> None:
 
 def test_every_setting_metric_reason_and_method_has_its_row() -> None:
     assert set(Settings.model_fields) <= first_cells("settings.md")
-    assert {metric.describe()[0].name for metric in metrics.all_metrics()} <= first_cells("metrics.md")
+    assert {metric.name for metric in metrics.all_metrics()} <= first_cells("metrics.md")
     assert {kind.reason for kind in errors.all_errors()} <= first_cells("errors.md")
     assert {method.rpartition("/")[2] for method in MAY_CALL} <= first_cells("wire.md")
     assert {reason.value for reason in Reason} <= first_cells("waiting.md")

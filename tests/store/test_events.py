@@ -42,7 +42,8 @@ async def test_each_city_has_its_own_sequence_from_one_on(world: Database) -> No
     ganzhou += await submitted(world, "c")
     second = await numbered(world)
 
-    assert (first, second) == (Numbered(3, {"ganzhou": 2, "nanjing": 1}), Numbered(1, {"ganzhou": 3}))
+    assert (first.last, second.last) == ({"ganzhou": 2, "nanjing": 1}, {"ganzhou": 3})
+    assert [len(first.events), len(second.events)] == [3, 1]
     assert [(e.cursor, e.job, e.kind, e.at) for e in await stream(world, "ganzhou")] == [
         (n + 1, job, JobEvent.SUBMITTED, T0) for n, job in enumerate(ganzhou)
     ]
@@ -50,7 +51,7 @@ async def test_each_city_has_its_own_sequence_from_one_on(world: Database) -> No
 
 
 async def test_nothing_to_number_is_nothing_done(world: Database) -> None:
-    assert await numbered(world) == Numbered(0, {})
+    assert await numbered(world) == Numbered((), {})
     async with world.city("ganzhou") as tx:
         assert (await events.last(tx, "ganzhou"), await events.read(tx, "ganzhou", 0, 10)) == (0, [])
 
@@ -58,7 +59,7 @@ async def test_nothing_to_number_is_nothing_done(world: Database) -> None:
 async def test_batches_go_on_where_the_last_one_ended(world: Database) -> None:
     ids = await submitted(world, *(f"k{n}" for n in range(7)))
 
-    counts = [(await numbered(world, limit=3)).events for _ in range(4)]
+    counts = [len((await numbered(world, limit=3)).events) for _ in range(4)]
 
     assert counts == [3, 3, 1, 0]
     assert [(e.cursor, e.job) for e in await stream(world, "ganzhou")] == [(n + 1, job) for n, job in enumerate(ids)]
@@ -123,7 +124,7 @@ async def test_one_numbers_at_a_time_and_others_go_away(world: Database) -> None
         meanwhile = await numbered(world)
     afterwards = await numbered(world)
 
-    assert (first.events, meanwhile.events, afterwards.events) == (1, 0, 1)
+    assert (len(first.events), len(meanwhile.events), len(afterwards.events)) == (1, 0, 1)
 
 
 async def test_a_numbering_that_fails_numbers_nothing(world: Database) -> None:
@@ -137,7 +138,7 @@ async def test_a_numbering_that_fails_numbers_nothing(world: Database) -> None:
     with pytest.raises(RuntimeError):
         await number_and_fail()
 
-    assert await numbered(world) == Numbered(1, {"ganzhou": 1})
+    assert (await numbered(world)).last == {"ganzhou": 1}
 
 
 class Traffic:

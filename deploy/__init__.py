@@ -1,0 +1,1 @@
+"""What a machine needs, and what operators see: dashboards, rules, alerts, runbooks."""
