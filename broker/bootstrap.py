@@ -10,7 +10,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +42,6 @@ from broker.loops.silence import Silence
 from broker.loops.vouchers import VoucherCare
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
-from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import Clusters, ClusterSignals
 from broker.market.energy_report import EnergyReports
 from broker.market.evidence import Evidence
@@ -68,6 +66,7 @@ from broker.rooms import (
     Wakes,
     admin_service,
     calls_per_second_max,
+    charging_of,
     placing_of,
     policy_of,
     prices_of,
@@ -288,7 +287,6 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
     prices = prices_of(settings, database, wakes)
-    charging = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
     server = build_server(
         [
             JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
@@ -332,7 +330,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
         Loop(HoldExpiry(database), 10.0),
-        Loop(ChargingLoop(Charging(database, charging, released=wakes.work)), CHARGING_SECONDS),
+        Loop(ChargingLoop(charging_of(settings, database, wakes)), CHARGING_SECONDS),
         Loop(QuoteKeeping(database, quote_ends(settings, database)), 1.0),
         Loop(VoucherCare(Vouchers(database)), 10.0),
     ]

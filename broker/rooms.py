@@ -12,6 +12,7 @@ from broker.config import Settings
 from broker.loops.planning import PlanningProcess
 from broker.loops.rounds import RoundLoop
 from broker.market.catalogue import Catalogues
+from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import ClusterSignals, Terms
 from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
@@ -105,6 +106,12 @@ def prices_of(settings: Settings, database: Database, wakes: Wakes) -> Prices:
         hours_days=settings.price_hours_days,
         wake=wakes.prices.set,
     )
+
+
+def charging_of(settings: Settings, database: Database, wakes: Wakes) -> Charging:
+    """Return what charges leases."""
+    terms = ChargingTerms(timedelta(seconds=settings.charge_interval_seconds), settings.fee_ppm)
+    return Charging(database, terms, released=wakes.work)
 
 
 def quotes_of(
