@@ -1,11 +1,12 @@
 """What a replay must never do, checked again from the log: it shares no code with the engine or with any policy.
 
 Only the workload and the log go in. Promises are not broken in silence: each one that was is counted, and the count is
-part of the figures; the audit counts on its own and compares.
+part of the figures; the audit counts on its own and compares. Quotes are more than that: `audit_quotes`.
 """
 
 from collections import defaultdict
 
+from benchmarks.replay import audit_quotes
 from benchmarks.replay.engine import Log
 from benchmarks.replay.workload import Workload
 
@@ -22,7 +23,7 @@ def findings(load: Workload, log: Log, promises_broken: int) -> list[str]:
     broken = sum(1 for job, (by, _) in log.promised.items() if job not in first or first[job] > by)
     if broken != promises_broken:
         found.append(f"{broken} promised starts were missed, the figures account for {promises_broken}")
-    return found
+    return found + audit_quotes.findings(load, log)
 
 
 def _gangs(load: Workload, log: Log) -> list[str]:

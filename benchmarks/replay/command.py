@@ -21,6 +21,7 @@ from benchmarks.replay.exchange import Exchange, round_seconds
 from benchmarks.replay.metrics import Outcome, figures, outcome, worth_bound
 from benchmarks.replay.preempting import Preempting
 from benchmarks.replay.public import read_trace, scaled
+from benchmarks.replay.quoting import Quotes, drawn
 from benchmarks.replay.trace import BadTrace, Trace
 from benchmarks.replay.workload import Workload, in_world
 from benchmarks.replay.world import BUNDLED, World, read_world
@@ -78,6 +79,12 @@ def main(
     preempt: Annotated[
         bool, typer.Option("--preempt", help="Ours once more, with emergencies stopping what writes checkpoints.")
     ] = False,
+    quotes: Annotated[
+        float,
+        typer.Option(
+            min=0, max=100, metavar="PERCENT", help="So many of the jobs ask ours for a quote, and accept it."
+        ),
+    ] = 0.0,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = 4,
     changed: Annotated[
         list[str] | None,
@@ -98,6 +105,8 @@ def main(
     """
     console = Console()
     chosen = _policies(policy) + [STOPPING] * preempt
+    if quotes and OURS not in chosen:
+        raise typer.BadParameter(f"only {OURS} quotes: name it in --policy", param_hint="--quotes")
     try:
         there = read_world(world)
         work = in_world(_trace(jobs, data, there, limit, part, load, seed), there, seed)
@@ -109,7 +118,13 @@ def main(
         console.print(f"rounds at least {step} s apart, effort {effort}")
     margin = {"lease_end_margin_seconds": 0}  # here leases end when they must
     ours = _policy({"effort": effort, "seed": seed} | margin | dict(map(_setting, changed or [])))
-    runs = _replayed(chosen, work, ours, step, console)
+    asking = Quotes(work, ours, drawn(work, quotes, seed).tolist())
+    runs = _replayed(
+        chosen,
+        work,
+        {OURS: lambda: Exchange(work, ours, step, asking), STOPPING: lambda: Preempting(work, ours, step)},
+        console,
+    )
     _table(runs, console)
     if plot is not None:
         from benchmarks.replay.plot import draw
@@ -161,22 +176,24 @@ def _file(jobs: str, data: Path | None) -> Path:
     raise BadTrace(f"{jobs}: is no file here" + (f", and none in {data}" if data else "; give its folder by --data"))
 
 
-def _replayed(names: list[str], work: Workload, policy: Policy, step: int, console: Console) -> dict[str, Replayed]:
+def _replayed(
+    names: list[str], work: Workload, ours_by: Mapping[str, Callable[[], Exchange]], console: Console
+) -> dict[str, Replayed]:
     runs = {}
     with Progress(console=console, transient=True) as progress:
         for name in names:
             task = progress.add_task(name, total=work.jobs)
-            ours = (Preempting if name == STOPPING else Exchange)(work, policy, step)
+            ours = ours_by[name]() if name in ours_by else None
             began = perf_counter()
             log = engine.replay(
                 work,
-                RIVALS[name](work) if name in RIVALS else ours,
+                ours or RIVALS[name](work),
                 lambda arrived, task=task: progress.update(task, completed=arrived),  # type: ignore[misc]
             )
             seconds = perf_counter() - began
             known = outcome(work, log)
             found = figures(work, log, known) | {"seconds": seconds}
-            if name not in RIVALS:
+            if ours is not None:
                 found |= {"rounds": float(ours.rounds), "round_ms": 1000 * ours.round_seconds / max(ours.rounds, 1)}
             runs[name] = Replayed(log, known, found, findings(work, log, known.promises_broken), seconds)
     return runs

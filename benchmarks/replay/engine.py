@@ -32,6 +32,27 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """An accepted quote: the job is sure to start between the two times, at this price. Money is micro-yuan."""
+
+    job: int
+    asked_s: int  # and accepted; the window begins then
+    starts_at_s: int  # the start that was found
+    starts_by_s: int
+    pool: int
+    micro_yuan_per_card_hour: int
+    total_micro_yuan: int  # for the walltime
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What is given back to the city of a job whose quote was missed."""
+
+    job: int
+    micro_yuan: int
+
+
+@dataclass(frozen=True, slots=True)
 class Moves:
     """What a policy decides at one instant."""
 
@@ -39,6 +60,9 @@ class Moves:
     preempted: Sequence[int] = ()  # jobs; they give their cards back before anything starts
     promises: Sequence[tuple[int, int]] = ()  # job, and the second by which it starts, without failures
     expected: Sequence[tuple[int, int]] = ()  # job, and the second by which it starts in nine of ten cases (P90)
+    asked: Sequence[int] = ()  # jobs that asked for a quote
+    quoted: Sequence[Quoted] = ()  # quotes that were accepted
+    credits: Sequence[Credit] = ()  # for quotes that were missed
 
 
 NOTHING: Final = Moves()
@@ -82,6 +106,9 @@ class Log:
         preempted: whether it ended so.
         promised: job -> the earliest second it was ever promised to start by, and when that was said.
         expected: job -> the first P90 it was given.
+        asked: jobs that asked for a quote.
+        quoted: job -> the quote that was accepted.
+        credits: for missed quotes, in the order in which they were given.
     """
 
     job: list[int] = field(default_factory=list)
@@ -93,6 +120,9 @@ class Log:
     cards: list[Sequence[int]] = field(default_factory=list)
     promised: dict[int, tuple[int, int]] = field(default_factory=dict)
     expected: dict[int, int] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+    quoted: dict[int, Quoted] = field(default_factory=dict)
+    credits: list[Credit] = field(default_factory=list)
     decisions: int = 0
 
 
@@ -173,6 +203,12 @@ class _Engine:
                 self._log.promised[job] = by, now
         for job, by in moves.expected:
             self._log.expected.setdefault(job, by)
+        self._log.asked += moves.asked
+        self._log.credits += moves.credits
+        for quote in moves.quoted:
+            if quote.job in self._log.quoted:
+                raise BrokenMove(f"job {quote.job} accepts a second quote at {now}")
+            self._log.quoted[quote.job] = quote
         for job in moves.preempted:
             self._preempt(job, now)
         for start in moves.starts:

@@ -3,7 +3,8 @@
 Rounds are at least `every_s` virtual seconds apart, but for promised starts that are due, and happen only when
 something ended or arrived since the last one and somebody waits who could fit. Between rounds the placer goes by the
 prices of the last round and by what was free after it, promised nodes being free only until then; when nobody waits it
-is made anew from what is free, so that freed cards do not stand idle.
+is made anew from what is free, so that freed cards do not stand idle. When a quote is accepted a round is held at once,
+and the placer places nobody before it, as in the broker: it does not know yet what has been promised.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.replay.engine import NEVER, NOTHING, Moves, Start, State
+from benchmarks.replay.engine import NEVER, Moves, Quoted, Start, State
 from benchmarks.replay.outcomes import Outcomes
+from benchmarks.replay.quoting import Quotes
 from benchmarks.replay.workload import Workload
 from scheduler.decide import Decision, decide
 from scheduler.fields import PRIORITIES
@@ -91,8 +93,10 @@ class _Running:
 class Exchange:
     """The rounds and the placer over a replay."""
 
-    def __init__(self, load: Workload, policy: Policy, every_s: int) -> None:
+    def __init__(self, load: Workload, policy: Policy, every_s: int, quotes: Quotes | None = None) -> None:
+        """`quotes`: of those jobs that ask for one; None: nobody does."""
         self._load, self._demand, self._policy, self._every_s = load, Demand(load), policy, every_s
+        self._quotes = quotes or Quotes(load, policy)
         self._waiting = np.zeros(0, dtype=np.int64)
         self._running: dict[int, _Running] = {}
         self._promises: tuple[Promise, ...] = ()
@@ -113,15 +117,19 @@ class Exchange:
         self._stale |= bool(ended)
         self._changed |= bool(ended) or bool(arrived)
         starts: list[Start] = []
-        free = state.free.copy()
-        if arrived:
+        free, asked = state.free.copy(), self._quotes.asking(arrived)
+        owed, quoted = self._quotes.missed(now_s), self._accepted(now_s, asked, free)
+        told = [(int(promise.job_id), promise.start_s) for promise in self._promises] if quoted else []
+        if quoted:
+            self._waiting = np.append(self._waiting, np.array(arrived, dtype=np.int64))
+        elif arrived:
             starts = self._place(now_s, np.array(arrived, dtype=np.int64), free)
-        due = any(promise.start_s <= now_s for promise in self._promises)
+        due = bool(quoted) or any(promise.start_s <= now_s for promise in self._promises)
         if not due and not (self._changed and now_s >= self._next_s and self._could_start(free)):
-            return Moves(starts) if starts else NOTHING
+            return Moves(starts, asked=asked, credits=owed)
         more, stopped, expects = self._round(now_s, free)
-        promised = [(int(promise.job_id), promise.start_s) for promise in self._promises]
-        return Moves(starts + more, preempted=stopped, promises=promised, expected=expects)
+        told += [(int(promise.job_id), promise.start_s) for promise in self._promises]
+        return Moves(starts + more, stopped, told, expects, asked, quoted, owed)
 
     def wake_s(self, now_s: int) -> int:
         """Return when the next round is due, if there is anything to decide."""
@@ -129,6 +137,18 @@ class Exchange:
         if self._changed and self._waiting.size and self._next_s > now_s:
             due.append(self._next_s)
         return min(due, default=NEVER)
+
+    def _accepted(self, now_s: int, asking: Sequence[int], free: Ints) -> list[Quoted]:
+        """Let these jobs ask one after the other; return the quotes that were accepted. Their starts are promised."""
+        found = []
+        for job in asking:
+            world = self._demand.snapshot(self._world(now_s, free), now_s, np.array([job], dtype=np.int64))
+            accepted = self._quotes.accept(job, world, self._horizon(), self._prices)
+            if accepted is not None:
+                quoted, promise = accepted
+                self._promises = (*self._promises, promise)
+                found.append(quoted)
+        return found
 
     def _could_start(self, free: Ints) -> bool:
         if not self._waiting.size:
@@ -184,13 +204,15 @@ class Exchange:
         """Return what starts, the jobs that are stopped, and the starts that are expected."""
         began = perf_counter()
         world, horizon = self._demand.snapshot(self._world(now_s, free), now_s, self._waiting), self._horizon()
-        made = decide(world, horizon, self._policy)
+        made = decide(world, horizon, self._quotes.of_rounds(self._promises))
         self._prices = last_prices(made.zoned.world, made.plan)
         self._promises = made.promises
         stopped = self._stopped(world, horizon, made)
         starts = self._starts(now_s, made.placements, free)
-        self._outcomes.started(now_s, [one.job for one in starts])
-        self._waiting = self._waiting[~np.isin(self._waiting, [one.job for one in starts])]
+        gone = [one.job for one in starts]
+        self._outcomes.started(now_s, gone)
+        self._quotes.started(now_s, gone)
+        self._waiting = self._waiting[~np.isin(self._waiting, gone)]
         expects = self._outcomes.expect(world, self._horizon(), self._policy)
         self._placer, self._view = None, None
         self._changed, self._next_s = False, now_s + self._every_s

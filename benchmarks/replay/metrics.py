@@ -10,6 +10,7 @@ lost          card-hours that ran and were lost to preemption
 preempted     runs that ended so
 promises      share of jobs promised a start that started by the earliest second ever promised
 P90           share of jobs given a P90 that started by the first one they were given
+quotes        kept: share of the accepted ones whose job started in its window; worth: what their placements earned
 """
 
 from dataclasses import dataclass
@@ -91,7 +92,26 @@ def figures(load: Workload, log: Log, known: Outcome) -> dict[str, float]:
     if log.expected:
         start = wait + load.trace.submit_s
         found["p90_calibration"] = sum(1 for job, by in log.expected.items() if start[job] <= by) / len(log.expected)
-    return found
+    return found | quote_figures(load, log, known)
+
+
+def quote_figures(load: Workload, log: Log, known: Outcome) -> dict[str, float]:
+    """Return the figures of quotes; none where nobody asked for one."""
+    if not log.asked:
+        return {}
+    found = {"quotes_asked": float(len(log.asked)), "quotes_accepted": float(len(log.quoted))}
+    if not log.quoted:
+        return found
+    start = known.wait_s + load.trace.submit_s
+    jobs = np.array(list(log.quoted), dtype=np.int64)
+    missed = sum(not each.asked_s <= start[job] <= each.starts_by_s for job, each in log.quoted.items())
+    return found | {
+        "quotes_kept": 1 - missed / jobs.size,
+        "quotes_missed": float(missed),
+        "quotes_credited": float(len(log.credits)),
+        "quotes_wait_mean_s": float(known.wait_s[jobs].mean()),
+        "quotes_worth": float(_earned(load, log, known)[np.isin(log.job, jobs)].sum()),
+    }
 
 
 def utilisation(load: Workload, log: Log) -> float:
@@ -104,9 +124,15 @@ def utilisation(load: Workload, log: Log) -> float:
 
 def worth(load: Workload, log: Log, known: Outcome) -> float:
     """Return micro-yuan earned until the horizon."""
+    return float(_earned(load, log, known).sum())
+
+
+def _earned(load: Workload, log: Log, known: Outcome) -> Floats:
+    """Return the same run by run, [R]."""
     job, pool, start = (np.array(each, dtype=np.int64) for each in (log.job, log.pool, log.start_s))
     inside = np.clip(np.minimum(known.run_kept_s, load.trace.span_s - start), 0, None)
-    return float((load.worth_micro_yuan[job, pool] * (inside / 3600)).sum())
+    earned: Floats = load.worth_micro_yuan[job, pool] * (inside / 3600)
+    return earned
 
 
 def deadline_value(load: Workload, end_s: Ints) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.errors import InvalidRequest
@@ -122,6 +122,7 @@ async def test_what_is_wrong_is_named(market: Market, request_: Any, field: str)
         (pb.ListQuotesRequest, convert.quotes_filter),
     ],
 )
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_request_breaks_the_checks(kind: type[Any], read: Any, data: st.DataObject) -> None:
     try:
