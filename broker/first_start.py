@@ -26,8 +26,9 @@ log = structlog.get_logger("broker")
 async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller: Caller, now: datetime) -> None:
     """Apply the world when there is no catalogue yet, and write keys that are missing from the profile.
 
-    Key files are written for the operator, and, when the world was applied here, for its cities and clusters: on one
-    machine everything then works at once. Raise InvalidRequest: the world is not valid or not there.
+    Key files are written for the operator, and, when the world was applied here, for the voucher office, the world's
+    cities and its clusters: on one machine everything then works at once. Raise InvalidRequest: the world is not valid
+    or not there.
     """
     catalogue = await worlds.catalogue(now)
     unfinished = settings.home / UNFINISHED  # there from before the world is applied until the last key is written
@@ -40,6 +41,7 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
         catalogue = await worlds.catalogue(now)
     await _key(settings.home, identity, Role.OPERATOR, "", now)
     if fresh:
+        await _key(settings.home, identity, Role.VOUCHER_OFFICE, "", now)
         for city in catalogue.cities:
             await _key(settings.home, identity, Role.CITY, city, now)
         for cluster in catalogue.clusters:
@@ -65,7 +67,7 @@ def home_city(home: Path) -> str:
 
 async def _key(home: Path, identity: Identity, role: Role, subject: str, now: datetime) -> None:
     """Write a key file unless there is one that works."""
-    name = f"{role}-{subject}" if subject else str(role)
+    name = f"{role}-{subject}" if subject else str(role).replace("_", "-")
     path = home / "keys" / f"{name}.key"
     if path.exists():
         try:

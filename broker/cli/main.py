@@ -19,6 +19,7 @@ from broker.cli import (
     quotes,
     rates,
     reliability,
+    reports,
     rounds,
     service,
     submit,
@@ -87,6 +88,7 @@ app.add_typer(policy.app)
 app.add_typer(rates.app)
 app.add_typer(ledger.app)
 app.add_typer(vouchers.app)
+app.add_typer(reports.app)
 
 
 def main() -> None:
