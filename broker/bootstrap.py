@@ -51,6 +51,7 @@ from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
+from broker.market.month_reports import MonthReports
 from broker.market.operations import Operations
 from broker.market.papers import Papers
 from broker.market.policies import Policies
@@ -299,7 +300,13 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 quotes_of(settings, database, policy, jobs, explain, wakes),
                 clock,
             ),
-            AccountService(Ledger(database, wake=wakes.work), clock, uses=Uses(database), papers=Papers(database)),
+            AccountService(
+                Ledger(database, wake=wakes.work),
+                clock,
+                uses=Uses(database),
+                papers=Papers(database),
+                reports=MonthReports(database),
+            ),
             MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
             VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
         ],

@@ -28,8 +28,9 @@ log = structlog.get_logger("broker")
 async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller: Caller, now: datetime) -> None:
     """Apply the world when there is no catalogue yet, and write keys that are missing from the profile.
 
-    Key files are written for the operator, and, when the world was applied here, for its cities and clusters: on one
-    machine everything then works at once. With `operator_key` nothing is written: that key is made known instead.
+    Key files are written for the operator, and, when the world was applied here, for the voucher office, the world's
+    cities and its clusters: on one machine everything then works at once. With `operator_key` nothing is written: that
+    key is made known instead.
 
     Raises: InvalidRequest: the world or the operator's key is not valid or not there.
     """
@@ -47,6 +48,7 @@ async def prepare(settings: Settings, worlds: Worlds, identity: Identity, caller
         catalogue = await worlds.catalogue(now)
     await _key(settings.home, identity, Role.OPERATOR, "", now)
     if fresh:
+        await _key(settings.home, identity, Role.VOUCHER_OFFICE, "", now)
         for city in catalogue.cities:
             await _key(settings.home, identity, Role.CITY, city, now)
         for cluster in catalogue.clusters:
@@ -108,7 +110,7 @@ async def _make_known(file: Path, identity: Identity, now: datetime) -> None:
 
 async def _key(home: Path, identity: Identity, role: Role, subject: str, now: datetime) -> None:
     """Write a key file unless there is one that works."""
-    name = f"{role}-{subject}" if subject else str(role)
+    name = f"{role}-{subject}" if subject else str(role).replace("_", "-")
     path = home / "keys" / f"{name}.key"
     if path.exists():
         try:

@@ -10,7 +10,7 @@ from broker import first_start
 from broker.api_key import ApiKey
 from broker.caller import Caller, Role
 from broker.client.errors import BadSettings
-from broker.client.settings import write_private
+from broker.client.settings import resolve, write_private
 from broker.config import Settings
 from broker.errors import InvalidRequest
 from broker.market.identity import Identity
@@ -43,9 +43,19 @@ async def test_what_a_first_start_left_undone_the_next_one_does(database: Databa
     catalogue = await Worlds(database, wake=lambda: None).catalogue(NOW)
     assert {path.name for path in keys.iterdir()} == {
         "operator.key",
+        "voucher-office.key",
         *(f"city-{city}.key" for city in catalogue.cities),
         *(f"agent-{cluster}.key" for cluster in catalogue.clusters),
     }
+
+
+async def test_the_voucher_office_of_this_machine_can_call_at_once(database: Database, tmp_path: Path) -> None:
+    """`xisuan voucher` takes the office's key from the profile, and finds it there."""
+    await start(database, tmp_path)
+
+    found = resolve(endpoint="127.0.0.1:1", home=tmp_path, office=True, environment={})
+
+    assert (await Identity(database).caller(found.api_key, NOW)).role is Role.VOUCHER_OFFICE
 
 
 async def test_a_key_that_was_taken_away_after_the_first_start_is_not_made_again(

@@ -8,6 +8,7 @@ from broker.audit.charges import Charge
 from broker.audit.energy import EnergyFacts
 from broker.audit.ledger import LedgerFacts
 from broker.audit.limits import LimitFacts
+from broker.audit.papers import PaperFacts
 from broker.audit.promised import PromisedFacts
 from broker.audit.quoted import QuotedFact
 from broker.audit.turns import Turn
@@ -99,6 +100,7 @@ class Facts:
     energy: EnergyFacts = field(default_factory=EnergyFacts)  # what was counted of it
     quoted: tuple[QuotedFact, ...] = ()  # accepted quotes, and what their jobs did
     vouchers: VoucherFacts = field(default_factory=VoucherFacts)  # budgets, grants, contracts
+    papers: PaperFacts = field(default_factory=PaperFacts)  # what invoices and statements would show wrongly
 
 
 def books_alone(books: LedgerFacts) -> Facts:

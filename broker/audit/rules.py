@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from broker.audit import charges, energy, ledger, limits, promised, quoted, turns, usage, vouchers
+from broker.audit import charges, energy, ledger, limits, papers, promised, quoted, turns, usage, vouchers
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 
 WHOLE_MILLI: Final = 1000
@@ -254,6 +254,7 @@ RULES: Final[tuple[Callable[[Facts], Iterator[str]], ...]] = (
     *energy.RULES,
     *quoted.RULES,
     *vouchers.RULES,
+    *papers.RULES,
 )
 
 

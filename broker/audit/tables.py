@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from broker.audit import charges, energy, ledger, limits, promised, quoted, turns, usage, vouchers
+from broker.audit import charges, energy, ledger, limits, papers, promised, quoted, turns, usage, vouchers
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact
 
 JOBS = """
@@ -94,6 +94,7 @@ async def _facts(hub: Any) -> Facts:
         energy=await energy.read(hub),
         quoted=await quoted.read(hub),
         vouchers=await vouchers.read(hub),
+        papers=await papers.read(hub),
     )
 
 

@@ -20,6 +20,7 @@ from broker.cli import (
     quotes,
     rates,
     reliability,
+    reports,
     rounds,
     service,
     submit,
@@ -89,6 +90,7 @@ app.add_typer(rates.app)
 app.add_typer(ledger.app)
 app.add_typer(vouchers.app)
 app.add_typer(backup.app)
+app.add_typer(reports.app)
 
 
 def main() -> None:

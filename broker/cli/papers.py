@@ -79,7 +79,7 @@ def invoice(
     """
 
     async def fetched(xisuan: "PaperClient") -> "Paper":
-        return await xisuan.invoice(_month(month), city=city if operator else "", enterprise=enterprise)
+        return await xisuan.invoice(month_or_now(month), city=city if operator else "", enterprise=enterprise)
 
     _deliver(ctx, fetched, form, out, city=city, operator=operator, as_json=as_json)
 
@@ -100,7 +100,7 @@ def statement(
     """
 
     async def fetched(xisuan: "PaperClient") -> "Paper":
-        return await xisuan.statement(_month(month), owner=owner)
+        return await xisuan.statement(month_or_now(month), owner=owner)
 
     _deliver(ctx, fetched, form, out, city=city, operator=operator, as_json=as_json)
 
@@ -161,7 +161,8 @@ def _ascii(text: str) -> str:
     return text if text.isascii() and len(text) <= 128 else hashlib.sha256(text.encode()).hexdigest()
 
 
-def _month(text: str) -> str:
+def month_or_now(text: str) -> str:
+    """Return the month that was given, else the one that runs."""
     from broker.papers.month import Month
 
     return text or Month.at(datetime.now(UTC)).text

@@ -364,21 +364,34 @@ def forecast(
 
 @app.command(
     epilog=examples(
-        "xisuan voucher evidence qingyang-2026-7 --into evidence", "xisuan voucher evidence qingyang-2026-7 --json"
+        "xisuan voucher evidence qingyang-2026-7 --into evidence",
+        "xisuan voucher evidence --enterprise acme --year 2026 --into acme-2026",
+        "xisuan voucher evidence qingyang-2026-7 --json",
     )
 )
 def evidence(
     ctx: typer.Context,
-    voucher: VoucherArgument,
+    voucher: Annotated[str, typer.Argument(metavar="[VOUCHER]", help="The voucher, such as qingyang-2026-7.")] = "",
+    enterprise: Annotated[
+        str, typer.Option(metavar="NAME", help="Instead of a voucher: all that this enterprise has of a year.")
+    ] = "",
+    year: Annotated[
+        int, typer.Option(metavar="YYYY", min=0, max=2099, help="Of the programmes, with --enterprise.")
+    ] = 0,
+    city: Annotated[str, typer.Option(metavar="CITY", help="Of the enterprise, where several have one so named.")] = "",
     into: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the files to.")] = Path("."),
     operator: AsOperator = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the evidence of a voucher as JSON and CSV: use by lease, power, policies, story; --json prints it."""
+    """Write the evidence of a voucher as JSON, CSV and PDF: use by lease, power, policies, story; --json prints it."""
+    if bool(voucher) == bool(enterprise) or bool(enterprise) != bool(year):
+        usage("name a voucher, or --enterprise with --year", as_json=as_json)
+    if as_json and enterprise:
+        usage("--json prints one voucher: of an enterprise, write the files --into a folder", as_json=as_json)
 
     async def fetched() -> "list[voucher_service_pb2.EvidenceFile]":
         async with voucher_client(ctx, office=not operator, operator=operator) as xisuan:
-            return await xisuan.evidence(voucher)
+            return await xisuan.evidence(voucher, enterprise=enterprise, city=city, year=year)
 
     found = run(fetched(), as_json=as_json)
     if as_json:

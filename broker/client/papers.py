@@ -1,7 +1,8 @@
-"""Invoices, statements and credit notes. A paper comes whole, and its hash is that of what came."""
+"""Invoices, statements, credit notes and reports of use. A paper comes whole, and its hash is that of what came."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
+from typing import Final
 
 import grpc
 from google.protobuf.message import Message
@@ -10,7 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from broker.client.connection import KeyedConnection
 from broker.client.errors import StreamGap, from_call
 from broker.papers.paper import CreditNote, Paper, PaperKind, Part, WorkLine
+from broker.papers.use import FIGURES, UseReport, UseRow
 from broker.wire.v1 import papers_pb2 as pb
+
+PAGE_SIZE: Final = 500
 
 Piece = pb.GetInvoiceResponse | pb.GetStatementResponse
 Opened = (
@@ -47,6 +51,36 @@ class PaperClient(KeyedConnection):
     async def post_credit_note(self, request: pb.PostCreditNoteRequest) -> pb.PostCreditNoteResponse:
         """Give money back; the same key with the same body gives it once, so it is tried again safely."""
         return await self.unary("AccountService/PostCreditNote", request, pb.PostCreditNoteResponse)
+
+    async def credit_notes(
+        self, *, city: str = "", month: str = "", page_size: int = PAGE_SIZE
+    ) -> AsyncGenerator[pb.ListedCreditNote, None]:
+        """Yield credit notes, newest first, with what they are about; of one month ("2026-11"), or all."""
+        request = pb.ListCreditNotesRequest(city=city, month=month, page_size=page_size)
+        while True:
+            page = await self.unary("AccountService/ListCreditNotes", request, pb.ListCreditNotesResponse)
+            for one in page.credit_notes:
+                yield one
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def use_report(self, month: str, *, city: str = "") -> UseReport:
+        """Return what was used in a month by city and sector; an empty city: all that the key may see.
+
+        Raises: StreamGap: what came is not what was sent.
+        """
+        request = pb.GetUseReportRequest(month=month, city=city)
+        found = await self.unary("AccountService/GetUseReport", request, pb.GetUseReportResponse)
+        report = UseReport(
+            month=found.month,
+            city=found.city,
+            provisional_at=_moment(found.provisional_at) if found.HasField("provisional_at") else None,
+            rows=tuple(UseRow(r.city, r.workload_class, *(getattr(r, name) for name in FIGURES)) for r in found.rows),
+        )
+        if report.sha256() != found.sha256:
+            raise StreamGap(f"{found.number} came with another hash than its own: its broker is of another version")
+        return report
 
     async def _paper(self, kind: PaperKind, opened: Callable[[], Opened]) -> Paper:
         """Return a paper; a stream that breaks is begun again, for a paper of an open month may be another one then."""

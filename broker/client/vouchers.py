@@ -125,7 +125,9 @@ class VoucherClient(KeyedConnection):
         request = pb.GetForecastRequest(programme=programme)
         return await self.unary("VoucherService/GetForecast", request, pb.GetForecastResponse)
 
-    async def evidence(self, voucher: str) -> list[pb.EvidenceFile]:
-        """Return the evidence of a voucher as files."""
-        request = pb.GetEvidenceRequest(voucher=voucher)
+    async def evidence(
+        self, voucher: str = "", *, enterprise: str = "", city: str = "", year: int = 0
+    ) -> list[pb.EvidenceFile]:
+        """Return the evidence of a voucher, or of an enterprise and year, as files."""
+        request = pb.GetEvidenceRequest(voucher=voucher, enterprise=enterprise, city=city, year=year)
         return list((await self.unary("VoucherService/GetEvidence", request, pb.GetEvidenceResponse)).files)

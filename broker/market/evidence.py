@@ -5,45 +5,69 @@ from dataclasses import asdict
 from broker.caller import Caller, Role
 from broker.errors import RoleRefused, VoucherNotFound
 from broker.store import voucher_story, voucher_use, vouchers
-from broker.store.database import Database
+from broker.store.database import Connection, Database
 from broker.store.voucher_story import StoryOf
-from broker.vouchers.evidence import Document, pack
+from broker.store.vouchers import VoucherRow
+from broker.vouchers.evidence import Document, packs
+from broker.vouchers.evidence import Evidence as VoucherEvidence
 
 STORY_MAX = 10_000
 
 
 class Evidence:
-    """The use case of evidence."""
+    """Use cases of evidence."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def of_voucher(self, caller: Caller, voucher: str) -> tuple[Document, ...]:
         """Return the pack of a voucher, all of one moment. Raise VoucherNotFound, or RoleRefused for cities."""
-        if caller.role not in (Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR):
-            raise RoleRefused(role=caller.role, needed="evidence is for the voucher office, auditors and operators")
+        _check(caller)
         async with self._database.hub() as tx:
             found = await vouchers.one(tx, voucher)
             if found is None:
                 raise VoucherNotFound(voucher=voucher)
-            uses = await voucher_use.use(tx, found.terms.account)
-            steps = await voucher_story.story(tx, StoryOf(voucher=voucher), 0, STORY_MAX)
-        terms = asdict(found.terms) | {
-            "workload_classes": sorted(found.terms.workload_classes),
-            "related_owners": sorted(found.terms.related_owners),
-            "granted_micro_yuan": found.granted_micro_yuan,
-            "granted_at": found.granted_at,
-            "papers_missing": found.papers_missing,
+            evidence = await _read(tx, found)
+        return evidence.documents()
+
+    async def of_enterprise(self, caller: Caller, city: str, enterprise: str, year: int) -> tuple[Document, ...]:
+        """Return the packs of all vouchers that an enterprise has of a year's programmes, all of one moment.
+
+        An empty city: of the enterprises of that name in all cities. Raise VoucherNotFound: it has none.
+        """
+        _check(caller)
+        async with self._database.hub() as tx:
+            rows = await vouchers.of_year(tx, city, enterprise, year)
+            if not rows:
+                raise VoucherNotFound(voucher=f"of {enterprise} of {city or 'any city'} from {year}")
+            found = [await _read(tx, row) for row in rows]
+        return packs(enterprise, year, found)
+
+
+def _check(caller: Caller) -> None:
+    if caller.role not in (Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR):
+        raise RoleRefused(role=caller.role, needed="evidence is for the voucher office, auditors and operators")
+
+
+async def _read(tx: Connection, found: VoucherRow) -> VoucherEvidence:
+    uses = await voucher_use.use(tx, found.terms.account)
+    steps = await voucher_story.story(tx, StoryOf(voucher=found.terms.voucher), 0, STORY_MAX)
+    terms = asdict(found.terms) | {
+        "workload_classes": sorted(found.terms.workload_classes),
+        "related_owners": sorted(found.terms.related_owners),
+        "granted_micro_yuan": found.granted_micro_yuan,
+        "granted_at": found.granted_at,
+        "papers_missing": found.papers_missing,
+    }
+    told = [
+        {
+            "at": s.at,
+            "event": s.event.value,
+            "officer": s.officer.name,
+            "key_id": s.officer.key_id,
+            "note": s.note,
+            "detail": dict(s.detail),
         }
-        told = [
-            {
-                "at": s.at,
-                "event": s.event.value,
-                "officer": s.officer.name,
-                "key_id": s.officer.key_id,
-                "note": s.note,
-                "detail": dict(s.detail),
-            }
-            for s in steps
-        ]
-        return pack(terms, uses, told)
+        for s in steps
+    ]
+    return VoucherEvidence(terms, uses, told)

@@ -1,71 +1,34 @@
 """Invoices and statements as PDF, drawn by fpdf2: the same paper is the same bytes.
 
-The fonts are those that every reader of PDF has, which know Latin letters only. Papers name their parties by account,
-which is plain ASCII, and other signs in a text are written by their number; the JSON has them as they are.
+Papers name their parties by account, which is plain ASCII.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final
 
 from broker.papers.fen import exact_yuan, yuan
 from broker.papers.month import PROGRAMME_TIME, Month
 from broker.papers.paper import Paper, PaperKind, WorkLine
 from broker.papers.printed import Printed, PrintedLine, printed
+from broker.papers.sheet import ACCENT, GREY, INK, MARGIN_MM, WARNING, WIDTH_MM, Column, Sheet, thousandths
 
-if TYPE_CHECKING:
-    from fpdf import FPDF
-
-MARGIN_MM: Final = 14
-WIDTH_MM: Final = 297 - 2 * MARGIN_MM
-BOTTOM_MM: Final = 210 - 18
 ROW_MM: Final = 8.6
-INK: Final = (28, 34, 44)
-GREY: Final = (112, 120, 132)
-RULE: Final = (208, 213, 221)
-ACCENT: Final = (22, 78, 118)
-STRIPE: Final = (245, 247, 250)
-WARNING: Final = (168, 68, 20)
-FONT: Final = "helvetica"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its title, width, and the side on which its cells stand."""
-
-    title: str
-    width_mm: float
-    align: Literal["L", "R"] = "R"
 
 
 def paper_pdf(paper: Paper) -> bytes:
     """Return an invoice or a statement as PDF: A4, lying."""
-    sheet = _Sheet(paper, printed(paper))
+    sheet = _PaperSheet(paper, printed(paper))
     sheet.draw()
-    return bytes(sheet.pdf.output())
+    return sheet.content()
 
 
-class _Sheet:
+class _PaperSheet(Sheet):
     """A paper on its way onto pages."""
 
     def __init__(self, paper: Paper, fen: Printed) -> None:
-        from fpdf import FPDF  # only who wants a PDF pays for the import
-
-        class Numbered(FPDF):
-            def footer(page) -> None:  # noqa: N805  # `self` is the sheet around it
-                self._foot(page)
-
         self.paper, self.fen = paper, fen
         self.month = Month.parse(paper.month)
-        self.pdf: FPDF = Numbered(orientation="landscape", unit="mm", format="A4")
-        self.pdf.set_auto_page_break(False)
-        self.pdf.set_margins(MARGIN_MM, MARGIN_MM)
         # Dates of the file are the paper's own, so that the same paper is the same bytes.
-        self.pdf.set_creation_date(paper.provisional_at or self.month.ends_at)
-        self.pdf.set_title(paper.number)
-        self.pdf.set_producer("Xisuan")
-        self.sha256 = paper.sha256()
-        self.y = 0.0
+        super().__init__(paper.number, paper.sha256(), paper.provisional_at or self.month.ends_at)
 
     def draw(self) -> None:
         self.pdf.add_page()
@@ -75,36 +38,21 @@ class _Sheet:
             self._credit_notes()
         self._totals()
 
-    def _text(
-        self, x: float, y: float, width: float, text: str, size: float, *,
-        align: Literal["L", "R"] = "L", bold: bool = False, colour: tuple[int, int, int] = INK,
-    ) -> None:  # fmt: skip
-        self.pdf.set_font(FONT, "B" if bold else "", size)
-        self.pdf.set_text_color(*colour)
-        shown = _fitting(_latin(text), width, self.pdf.get_string_width)
-        self.pdf.set_xy(x, y)
-        self.pdf.cell(width, size * 0.42, shown, align=align)
-
-    def _rule(self, y: float, *, colour: tuple[int, int, int] = RULE, width: float = 0.2) -> None:
-        self.pdf.set_draw_color(*colour)
-        self.pdf.set_line_width(width)
-        self.pdf.line(MARGIN_MM, y, MARGIN_MM + WIDTH_MM, y)
-
     def _head(self) -> None:
         paper, right = self.paper, MARGIN_MM + WIDTH_MM - 120
         title = "Invoice" if paper.kind is PaperKind.INVOICE else "Statement of earnings"
-        self._text(MARGIN_MM, 13, 140, "XISUAN  COMPUTE EXCHANGE", 8, bold=True, colour=ACCENT)
-        self._text(MARGIN_MM, 19, 140, title, 22, bold=True)
-        self._text(right, 13, 120, f"No. {paper.number}", 9, align="R", bold=True)
+        self.text(MARGIN_MM, 13, 140, "XISUAN  COMPUTE EXCHANGE", 8, bold=True, colour=ACCENT)
+        self.text(MARGIN_MM, 19, 140, title, 22, bold=True)
+        self.text(right, 13, 120, f"No. {paper.number}", 9, align="R", bold=True)
         first = self.month.begins_at.astimezone(PROGRAMME_TIME).date()
         last = self.month.ends_at.astimezone(PROGRAMME_TIME).date()
-        self._text(right, 18.5, 120, f"Postings from {first} up to {last}, 00:00 UTC+8", 8, align="R", colour=GREY)
-        self._text(right, 23, 120, "Amounts in yuan (CNY)", 8, align="R", colour=GREY)
+        self.text(right, 18.5, 120, f"Postings from {first} up to {last}, 00:00 UTC+8", 8, align="R", colour=GREY)
+        self.text(right, 23, 120, "Amounts in yuan (CNY)", 8, align="R", colour=GREY)
         if paper.provisional_at is not None:
             as_of = paper.provisional_at.astimezone(PROGRAMME_TIME).strftime("%Y-%m-%d %H:%M:%S")
             told = f"PROVISIONAL: the month is open; as of {as_of} UTC+8"
-            self._text(right, 27.5, 120, told, 8, align="R", bold=True, colour=WARNING)
-        self._rule(33, colour=ACCENT, width=0.6)
+            self.text(right, 27.5, 120, told, 8, align="R", bold=True, colour=WARNING)
+        self.rule(33, colour=ACCENT, width=0.6)
         parties = ("PAID BY", "PAID TO") if paper.kind is PaperKind.INVOICE else ("EARNED BY", "PAID THROUGH")
         figures = self._figures()
         for x, label, text in (
@@ -113,8 +61,8 @@ class _Sheet:
              else "the exchange, fee deducted"),
             *((MARGIN_MM + 160 + 38 * i, label, text) for i, (label, text) in enumerate(figures)),
         ):  # fmt: skip
-            self._text(x, 36.5, 76, label, 6.5, bold=True, colour=GREY)
-            self._text(x, 40, 76 if x < MARGIN_MM + 150 else 36, text, 9.5, bold=x == MARGIN_MM)
+            self.text(x, 36.5, 76, label, 6.5, bold=True, colour=GREY)
+            self.text(x, 40, 76 if x < MARGIN_MM + 150 else 36, text, 9.5, bold=x == MARGIN_MM)
         self.y = 49.0
 
     def _figures(self) -> list[tuple[str, str]]:
@@ -122,7 +70,7 @@ class _Sheet:
         card_minutes = sum(line.milli_cards * line.minutes for line in self.paper.lines)
         return [
             ("LEASES", f"{leases:,}"),
-            ("CARD-HOURS", _thousandths(card_minutes // 60)),
+            ("CARD-HOURS", thousandths(card_minutes // 60)),
             ("TOTAL", f"¥ {yuan(self.fen.total)}"),
         ]
 
@@ -134,22 +82,21 @@ class _Sheet:
             Column("Minutes", 18), Column("¥ / card-h", 22), Column("P-hours", 28), Column("Price", 20),
             Column(aside, 18), Column(own, 20),
         ]  # fmt: skip
-        self._table_head(columns)
+        self.table_head(columns)
         if not self.paper.lines:
-            self._text(MARGIN_MM + 1, self.y + 2.6, 120, "Nothing was charged in this month.", 8, colour=GREY)
+            self.text(MARGIN_MM + 1, self.y + 2.6, 120, "Nothing was charged in this month.", 8, colour=GREY)
             self.y += ROW_MM
         for i, (line, cells) in enumerate(zip(self.paper.lines, self.fen.lines, strict=True)):
-            self._room(ROW_MM, columns)
+            self.room(ROW_MM, columns)
             if i % 2:
-                self.pdf.set_fill_color(*STRIPE)
-                self.pdf.rect(MARGIN_MM, self.y, WIDTH_MM, ROW_MM, style="F")
-            self._row(columns, _first_row(line, cells), 1.2, 8, INK)
-            self._row(columns, _second_row(line, cells, invoice=invoice), 4.9, 6.3, GREY)
+                self.stripe(ROW_MM)
+            self.row(columns, _first_row(line, cells), 1.2, 8, INK)
+            self.row(columns, _second_row(line, cells, invoice=invoice), 4.9, 6.3, GREY)
             self.y += ROW_MM
-        self._rule(self.y)
-        self._room(7, columns)
+        self.rule(self.y)
+        self.room(7, columns)
         sums = ["Sum of work", *[""] * 6, yuan(self.fen.price), yuan(self.fen.aside), yuan(self.fen.own)]
-        self._row(columns, sums, 1.8, 8, INK, bold=True)
+        self.row(columns, sums, 1.8, 8, INK, bold=True)
         self.y += 9
 
     def _credit_notes(self) -> None:
@@ -157,33 +104,33 @@ class _Sheet:
             Column("Credit note", 34, "L"), Column("Date (UTC+8)", 32, "L"), Column("Reference", 95, "L"),
             Column("From", 40, "L"), Column("To", 43, "L"), Column("Amount", 25),
         ]  # fmt: skip
-        self._room(22, None)
-        self._table_head(columns)
+        self.room(22, None)
+        self.table_head(columns)
         for note, fen in zip(self.paper.credit_notes, self.fen.credit_notes, strict=True):
-            self._room(5.6, columns)
+            self.room(5.6, columns)
             at = note.at.astimezone(PROGRAMME_TIME).strftime("%Y-%m-%d %H:%M")
             cells = [note.number, at, note.reference, note.payer, note.account, yuan(-fen)]
-            self._row(columns, cells, 1.2, 8, INK)
+            self.row(columns, cells, 1.2, 8, INK)
             self.y += 5.6
-        self._rule(self.y)
-        self._room(7, columns)
+        self.rule(self.y)
+        self.room(7, columns)
         sums = ["Sum of credit notes", "", "", "", "", yuan(-sum(self.fen.credit_notes))]
-        self._row(columns, sums, 1.8, 8, INK, bold=True)
+        self.row(columns, sums, 1.8, 8, INK, bold=True)
         self.y += 9
 
     def _totals(self) -> None:
         columns = [Column("Account", 149, "L"), Column("Work", 40), Column("Credit notes", 40), Column("Total", 40)]
-        self._room(24, None)
-        self._table_head(columns)
+        self.room(24, None)
+        self.table_head(columns)
         for total in self.fen.totals:
-            self._room(5.6, columns)
+            self.room(5.6, columns)
             cells = [total.account, yuan(total.work), yuan(-total.credited), yuan(total.total)]
-            self._row(columns, cells, 1.2, 8, INK)
+            self.row(columns, cells, 1.2, 8, INK)
             self.y += 5.6
-        self._room(30, None)
-        self._rule(self.y, colour=ACCENT, width=0.6)
+        self.room(30, None)
+        self.rule(self.y, colour=ACCENT, width=0.6)
         word = "Total paid" if self.paper.kind is PaperKind.INVOICE else "Total earned"
-        self._row(columns, [word, "", "", f"¥ {yuan(self.fen.total)}"], 2.4, 11, INK, bold=True)
+        self.row(columns, [word, "", "", f"¥ {yuan(self.fen.total)}"], 2.4, 11, INK, bold=True)
         self.y += 12
         self._notes()
 
@@ -199,42 +146,8 @@ class _Sheet:
             f"SHA-256 of the canonical JSON: {self.sha256}",
         ]
         for text in said:
-            self._text(MARGIN_MM, self.y, WIDTH_MM, text, 7, colour=GREY)
+            self.text(MARGIN_MM, self.y, WIDTH_MM, text, 7, colour=GREY)
             self.y += 4
-
-    def _table_head(self, columns: Sequence[Column]) -> None:
-        self.pdf.set_fill_color(*ACCENT)
-        self.pdf.rect(MARGIN_MM, self.y, WIDTH_MM, 6, style="F")
-        self._row(columns, [column.title for column in columns], 1.6, 7.2, (255, 255, 255), bold=True)
-        self.y += 6.4
-
-    def _row(
-        self, columns: Sequence[Column], cells: Sequence[str], down: float, size: float,
-        colour: tuple[int, int, int], *, bold: bool = False,
-    ) -> None:  # fmt: skip
-        x = float(MARGIN_MM)
-        for column, cell in zip(columns, cells, strict=True):
-            if cell:
-                self._text(x + 1, self.y + down, column.width_mm - 2, cell, size,
-                           align=column.align, bold=bold, colour=colour)  # fmt: skip
-            x += column.width_mm
-
-    def _room(self, height: float, columns: Sequence[Column] | None) -> None:
-        """Begin a page, with the head of the table that goes on, when so much does not fit on this one."""
-        if self.y + height <= BOTTOM_MM:
-            return
-        self.pdf.add_page()
-        self.y = float(MARGIN_MM)
-        if columns:
-            self._table_head(columns)
-
-    def _foot(self, page: "FPDF") -> None:
-        self._rule(196)
-        self._text(MARGIN_MM, 198, 200, f"{self.paper.number}   sha256 {self.sha256}", 6.5, colour=GREY)
-        page.set_font(FONT, "", 7)
-        page.set_text_color(*GREY)
-        page.set_xy(MARGIN_MM + WIDTH_MM - 60, 198)
-        page.cell(60, 3, f"Page {page.page_no()} of {{nb}}", align="R")
 
 
 def _first_row(line: WorkLine, cells: PrintedLine) -> list[str]:
@@ -242,7 +155,7 @@ def _first_row(line: WorkLine, cells: PrintedLine) -> list[str]:
         line.reference,
         ", ".join(filter(None, (line.hub, line.cluster))),
         line.model,
-        _thousandths(line.milli_cards) if line.milli_cards else "",
+        thousandths(line.milli_cards) if line.milli_cards else "",
         f"{line.minutes:,}" if line.minutes else "",
         exact_yuan(line.micro_yuan_per_card_hour) if line.job else "",
         _pflops_hours(line.programme_micro_pflops_hours) if line.job else "",
@@ -263,25 +176,6 @@ def _second_row(line: WorkLine, cells: PrintedLine, *, invoice: bool) -> list[st
     return [facts, line.policy, "", "", late, "", " / ".join(others) if line.job else "", borne, "", ""]
 
 
-def _thousandths(value: int) -> str:
-    whole, rest = divmod(value, 1000)
-    return f"{whole:,}" + (f".{rest:03d}".rstrip("0") if rest else "")
-
-
 def _pflops_hours(micro: int) -> str:
     whole, rest = divmod(micro, 1_000_000)
     return f"{whole:,}.{rest // 1000:03d}"
-
-
-def _latin(text: str) -> str:
-    """Return a text in signs that the fonts have; others by their number."""
-    return text.encode("latin-1", "backslashreplace").decode("latin-1")
-
-
-def _fitting(text: str, width: float, measured: Callable[[str], float]) -> str:
-    """Return as much of a text as fits, with dots where it was cut; the JSON has it whole."""
-    if measured(text) <= width + 0.01:
-        return text
-    while text and measured(f"{text}...") > width:
-        text = text[:-1]
-    return f"{text}..."

@@ -4,7 +4,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any, Final
+
+from broker.papers.paper import moment_text
 
 FORM: Final = 1
 EVERYTHING: Final = "all"
@@ -19,12 +22,14 @@ class UseRow:
         workload_class: the sector.
         jobs: that had cards.
         leases: by which they had them.
-        milli_card_seconds: cards in thousandths, times seconds in which the lease ran in the month.
+        milli_card_seconds: cards in thousandths, times seconds of the month that the lease used: by the minutes that
+            its agent told, each in the month in which it began; by the times of the lease where nobody told any.
         nameplate_micro_pflops_hours, programme_micro_pflops_hours, measured_micro_pflops_hours: FP16 of these by the
             three figures of the model; 0 where a figure is not known.
-        micro_yuan: what was captured for work from the city's accounts and those of its enterprises, vouchers included.
+        micro_yuan: what was captured for work from the city's accounts and those of its enterprises, vouchers included:
+            the sums of its invoice. Captures without a lease are of no sector: their class is empty.
         voucher_micro_yuan: of this: out of vouchers.
-        borne_micro_yuan: what the exchange paid, for no hold covered it.
+        borne_micro_yuan: what the exchange paid, for no hold covered it; 0 for cities, whose business it is not.
     """
 
     city: str
@@ -73,20 +78,43 @@ def together(_: UseRow) -> tuple[str, str]:
     return EVERYTHING, EVERYTHING
 
 
-def report_text(month: str, rows: Iterable[UseRow]) -> str:
-    """Return the canonical text of a report: JSON with sorted keys and without spaces."""
-    listed = merged(rows, each)
-    data: dict[str, Any] = {
-        "form": FORM,
-        "number": f"use/{month}",
-        "month": month,
-        "currency": "CNY",
-        "rows": [asdict(row) for row in listed],
-        "totals": [asdict(row) for row in merged(listed, together)],
-    }
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+@dataclass(frozen=True, slots=True)
+class UseReport:
+    """What was used in a month.
 
+    Attributes:
+        month: such as "2026-11".
+        city: whose; empty: all cities.
+        provisional_at: as of when, aware UTC, while the month is open. Minutes that an agent tells after the end of a
+            month still count in it, so that the report of a closed month may grow; its money does not.
+        rows: by city and sector.
+    """
 
-def sha256_of(text: str) -> str:
-    """Return the hash of a canonical text in UTF-8, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    month: str
+    city: str
+    provisional_at: datetime | None
+    rows: tuple[UseRow, ...]
+
+    @property
+    def number(self) -> str:
+        """Names the report: month and city."""
+        return "/".join(filter(None, ("use", self.month, self.city)))
+
+    def text(self) -> str:
+        """Return the canonical text: JSON with sorted keys and without spaces. One report has exactly one."""
+        listed = merged(self.rows, each)
+        data: dict[str, Any] = {
+            "form": FORM,
+            "number": self.number,
+            "month": self.month,
+            "city": self.city,
+            "currency": "CNY",
+            "provisional_at": None if self.provisional_at is None else moment_text(self.provisional_at),
+            "rows": [asdict(row) for row in listed],
+            "totals": [asdict(row) for row in merged(listed, together)],
+        }
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def sha256(self) -> str:
+        """Return the hash of the canonical text in UTF-8, in hexadecimal."""
+        return hashlib.sha256(self.text().encode()).hexdigest()

@@ -6,10 +6,11 @@ from typing import Final
 
 from broker.clock import Clock
 from broker.market.ledger import Ledger
+from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
-from broker.rpc import convert_papers, convert_uses
+from broker.rpc import convert_papers, convert_reports, convert_uses
 from broker.rpc.convert import chunks
 from broker.rpc.convert_enums import BILLING
 from broker.rpc.identity import caller_of
@@ -31,12 +32,14 @@ class AccountService(AccountServiceServicer):
         papers: the use cases of invoices, statements and credit notes.
         clock: the edge's clock.
         uses: the use cases of what leases have used.
+        reports: the use cases of lists and reports over many parties.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, *, uses: Uses, papers: Papers) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, *, uses: Uses, papers: Papers, reports: MonthReports) -> None:
         self._ledger = ledger
         self._uses = uses
         self._papers = papers
+        self._reports = reports
         self._clock = clock
 
     async def ListAccounts(self, request: pb.ListAccountsRequest, context: Context) -> pb.ListAccountsResponse:
@@ -125,3 +128,22 @@ class AccountService(AccountServiceServicer):
             caller_of(context), move, about, now=self._clock.now(), dry_run=request.dry_run
         )
         return convert_papers.credited_to_wire(made)
+
+    async def ListCreditNotes(
+        self, request: papers_pb2.ListCreditNotesRequest, context: Context
+    ) -> papers_pb2.ListCreditNotesResponse:
+        """Return a page of credit notes that the caller may see."""
+        wanted, before, limit = convert_reports.note_page(request)
+        found = await self._reports.credit_notes(caller_of(context), wanted, before, limit)
+        token = convert_uses.token_after(found[-1].transaction) if len(found) == limit else ""
+        return papers_pb2.ListCreditNotesResponse(
+            credit_notes=map(convert_reports.listed_to_wire, found), next_page_token=token
+        )
+
+    async def GetUseReport(
+        self, request: papers_pb2.GetUseReportRequest, context: Context
+    ) -> papers_pb2.GetUseReportResponse:
+        """Return what was used in a month by city and sector."""
+        month, city = convert_reports.use_report(request)
+        report = await self._reports.use(caller_of(context), month, city, now=self._clock.now())
+        return convert_reports.use_report_to_wire(report)

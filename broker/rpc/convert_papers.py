@@ -32,7 +32,7 @@ class InvoiceWanted:
 def invoice(request: pb.GetInvoiceRequest) -> InvoiceWanted:
     """Return whose invoice is asked for. Raise InvalidRequest."""
     checks = Checks()
-    month = _month(checks, request.month)
+    month = month_of(checks, request.month)
     city = checks.slug_or_empty("city", request.city)
     if request.enterprise and parse_account(f"{AccountKind.ENTERPRISE}/city/{request.enterprise}") is None:
         checks.wrong("enterprise", f"must be the name of an enterprise, such as acme, not {shown(request.enterprise)}")
@@ -43,7 +43,7 @@ def invoice(request: pb.GetInvoiceRequest) -> InvoiceWanted:
 def statement(request: pb.GetStatementRequest) -> tuple[Month, str]:
     """Return month and owner of the statement that is asked for. Raise InvalidRequest."""
     checks = Checks()
-    month = _month(checks, request.month)
+    month = month_of(checks, request.month)
     owner = checks.slug_or_empty("owner", request.owner)
     checks.done()
     return month, owner
@@ -82,7 +82,7 @@ def paper_pieces(paper: Paper) -> Iterator[tuple[pb.PaperHead | None, list[pb.Wo
     yield _head(paper), [], []
     for lines in chunks(map(_line, paper.lines), PIECE_BYTES):
         yield None, lines, []
-    for notes in chunks(map(_note, paper.credit_notes), PIECE_BYTES):
+    for notes in chunks(map(note_to_wire, paper.credit_notes), PIECE_BYTES):
         yield None, [], notes
 
 
@@ -95,7 +95,8 @@ def credited_to_wire(made: Credited) -> pb.PostCreditNoteResponse:
     )
 
 
-def _month(checks: Checks, text: str) -> Month:
+def month_of(checks: Checks, text: str) -> Month:
+    """Return the month that is asked for; what is none is noted."""
     try:
         return Month.parse(text)
     except ValueError as error:
@@ -140,7 +141,8 @@ def _line(line: WorkLine) -> pb.WorkLine:
     )
 
 
-def _note(note: CreditNote) -> pb.CreditNote:
+def note_to_wire(note: CreditNote) -> pb.CreditNote:
+    """Return a credit note."""
     return pb.CreditNote(
         transaction_id=note.number,
         at=timestamp(note.at),

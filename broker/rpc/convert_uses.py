@@ -35,7 +35,7 @@ def usage_page(request: pb.ListUsageRequest) -> tuple[Wanted, LeaseId | None, in
     """Return which leases are asked for, the number before which they begin, and how many. Raise InvalidRequest."""
     checks = Checks()
     limit = checks.within("page_size", request.page_size, 0, PAGE_SIZE_MAX) or PAGE_SIZE_STANDARD
-    before = _before(checks, request.page_token)
+    before = number_before(checks, request.page_token)
     wanted = Wanted(
         city=checks.slug_or_empty("city", request.city) or None,
         job=JobId(checks.job_id("job_id", request.job_id)) if request.job_id else None,
@@ -49,7 +49,7 @@ def hold_page(request: pb.ListHoldsRequest) -> HoldPage:
     """Return which holds are asked for. Raise InvalidRequest."""
     checks = Checks()
     limit = checks.within("page_size", request.page_size, 0, PAGE_SIZE_MAX) or PAGE_SIZE_STANDARD
-    before = _before(checks, request.page_token)
+    before = number_before(checks, request.page_token)
     city = checks.slug_or_empty("city", request.city) or None
     checks.done()
     return HoldPage(city, None if before is None else HoldId(before), limit, request.open_only)
@@ -68,7 +68,8 @@ def token_after(number: int) -> str:
     return f"before-{number}"
 
 
-def _before(checks: Checks, token: str) -> int | None:
+def number_before(checks: Checks, token: str) -> int | None:
+    """Return the number before which a page begins, None for the first page; what is no token is noted."""
     if not token:
         return None
     found = _TOKEN.fullmatch(token)

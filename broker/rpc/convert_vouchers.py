@@ -212,10 +212,33 @@ def voucher_page(request: pb.ListVouchersRequest) -> VoucherPage:
     return found
 
 
-def voucher(request: pb.GetEvidenceRequest) -> str:
-    """Return the voucher that is asked for. Raise InvalidRequest."""
+@dataclass(frozen=True, slots=True)
+class EvidenceWanted:
+    """Of which voucher evidence is asked for; without one: of which enterprise and year."""
+
+    voucher: str
+    enterprise: str
+    city: str
+    year: int
+
+
+def evidence(request: pb.GetEvidenceRequest) -> EvidenceWanted:
+    """Return what evidence is asked for. Raise InvalidRequest."""
     checks = Checks()
-    found = _voucher(checks, "voucher", request.voucher)
+    if request.enterprise and request.voucher:
+        checks.wrong("enterprise", "is not for a request that names a voucher: leave one of both out")
+    if request.enterprise:
+        found = EvidenceWanted(
+            "",
+            checks.slug("enterprise", request.enterprise),
+            checks.slug_or_empty("city", request.city),
+            checks.within("year", request.year, 2000, 2099),
+        )
+    else:
+        found = EvidenceWanted(_voucher(checks, "voucher", request.voucher), "", "", 0)
+        for field, given in (("city", request.city), ("year", request.year)):
+            if given:
+                checks.wrong(field, "is only for evidence of an enterprise: name one, or leave this out")
     checks.done()
     return found
 

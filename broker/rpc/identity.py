@@ -96,6 +96,8 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AccountService/GetInvoice": INVOICES_READ,
     "/broker.wire.v1.AccountService/GetStatement": STATEMENTS_READ,
     "/broker.wire.v1.AccountService/PostCreditNote": ADMIN_CHANGE,
+    "/broker.wire.v1.AccountService/ListCreditNotes": BOOKS_READ,
+    "/broker.wire.v1.AccountService/GetUseReport": INVOICES_READ,
     "/broker.wire.v1.VoucherService/SetProgrammes": VOUCHERS_CHANGE,
     "/broker.wire.v1.VoucherService/ListProgrammes": VOUCHERS_READ,
     "/broker.wire.v1.VoucherService/SetEnterprise": VOUCHERS_CHANGE,

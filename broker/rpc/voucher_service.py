@@ -136,6 +136,10 @@ class VoucherService(VoucherServiceServicer):
         return out.forecast(await self._vouchers.forecast(caller_of(context), named, now=self._clock.now()))
 
     async def GetEvidence(self, request: pb.GetEvidenceRequest, context: Context) -> pb.GetEvidenceResponse:
-        """Return the evidence of a voucher as files."""
-        documents = await self._evidence.of_voucher(caller_of(context), convert.voucher(request))
+        """Return the evidence of a voucher, or of an enterprise and year, as files."""
+        wanted, caller = convert.evidence(request), caller_of(context)
+        if wanted.enterprise:
+            documents = await self._evidence.of_enterprise(caller, wanted.city, wanted.enterprise, wanted.year)
+        else:
+            documents = await self._evidence.of_voucher(caller, wanted.voucher)
         return pb.GetEvidenceResponse(files=[pb.EvidenceFile(name=d.name, content=d.content) for d in documents])

@@ -54,6 +54,12 @@ LIST: Final[LiteralString] = (
        AND v.voucher > $4 ORDER BY v.voucher LIMIT $5
 """
 )
+OF_YEAR: Final[LiteralString] = (
+    SELECT + " WHERE ($1 = '' OR v.city = $1) AND v.enterprise = $2 AND p.year = $3 ORDER BY v.voucher LIMIT $4"
+)
+OF_YEAR_MAX: Final = 1000
+"""An enterprise has a handful of vouchers; this only bounds what is read."""
+
 # What the clock alone asks for: dates of papers, the end of validity, money that came back after it, nothing left.
 DUE: Final[LiteralString] = """
     SELECT v.voucher FROM vouchers v
@@ -128,6 +134,11 @@ async def one(tx: Connection, voucher: str) -> VoucherRow | None:
 async def page(tx: Connection, city: str, enterprise: str, programme: str, after: str, limit: int) -> list[VoucherRow]:
     """Return a page of vouchers by name."""
     return [_row(r) for r in await tx.fetch(LIST, city, enterprise, programme, after, limit)]
+
+
+async def of_year(tx: Connection, city: str, enterprise: str, year: int) -> list[VoucherRow]:
+    """Return the vouchers that an enterprise has of a year's programmes, by name; an empty city: of any city."""
+    return [_row(r) for r in await tx.fetch(OF_YEAR, city, enterprise, year, OF_YEAR_MAX)]
 
 
 async def due(tx: Connection, now: datetime, limit: int) -> list[str]:

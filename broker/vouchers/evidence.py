@@ -1,12 +1,15 @@
-"""What an auditor is handed for a voucher: its use lease by lease, power, proof of service, story. JSON and CSV."""
+"""What an auditor is handed for a voucher: its use lease by lease, power, proof of service, story. JSON, CSV, PDF."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from broker.vouchers.evidence_pdf import evidence_pdf
 
 _MILLI_PFLOPS_HOURS: Final = 60 * 10**6
 """Milli-cards times milli-TFLOPS times minutes in a thousandth of a PFLOPS-hour."""
@@ -71,13 +74,45 @@ def pack(
     rows = [_row(use) for use in uses]
     totals = {key: sum(row[key] for row in rows) for key in ("minutes", "micro_yuan", "milli_pflops_hours", "joules")}
     whole = {"voucher": voucher, "totals": totals, "use": rows, "story": list(story)}
-    text = json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True, default=_plain)
+    content = f"{json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True, default=_plain)}\n".encode()
     columns = list(_row(uses[0])) if uses else []
     return (
-        Document(f"{name}.json", f"{text}\n".encode()),
+        Document(f"{name}.json", content),
         Document(f"{name}-use.csv", _csv(columns, rows)),
         Document(f"{name}-story.csv", _csv(["at", "event", "officer", "key_id", "note"], story)),
+        Document(f"{name}.pdf", evidence_pdf(voucher, uses, story, hashlib.sha256(content).hexdigest())),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one voucher: its terms, its use by lease, and its story."""
+
+    voucher: Mapping[str, Any]
+    uses: Sequence[LeaseUse]
+    story: Sequence[Mapping[str, Any]]
+
+    def documents(self) -> tuple[Document, ...]:
+        """Return its pack."""
+        return pack(self.voucher, self.uses, self.story)
+
+
+_SUMS: Final = ("leases", "minutes", "micro_yuan", "milli_pflops_hours", "joules")
+_HEAD: Final = ("voucher", "city", "programme", "state", "granted_micro_yuan", "granted_at", "valid_until", *_SUMS)
+
+
+def packs(enterprise: str, year: int, vouchers: Sequence[Evidence]) -> tuple[Document, ...]:
+    """Return a table of the vouchers that an enterprise has of a year, with their sum, then the pack of each."""
+    rows = [
+        {name: one.voucher[name] for name in _HEAD if name not in _SUMS}
+        | {"leases": len(one.uses)}
+        | {name: sum(getattr(use, name) for use in one.uses) for name in _SUMS[1:]}
+        for one in vouchers
+    ]
+    added = ("granted_micro_yuan", *_SUMS)
+    total = dict.fromkeys(_HEAD, "") | {"voucher": "total"} | {name: sum(row[name] for row in rows) for name in added}
+    table = Document(f"{enterprise}-{year}.csv", _csv(_HEAD, [*rows, total]))
+    return (table, *(document for one in vouchers for document in one.documents()))
 
 
 def _row(use: LeaseUse) -> dict[str, Any]:

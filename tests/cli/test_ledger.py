@@ -13,6 +13,7 @@ from broker.clock import ManualClock
 from broker.loops.chaining import Chaining
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc.account_service import AccountService
@@ -33,7 +34,11 @@ async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[
     await Chaining(database).run_once(T0)
     identity, clock = Identity(database), ManualClock(T0)
     server = build_server(
-        [AccountService(Ledger(database), clock, uses=Uses(database), papers=Papers(database))],
+        [
+            AccountService(
+                Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
+            )
+        ],
         listen="127.0.0.1:0",
         identity=identity,
         calls_per_second_max=_unlimited,

@@ -14,6 +14,7 @@ from broker.client.settings import write_key, write_profile
 from broker.clock import ManualClock
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc.account_service import AccountService
@@ -32,7 +33,11 @@ async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[
     await charged_books(database, dsns)
     identity, clock = Identity(database), ManualClock(AFTER)
     server = build_server(
-        [AccountService(Ledger(database), clock, uses=Uses(database), papers=Papers(database))],
+        [
+            AccountService(
+                Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
+            )
+        ],
         listen="127.0.0.1:0",
         identity=identity,
         calls_per_second_max=_unlimited,
@@ -121,6 +126,35 @@ async def test_what_cannot_be_says_what_would_be_right(
     refused = await xisuan(*words, home=home)
 
     assert (refused.code, told in refused.err) == (code, True), refused.err
+
+
+async def test_a_report_of_use_comes_in_three_forms_and_sums(home: Path) -> None:
+    shown = await xisuan("report", "use", "--month", MONTH, "--operator", "--by", "sector", home=home)
+    data = await xisuan("report", "use", "--month", MONTH, "--json", home=home)
+    sheet = await xisuan("report", "use", "--month", MONTH, "--operator", "--by", "city", "--format", "csv", home=home)
+    both = await xisuan("report", "use", "--month", MONTH, "--by", "city", "--json", home=home)
+
+    assert shown.code == data.code == sheet.code == 0, shown.err + data.err + sheet.err
+    assert "37.78" in shown.out
+    assert "its month is closed, sha256" in shown.err
+    assert f"sha256 {hashlib.sha256(data.out.encode()).hexdigest()}" in data.err
+    assert [row["workload_class"] for row in data.data["rows"]] == ["speech", "training"]
+    rows = list(csv.DictReader(io.StringIO(sheet.out)))
+    assert [(row["city"], row["micro_yuan"]) for row in rows] == [("ganzhou", "37777778"), ("all", "37777778")]
+    assert both.code == 2
+
+
+async def test_credit_notes_are_listed_with_what_they_are_about(home: Path) -> None:
+    await xisuan(*CREDIT, "--reason", "slow", home=home)
+
+    listed = await xisuan("ledger", "credits", "--operator", home=home)
+    own = await xisuan("ledger", "credits", "--month", "2026-04", "--json", home=home)
+    other = await xisuan("ledger", "credits", "--month", MONTH, home=home)
+
+    assert all(word in listed.out for word in ("lease-1: slow", "owner/longdong", "job-1", "12.50")), listed.out
+    [note] = own.data["credit_notes"]
+    assert (note["lease_id"], note["note"]["micro_yuan"], note["note"].get("payer", "")) == ("lease-1", "12500000", "")
+    assert "no credit notes" in other.out
 
 
 async def test_the_json_of_a_command_is_the_canonical_text(home: Path) -> None:

@@ -90,7 +90,13 @@ async def test_a_voucher_goes_its_way(home: Path) -> None:
     ]  # fmt: skip
     assert "¥6,000.0000" in forecast.out
     assert "mean of the last" in forecast.out
-    assert len(evidence.out.splitlines()) == 3
+    of_year = await voucher(home, "evidence", "--enterprise", "acme", "--year", "2026", "--into", str(home / "year"))
+    neither = await voucher(home, "evidence", "--enterprise", "acme")
+    assert len(evidence.out.splitlines()) == 4
+    assert (home / "pack" / "qy-2026-1.pdf").read_bytes().startswith(b"%PDF-")
+    assert len(of_year.out.splitlines()) == 5, of_year.err
+    assert (home / "year" / "acme-2026.csv").read_text("utf-8-sig").splitlines()[-1].startswith("total,,,,4000000000,")
+    assert "--enterprise with --year" in neither.err
     assert "granted_conditionally" in (home / "pack" / "qy-2026-1-story.csv").read_text()
 
 

@@ -30,7 +30,7 @@ async def test_a_pack_says_by_lease_what_was_paid_and_drawn(database: Database, 
                 "INSERT INTO lease_captures VALUES ($1, $2, $3, false)", posted.transaction, lease, minutes
             )
 
-    whole, use, story = await Evidence(database).of_voucher(AUDITOR, made.voucher)
+    whole, use, story, drawn = await Evidence(database).of_voucher(AUDITOR, made.voucher)
     again = await Evidence(database).of_voucher(AUDITOR, made.voucher)
 
     said = json.loads(whole.content)
@@ -45,7 +45,31 @@ async def test_a_pack_says_by_lease_what_was_paid_and_drawn(database: Database, 
     assert [step["event"] for step in said["story"]] == ["applied", "review_begun", "granted"]
     assert [r["micro_yuan"] for r in csv.DictReader(io.StringIO(use.content.decode("utf-8-sig")))] == ["900"]
     assert story.content.decode("utf-8-sig").startswith("at,event,officer,key_id,note\r\n")
-    assert (whole, use, story) == again
+    assert drawn.name == f"{made.voucher}.pdf"
+    assert drawn.content.startswith(b"%PDF-")
+    assert (whole, use, story, drawn) == again
+
+
+async def test_an_enterprise_has_the_evidence_of_a_year_in_one_pack(database: Database, dsns: Dsns) -> None:
+    world = await open_office(database, dsns)
+    first = await world.granted(micro_yuan=100)
+    second = await world.granted(request_key="b", contract="C-2", micro_yuan=50)
+    evidence = Evidence(database)
+
+    table, *files = await evidence.of_enterprise(AUDITOR, "", "acme", 2026)
+    rows = list(csv.DictReader(io.StringIO(table.content.decode("utf-8-sig"))))
+
+    assert table.name == "acme-2026.csv"
+    assert [row["voucher"] for row in rows] == [first.voucher, second.voucher, "total"]
+    assert [int(row["granted_micro_yuan"]) for row in rows] == [100, 50, 150]
+    assert [file.name for file in files if file.name.endswith(".json")] == [
+        f"{first.voucher}.json", f"{second.voucher}.json",
+    ]  # fmt: skip
+    for city, name, year in (("nanjing", "acme", 2026), ("ganzhou", "acme", 2027), ("", "other", 2026)):
+        with pytest.raises(VoucherNotFound):
+            await evidence.of_enterprise(AUDITOR, city, name, year)
+    with pytest.raises(RoleRefused):
+        await evidence.of_enterprise(GANZHOU, "ganzhou", "acme", 2026)
 
 
 async def test_evidence_is_for_those_who_check(database: Database, dsns: Dsns) -> None:

@@ -24,7 +24,7 @@ def a_note(number: int, account: str, payer: str, micro_yuan: int, reference: st
 
 @st.composite
 def invoices(draw: st.DrawFn) -> Paper:
-    paid = draw(st.lists(st.dictionaries(st.sampled_from(ACCOUNTS), AMOUNTS, min_size=1), max_size=30))
+    paid = draw(st.lists(st.dictionaries(st.sampled_from(ACCOUNTS), AMOUNTS, min_size=1), max_size=12))
     back = draw(st.lists(st.tuples(st.sampled_from(ACCOUNTS), AMOUNTS), max_size=8))
     lines = tuple(a_line(i, *(Part(a, m) for a, m in sorted(by.items()))) for i, by in enumerate(paid, 1))
     notes = tuple(a_note(i, account, "owner/longdong", m) for i, (account, m) in enumerate(back, 1))
@@ -33,7 +33,7 @@ def invoices(draw: st.DrawFn) -> Paper:
 
 @st.composite
 def statements(draw: st.DrawFn) -> Paper:
-    earned = draw(st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), max_size=30))
+    earned = draw(st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), max_size=12))
     back = draw(st.lists(AMOUNTS, max_size=8))
     lines = tuple(a_line(i, Part("owner/longdong", m), fee=f, borne=b) for i, (m, f, b) in enumerate(earned, 1))
     notes = tuple(a_note(i, "city/ganzhou", "owner/longdong", m) for i, m in enumerate(back, 1))

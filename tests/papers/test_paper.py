@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.papers.csv_text import paper_csv, use_csv
@@ -16,11 +16,12 @@ from broker.papers.month import PROGRAMME_TIME, Month
 from broker.papers.paper import Paper, PaperKind, Part, micro_pflops_hours, policy_text
 from broker.papers.pdf import paper_pdf
 from broker.papers.printed import printed
-from broker.papers.use import UseRow, by_city, by_sector, merged, report_text, together
+from broker.papers.use import UseReport, UseRow, by_city, by_sector, merged, together
 from broker.worlds import rates
 from tests.papers.made import AT, a_line, a_note, invoices, statements
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(paper=st.one_of(invoices(), statements()))
 def test_what_is_printed_adds_up_along_rows_and_columns_and_is_within_a_fen(paper: Paper) -> None:
     fen = printed(paper)
@@ -41,6 +42,7 @@ def test_what_is_printed_adds_up_along_rows_and_columns_and_is_within_a_fen(pape
         assert abs(cells.total * MICRO_YUAN_IN_FEN - total.total) < MICRO_YUAN_IN_FEN
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(paper=st.one_of(invoices(), statements()))
 def test_every_row_of_the_csv_adds_up_to_its_last(paper: Paper) -> None:
     head, *rows = list(csv.reader(io.StringIO(paper_csv(paper))))
@@ -54,6 +56,7 @@ def test_every_row_of_the_csv_adds_up_to_its_last(paper: Paper) -> None:
             assert sum(cells) == (round(float(total[i]) * 100) if "." in total[i] else int(total[i])), name
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(paper=invoices())
 def test_an_invoice_is_the_sum_of_what_was_captured(paper: Paper) -> None:
     data = json.loads(paper.text())
@@ -144,5 +147,7 @@ def test_a_report_is_summed_by_sector_by_city_and_together() -> None:
     assert merged(rows, by_sector)[1] == UseRow("all", "training", *range(101, 110))
     assert [r.city for r in merged(rows, by_city)] == ["ganzhou", "nanjing"]
     assert merged(rows, together) == [UseRow("all", "all", *range(111, 120))]
-    assert report_text("2026-11", rows) == report_text("2026-11", rows[::-1])
+    report, other_way = (UseReport("2026-11", "", None, tuple(each)) for each in (rows, rows[::-1]))
+    assert (report.number, report.text()) == ("use/2026-11", other_way.text())
+    assert report.sha256() != UseReport("2026-11", "ganzhou", None, report.rows).sha256()
     assert use_csv(rows).splitlines()[-1].startswith("all,all,111,112,")

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.caller import Role
@@ -17,10 +17,11 @@ from broker.errors import InvalidRequest
 from broker.loops.chaining import Chaining
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc import convert_accounts as convert
-from broker.rpc import convert_papers
+from broker.rpc import convert_papers, convert_reports
 from broker.rpc.account_service import AccountService
 from broker.rpc.server import build_server
 from broker.store.database import Database
@@ -72,7 +73,9 @@ async def counter(database: Database, dsns: Dsns) -> AsyncIterator[Counter]:
     await books.ledger.capture(a_capture(held.hold, 40), now=T0)
     identity, clock = Identity(database), ManualClock(T0)
     keys = {who: (await identity.create(role, subject, "", T0)).text for who, (role, subject) in WHO.items()}
-    service = AccountService(Ledger(database), clock, uses=Uses(database), papers=Papers(database))
+    service = AccountService(
+        Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
+    )
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )
@@ -193,6 +196,7 @@ def fields(request: pb.DepositRequest) -> dict[str, Any]:
     return {field.name: value for field, value in request.ListFields()}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_nonsense_is_refused_by_field_or_understood(data: st.DataObject) -> None:
     for kind, read in (
@@ -206,12 +210,15 @@ def test_nonsense_is_refused_by_field_or_understood(data: st.DataObject) -> None
             read(data.draw(messages(kind)))  # type: ignore[operator]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_nonsense_about_papers_is_refused_by_field_or_understood(data: st.DataObject) -> None:
     for kind, read in (
         (papers_pb2.GetInvoiceRequest, convert_papers.invoice),
         (papers_pb2.GetStatementRequest, convert_papers.statement),
         (papers_pb2.PostCreditNoteRequest, convert_papers.credit_note),
+        (papers_pb2.ListCreditNotesRequest, convert_reports.note_page),
+        (papers_pb2.GetUseReportRequest, convert_reports.use_report),
     ):
         with suppress(InvalidRequest):
             read(data.draw(messages(kind)))  # type: ignore[operator]

@@ -63,6 +63,8 @@ SERVICES = [
     (
         measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"],
         measure_service_pb2_grpc.MeasureServiceServicer,
+    ),
+    (
         voucher_service_pb2.DESCRIPTOR.services_by_name["VoucherService"],
         voucher_service_pb2_grpc.VoucherServiceServicer,
     ),
@@ -98,8 +100,8 @@ def should_be_allowed(method: MethodDescriptor, role: Role) -> bool:
     if role is Role.OPERATOR or (role is Role.AUDITOR and reads):
         return True
     if service == "AccountService":
-        others = {Role.CITY: "GetStatement", Role.OWNER: "GetInvoice"}
-        return role in others and reads and method.name not in ("ExportLedger", others[role])
+        others = {Role.CITY: {"GetStatement"}, Role.OWNER: {"GetInvoice", "GetUseReport"}}
+        return role in others and reads and method.name not in {"ExportLedger", *others[role]}
     if service == "MeasureService":
         return reads and (role is not Role.OWNER or method.name != "GetJobEnergy")
     if role is Role.OWNER:

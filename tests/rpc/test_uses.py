@@ -12,6 +12,7 @@ from broker.clock import ManualClock
 from broker.errors import InvalidRequest
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
+from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc import convert_uses as convert
@@ -66,7 +67,9 @@ async def office(database: Database, dsns: Dsns) -> AsyncIterator[Office]:
     async def unlimited(_: str) -> int:
         return 10_000
 
-    service = AccountService(Ledger(database), clock, uses=Uses(database), papers=Papers(database))
+    service = AccountService(
+        Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
+    )
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=unlimited, clock=clock
     )

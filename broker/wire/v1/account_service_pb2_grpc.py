@@ -91,6 +91,16 @@ class AccountServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteResponse.FromString,
                 _registered_method=True)
+        self.ListCreditNotes = channel.unary_unary(
+                '/broker.wire.v1.AccountService/ListCreditNotes',
+                request_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.ListCreditNotesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.ListCreditNotesResponse.FromString,
+                _registered_method=True)
+        self.GetUseReport = channel.unary_unary(
+                '/broker.wire.v1.AccountService/GetUseReport',
+                request_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetUseReportRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetUseReportResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -175,6 +185,21 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCreditNotes(self, request, context):
+        """Return credit notes, the newest first, and what they are about. Cities see those to their accounts, owners those out
+        of theirs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUseReport(self, request, context):
+        """Return what was used in a month by city and sector, and what was paid for it. Cities see their own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -232,6 +257,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.PostCreditNote,
                     request_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteResponse.SerializeToString,
+            ),
+            'ListCreditNotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCreditNotes,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.ListCreditNotesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.ListCreditNotesResponse.SerializeToString,
+            ),
+            'GetUseReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUseReport,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetUseReportRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_papers__pb2.GetUseReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -532,6 +567,60 @@ class AccountService:
             '/broker.wire.v1.AccountService/PostCreditNote',
             broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_papers__pb2.PostCreditNoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCreditNotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/ListCreditNotes',
+            broker_dot_wire_dot_v1_dot_papers__pb2.ListCreditNotesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_papers__pb2.ListCreditNotesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUseReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AccountService/GetUseReport',
+            broker_dot_wire_dot_v1_dot_papers__pb2.GetUseReportRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_papers__pb2.GetUseReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

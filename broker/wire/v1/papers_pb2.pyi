@@ -164,3 +164,83 @@ class PostCreditNoteResponse(_message.Message):
     duplicate: bool
     reference: str
     def __init__(self, transaction_id: _Optional[str] = ..., duplicate: _Optional[bool] = ..., reference: _Optional[str] = ...) -> None: ...
+
+class ListCreditNotesRequest(_message.Message):
+    __slots__ = ("city", "month", "page_size", "page_token")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    MONTH_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    month: str
+    page_size: int
+    page_token: str
+    def __init__(self, city: _Optional[str] = ..., month: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListedCreditNote(_message.Message):
+    __slots__ = ("note", "lease_id", "job_id")
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    note: CreditNote
+    lease_id: str
+    job_id: str
+    def __init__(self, note: _Optional[_Union[CreditNote, _Mapping]] = ..., lease_id: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
+
+class ListCreditNotesResponse(_message.Message):
+    __slots__ = ("credit_notes", "next_page_token")
+    CREDIT_NOTES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    credit_notes: _containers.RepeatedCompositeFieldContainer[ListedCreditNote]
+    next_page_token: str
+    def __init__(self, credit_notes: _Optional[_Iterable[_Union[ListedCreditNote, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetUseReportRequest(_message.Message):
+    __slots__ = ("month", "city")
+    MONTH_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    month: str
+    city: str
+    def __init__(self, month: _Optional[str] = ..., city: _Optional[str] = ...) -> None: ...
+
+class UseRow(_message.Message):
+    __slots__ = ("city", "workload_class", "jobs", "leases", "milli_card_seconds", "nameplate_micro_pflops_hours", "programme_micro_pflops_hours", "measured_micro_pflops_hours", "micro_yuan", "voucher_micro_yuan", "borne_micro_yuan")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_CLASS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    MILLI_CARD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    NAMEPLATE_MICRO_PFLOPS_HOURS_FIELD_NUMBER: _ClassVar[int]
+    PROGRAMME_MICRO_PFLOPS_HOURS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_MICRO_PFLOPS_HOURS_FIELD_NUMBER: _ClassVar[int]
+    MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    VOUCHER_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    BORNE_MICRO_YUAN_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    workload_class: str
+    jobs: int
+    leases: int
+    milli_card_seconds: int
+    nameplate_micro_pflops_hours: int
+    programme_micro_pflops_hours: int
+    measured_micro_pflops_hours: int
+    micro_yuan: int
+    voucher_micro_yuan: int
+    borne_micro_yuan: int
+    def __init__(self, city: _Optional[str] = ..., workload_class: _Optional[str] = ..., jobs: _Optional[int] = ..., leases: _Optional[int] = ..., milli_card_seconds: _Optional[int] = ..., nameplate_micro_pflops_hours: _Optional[int] = ..., programme_micro_pflops_hours: _Optional[int] = ..., measured_micro_pflops_hours: _Optional[int] = ..., micro_yuan: _Optional[int] = ..., voucher_micro_yuan: _Optional[int] = ..., borne_micro_yuan: _Optional[int] = ...) -> None: ...
+
+class GetUseReportResponse(_message.Message):
+    __slots__ = ("number", "month", "city", "provisional_at", "sha256", "rows")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    MONTH_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    PROVISIONAL_AT_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    number: str
+    month: str
+    city: str
+    provisional_at: _timestamp_pb2.Timestamp
+    sha256: str
+    rows: _containers.RepeatedCompositeFieldContainer[UseRow]
+    def __init__(self, number: _Optional[str] = ..., month: _Optional[str] = ..., city: _Optional[str] = ..., provisional_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sha256: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[UseRow, _Mapping]]] = ...) -> None: ...

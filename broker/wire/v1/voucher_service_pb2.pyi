@@ -521,10 +521,16 @@ class GetForecastResponse(_message.Message):
     def __init__(self, budget: _Optional[_Union[Burn, _Mapping]] = ..., granted: _Optional[_Union[Burn, _Mapping]] = ..., method: _Optional[str] = ...) -> None: ...
 
 class GetEvidenceRequest(_message.Message):
-    __slots__ = ("voucher",)
+    __slots__ = ("voucher", "enterprise", "city", "year")
     VOUCHER_FIELD_NUMBER: _ClassVar[int]
+    ENTERPRISE_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    YEAR_FIELD_NUMBER: _ClassVar[int]
     voucher: str
-    def __init__(self, voucher: _Optional[str] = ...) -> None: ...
+    enterprise: str
+    city: str
+    year: int
+    def __init__(self, voucher: _Optional[str] = ..., enterprise: _Optional[str] = ..., city: _Optional[str] = ..., year: _Optional[int] = ...) -> None: ...
 
 class EvidenceFile(_message.Message):
     __slots__ = ("name", "content")

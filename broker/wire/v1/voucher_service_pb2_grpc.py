@@ -215,7 +215,8 @@ class VoucherServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEvidence(self, request, context):
-        """Return the evidence of a voucher as files: use by lease, power, proof of service, story.
+        """Return the evidence of a voucher as files: use by lease, power, proof of service, story; or that of all vouchers that
+        an enterprise has from the programmes of a year.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
