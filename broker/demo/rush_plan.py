@@ -13,10 +13,12 @@ BUDGET_YUAN_EACH: Final = 5_000
 """Of the budget for each enterprise: a third of what it asks for, so that about two of three come too late."""
 
 ASK_YUAN: Final = (10_000, 20_000)
-CARDS: Final = (1, 2, 4, 8)
-RUN_SECONDS: Final = (0.4, 1.2)
+CARDS: Final = (1, 2, 4)
+RUN_SECONDS: Final = (1.0, 2.0)
+"""Whole seconds are charged, so each job costs something."""
+
 WALLTIME_SECONDS: Final = 30 * 86_400
-"""What the jobs ask for, and what is held for them: a month. They run for a second, and that is what is charged."""
+"""What the jobs ask for, and what is held for them: a month. They run for seconds, and that is what is charged."""
 
 
 @dataclass(frozen=True, slots=True)
