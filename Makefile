@@ -20,8 +20,8 @@ $(READY): requirements-dev.lock pyproject.toml deploy/machine/setup.sh
 	@PYTHON=$(PYTHON) bash deploy/machine/setup.sh
 	@touch $@
 
-demo: $(READY)  ## Watch a real trace being served by real processes, then audit it (KEEP=1 leaves it running, CHAOS=1 kills parts)
-	@$(BIN)/xisuan demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
+demo: $(READY)  ## Watch a real trace being served and paid for, then audit it (SCENARIO=voucher-rush plays another one, KEEP=1 leaves it running, CHAOS=1 kills parts)
+	@$(BIN)/xisuan demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
 
 test: $(READY)  ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -32,6 +32,13 @@ class LogStyle(StrEnum):
     JSON = "json"
 
 
+class Scenario(StrEnum):
+    """What `demo` plays."""
+
+    DAY = "day"
+    VOUCHER_RUSH = "voucher-rush"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(
@@ -47,7 +54,15 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples("xisuan migrate --dry-run", "xisuan migrate --dsn postgresql://owner@db/xisuan"))(
         migrate
     )
-    app.command(epilog=examples("xisuan demo", "xisuan demo --seconds 60 --chaos", "xisuan demo --keep"))(demo)
+    app.command(
+        epilog=examples(
+            "xisuan demo                            434 jobs of a real trace; prices, vouchers, audit, an invoice",
+            "xisuan demo --seconds 60 --chaos       the same, while broker, agent and database are killed",
+            "xisuan demo --keep                     leaves everything running, to look around with other commands",
+            "xisuan demo --scenario voucher-rush    200 enterprises fight for the last million yuan of a budget",
+            "xisuan demo --scenario voucher-rush --enterprises 40 --seed 7",
+        )
+    )(demo)
     app.command(name="version", epilog=examples("xisuan version --json"))(show_version)
 
 
@@ -130,11 +145,25 @@ def demo(
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill broker, an agent and PostgreSQL in the middle.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to keep everything [temporary].")] = None,
+    scenario: Annotated[Scenario, typer.Option(help="What is played: see below.")] = Scenario.DAY,
+    enterprises: Annotated[
+        int, typer.Option(min=2, max=1000, help="How many fight in voucher-rush, for 5,000 yuan each.")
+    ] = 200,
 ) -> None:
-    """Watch a day of a real trace being served by real processes, then audit it. Ends with 1 if anything is wrong."""
-    from broker.demo.main import DemoOptions, run
+    """Watch the exchange at work with real processes and emulated money. Ends with 1 if anything is wrong.
 
-    raise typer.Exit(run(DemoOptions(seconds, jobs, seed, chaos, keep, folder.absolute() if folder else None)))
+    "day" plays a day of a real trace, time compressed, for cities that pay in advance and by voucher; prices and
+    vouchers are seen to move, and an audit, a city's invoice and the voucher budget end it. "voucher-rush" lets many
+    enterprises apply at once, each over a connection of its own, until the budget is gone: who comes too late is
+    refused. Then all submit jobs, whose holds draw on the vouchers, and the books prove that not a fen too much went.
+    --seconds, --jobs and --chaos are of "day", --enterprises is of "voucher-rush".
+    """
+    from broker.demo.main import run
+    from broker.demo.options import DemoOptions
+    from broker.demo.options import Scenario as Played
+
+    place = folder.absolute() if folder else None
+    raise typer.Exit(run(DemoOptions(seconds, jobs, seed, chaos, keep, place, Played(scenario.value), enterprises)))
 
 
 def show_version(as_json: AsJson = False) -> None:

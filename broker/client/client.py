@@ -38,6 +38,7 @@ class Client(Connection):
         retry: RetryPolicy | None = None,
         call_seconds_max: float = 30.0,
         seed: int | None = None,
+        own_connection: bool = False,
     ) -> None:
         """Prepare a connection; nothing is sent before the first call.
 
@@ -46,11 +47,13 @@ class Client(Connection):
             api_key: key of a city, or of an operator.
             tls_ca: file with the certificates to trust (PEM); None trusts the system's.
             city: for operators only, who must say for which city they act.
-            retry, call_seconds_max, seed: see `Connection`.
+            retry, call_seconds_max, seed, own_connection: see `Connection`.
         Raises: BadSettings: endpoint or key cannot be used.
         """
         settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
-        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
+        super().__init__(
+            settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed, own_connection=own_connection
+        )
         self._city = city
 
     @classmethod

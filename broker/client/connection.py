@@ -27,6 +27,7 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.enable_retries", 0),  # we retry ourselves: only we know what may be repeated
     ("grpc.primary_user_agent", "xisuan-client"),
 )
+_OWN: Final = (("grpc.use_local_subchannel_pool", 1),)
 _NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
 """In the clear never through the proxy that $http_proxy names: it is on another machine, and the key would reach it."""
 
@@ -39,6 +40,7 @@ class Connection:
         retry: how patient to be when the broker is away or says "slow down".
         call_seconds_max: deadline of one unary call, retries not counted; streams have none.
         seed: of the jitter between retries; None takes luck as it comes.
+        own_connection: take a TCP connection of its own. Clients of one program to one broker share one otherwise.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Connection:
         retry: RetryPolicy | None = None,
         call_seconds_max: float = 30.0,
         seed: int | None = None,
+        own_connection: bool = False,
     ) -> None:
         self.settings = settings
+        self._options = _OPTIONS + _OWN if own_connection else _OPTIONS
         self._retry = retry or RetryPolicy()
         self._call_seconds_max = call_seconds_max
         self._luck = random.Random(seed)  # noqa: S311  # jitter, not a secret
@@ -75,10 +79,12 @@ class Connection:
         """Return the channel, opened on first use (it belongs to the running loop)."""
         if self._open_channel is None:
             if self.settings.plaintext:
-                self._open_channel = grpc.aio.insecure_channel(self.settings.endpoint, options=_OPTIONS + _NO_PROXY)
+                self._open_channel = grpc.aio.insecure_channel(
+                    self.settings.endpoint, options=self._options + _NO_PROXY
+                )
             else:
                 trust = grpc.ssl_channel_credentials(_certificates(self.settings.tls_ca))
-                self._open_channel = grpc.aio.secure_channel(self.settings.endpoint, trust, options=_OPTIONS)
+                self._open_channel = grpc.aio.secure_channel(self.settings.endpoint, trust, options=self._options)
         return self._open_channel
 
     async def unary(self, method: str, request: Message, answer: type[Answer], *, repeatable: bool = True) -> Answer:
@@ -155,6 +161,9 @@ class KeyedConnection(Connection):
         retry: RetryPolicy | None = None,
         call_seconds_max: float = 60.0,
         seed: int | None = None,
+        own_connection: bool = False,
     ) -> None:
         settings = ClientSettings(endpoint, api_key, Path(tls_ca) if tls_ca else None)
-        super().__init__(settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed)
+        super().__init__(
+            settings, retry=retry, call_seconds_max=call_seconds_max, seed=seed, own_connection=own_connection
+        )

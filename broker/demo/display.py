@@ -16,6 +16,8 @@ from rich.text import Text
 from broker.audit.rules import Finding
 from broker.client.admin import AdminClient
 from broker.client.errors import XisuanError
+from broker.demo import money_tables
+from broker.demo.money import Money, purses
 from broker.demo.replay import Memory
 from broker.demo.stage import PATIENT, Stage
 from broker.demo.summary import Summary
@@ -33,26 +35,31 @@ class Screen:
     console: Console
     stage: Stage
     note: str = ""
+    programme: str = ""  # whose vouchers are shown
 
     async def show(self, memory: Memory) -> None:
         """Draw until cancelled; a broker that is away for a moment is said, not raised."""
-        async with AdminClient(self.stage.endpoint, self.stage.key("operator"), retry=PATIENT) as admin:
+        async with (
+            AdminClient(self.stage.endpoint, self.stage.key("operator"), retry=PATIENT) as admin,
+            purses(self.stage, self.programme) as money,
+        ):
             with Live(console=self.console, refresh_per_second=4, transient=True) as live:
                 overview = pb.GetOverviewResponse()
                 ticks = 0
                 while True:
                     try:
                         overview = await admin.overview()
+                        await money.look()
                     except XisuanError as error:
                         self.note = str(error)
-                    live.update(draw(overview, memory, self.note))
+                    live.update(draw(overview, memory, self.note, money.latest))
                     if not self.console.is_terminal and ticks % 10 == 0:
-                        self.console.print(_line(overview, memory))
+                        self.console.print(f"{_line(overview, memory)}, {money_tables.line(money.latest)}")
                     ticks += 1
                     await asyncio.sleep(REFRESH_SECONDS)
 
 
-def draw(overview: pb.GetOverviewResponse, memory: Memory, note: str) -> RenderableType:
+def draw(overview: pb.GetOverviewResponse, memory: Memory, note: str, money: Money | None = None) -> RenderableType:
     """Return the whole screen."""
     done = len(memory.final)
     bar = ProgressBar(total=memory.submitted_of, completed=done, width=40)
@@ -65,7 +72,12 @@ def draw(overview: pb.GetOverviewResponse, memory: Memory, note: str) -> Rendera
         bar,
     )
     round_line = _round_line(overview.last_round) if overview.HasField("last_round") else Text("no round yet")
-    parts: list[RenderableType] = [progress, _queue(overview), _clusters(overview), round_line, _events(memory)]
+    parts: list[RenderableType] = [progress, _queue(overview), _clusters(overview), round_line]
+    if money is not None and money.pools:
+        parts.append(money_tables.prices(money))
+    if money is not None and money.vouchers:
+        parts.append(money_tables.vouchers(money))
+    parts.append(_events(memory))
     if note:
         parts.append(Text(note, style="yellow"))
     return Panel(Group(*parts), title="Xisuan 西算 · a day of the Philly trace, compressed", border_style="cyan")

@@ -10,6 +10,7 @@ from typing import Final
 from broker.client import Build, Client, JobSpec
 from broker.client.results import Event, EventKind, Job
 from broker.client.spec import PriorityClass, WorkloadClass
+from broker.demo.funding import Funds
 from broker.demo.stage import PATIENT, Stage
 from broker.demo.trace import Submission
 
@@ -42,8 +43,10 @@ class Memory:
 class Replay:
     """Plays submissions through real clients, one for each city."""
 
-    def __init__(self, stage: Stage, submissions: Sequence[Submission]) -> None:
+    def __init__(self, stage: Stage, submissions: Sequence[Submission], funds: Funds | None = None) -> None:
+        """`funds`: who pays; None: the cities' jobs name nobody."""
         self._stage = stage
+        self._funds = funds or Funds()
         self._submissions = submissions
         self.memory = Memory(submitted_of=len(submissions))
 
@@ -57,7 +60,7 @@ class Replay:
             by_city[submission.city].append(submission)
         last = self._submissions[-1].at_seconds
         beside = asyncio.create_task(meanwhile(self.memory))
-        watchers = [asyncio.create_task(self._watch(city)) for city in by_city]
+        watchers = [asyncio.create_task(watch(self._stage, city, self.memory)) for city in by_city]
         try:
             async with asyncio.timeout(last + SETTLE_SECONDS_MAX):
                 async with asyncio.TaskGroup() as group:
@@ -90,19 +93,25 @@ class Replay:
         async with self._client(city) as client:
             for submission in planned:
                 await asyncio.sleep(max(0.0, began + submission.at_seconds - clock.time()))
-                receipt = await client.submit(_spec(submission), request_key=submission.name)
+                receipt = await client.submit(_spec(submission, self._funds), request_key=submission.name)
                 self.memory.acknowledged[receipt.job_id] = city
 
-    async def _watch(self, city: str) -> None:
-        async with self._client(city) as client, aclosing(client.watch()) as events:
-            async for event in events:
-                self.memory.seen.append((city, event))
-                self.memory.by_kind[event.kind.value] += 1
-                if event.kind in _FINAL:
-                    self.memory.final.add(event.job_id)
+
+async def watch(stage: Stage, city: str, memory: Memory) -> None:
+    """Remember every event of a city, until cancelled."""
+    async with (
+        Client(stage.endpoint, stage.key(f"city-{city}"), retry=PATIENT) as client,
+        aclosing(client.watch()) as events,
+    ):
+        async for event in events:
+            memory.seen.append((city, event))
+            memory.by_kind[event.kind.value] += 1
+            if event.kind in _FINAL:
+                memory.final.add(event.job_id)
 
 
-def _spec(submission: Submission) -> JobSpec:
+def _spec(submission: Submission, funds: Funds) -> JobSpec:
+    purse = funds.purses.get(submission.city)
     return JobSpec(
         name=submission.name,
         tasks=submission.tasks,
@@ -112,5 +121,7 @@ def _spec(submission: Submission) -> JobSpec:
         walltime_seconds=submission.walltime_seconds,
         priority=PriorityClass(submission.priority),
         workload_class=WorkloadClass(submission.workload_class),
+        enterprise=purse.enterprise if purse else "",
+        vouchers=[purse.voucher] if purse and funds.stacks & set(submission.stacks) else [],
         builds=[Build(stack=stack, command=list(submission.command)) for stack in submission.stacks],
     )

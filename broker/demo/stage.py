@@ -21,6 +21,9 @@ from broker.worlds.loader import bundled, load
 from broker.worlds.schema import World
 
 WORLD_NAME: Final = "laptop"
+SETTINGS: Final = ("usage_interval_seconds=5", "charge_interval_seconds=60")
+"""Of the broker: charges come as often as they may, for a demo does not last for hours."""
+
 READY_SECONDS_MAX: Final = 60.0
 PATIENT: Final = RetryPolicy(delay_seconds_max=0.5, give_up_after_seconds=60.0)
 
@@ -91,9 +94,10 @@ def _stage(place: Path) -> Stage:
         "serve", "--home", str(place / "home"), "--listen", f"127.0.0.1:{_free_port()}", "--metrics-listen", "",
         "--console", console,
     )  # fmt: skip
+    chosen = [word for setting in SETTINGS for word in ("--set", setting)]
     return Stage(
         folder=place,
-        broker=Program("broker", (*serve, "--world", WORLD_NAME), place / "broker.log"),
+        broker=Program("broker", (*serve, "--world", WORLD_NAME, *chosen), place / "broker.log"),
         agents={
             c.cluster: Program(
                 f"agent {c.cluster}", ("agent", "--config", str(_config(place, c.cluster))), place / f"{c.cluster}.log"
@@ -168,6 +172,13 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def stacks_in(hub: str) -> frozenset[str]:
+    """Return the software stacks of a hub's cards."""
+    world = _world()
+    stacks = {model.model: model.stack for model in world.accelerator_models}
+    return frozenset(stacks[pool.model] for c in world.clusters if c.hub == hub for pool in c.pools)
 
 
 def _world() -> World:

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,11 @@ from rich.text import Text
 from broker.client.admin import AdminClient
 from broker.client.results import Job
 from broker.demo import display, trace
+from broker.demo.funding import fund
+from broker.demo.money import purses
 from broker.demo.replay import Memory, Replay
 from broker.demo.stage import Stage, set_up
+from broker.demo.trace import Submission
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "pictures"
 PLAYED_SECONDS: Final = 16.0
@@ -35,6 +38,7 @@ class Photographer:
     """Takes both pictures beside the replay, once most of the trace was submitted and something waits."""
 
     stage: Stage
+    programme: str
 
     async def photograph(self, memory: Memory) -> None:
         """Take the pictures and wait to be cancelled."""
@@ -43,7 +47,9 @@ class Photographer:
                 await asyncio.sleep(0.02)
             shown = replace(memory, seen=list(memory.seen))
             overview = await admin.overview()
-            _draw("demo.svg", "make demo", 112, lambda console: console.print(display.draw(overview, shown, "")))
+            async with purses(self.stage, self.programme) as money:
+                seen = await money.look()
+            _draw("demo.svg", "make demo", 112, lambda console: console.print(display.draw(overview, shown, "", seen)))
             await asyncio.to_thread(_draw, "commands.svg", "xisuan", 160, self._commands)
         await asyncio.Event().wait()
 
@@ -80,12 +86,14 @@ def main() -> None:
         planned = trace.submissions(
             rows, cities=stage.cities, stacks=stage.stacks, replay_seconds=PLAYED_SECONDS, seed=SEED
         )
-        jobs = asyncio.run(_play(Replay(stage, planned), Photographer(stage)))
+        jobs = asyncio.run(_play(stage, planned))
         print(f"played {len(jobs)} jobs; the pictures are in {FOLDER}")
 
 
-async def _play(replay: Replay, photographer: Photographer) -> list[Job]:
-    await replay.run(photographer.photograph)
+async def _play(stage: Stage, planned: Sequence[Submission]) -> list[Job]:
+    funds = await fund(stage)
+    replay = Replay(stage, planned, funds)
+    await replay.run(Photographer(stage, funds.programme).photograph)
     return await replay.jobs()
 
 
