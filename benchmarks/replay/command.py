@@ -79,12 +79,7 @@ def main(
     preempt: Annotated[
         bool, typer.Option("--preempt", help="Ours once more, with emergencies stopping what writes checkpoints.")
     ] = False,
-    quotes: Annotated[
-        float,
-        typer.Option(
-            min=0, max=100, metavar="PERCENT", help="So many of the jobs ask ours for a quote, and accept it."
-        ),
-    ] = 0.0,
+    quotes: Annotated[float, typer.Option(min=0, max=100, help="Percent of jobs that ask ours for a quote.")] = 0.0,
     effort: Annotated[int, typer.Option(min=0, help="Steps of a round at most.")] = 4,
     changed: Annotated[
         list[str] | None,
@@ -119,19 +114,11 @@ def main(
     margin = {"lease_end_margin_seconds": 0}  # here leases end when they must
     ours = _policy({"effort": effort, "seed": seed} | margin | dict(map(_setting, changed or [])))
     asking = Quotes(work, ours, drawn(work, quotes, seed).tolist())
-    runs = _replayed(
-        chosen,
-        work,
-        {OURS: lambda: Exchange(work, ours, step, asking), STOPPING: lambda: Preempting(work, ours, step)},
-        console,
-    )
+    by_name = {OURS: lambda: Exchange(work, ours, step, asking), STOPPING: lambda: Preempting(work, ours, step)}
+    runs = _replayed(chosen, work, by_name, console)
     _table(runs, console)
     if plot is not None:
-        from benchmarks.replay.plot import draw
-
-        logs, waits = {name: r.log for name, r in runs.items()}, {name: r.known.wait_s for name, r in runs.items()}
-        for file in draw(plot, there.name, work, logs, waits):
-            console.print(f"plot: {file}")
+        _plot(plot, there.name, work, runs, console)
     _end(runs, worth_bound(work), seed, json_file, console)
 
 
@@ -217,6 +204,14 @@ def _told(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:,.2f}{unit}"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:,.3f}"
+
+
+def _plot(folder: Path, place: str, work: Workload, runs: Mapping[str, Replayed], console: Console) -> None:
+    from benchmarks.replay.plot import draw
+
+    logs, waits = {name: r.log for name, r in runs.items()}, {name: r.known.wait_s for name, r in runs.items()}
+    for file in draw(folder, place, work, logs, waits):
+        console.print(f"plot: {file}")
 
 
 def _end(runs: Mapping[str, Replayed], bound: float, seed: int, json_file: Path | None, console: Console) -> None:
