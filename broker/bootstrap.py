@@ -49,22 +49,19 @@ from broker.market.explain import Explain
 from broker.market.green import GreenWaits
 from broker.market.identity import Identity
 from broker.market.jobs import Jobs
-from broker.market.ledger import Ledger
 from broker.market.logs import AgentLinks, Logs
-from broker.market.month_reports import MonthReports
 from broker.market.operations import Operations
-from broker.market.papers import Papers
 from broker.market.policies import Policies
 from broker.market.probes import Probes
 from broker.market.rates import Rates
 from broker.market.reliability import Reliability
-from broker.market.uses import Uses
 from broker.market.voucher_office import VoucherOffice
 from broker.market.vouchers import Vouchers
 from broker.market.watch import Pulses, Watch
 from broker.market.worlds import Worlds
 from broker.rooms import (
     Wakes,
+    accounts_of,
     admin_service,
     calls_per_second_max,
     charging_of,
@@ -76,7 +73,6 @@ from broker.rooms import (
     round_loop,
     terms_of,
 )
-from broker.rpc.account_service import AccountService
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
@@ -300,13 +296,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 quotes_of(settings, database, policy, jobs, explain, wakes),
                 clock,
             ),
-            AccountService(
-                Ledger(database, wake=wakes.work),
-                clock,
-                uses=Uses(database),
-                papers=Papers(database),
-                reports=MonthReports(database),
-            ),
+            accounts_of(database, clock, wakes),
             MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
             VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
         ],

@@ -18,8 +18,11 @@ from broker.market.energy import HubEnergy
 from broker.market.explain import Explain
 from broker.market.holding import Holding
 from broker.market.jobs import Jobs
+from broker.market.ledger import Ledger
+from broker.market.month_reports import MonthReports
 from broker.market.moves import Moves
 from broker.market.operations import Operations
+from broker.market.papers import Papers
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
@@ -28,9 +31,11 @@ from broker.market.quotas import Quotas
 from broker.market.quote_ends import QuoteEnds, QuoteFees
 from broker.market.quotes import QuoteRules, Quotes
 from broker.market.rounds import Rounds, RoundsReader
+from broker.market.uses import Uses
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.policy.keys import Signer
+from broker.rpc.account_service import AccountService
 from broker.rpc.admin_service import AdminService
 from broker.store.database import Database
 from scheduler.policy import Policy
@@ -206,3 +211,10 @@ def round_loop(
         lead_term=timedelta(seconds=settings.leader_lease_seconds),
         clock_now=clock.now,
     )
+
+
+def accounts_of(database: Database, clock: Clock, wakes: Wakes) -> AccountService:
+    """Return what is called about money."""
+    ledger = Ledger(database, wake=wakes.work)
+    uses, papers, reports = Uses(database), Papers(database), MonthReports(database)
+    return AccountService(ledger, clock, uses=uses, papers=papers, reports=reports)

@@ -221,6 +221,7 @@ def test_nonsense_is_refused_by_field_or_understood(data: st.DataObject) -> None
         (pb.WithdrawApplicationRequest, convert.withdrawal),
         (pb.ListApplicationsRequest, convert.application_page),
         (pb.ReviewApplicationRequest, convert.review),
+        (pb.GetEvidenceRequest, convert.evidence),
         (pb.GrantVoucherRequest, lambda request: convert.grant(request, T0)),
         (pb.ListVouchersRequest, convert.voucher_page),
         (pb.DeliverPapersRequest, convert.papers),
