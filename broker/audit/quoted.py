@@ -120,8 +120,8 @@ def every_accepted_quote_waits_for_a_sure_start_or_is_over(facts: "Facts") -> It
             yield f"quote-{quote.quote} is said to be kept, and job-{quote.job} did not start in its window"
         elif quote.state == "missed" and in_time:
             yield f"quote-{quote.quote} is said to be missed, and job-{quote.job} started in its window"
-        elif quote.state == "cancelled" and (first is not None or quote.job_state == "pending"):
-            yield f"quote-{quote.quote} is said to be cancelled, and job-{quote.job} started or waits"
+        elif quote.state == "cancelled" and (first is not None or quote.job_state != "cancelled"):
+            yield f"quote-{quote.quote} is said to be cancelled, and job-{quote.job} was not, or started"
 
 
 def every_missed_quote_is_credited_once(facts: "Facts") -> Iterator[str]:

@@ -31,18 +31,19 @@ class UnusedRow:
 
 
 # The first lease decides. A job that was cancelled within the window is no miss; one that could not start in time is,
-# even if it has ended since.
+# even if it has ended since: windows often end with the last moment at which the job may start, and then it expires.
 DUE: Final[LiteralString] = """
     WITH found AS (
         SELECT q.quote_id, q.hold_id, q.total_micro_yuan, q.starts_by,
-               (SELECT min(l.offered_at) FROM leases l WHERE l.job_id = q.job_id) AS began, j.ended_at
+               (SELECT min(l.offered_at) FROM leases l WHERE l.job_id = q.job_id) AS began, j.ended_at,
+               j.state = 'cancelled' AS cancelled
           FROM quotes q JOIN jobs j USING (job_id)
          WHERE q.state = 'accepted' AND (j.state <> 'pending' OR j.attempt > 0 OR q.starts_by < $1)
          ORDER BY q.quote_id LIMIT $3 FOR NO KEY UPDATE OF q SKIP LOCKED
     )
     SELECT quote_id,
            CASE WHEN began <= starts_by + $2 THEN 'kept'
-                WHEN began IS NULL AND ended_at <= starts_by + $2 THEN 'cancelled'
+                WHEN began IS NULL AND cancelled AND ended_at <= starts_by + $2 THEN 'cancelled'
                 ELSE 'missed' END AS state,
            hold_id, total_micro_yuan
       FROM found

@@ -10,6 +10,7 @@ from broker.ids import JobId
 from broker.ledger.holds import HoldDraft, Source
 from broker.ledger.transactions import Move
 from broker.lifecycle import JobState, QuoteState
+from broker.loops.expiry import Expiry
 from broker.market.ledger import Ledger
 from broker.store import holds
 from broker.store import jobs as store_jobs
@@ -110,6 +111,18 @@ async def test_a_start_that_is_too_late_is_a_miss_even_if_nobody_looked_before(t
     await table.ends_of_quotes()
 
     assert (await table.quote(quote)).state is QuoteState.MISSED
+
+
+async def test_a_job_that_expires_where_its_window_ends_is_a_miss_and_pays_no_fee(table: Quoting) -> None:
+    """The window ends with the last moment at which the job may start: nobody cancelled it."""
+    quote = await missed(table, start_by=table.world.now + timedelta(seconds=10))
+    table.world.advance(-30)
+    assert await Expiry(table.world.database, wake=lambda: None).run_once(table.world.now) == 1
+
+    await table.ends_of_quotes(cancel_fee_ppm=500_000)
+
+    assert (await table.quote(quote)).state is QuoteState.MISSED
+    assert await table.money() == (10 * TOTAL + TENTH, 0)
 
 
 async def test_an_enterprise_and_its_city_are_credited_as_they_paid(table: Quoting) -> None:
