@@ -50,6 +50,7 @@ class QuotedFact:
     hold_total: int  # what was held at first
     holds: int  # how many holds were made for it
     credited: int  # by credit notes
+    given_back: bool = False  # all of the hold was, and nothing captured
     leases: tuple[QuotedLease, ...] = ()  # the first one first
 
 
@@ -62,6 +63,9 @@ QUOTES: Final = """
            h.city AS hold_city,
            coalesce((SELECT sum(p.held_micro_yuan) FROM ledger_hold_parts p WHERE p.hold_id = q.hold_id), 0)::bigint
                AS hold_total,
+           coalesce(h.state IN ('released', 'expired')
+                    AND (SELECT sum(p.captured_micro_yuan) FROM ledger_hold_parts p WHERE p.hold_id = q.hold_id) = 0,
+                    false) AS given_back,
            (SELECT count(*) FROM ledger_holds h WHERE h.reference = 'quote-' || q.quote_id) AS holds,
            coalesce((SELECT sum(-p.micro_yuan) FROM ledger_transactions t JOIN ledger_postings p USING (transaction_id)
                        JOIN ledger_accounts a USING (account_id)
@@ -135,14 +139,15 @@ def every_missed_quote_is_credited_once(facts: "Facts") -> Iterator[str]:
 
 
 def quoted_jobs_pay_what_was_quoted(facts: "Facts") -> Iterator[str]:
-    """In the quote's pool its very price, elsewhere no more; what is held for it pays for the first lease alone."""
+    """In the quote's pool its very price, elsewhere no more; its hold pays for the first lease alone, or for none."""
     for quote in facts.quoted:
         for at, lease in enumerate(quote.leases):
             if lease.pool == quote.pool and lease.price != quote.price:
                 yield f"lease-{lease.lease} pays {lease.price}, and quote-{quote.quote} said {quote.price}"
             elif sum(each or 0 for each in lease.price[:2]) > sum(quote.price[:2]):
                 yield f"lease-{lease.lease} pays more than quote-{quote.quote} said"
-            if quote.hold is not None and (lease.hold == quote.hold) != (at == 0):
+            wrong = lease.hold == quote.hold if at else lease.hold != quote.hold and not quote.given_back
+            if quote.hold is not None and wrong:
                 own, other = _hold(quote.hold), _hold(lease.hold)
                 yield f"lease-{lease.lease} is paid out of {other}, and quote-{quote.quote} has {own}"
 

@@ -1,23 +1,26 @@
 """Hold money for leases in the transaction that makes them: what its payer cannot pay is not leased.
 
 Of each lease as much is held as its whole walltime and grace cost at its price, until the end of a settlement window.
-Whoever commits has locked jobs and nodes by now; balances come after these, by account (see store/ledger.py).
+Whoever commits has locked jobs and nodes by now; holds of quotes come after these, by number, then balances, by account
+(see store/ledger.py). A quote's hold pays for its job's first lease where a hold of that lease could be the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from broker.errors import BrokerError
-from broker.ids import JobId, lease_text
+from broker.ids import JobId, lease_text, quote_text
+from broker.ledger.accounts import AccountKind
 from broker.ledger.holds import HoldDraft
 from broker.ledger.work import Payer, sources, work_micro_yuan
-from broker.market.paying import hold_of, payers
-from broker.store import holds, prepaid, rounds
+from broker.market.paying import payers
+from broker.store import holds, ledger, prepaid, quotes, rounds
 from broker.store.database import Connection
 from broker.store.holds import Held
 from broker.store.prepaid import Work
+from broker.store.quotes import Booked
 from broker.store.rounds import LeaseDraft
 
 P = TypeVar("P")
@@ -43,38 +46,60 @@ class Holding:
         In order: what one lease gets the next of its payer does not have. Jobs whose payers have too little wait on,
         and why is noted with them.
         """
-        works = await prepaid.works(tx, [draft.job for _, draft in fitting])
-        if not works:
+        jobs = [draft.job for _, draft in fitting]
+        works, booked = await prepaid.works(tx, jobs), await quotes.lock_held(tx, jobs)
+        if not works and not booked:
             return list(fitting)
-        given = await hold_of(tx, list(works))
         costs = {draft.job: _cost(draft, works[draft.job]) for _, draft in fitting if draft.job in works}
-        asked = [draft for _, draft in fitting if costs.get(draft.job) and draft.job not in given]
-        covered = {draft.job: replace(draft, hold=given[draft.job]) for _, draft in fitting if draft.job in given}
-        covered |= await self._held(tx, asked, works, costs, now)
+        covered, of_no_use = {}, dict(booked)
+        for _, draft in fitting:
+            if draft.job in booked and self._pays(booked[draft.job], draft, works.get(draft.job), costs, now):
+                covered[draft.job] = replace(draft, hold=of_no_use.pop(draft.job).hold.hold)
+        asked = [draft for _, draft in fitting if costs.get(draft.job) and draft.job not in covered]
+        covered |= await self._held(tx, asked, list(of_no_use.values()), works, costs, now)
         left = {draft.job for draft in asked} - covered.keys()
         await prepaid.note_refused(tx, {job: costs[job] for job in left}, now)
         return [(each, covered.get(draft.job, draft)) for each, draft in fitting if draft.job not in left]
+
+    def _pays(
+        self, booked: Booked, draft: LeaseDraft, work: Work | None, costs: Mapping[JobId, int], now: datetime
+    ) -> bool:
+        """Tell whether what is held for a quote pays for the lease that is to be made: as what is held for it would.
+
+        A quote's job whose promise was broken starts in another pool, where vouchers may not pay, or much later.
+        """
+        hold = booked.hold
+        if booked.pool_id != draft.pool_id and any(_is_voucher(part.account) for part in hold.parts):
+            return False
+        if work is None:  # its city pays in advance no more: what is held pays on, as of leases that are there
+            return True
+        return hold.held >= costs[draft.job] and hold.settles_until >= now + timedelta(seconds=work.seconds)
 
     async def _held(
         self,
         tx: Connection,
         asked: Sequence[LeaseDraft],
+        of_no_use: Sequence[Booked],
         works: dict[JobId, Work],
         costs: dict[JobId, int],
         now: datetime,
     ) -> dict[JobId, LeaseDraft]:
-        if not asked:
-            return {}
-        there = await prepaid.enterprise_accounts(tx, sorted({draft.city for draft in asked}))
-        place_of = await prepaid.places(tx, {draft.pool_id for draft in asked})
+        """Release what is of no use for leases, and hold what these are to be paid with."""
+        there = await prepaid.enterprise_accounts(tx, sorted({draft.city for draft in asked})) if asked else set()
+        place_of = await prepaid.places(tx, {draft.pool_id for draft in asked}) if asked else {}
         payer_of = await payers(tx, [(works[draft.job], place_of[draft.pool_id]) for draft in asked], now)
-        numbers = await rounds.new_lease_ids(tx, len(asked))
+        numbers = await rounds.new_lease_ids(tx, len(asked)) if asked else []
         numbered = [replace(draft, lease=lease) for draft, lease in zip(asked, numbers, strict=True)]
         wanted = [
             self._draft(draft, payer_of[draft.job], there, costs[draft.job], works[draft.job].seconds, now)
             for draft in numbered
         ]
-        outcomes = await holds.place(tx, wanted, now)
+        if of_no_use:  # all balances at once: whoever locks them twice may wait for who waits for him
+            given = {part.account for each in of_no_use for part in each.hold.parts}
+            await ledger.lock(tx, given | {source.account for draft in wanted for source in draft.sources})
+        for each in of_no_use:
+            await holds.release(tx, each.hold.hold, quote_text(each.quote), now)
+        outcomes = await holds.place(tx, wanted, now) if wanted else []
         found = {}
         for draft, outcome in zip(numbered, outcomes, strict=True):
             if isinstance(outcome, Held):
@@ -108,3 +133,7 @@ def _cost(draft: LeaseDraft, work: Work) -> int:
         return 0
     per_card_hour = price.ask_micro_yuan_per_card_hour + price.scarcity_micro_yuan_per_card_hour
     return work_micro_yuan(per_card_hour, draft.milli_cards, work.seconds)
+
+
+def _is_voucher(account: str) -> bool:
+    return account.startswith(f"{AccountKind.VOUCHER}/")

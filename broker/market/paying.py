@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from broker.errors import BrokerError, VoucherRefused
-from broker.ids import HoldId, JobId
+from broker.ids import JobId
 from broker.job import JobSpec
 from broker.ledger.holds import Source
 from broker.ledger.work import Payer
-from broker.store import quotes, vouchers
+from broker.store import vouchers
 from broker.store.database import Connection
 from broker.store.prepaid import Place, Work
 from broker.vouchers import paying
@@ -42,14 +42,6 @@ def voucher_objection(city: str, spec: JobSpec, known: Mapping[str, Voucher], no
             reason = Refusal.NOT_FOUND if found.reason is Refusal.FOREIGN_CITY else found.reason
             return VoucherRefused(voucher=name, refusal=reason, sentence=found.sentence)
     return None
-
-
-async def hold_of(tx: Connection, jobs: Sequence[JobId]) -> Mapping[JobId, HoldId]:
-    """Return the open holds that were made for jobs before they started, by job; their leases need no other one.
-
-    What a quote has promised is held when it is accepted, and pays for the first attempt.
-    """
-    return await quotes.held(tx, jobs) if jobs else {}
 
 
 def _sources(work: Work, place: Place, known: Mapping[str, Voucher], now: datetime) -> tuple[Source, ...]:

@@ -8,8 +8,10 @@ from typing import Any, Final, LiteralString
 from broker.errors import QuoteNotFound
 from broker.ids import HoldId, JobId, QuoteId, RoundId, quote_text
 from broker.job import JobSpec, LeasePrice, canonical_text
+from broker.ledger.holds import Hold
 from broker.ledger.work import Billing
 from broker.lifecycle import QuoteState
+from broker.store import holds
 from broker.store.database import Connection
 
 
@@ -76,6 +78,15 @@ class Pinned:
     hold: HoldId | None
 
 
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What is held for a quoted job before it starts, for a start in that pool."""
+
+    quote: QuoteId
+    pool_id: int
+    hold: Hold
+
+
 COLUMNS: Final[LiteralString] = """
     q.quote_id, q.city, q.spec, q.pool_id, q.build, q.not_before, q.starts_by, q.starts_at,
     q.ask_micro_yuan_per_card_hour AS ask, q.scarcity_micro_yuan_per_card_hour AS scarcity, q.rate_card_version,
@@ -122,11 +133,17 @@ OF_JOBS: Final[LiteralString] = """
            scarcity_micro_yuan_per_card_hour AS scarcity, rate_card_version, hold_id
       FROM quotes WHERE job_id = ANY($1)
 """
-# What was held for the quote pays for the first lease alone: a second attempt is charged like any other.
+# What was held for the quote pays for the first lease alone: a second attempt is charged like any other. One that has
+# expired, or was released, pays for nothing.
 HELD: Final[LiteralString] = """
-    SELECT q.job_id, q.hold_id FROM quotes q JOIN jobs j USING (job_id)
-     WHERE q.hold_id IS NOT NULL AND j.state = 'pending' AND j.attempt = 0
-       AND ($1::bigint[] IS NULL OR j.job_id = ANY($1))
+    SELECT q.job_id FROM quotes q JOIN jobs j USING (job_id) JOIN ledger_holds h USING (hold_id)
+     WHERE h.state = 'open' AND j.state = 'pending' AND j.attempt = 0
+"""
+LOCK_HELD: Final[LiteralString] = """
+    SELECT q.job_id, q.quote_id, q.pool_id, h.hold_id
+      FROM quotes q JOIN jobs j USING (job_id) JOIN ledger_holds h USING (hold_id)
+     WHERE h.state = 'open' AND j.state = 'pending' AND j.attempt = 0 AND j.job_id = ANY($1)
+     ORDER BY h.hold_id FOR UPDATE OF h
 """
 BILLING: Final[LiteralString] = "SELECT billing FROM cities WHERE city = $1"
 GREEN_HOURS: Final[LiteralString] = "SELECT hub, green_hours FROM hubs"
@@ -202,9 +219,16 @@ async def of_jobs(tx: Connection, jobs: Collection[JobId]) -> Mapping[JobId, Pin
     }
 
 
-async def held(tx: Connection, jobs: Sequence[JobId] | None = None) -> dict[JobId, HoldId]:
-    """Return what is held for quoted jobs that never started, by job; of these jobs, or of all."""
-    return {JobId(r["job_id"]): HoldId(r["hold_id"]) for r in await tx.fetch(HELD, jobs)}
+async def held(tx: Connection) -> frozenset[JobId]:
+    """Return the quoted jobs that never started and for which money is held."""
+    return frozenset(JobId(r["job_id"]) for r in await tx.fetch(HELD))
+
+
+async def lock_held(tx: Connection, jobs: Sequence[JobId]) -> dict[JobId, Booked]:
+    """Return what is held for those of the jobs that never started, and lock it: before any balance is."""
+    rows = await tx.fetch(LOCK_HELD, jobs)
+    found = {hold.hold: hold for hold in await holds.read(tx, [r["hold_id"] for r in rows])}
+    return {JobId(r["job_id"]): Booked(QuoteId(r["quote_id"]), r["pool_id"], found[HoldId(r["hold_id"])]) for r in rows}
 
 
 async def billing(tx: Connection, city: str) -> Billing:

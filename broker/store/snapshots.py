@@ -255,7 +255,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         waiting=rows,
         rules=await rules.read(tx, now),
         prepaid=await prepaid.balances(tx),
-        held=frozenset(await quotes.held(tx)),
+        held=await quotes.held(tx),
     )
 
 

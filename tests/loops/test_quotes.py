@@ -11,6 +11,7 @@ from broker.ledger.holds import HoldDraft, Source
 from broker.ledger.transactions import Move
 from broker.lifecycle import JobState, QuoteState
 from broker.loops.expiry import Expiry
+from broker.loops.hold_expiry import HoldExpiry
 from broker.market.ledger import Ledger
 from broker.store import holds
 from broker.store import jobs as store_jobs
@@ -208,3 +209,32 @@ async def test_the_hold_of_a_quote_pays_for_its_job_though_the_city_has_nothing_
 
     assert await table.world.row("SELECT hold_id FROM leases WHERE job_id = $1", quote.job) == (quote.hold,)
     assert (await books.account(OPERATOR, "city/ganzhou")).available == 0
+
+
+async def test_what_has_expired_before_its_job_starts_pays_for_nothing(table: Quoting) -> None:
+    """A job that starts weeks after its window has a hold of its own, and its city pays: not the platform."""
+    quote = await missed(table)
+    await table.ends_of_quotes()
+    table.world.advance(30 * 86_400)
+    assert await HoldExpiry(table.world.database).run_once(table.world.now) == 1
+    async with table.world.database.hub() as tx:
+        await tx.execute("UPDATE nodes SET mode = 'open'")
+        await tx.execute("UPDATE clusters SET agent_state = 'live', heard_at = $1", table.world.now)
+
+    assert (await table.round()).placed == 1
+
+    [hold, reference, state] = await table.world.row(
+        "SELECT hold_id, h.reference, h.state FROM leases JOIN ledger_holds h USING (hold_id)"
+    )
+    assert (hold != quote.hold, reference, state) == (True, "lease-1", "open")
+
+
+async def test_what_is_held_pays_on_when_its_city_does_not_pay_in_advance_any_more(table: Quoting) -> None:
+    """As of leases that are there: else it would be held for weeks for nothing."""
+    quote = await table.booked()
+    async with table.world.database.hub() as tx:
+        await tx.execute("UPDATE cities SET billing = 'metered'")
+
+    assert (await table.round()).placed == 1
+
+    assert await table.world.row("SELECT hold_id FROM leases") == (quote.hold,)

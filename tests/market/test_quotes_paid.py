@@ -11,7 +11,7 @@ from broker.audit import usage as audit_of_usage
 from broker.audit.main import gather
 from broker.errors import VoucherRefused
 from broker.job import WorkloadClass
-from broker.ledger.holds import Hold
+from broker.ledger.holds import Hold, HoldState
 from broker.loops.charging import ChargingLoop
 from broker.market.charging import Charging, ChargingTerms
 from broker.market.voucher_office import GrantDraft
@@ -19,9 +19,9 @@ from broker.store import holds
 from broker.store.database import Database
 from broker.store.quotes import Quote
 from broker.vouchers.states import StoryEvent
-from tests.cluster_world import ClusterWorld
+from tests.cluster_world import ClusterWorld, inventory
 from tests.conftest import Dsns
-from tests.quoting import ASK, Quoting, broken
+from tests.quoting import ASK, RATES, Quoting, broken
 from tests.small_world import GANZHOU, T0
 from tests.voucher_world import ACME, LI, OF_ACME, OFFICE, PROGRAMME, VoucherWorld
 
@@ -128,3 +128,26 @@ async def test_the_lease_of_a_quoted_job_is_charged_from_the_hold_of_the_quote(t
     assert await table.money("owner/owner") == (cost - cost // 10, 0)
     assert await table.world.row("SELECT count(*) FROM ledger_holds") == (1,)
     assert await table.world.row("SELECT state FROM ledger_holds") == ("released",)
+
+
+async def test_a_voucher_does_not_pay_a_related_party_where_a_broken_promise_leads(table: Paid) -> None:
+    """What the quote holds is given back, and what is held for the lease comes from whoever may pay there."""
+    async with table.world.database.hub() as tx:
+        await tx.execute("UPDATE clusters SET owner = 'kin' WHERE cluster = 'west'")
+        await tx.execute(RATES.replace("'east'", "'west'"), [ASK] * 24)
+    office = VoucherWorld(table.world.database, table.dsns).office
+    await office.set_enterprise(OFFICE, replace(ACME, related_owners=("kin",)), LI, now=T0)
+    quote = await table.booked(vouchers=(table.voucher,), **WORK)
+    async with table.world.database.hub() as tx:
+        await tx.execute("UPDATE nodes SET mode = 'cordoned'")
+    await table.world.attach("west", "one", inventory("w1"))
+    for _ in range(2):
+        await table.round()
+
+    lease = await table.world.row("SELECT cluster, hold_id FROM leases")
+
+    assert lease["cluster"] == "west"
+    assert lease["hold_id"] != quote.hold
+    assert (await table.hold(quote)).state is HoldState.RELEASED
+    assert await table.money(table.account) == (table.granted, 0)
+    assert await table.money() == (MONEY - TOTAL, TOTAL)
