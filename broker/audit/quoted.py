@@ -50,6 +50,8 @@ class QuotedFact:
     hold_total: int  # what was held at first
     holds: int  # how many holds were made for it
     credited: int  # by credit notes
+    walltime_seconds: int | None = None
+    grace_seconds: int | None = None
     given_back: bool = False  # all of the hold was, and nothing captured
     leases: tuple[QuotedLease, ...] = ()  # the first one first
 
@@ -58,7 +60,8 @@ QUOTES: Final = """
     SELECT q.quote_id, q.city, q.state, q.pool_id, q.not_before, q.starts_by, q.ask_micro_yuan_per_card_hour AS ask,
            q.scarcity_micro_yuan_per_card_hour AS scarcity, q.rate_card_version AS version, q.total_micro_yuan AS total,
            q.hold_id AS hold, q.credit_micro_yuan AS credit, q.job_id AS job, j.city AS job_city, j.state AS job_state,
-           j.attempt, EXISTS (SELECT FROM promises p WHERE p.job_id = q.job_id AND p.attempt = j.attempt) AS promised,
+           j.attempt, j.walltime_seconds, j.grace_seconds,
+           EXISTS (SELECT FROM promises p WHERE p.job_id = q.job_id AND p.attempt = j.attempt) AS promised,
            EXISTS (SELECT FROM promise_history h WHERE h.job_id = q.job_id AND h.fate IN ('broken', 'gone')) AS broken,
            h.city AS hold_city,
            coalesce((SELECT sum(p.held_micro_yuan) FROM ledger_hold_parts p WHERE p.hold_id = q.hold_id), 0)::bigint
@@ -96,16 +99,20 @@ async def read(hub: Any) -> tuple[QuotedFact, ...]:
 
 
 def every_accepted_quote_has_its_job_and_its_hold(facts: "Facts") -> Iterator[str]:
-    """Whoever accepts one gets a job, and has its whole price held once, or nothing at all."""
+    """Whoever accepts one gets a job, and has its whole price, with the grace, held once, or nothing at all."""
     for quote in facts.quoted:
         if quote.job_city != quote.city:
             yield f"quote-{quote.quote} of {quote.city} is bound to job-{quote.job} of {quote.job_city}"
         if quote.holds != (quote.hold is not None):
             yield f"for quote-{quote.quote} there are {quote.holds} holds, and it names {_hold(quote.hold)}"
-        if quote.hold is not None and (quote.hold_city, quote.hold_total) != (quote.city, quote.total):
+        walltime, grace = quote.walltime_seconds or 1, quote.grace_seconds or 0
+        least, most = (total * (walltime + grace) // walltime for total in (quote.total, quote.total + 1))
+        most = most if grace else quote.total
+        held_right = quote.hold_city == quote.city and least <= quote.hold_total <= most
+        if quote.hold is not None and not held_right:
             yield (
-                f"quote-{quote.quote} of {quote.city} costs {quote.total} micro-yuan, and {_hold(quote.hold)} of "
-                f"{quote.hold_city} holds {quote.hold_total}"
+                f"quote-{quote.quote} of {quote.city} costs {quote.total} micro-yuan, with its grace {least}, and "
+                f"{_hold(quote.hold)} of {quote.hold_city} holds {quote.hold_total}"
             )
 
 

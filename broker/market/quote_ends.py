@@ -89,7 +89,7 @@ class QuoteEnds:
         """Post the credit notes of a miss, to each account its share; return how much that is."""
         found = await holds.lock(tx, hold)
         credit = share_down(total, self._fees.credit_ppm)
-        for part, micro_yuan in _shares(credit, found.parts, total):
+        for part, micro_yuan in _shares(credit, found.parts):
             move = Move(
                 f"{quote_text(quote)}-{part.account}",
                 part.account,
@@ -127,9 +127,9 @@ async def _post(tx: Connection, move: Move, city: str, now: datetime) -> None:
     await ledger.write(tx, accounts, note)
 
 
-def _shares(credit: int, parts: tuple[Part, ...], total: int) -> list[tuple[Part, int]]:
+def _shares(credit: int, parts: tuple[Part, ...]) -> list[tuple[Part, int]]:
     """Return what each account gets of a credit: as it gave to the hold, the sum to the micro-yuan."""
-    found, given, held = [], 0, 0
+    found, given, held, total = [], 0, 0, sum(part.held for part in parts)
     for part in parts:
         held += part.held
         upto = credit * held // total

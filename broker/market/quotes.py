@@ -26,7 +26,7 @@ from broker.errors import (
 from broker.ids import JobId, QuoteId, job_text, quote_text
 from broker.job import JobSpec
 from broker.ledger.holds import HoldDraft
-from broker.ledger.work import Billing, Payer, sources
+from broker.ledger.work import Billing, Payer, sources, work_micro_yuan
 from broker.lifecycle import Held, PromiseFate, QuoteState
 from broker.market import access
 from broker.market.ahead import promise_row
@@ -45,6 +45,7 @@ from broker.store.holds import Held as HeldMoney
 from broker.store.prepaid import Work
 from broker.store.promises import NO_ROUND, PromiseEntry
 from broker.store.quotes import Quote
+from broker.store.rounds import WHOLE_MILLI
 from broker.store.submissions import Submitted
 from scheduler.horizon import Promise
 from scheduler.policy import Policy
@@ -220,7 +221,7 @@ class Quotes:
                 return None
             job = await self._store(tx, city, quote, request_key, now)
             await self._promise(tx, world, start, job, now)
-            hold = await self._hold(tx, quote, now)
+            hold = await self._hold(tx, quote, start, now)
             await quotes.accept(tx, quote_id, request_key, job, None if hold is None else hold.hold, now)
             return AcceptedQuote(await quotes.get(tx, quote_id), duplicate=False)
 
@@ -246,17 +247,23 @@ class Quotes:
         await promises.tell(tx, NO_ROUND, [PromiseEntry(job, PromiseFate.MADE, None, row.start_s)], now)
         metrics.promise_told(PromiseFate.MADE, None)
 
-    async def _hold(self, tx: Connection, quote: Quote, now: datetime) -> HeldMoney | None:
-        """Hold the whole price if the city pays in advance. Raise what `holds.place` refuses."""
-        if await quotes.billing(tx, quote.city) is not Billing.PREPAID or not quote.terms.total_micro_yuan:
-            return None
+    async def _hold(self, tx: Connection, quote: Quote, start: Promise, now: datetime) -> HeldMoney | None:
+        """Hold the whole price, and that of the grace, if the city pays in advance. Raise what `holds.place` refuses.
+
+        A lease is charged for what it runs of its grace as well, and what no hold covers would be the platform's loss.
+        """
         spec, terms = quote.spec, quote.terms
+        per_card_hour = terms.price.ask_micro_yuan_per_card_hour + terms.price.scarcity_micro_yuan_per_card_hour
+        seconds = spec.walltime_seconds + spec.grace_seconds
+        micro_yuan = work_micro_yuan(per_card_hour, start.cards * WHOLE_MILLI, seconds)
+        if not micro_yuan or await quotes.billing(tx, quote.city) is not Billing.PREPAID:
+            return None
         runs = timedelta(seconds=terms.transfer_seconds + spec.walltime_seconds + spec.grace_seconds)
         draft = HoldDraft(
             request_key=quote_text(quote.quote),
             city=quote.city,
             reference=quote_text(quote.quote),
-            micro_yuan=terms.total_micro_yuan,
+            micro_yuan=micro_yuan,
             sources=sources(*await _payer(tx, quote, now)),
             settles_until=terms.starts_by + runs + self._rules.settles,
         )

@@ -151,3 +151,21 @@ async def test_a_voucher_does_not_pay_a_related_party_where_a_broken_promise_lea
     assert (await table.hold(quote)).state is HoldState.RELEASED
     assert await table.money(table.account) == (table.granted, 0)
     assert await table.money() == (MONEY - TOTAL, TOTAL)
+
+
+async def test_the_grace_is_held_for_as_well(table: Paid) -> None:
+    """What a job runs of it is charged, and a city that asks for much grace does not have it from the platform."""
+    quote = await table.booked(grace_seconds=3600)
+    assert quote.job is not None
+    assert (await table.hold(quote)).held == ASK * 8 * 4200 // 3600
+    await table.round()
+    table.world.advance(1)
+    await table.runs(quote.job)
+    table.world.advance(4200)
+    await table.ends(quote.job)
+
+    await table.charge()
+
+    assert await table.world.row("SELECT hold_id FROM leases") == (quote.hold,)
+    assert await table.money() == (MONEY - ASK * 8 * 4200 // 3600, 0)
+    assert await table.money("platform_loss") == (0, 0)
