@@ -69,10 +69,10 @@ def _short(view: WorldView, now: datetime) -> Iterator[Short]:
         if there is None or row.job in view.held:
             continue
         wanted = max(_least(view, row, asks), _asked_for(row, now))
-        accounts = _accounts(row, there)
-        usable = sum(there.get(account, 0) for account in accounts)
+        found = _accounts(row, there)
+        usable = sum(there.get(account, 0) for account in found)
         if usable < wanted:
-            yield Short(row.job, accounts, wanted, usable)
+            yield Short(row.job, found, wanted, usable)
 
 
 def _asked_for(row: WaitingRow, now: datetime) -> int:
@@ -80,11 +80,16 @@ def _asked_for(row: WaitingRow, now: datetime) -> int:
     return row.funds_wanted_micro_yuan if fresh else 0
 
 
+def accounts(city: str, enterprise: str, vouchers: Sequence[str]) -> tuple[str, ...]:
+    """Return the accounts that may pay for a job, in the order in which they are drawn on, should they be there."""
+    first = [AccountName(AccountKind.VOUCHER, (city, name)).text for name in vouchers]
+    own = [AccountName(AccountKind.ENTERPRISE, (city, enterprise)).text] if enterprise else []
+    return (*first, *own, AccountName(AccountKind.CITY, (city,)).text)
+
+
 def _accounts(row: WaitingRow, there: Mapping[str, int]) -> tuple[str, ...]:
-    vouchers = [AccountName(AccountKind.VOUCHER, (row.city, name)).text for name in row.vouchers]
-    own = [AccountName(AccountKind.ENTERPRISE, (row.city, row.enterprise)).text] if row.enterprise else []
-    found = [account for account in (*vouchers, *own) if account in there]
-    return (*found, AccountName(AccountKind.CITY, (row.city,)).text)
+    *others, city = accounts(row.city, row.enterprise, row.vouchers)
+    return (*(account for account in others if account in there), city)
 
 
 def _least(view: WorldView, row: WaitingRow, asks: dict[int, tuple[int, int]]) -> int:

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, InsufficientCredit
 from broker.ids import JobId, lease_text, quote_text
 from broker.ledger.accounts import AccountKind
 from broker.ledger.holds import HoldDraft
 from broker.ledger.work import Payer, sources, work_micro_yuan
+from broker.market.funding import accounts
 from broker.market.paying import payers
 from broker.store import holds, ledger, prepaid, quotes, rounds
 from broker.store.database import Connection
 from broker.store.holds import Held
-from broker.store.prepaid import Work
+from broker.store.prepaid import Balances, Work
 from broker.store.quotes import Booked
 from broker.store.rounds import LeaseDraft
 
@@ -56,9 +57,13 @@ class Holding:
             if draft.job in booked and self._pays(booked[draft.job], draft, works.get(draft.job), costs, now):
                 covered[draft.job] = replace(draft, hold=of_no_use.pop(draft.job).hold.hold)
         asked = [draft for _, draft in fitting if costs.get(draft.job) and draft.job not in covered]
-        covered |= await self._held(tx, asked, list(of_no_use.values()), works, costs, now)
+        held, lacks = await self._held(tx, asked, list(of_no_use.values()), works, costs, now)
+        covered |= held
         left = {draft.job for draft in asked} - covered.keys()
-        await prepaid.note_refused(tx, {job: costs[job] for job in left}, now)
+        if left:
+            there = await prepaid.balances(tx)
+            wanted = {job: max(costs[job], _stands(works[job], there) + lacks[job]) for job in left}
+            await prepaid.note_refused(tx, wanted, now)
         return [(each, covered.get(draft.job, draft)) for each, draft in fitting if draft.job not in left]
 
     def _pays(
@@ -83,8 +88,11 @@ class Holding:
         works: dict[JobId, Work],
         costs: dict[JobId, int],
         now: datetime,
-    ) -> dict[JobId, LeaseDraft]:
-        """Release what is of no use for leases, and hold what these are to be paid with."""
+    ) -> tuple[dict[JobId, LeaseDraft], dict[JobId, int]]:
+        """Release what is of no use for leases, and hold what these are to be paid with.
+
+        Return those that are paid for, and what the payers of the others lack, in micro-yuan.
+        """
         there = await prepaid.enterprise_accounts(tx, sorted({draft.city for draft in asked})) if asked else set()
         place_of = await prepaid.places(tx, {draft.pool_id for draft in asked}) if asked else {}
         payer_of = await payers(tx, [(works[draft.job], place_of[draft.pool_id]) for draft in asked], now)
@@ -100,13 +108,15 @@ class Holding:
         for each in of_no_use:
             await holds.release(tx, each.hold.hold, quote_text(each.quote), now)
         outcomes = await holds.place(tx, wanted, now) if wanted else []
-        found = {}
+        found, lacks = {}, dict(costs)
         for draft, outcome in zip(numbered, outcomes, strict=True):
             if isinstance(outcome, Held):
                 found[draft.job] = replace(draft, hold=outcome.hold)
-            else:
-                assert isinstance(outcome, BrokerError)  # noqa: S101  # whatever it is, this payer does not pay
-        return found
+                continue
+            assert isinstance(outcome, BrokerError)  # noqa: S101  # whatever it is, this payer does not pay
+            if isinstance(outcome, InsufficientCredit):
+                lacks[draft.job] -= int(outcome.metadata["usable_micro_yuan"])
+        return found, lacks
 
     def _draft(
         self, draft: LeaseDraft, payer: Payer, there: set[str], micro_yuan: int, seconds: int, now: datetime
@@ -133,6 +143,15 @@ def _cost(draft: LeaseDraft, work: Work) -> int:
         return 0
     per_card_hour = price.ask_micro_yuan_per_card_hour + price.scarcity_micro_yuan_per_card_hour
     return work_micro_yuan(per_card_hour, draft.milli_cards, work.seconds)
+
+
+def _stands(work: Work, there: Balances) -> int:
+    """Return what stands on all accounts that pay for a job, as the reading of a world counts it.
+
+    A voucher gives a part only, or nothing, whatever stands on it: that is known when a hold is refused. So what is
+    noted is how much there must be on all accounts together, and the job is left out until so much has come in.
+    """
+    return sum(there[work.city].get(account, 0) for account in accounts(work.city, work.enterprise, work.vouchers))
 
 
 def _is_voucher(account: str) -> bool:

@@ -247,3 +247,19 @@ async def test_a_voucher_pays_its_ratio_and_the_city_the_rest(table: Prepaid) ->
         ("city/ganzhou", whole.held - whole.held * 3 // 10),
     ]
     assert [p.account for p in other.parts] == ["city/ganzhou"]
+
+
+async def test_a_voucher_that_is_full_and_pays_a_part_keeps_nobody_in_the_rounds(table: Prepaid) -> None:
+    """What its ratio leaves is refused once, not in each round: until then it would take the cards of others in all."""
+    voucher = await voucher_of_acme(table)
+    await table.deposit(1)
+    job = await table.submit(workload_class=WorkloadClass.TRAINING, enterprise="acme", vouchers=(voucher,))
+    assert (await table.round()).stale == 1
+
+    assert (await table.rounds.read(table.world.now)).waiting == {}
+
+    assert await table.reason(job) == "FUNDS_SHORT"
+    await table.deposit(COST - COST * 3 // 10 - 2)
+    assert (await table.rounds.read(table.world.now)).waiting == {}
+    await table.deposit(COST)  # what is scarce costs more than what is asked
+    assert (await table.round()).placed == 1
