@@ -5,6 +5,7 @@ when that moment has passed without. Then a part of the price is given back to t
 share, at the platform's loss; the job still starts when it can, at the quoted price or a lower one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,7 +21,7 @@ from broker.ledger.money import share_down
 from broker.ledger.transactions import Move, credit_note
 from broker.lifecycle import QuoteState
 from broker.market.promising import LATE_AFTER_SECONDS
-from broker.store import holds, ledger, quote_ends
+from broker.store import charging, holds, ledger, quote_ends
 from broker.store.database import Connection, Database
 from broker.store.quote_ends import AcceptedRow, UnusedRow
 
@@ -48,17 +49,20 @@ class QuoteEnds:
         self._batch_quotes = batch_quotes
 
     async def decide(self, now: datetime) -> int:
-        """Tell of every accepted quote that has come to its end what it came to, and return how many those were."""
+        """Tell of every accepted quote that has come to its end what it came to, and return how many those were.
+
+        One that cannot be credited is told to the log and tried again; it does not keep the others waiting.
+        """
         total = 0
         while True:
             async with self._database.hub() as tx:
                 rows = await quote_ends.due(tx, now - GRACE, GRACE, self._batch_quotes)
-                for row in rows:
-                    await self._decide(tx, row, now)
-            for row in rows:
+                await _lock(tx, rows)
+                decided = [row for row in rows if await self._decided(tx, row, now)]
+            for row in decided:
                 metrics.quote_told(row.state.value)
-            total += len(rows)
-            if len(rows) < self._batch_quotes:
+            total += len(decided)
+            if len(rows) < self._batch_quotes or not decided:
                 return total
 
     async def release(self, now: datetime) -> int:
@@ -76,6 +80,15 @@ class QuoteEnds:
             except BrokerError as error:
                 log.error("hold_of_quote_not_released", quote=quote_text(row.quote), reason=error.reason)
         return done
+
+    async def _decided(self, tx: Connection, row: AcceptedRow, now: datetime) -> bool:
+        try:
+            async with tx.transaction():
+                await self._decide(tx, row, now)
+        except BrokerError as error:
+            log.error("quote_not_decided", quote=quote_text(row.quote), reason=error.reason)
+            return False
+        return True
 
     async def _decide(self, tx: Connection, row: AcceptedRow, now: datetime) -> None:
         credit = None
@@ -114,6 +127,15 @@ class QuoteEnds:
             await holds.release(tx, row.hold, quote_text(row.quote), now)
         await quote_ends.released(tx, row.quote, now)
         return 1
+
+
+async def _lock(tx: Connection, rows: Sequence[AcceptedRow]) -> None:
+    """Lock all that the credits of these quotes are about: holds by number, then balances, as everybody does."""
+    numbers = sorted(row.hold for row in rows if row.state is QuoteState.MISSED and row.hold is not None)
+    if numbers:
+        found = (await charging.lock_holds(tx, numbers)).values()
+        cities = {AccountName(AccountKind.CITY, (hold.city,)).text for hold in found}
+        await ledger.lock(tx, cities | {part.account for hold in found for part in hold.parts})
 
 
 async def _post(tx: Connection, move: Move, city: str, now: datetime) -> None:

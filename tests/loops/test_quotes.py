@@ -1,5 +1,6 @@
 """Accepted quotes come to an end: kept in time, missed and credited once, or cancelled and released."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -13,14 +14,14 @@ from broker.lifecycle import JobState, QuoteState
 from broker.loops.expiry import Expiry
 from broker.loops.hold_expiry import HoldExpiry
 from broker.market.ledger import Ledger
-from broker.store import holds
+from broker.store import holds, ledger
 from broker.store import jobs as store_jobs
 from broker.store.database import Database
 from broker.store.holds import Held
 from broker.store.quotes import Quote
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
-from tests.quoting import ASK, GANZHOU, Quoting, ahead, broken, lay
+from tests.quoting import ASK, GANZHOU, NANJING, Quoting, ahead, broken, lay
 from tests.small_world import OPERATOR
 
 TOTAL = ASK * 8 // 6
@@ -124,6 +125,41 @@ async def test_a_job_that_expires_where_its_window_ends_is_a_miss_and_pays_no_fe
 
     assert (await table.quote(quote)).state is QuoteState.MISSED
     assert await table.money() == (10 * TOTAL + TENTH, 0)
+
+
+async def test_a_miss_that_cannot_be_credited_keeps_no_other_quote_waiting(table: Quoting) -> None:
+    """All accounts that paid for it are closed; that of the other quote's city is not."""
+    await table.prepaid(10 * TOTAL, "nanjing")
+    first = await table.booked(cards_per_task=4)
+    second = (await table.accept((await table.ask(NANJING, cards_per_task=4))[0], "other", NANJING)).quote
+    table.world.advance((second.terms.starts_by - table.world.now + timedelta(seconds=31)).total_seconds())
+    closed = "UPDATE ledger_accounts SET closed_at = $1 WHERE name = 'city/ganzhou'"
+    async with table.world.database.hub() as tx:
+        await tx.execute(closed, table.world.now)
+
+    assert await table.ends_of_quotes() == 1
+
+    assert (await table.quote(second)).state is QuoteState.MISSED
+    assert (await table.quote(first)).state is QuoteState.ACCEPTED
+    async with table.world.database.hub() as tx:
+        await tx.execute(closed, None)
+    assert await table.ends_of_quotes() == 1
+
+
+async def test_credits_of_several_misses_lock_all_holds_before_any_balance(table: Quoting) -> None:
+    """Somebody has the second hold and then wants the balance that the first credit is for: neither waits for ever."""
+    quotes = [await table.booked(cards_per_task=2, key=key) for key in "ab"]
+    table.world.advance((quotes[1].terms.starts_by - table.world.now + timedelta(seconds=31)).total_seconds())
+    hold = quotes[1].hold
+    assert hold is not None
+
+    async with table.world.database.hub() as tx:
+        await holds.lock(tx, hold)
+        deciding = asyncio.create_task(table.ends_of_quotes())
+        await asyncio.sleep(0.5)
+        await ledger.lock(tx, ["city/ganzhou"])
+
+    assert await deciding == 2
 
 
 async def test_an_enterprise_and_its_city_are_credited_as_they_paid(table: Quoting) -> None:
