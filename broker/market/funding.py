@@ -98,6 +98,7 @@ def _least(view: WorldView, row: WaitingRow, asks: dict[int, tuple[int, int]]) -
         shape = view.shapes[row.shape_id]
         asks[row.shape_id] = _cheapest(view, shape["builds"]), _smallest_milli(shape)
     ask, milli = asks[row.shape_id]
+    ask = min(ask, view.pinned.get(row.job, ask))  # a quote's job pays no more, though asks have risen
     return work_micro_yuan(ask, milli, row.walltime_seconds + row.grace_seconds)
 
 

@@ -139,6 +139,10 @@ HELD: Final[LiteralString] = """
     SELECT q.job_id FROM quotes q JOIN jobs j USING (job_id) JOIN ledger_holds h USING (hold_id)
      WHERE h.state = 'open' AND j.state = 'pending' AND j.attempt = 0
 """
+PINNED: Final[LiteralString] = """
+    SELECT q.job_id, q.ask_micro_yuan_per_card_hour + q.scarcity_micro_yuan_per_card_hour AS per_card_hour
+      FROM quotes q JOIN jobs j USING (job_id) WHERE j.state = 'pending'
+"""
 LOCK_HELD: Final[LiteralString] = """
     SELECT q.job_id, q.quote_id, q.pool_id, h.hold_id
       FROM quotes q JOIN jobs j USING (job_id) JOIN ledger_holds h USING (hold_id)
@@ -222,6 +226,11 @@ async def of_jobs(tx: Connection, jobs: Collection[JobId]) -> Mapping[JobId, Pin
 async def held(tx: Connection) -> frozenset[JobId]:
     """Return the quoted jobs that never started and for which money is held."""
     return frozenset(JobId(r["job_id"]) for r in await tx.fetch(HELD))
+
+
+async def pinned(tx: Connection) -> dict[JobId, int]:
+    """Return what quoted jobs that wait pay at most, in micro-yuan per card-hour: their leases have no higher price."""
+    return {JobId(r["job_id"]): r["per_card_hour"] for r in await tx.fetch(PINNED)}
 
 
 async def lock_held(tx: Connection, jobs: Sequence[JobId]) -> dict[JobId, Booked]:

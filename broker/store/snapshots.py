@@ -113,6 +113,7 @@ class WorldView:
     lost_card_seconds: int = 0  # work that stopping leases for others has cost in the last hour
     prepaid: Balances = field(default_factory=dict)  # of cities that pay in advance
     held: frozenset[JobId] = frozenset()  # waiting jobs for which their quotes hold the money already
+    pinned: Mapping[JobId, int] = field(default_factory=dict)  # micro-yuan per card-hour, of waiting quoted jobs
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -256,6 +257,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         rules=await rules.read(tx, now),
         prepaid=await prepaid.balances(tx),
         held=await quotes.held(tx),
+        pinned=await quotes.pinned(tx),
     )
 
 

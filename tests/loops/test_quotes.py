@@ -21,7 +21,7 @@ from broker.store.holds import Held
 from broker.store.quotes import Quote
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
-from tests.quoting import ASK, GANZHOU, NANJING, Quoting, ahead, broken, lay
+from tests.quoting import ASK, GANZHOU, NANJING, RATES, Quoting, ahead, broken, lay
 from tests.small_world import OPERATOR
 
 TOTAL = ASK * 8 // 6
@@ -274,3 +274,17 @@ async def test_what_is_held_pays_on_when_its_city_does_not_pay_in_advance_any_mo
     assert (await table.round()).placed == 1
 
     assert await table.world.row("SELECT hold_id FROM leases") == (quote.hold,)
+
+
+async def test_a_quoted_job_without_its_hold_is_short_of_the_quoted_price_alone(table: Quoting) -> None:
+    """As its second attempt is: asks have risen beyond what its city has, and it pays what was quoted."""
+    books = Ledger(table.world.database)
+    quote = await table.booked()
+    assert quote.hold is not None
+    await books.release(quote.hold, "by-hand", now=table.world.now)
+    async with table.world.database.hub() as tx:
+        await tx.execute(RATES.replace("1, 'epoch'", "2, '2026-01-01'", 1), [20 * ASK] * 24)
+
+    assert (await table.round()).placed == 1
+
+    assert await table.money() == (9 * TOTAL, TOTAL)
