@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from broker.audit.ledger import RULES
@@ -18,9 +18,9 @@ from broker.store.database import Database
 from broker.store.voucher_story import StoryOf
 from broker.store.vouchers import VoucherRow, for_payment
 from broker.vouchers.applying import ApplicationDraft, Enterprise
-from broker.vouchers.paying import Refused, Work, paying
+from broker.vouchers.paying import Refused, Voucher, Work, paying
 from broker.vouchers.programme import ApplicantType, ClaimSide
-from broker.vouchers.states import StoryEvent
+from broker.vouchers.states import StoryEvent, VoucherState
 from tests.conftest import Dsns
 from tests.small_world import GANZHOU, OPERATOR, T0, lay_out
 
@@ -52,6 +52,23 @@ OF_ACME = ApplicationDraft(
     "app-1", "ganzhou", "acme", "qy-2026", ClaimSide.DEMAND, "longdong", "C-1", 4000, 100, ("training",),
     ("contract", "invoice"),
 )  # fmt: skip
+VOUCHER_OF_ACME = Voucher(
+    voucher="qingyang-2026-1",
+    city="ganzhou",
+    enterprise="acme",
+    programme="qingyang-2026",
+    hub="qingyang",
+    state=VoucherState.ACTIVE,
+    workload_classes=frozenset({"training"}),
+    domestic_ppm=300_000,
+    other_ppm=200_000,
+    related_owners=frozenset({"sister"}),
+    scale_milli_pflops=2_500_000,
+    minimum_milli_pflops=2_500_000,
+    papers_due=None,
+    available_micro_yuan=5,
+    valid_until=datetime(2026, 3, 2, 8, tzinfo=UTC),
+)
 WORK = Work("ganzhou", "acme", "training", domestic=True, owner="longdong", hub="qingyang")
 
 

@@ -50,6 +50,7 @@ class Told:
     ended: int
     node_failures: int
     cuts: int
+    broken_streams: int  # that nobody cut: the broker ended them, or could not be reached
     sent_bytes: int
 
 
@@ -57,6 +58,7 @@ class Told:
 class _Traffic:
     attached: set[str] = field(default_factory=set)
     cuts: int = 0
+    broken: int = 0
     sent_bytes: int = 0
 
 
@@ -94,7 +96,7 @@ class FakeAgent:
                 except TimeoutError:
                     self._traffic.cuts += 1
                 except grpc.aio.AioRpcError:
-                    pass
+                    self._traffic.broken += 1
                 finally:
                     call.cancel()
                     self._traffic.attached.discard(self._cluster)
@@ -219,6 +221,7 @@ async def _main(plan: AgentsPlan, pipe: Connection) -> None:
                     ended=sum(engine.ended for engine in engines),
                     node_failures=sum(engine.failures for engine in engines),
                     cuts=traffic.cuts,
+                    broken_streams=traffic.broken,
                     sent_bytes=traffic.sent_bytes,
                 )
             )

@@ -40,6 +40,7 @@ def figures(ran: Ran, seconds: float, cards: int) -> dict[str, float]:
     }
     if ran.told is not None:
         found |= {"node_failures": float(ran.told.node_failures), "cuts": float(ran.told.cuts)}
+        found["broken_streams"] = float(ran.told.broken_streams)
     return found
 
 

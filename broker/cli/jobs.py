@@ -12,9 +12,11 @@ from broker.cli.options import AsJson, AsOperator, City, DryRun, JobId, aware_ti
 from broker.cli.output import (
     clock_time,
     message_data,
+    newest,
     print_json,
     print_message,
     show,
+    show_if_cut,
     table,
     yuan,
 )
@@ -85,14 +87,9 @@ def jobs(
     async def listed() -> "list[Job]":
         from broker.client import JobState
 
-        found: list[Job] = []
         async with city_client(ctx, city, operator=operator) as xisuan:
             states = [JobState(s.value) for s in state or ()]
-            async for one in xisuan.jobs(states=states, job_set=job_set, page_size=min(limit or 500, 500)):
-                found.append(one)
-                if len(found) == limit:
-                    break
-        return found
+            return await newest(xisuan.jobs(states=states, job_set=job_set, page_size=min(limit or 500, 500)), limit)
 
     found = run(listed(), as_json=as_json)
     if as_json:
@@ -100,8 +97,7 @@ def jobs(
         return
     columns = ["job", "city", "name", "set", "state", "cards>", "where", "submitted", "ran>", "why"]
     show(table(columns, (row(one) for one in found)))
-    if len(found) == limit:
-        show(f"(the newest {limit}; --limit 0 shows all)")
+    show_if_cut(len(found), limit)
 
 
 def job(

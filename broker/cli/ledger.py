@@ -13,7 +13,19 @@ import typer
 from broker.cli.audit import logins
 from broker.cli.errors import ExitCode, complain, run, usage
 from broker.cli.options import AsJson, AsOperator, City, DryRun, examples
-from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word, yuan
+from broker.cli.output import (
+    clock_time,
+    message_data,
+    newest,
+    note,
+    print_json,
+    print_message,
+    show,
+    show_if_cut,
+    table,
+    word,
+    yuan,
+)
 from broker.cli.settings import account_client, home_of
 
 if TYPE_CHECKING:
@@ -111,21 +123,15 @@ def postings(
     """List what came to an account and what left it, newest first."""
 
     async def listed() -> "list[account_service_pb2.Posting]":
-        found: list[account_service_pb2.Posting] = []
         async with account_client(ctx, city, operator=operator) as xisuan:
-            async for one in xisuan.postings(account, page_size=min(limit or 500, 500)):
-                found.append(one)
-                if len(found) == limit:
-                    break
-        return found
+            return await newest(xisuan.postings(account, page_size=min(limit or 500, 500)), limit)
 
     found = run(listed(), as_json=as_json)
     if as_json:
         print_json({"postings": [message_data(one) for one in found]})
         return
     show(_postings_table(found))
-    if len(found) == limit:
-        show(f"(the newest {limit}; --limit 0 shows all)")
+    show_if_cut(len(found), limit)
 
 
 @app.command(

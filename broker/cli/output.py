@@ -2,15 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.console import Console
     from rich.table import Table
+
+T = TypeVar("T")
 
 _PIPE_WIDTH: Final = 1000  # into a pipe nothing is wrapped or cut off
 
@@ -71,6 +73,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         cells = [clean(str(cell)) for cell in row]
         made.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in cells))
     return made
+
+
+async def newest(pages: AsyncIterator[T], limit: int) -> list[T]:
+    """Return the first so many of what comes newest first; 0 means all."""
+    found: list[T] = []
+    async for one in pages:
+        found.append(one)
+        if len(found) == limit:
+            break
+    return found
+
+
+def show_if_cut(count: int, limit: int) -> None:
+    """Say that there may be more, when as many were shown as were asked for."""
+    if count and count == limit:
+        show(f"(the newest {limit}; --limit 0 shows all)")
 
 
 def show(*parts: object) -> None:

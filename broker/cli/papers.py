@@ -191,7 +191,12 @@ def _deliver(
     if form is Format.TABLE and out is None:
         _show(paper)
         return
-    data = _bytes(paper, form)
+    deliver(_bytes(paper, form), out, as_json=as_json)
+    note(_told(paper))
+
+
+def deliver(data: bytes, out: Path | None, *, as_json: bool) -> None:
+    """Write a paper to a file, or to the standard output as it is."""
     try:
         if out is None:
             sys.stdout.buffer.write(data)
@@ -199,7 +204,6 @@ def _deliver(
             out.write_bytes(data)
     except OSError as error:
         usage(f"{out or 'stdout'} cannot be written: {error}", as_json=as_json)
-    note(_told(paper))
 
 
 def _bytes(paper: "Paper", form: Format) -> bytes:

@@ -1,6 +1,5 @@
 """Commands about what many parties did: the report of use by sector and city, and the list of credit notes."""
 
-import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +8,8 @@ import typer
 from broker.cli import ledger
 from broker.cli.errors import run, usage
 from broker.cli.options import AsJson, AsOperator, City, examples
-from broker.cli.output import clock_time, message_data, milli, note, print_json, show, table
-from broker.cli.papers import MonthOption, OutOption, month_or_now
+from broker.cli.output import clock_time, message_data, milli, newest, note, print_json, show, show_if_cut, table
+from broker.cli.papers import MonthOption, OutOption, deliver, month_or_now
 from broker.cli.settings import paper_client
 
 if TYPE_CHECKING:
@@ -77,14 +76,7 @@ def use(
     if form is Format.TABLE and out is None:
         _show(report, by)
         return
-    data = _text(report, form, by).encode()
-    try:
-        if out is None:
-            sys.stdout.buffer.write(data)
-        else:
-            out.write_bytes(data)
-    except OSError as error:
-        usage(f"{out or 'stdout'} cannot be written: {error}", as_json=as_json)
+    deliver(_text(report, form, by).encode(), out, as_json=as_json)
     note(_told(report))
 
 
@@ -157,20 +149,16 @@ def list_credits(
     """List credit notes, newest first: what was given back, to whom, for which lease, quote or hold, and why."""
 
     async def listed() -> "list[papers_pb2.ListedCreditNote]":
-        found: list[papers_pb2.ListedCreditNote] = []
         async with paper_client(ctx, city, operator=operator) as xisuan:
             named = city if operator else ""
-            async for one in xisuan.credit_notes(city=named, month=month, page_size=min(limit or 500, 500)):
-                found.append(one)
-                if len(found) == limit:
-                    break
-        return found
+            return await newest(xisuan.credit_notes(city=named, month=month, page_size=min(limit or 500, 500)), limit)
 
     found = run(listed(), as_json=as_json)
     if as_json:
         print_json({"credit_notes": [message_data(one) for one in found]})
     else:
         show(_credits_table(found) if found else "no credit notes")
+        show_if_cut(len(found), limit)
 
 
 def _credits_table(found: "list[papers_pb2.ListedCreditNote]") -> object:

@@ -13,6 +13,7 @@ from broker.cli.options import AsJson, examples
 from broker.cli.output import (
     clock_time,
     message_data,
+    newest,
     note,
     percent,
     print_json,
@@ -54,13 +55,8 @@ def list_rounds(
     """List rounds, newest first."""
 
     async def listed() -> "list[Report]":
-        found: list[Report] = []
         async with admin_client(ctx) as xisuan:
-            async for one in xisuan.rounds(busy_only=busy_only, page_size=min(limit, 1000)):
-                found.append(one)
-                if len(found) == limit:
-                    break
-        return found
+            return await newest(xisuan.rounds(busy_only=busy_only, page_size=min(limit, 1000)), limit)
 
     found = run(listed(), as_json=as_json)
     if as_json:

@@ -8,7 +8,18 @@ import typer
 from broker.cli.errors import run
 from broker.cli.ledger import app as ledger_app
 from broker.cli.options import AsJson, AsOperator, City, DryRun, examples
-from broker.cli.output import clock_time, duration, message_data, print_json, show, table, word, yuan
+from broker.cli.output import (
+    clock_time,
+    duration,
+    message_data,
+    newest,
+    print_json,
+    show,
+    show_if_cut,
+    table,
+    word,
+    yuan,
+)
 from broker.cli.settings import account_client
 
 if TYPE_CHECKING:
@@ -47,22 +58,17 @@ def usage(
     """
 
     async def listed() -> "list[account_service_pb2.LeaseUsage]":
-        found: list[account_service_pb2.LeaseUsage] = []
         async with account_client(ctx, city, operator=operator) as xisuan:
-            named = city if operator else ""
-            async for one in xisuan.usage(city=named, job_id=job, month=month, page_size=min(limit or 500, 500)):
-                found.append(one)
-                if len(found) == limit:
-                    break
-        return found
+            size = min(limit or 500, 500)
+            pages = xisuan.usage(city=city if operator else "", job_id=job, month=month, page_size=size)
+            return await newest(pages, limit)
 
     found = run(listed(), as_json=as_json)
     if as_json:
         print_json({"usage": [message_data(one) for one in found]})
         return
     show(_usage_table(found) if found else "nothing was used")
-    if found and len(found) == limit:
-        show(f"(the newest {limit}; --limit 0 shows all)")
+    show_if_cut(len(found), limit)
 
 
 @ledger_app.command(
@@ -79,22 +85,16 @@ def holds(
     """List what is held for work to come, newest first: for what, from which accounts, and what became of it."""
 
     async def listed() -> "list[account_service_pb2.Hold]":
-        found: list[account_service_pb2.Hold] = []
         async with account_client(ctx, city, operator=operator) as xisuan:
             named = city if operator else ""
-            async for one in xisuan.holds(city=named, open_only=open_only, page_size=min(limit or 500, 500)):
-                found.append(one)
-                if len(found) == limit:
-                    break
-        return found
+            return await newest(xisuan.holds(city=named, open_only=open_only, page_size=min(limit or 500, 500)), limit)
 
     found = run(listed(), as_json=as_json)
     if as_json:
         print_json({"holds": [message_data(one) for one in found]})
         return
     show(_holds_table(found) if found else "nothing is held")
-    if found and len(found) == limit:
-        show(f"(the newest {limit}; --limit 0 shows all)")
+    show_if_cut(len(found), limit)
 
 
 class Billing(StrEnum):

@@ -50,19 +50,28 @@ def paper_csv(paper: Paper) -> str:
         "total", paper.number, *("" for _ in _FACTS), "", "", "", "", *totals, *map(_yuan, fen_totals),
         *(total.total for total in paper.totals()),
     ])  # fmt: skip
-    return _text([head, *rows])
+    return csv_text([head, *rows])
 
 
 def use_csv(rows: Iterable[UseRow]) -> str:
     """Return a report of use: a row for each city and sector, and their total."""
     listed = merged(rows, each)
     shown = [*listed, *merged(listed, together)]
-    return _text(
+    return csv_text(
         [
             ["city", "workload_class", *FIGURES],
             *([row.city, row.workload_class, *(getattr(row, f) for f in FIGURES)] for row in shown),
         ]
     )
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return a table, its head first, as CSV; no cell of it is run by a spreadsheet."""
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\r\n")
+    for i, row in enumerate(rows):
+        writer.writerow(cell if i == 0 else _cell(cell) for cell in row)
+    return made.getvalue()
 
 
 def _exact(line: WorkLine, *, invoice: bool) -> tuple[int, ...]:
@@ -86,14 +95,6 @@ def _by_account(amounts: dict[str, int], accounts: Sequence[str]) -> list[int]:
 
 def _yuan(fen: int) -> str:
     return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
-
-
-def _text(rows: Iterable[Sequence[object]]) -> str:
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\r\n")
-    for i, row in enumerate(rows):
-        writer.writerow(cell if i == 0 else _cell(cell) for cell in row)
-    return made.getvalue()
 
 
 def _cell(value: object) -> object:

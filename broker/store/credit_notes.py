@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from broker.ids import HoldId, JobId, LeaseId, TransactionId, hold_text, transaction_text
+from broker.ids import JobId, LeaseId, TransactionId
 from broker.papers.paper import CreditNote
 from broker.store.database import Connection
+from broker.store.papers import credit_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,7 @@ async def page(tx: Connection, wanted: NotesWanted, before: TransactionId | None
     return [
         ListedNote(
             TransactionId(r["transaction_id"]),
-            CreditNote(
-                transaction_text(TransactionId(r["transaction_id"])),
-                r["at"],
-                r["reference"],
-                "" if r["hold_id"] is None else hold_text(HoldId(r["hold_id"])),
-                r["account"],
-                r["payer"],
-                r["micro_yuan"],
-            ),
+            credit_note(r),
             None if r["lease_id"] is None else LeaseId(r["lease_id"]),
             None if r["job_id"] is None else JobId(r["job_id"]),
         )

@@ -124,16 +124,7 @@ async def credit_notes(
     A city's transaction does not see who gave it: the payer is then empty.
     """
     return [
-        CreditNote(
-            transaction_text(TransactionId(r["transaction_id"])),
-            r["at"],
-            r["reference"],
-            "" if r["hold_id"] is None else hold_text(HoldId(r["hold_id"])),
-            r["account"],
-            r["payer"],
-            r["micro_yuan"],
-        )
-        for r in await tx.fetch(CREDIT_NOTES, month.begins_at, month.ends_at, city, enterprise, owner)
+        credit_note(r) for r in await tx.fetch(CREDIT_NOTES, month.begins_at, month.ends_at, city, enterprise, owner)
     ]
 
 
@@ -183,4 +174,17 @@ def _line(r: Any, *, fee: int = 0, borne: int = 0, enterprise: str | None = None
         parts=parts,
         fee_micro_yuan=fee,
         borne_micro_yuan=borne,
+    )
+
+
+def credit_note(r: Any) -> CreditNote:
+    """Return the credit note of a row."""
+    return CreditNote(
+        transaction_text(TransactionId(r["transaction_id"])),
+        r["at"],
+        r["reference"],
+        "" if r["hold_id"] is None else hold_text(HoldId(r["hold_id"])),
+        r["account"],
+        r["payer"],
+        r["micro_yuan"],
     )

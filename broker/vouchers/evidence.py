@@ -1,14 +1,13 @@
 """What an auditor is handed for a voucher: its use lease by lease, power, proof of service, story. JSON, CSV, PDF."""
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from broker.papers.csv_text import csv_text
 from broker.vouchers.evidence_pdf import evidence_pdf
 
 _MILLI_PFLOPS_HOURS: Final = 60 * 10**6
@@ -120,17 +119,12 @@ def _row(use: LeaseUse) -> dict[str, Any]:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return rows as CSV in UTF-8; a text that a spreadsheet would take for a formula is quoted by an apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
-    return out.getvalue().encode("utf-8-sig")  # the mark tells spreadsheets that it is UTF-8
+    """Return rows as CSV in UTF-8, with the mark that tells spreadsheets so."""
+    return csv_text([columns, *([_text(row[column]) for column in columns] for row in rows)]).encode("utf-8-sig")
 
 
-def _cell(value: Any) -> Any:
-    text = _plain(value) if isinstance(value, datetime) else "" if value is None else value
-    return f"'{text}" if isinstance(text, str) and text[:1] in ("=", "+", "-", "@") else text
+def _text(value: Any) -> Any:
+    return _plain(value) if isinstance(value, datetime) else "" if value is None else value
 
 
 def _plain(value: Any) -> str:

@@ -31,7 +31,7 @@ import sys
 sys.exit(sys.version_info < (3, 11))
 PY
 
-echo "setting up .venv (about 1 GB; a minute or two) ..."
+echo "setting up .venv (about 1.6 GB; two minutes) ..."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install -q --require-hashes -r requirements-dev.lock
 .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .

@@ -7,20 +7,17 @@ from pathlib import Path
 import pytest
 
 from broker.audit.ledger_file import check_lines
-from broker.caller import Role
-from broker.client.settings import write_key, write_profile
 from broker.clock import ManualClock
 from broker.loops.chaining import Chaining
-from broker.market.identity import Identity
 from broker.market.ledger import Ledger
 from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc.account_service import AccountService
-from broker.rpc.server import build_server
 from broker.store.database import Database
 from tests.books import CITY, VOUCHER, a_capture, open_books
 from tests.cli.commands import Ended, xisuan
+from tests.cli.served import GANZHOU_KEY, OPERATOR_KEY, served
 from tests.conftest import Dsns
 from tests.small_world import T0
 
@@ -32,30 +29,12 @@ async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[
     held = await books.hold(10_000_000)
     await books.ledger.capture(a_capture(held.hold, 4_000_000), now=T0)
     await Chaining(database).run_once(T0)
-    identity, clock = Identity(database), ManualClock(T0)
-    server = build_server(
-        [
-            AccountService(
-                Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
-            )
-        ],
-        listen="127.0.0.1:0",
-        identity=identity,
-        calls_per_second_max=_unlimited,
-        clock=clock,
+    clock = ManualClock(T0)
+    service = AccountService(
+        Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
     )
-    await server.start()
-    write_profile(tmp_path, endpoint=f"127.0.0.1:{server.port}", city="ganzhou")
-    for name, role, subject in (("operator", Role.OPERATOR, ""), ("city-ganzhou", Role.CITY, "ganzhou")):
-        write_key(tmp_path, name, (await identity.create(role, subject, "test", T0)).text)
-    try:
-        yield tmp_path
-    finally:
-        await server.stop(0)
-
-
-async def _unlimited(_: str) -> int:
-    return 1_000_000
+    async with served(database, tmp_path, service, clock, [OPERATOR_KEY, GANZHOU_KEY]) as home:
+        yield home
 
 
 async def ledger(home: Path, *words: str) -> Ended:

@@ -10,18 +10,16 @@ from pathlib import Path
 import pytest
 
 from broker.caller import Role
-from broker.client.settings import write_key, write_profile
 from broker.clock import ManualClock
-from broker.market.identity import Identity
 from broker.market.ledger import Ledger
 from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.uses import Uses
 from broker.rpc.account_service import AccountService
-from broker.rpc.server import build_server
 from broker.store.database import Database
 from tests.charged import AFTER, MONTH, charged_books
 from tests.cli.commands import xisuan
+from tests.cli.served import GANZHOU_KEY, OPERATOR_KEY, served
 from tests.conftest import Dsns
 
 CREDIT = ("ledger", "credit", "city/ganzhou", "12.5", "--payer", "owner/longdong", "--about", "lease-1")
@@ -31,34 +29,14 @@ CREDIT = ("ledger", "credit", "city/ganzhou", "12.5", "--payer", "owner/longdong
 async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[Path]:
     """A home folder with the keys of the operator, of Ganzhou and of Nanjing, over books with charged leases."""
     await charged_books(database, dsns)
-    identity, clock = Identity(database), ManualClock(AFTER)
-    server = build_server(
-        [
-            AccountService(
-                Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
-            )
-        ],
-        listen="127.0.0.1:0",
-        identity=identity,
-        calls_per_second_max=_unlimited,
-        clock=clock,
+    clock = ManualClock(AFTER)
+    service = AccountService(
+        Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
     )
-    await server.start()
-    write_profile(tmp_path, endpoint=f"127.0.0.1:{server.port}", city="ganzhou")
-    for name, role, subject in (
-        ("operator", Role.OPERATOR, ""),
-        ("city-ganzhou", Role.CITY, "ganzhou"),
-        ("city-nanjing", Role.CITY, "nanjing"),
-    ):
-        write_key(tmp_path, name, (await identity.create(role, subject, "test", AFTER)).text)
-    try:
-        yield tmp_path
-    finally:
-        await server.stop(0)
-
-
-async def _unlimited(_: str) -> int:
-    return 1_000_000
+    async with served(
+        database, tmp_path, service, clock, [OPERATOR_KEY, GANZHOU_KEY, ("city-nanjing", Role.CITY, "nanjing")]
+    ) as home:
+        yield home
 
 
 async def test_an_invoice_comes_in_four_forms_that_say_the_same(home: Path) -> None:

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from broker.caller import Role
-from broker.client.settings import write_key, write_profile
 from broker.clock import ManualClock
 from broker.market.evidence import Evidence
-from broker.market.identity import Identity
-from broker.rpc.server import build_server
 from broker.rpc.voucher_service import VoucherService
 from broker.store.database import Database
 from tests.cli.commands import Ended, xisuan
+from tests.cli.served import GANZHOU_KEY, OPERATOR_KEY, served
 from tests.conftest import Dsns
 from tests.small_world import T0
 from tests.voucher_world import PROGRAMME, open_office
@@ -29,26 +27,12 @@ APPLY = (
 async def home(database: Database, dsns: Dsns, tmp_path: Path) -> AsyncIterator[Path]:
     """A home folder with the keys of Ganzhou, the operator and the voucher office, and a programme of 10,000 yuan."""
     world = await open_office(database, dsns, document=million_times(PROGRAMME))
-    identity, clock = Identity(database), ManualClock(T0)
-    server = build_server(
-        [VoucherService(world.office, world.vouchers, Evidence(world.database), clock)],
-        listen="127.0.0.1:0",
-        identity=identity,
-        calls_per_second_max=_unlimited,
-        clock=clock,
-    )
-    await server.start()
-    write_profile(tmp_path, endpoint=f"127.0.0.1:{server.port}", city="ganzhou")
-    for name, role, subject in (
-        ("operator", Role.OPERATOR, ""),
-        ("voucher-office", Role.VOUCHER_OFFICE, ""),
-        ("city-ganzhou", Role.CITY, "ganzhou"),
-    ):
-        write_key(tmp_path, name, (await identity.create(role, subject, "test", T0)).text)
-    try:
-        yield tmp_path
-    finally:
-        await server.stop(0)
+    clock = ManualClock(T0)
+    service = VoucherService(world.office, world.vouchers, Evidence(world.database), clock)
+    async with served(
+        database, tmp_path, service, clock, [OPERATOR_KEY, GANZHOU_KEY, ("voucher-office", Role.VOUCHER_OFFICE, "")]
+    ) as home:
+        yield home
 
 
 def million_times(document: str) -> str:
@@ -56,10 +40,6 @@ def million_times(document: str) -> str:
     for amount in ("10000", "6000", "1000"):
         document = document.replace(f"micro_yuan: {amount},", f"micro_yuan: {amount}000000,")
     return document
-
-
-async def _unlimited(_: str) -> int:
-    return 1_000_000
 
 
 async def voucher(home: Path, *words: str) -> Ended:

@@ -178,3 +178,39 @@ async def test_wrong_questions_to_the_console_are_told_what_is_wrong(desk: Desk,
 async def test_what_is_not_there_is_not_found_in_the_console(desk: Desk, place: str) -> None:
     async with desk.visitor("operator") as visitor:
         assert (await visitor.get(place))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("place", "headers"),
+    [
+        ("/", {"Cookie": "xisuan_console=" + "A" * 6000}),
+        ("/", {"Cookie": "xisuan_console=\x80\xff; =; ;;"}),
+        ("/", {"If-None-Match": '"' + "x" * 4000 + '"'}),
+        ("/", {"Accept-Language": "zh;q=nan,en;q=1e999," + "de;q=0.1," * 500}),
+        ("/jobs/job-" + "9" * 18, {}),
+        ("/rounds/" + "9" * 18, {}),
+        ("/clusters/..%2f..%2fetc%2fpasswd", {}),
+        ("/static/..%2f..%2f..%2fetc%2fpasswd", {}),
+        ("/jobs?city=%00&state=%ff", {}),
+        ("/queue?city=" + "a" * 5000, {}),
+    ],
+)
+async def test_nonsense_in_a_request_to_the_console_is_no_fault_of_its_own(
+    desk: Desk, place: str, headers: dict[str, str]
+) -> None:
+    """No 500: what makes no sense is a wrong question, not found, or as if it were not there."""
+    async with desk.visitor("operator") as visitor:
+        status, text = await visitor.get(place, **headers)
+
+    assert status < 500, text[:300]
+    assert "Traceback" not in text
+    assert "root:" not in text
+
+
+async def test_a_login_that_is_too_long_is_refused_and_the_console_goes_on(desk: Desk) -> None:
+    async with desk.visitor() as visitor:
+        answer = await visitor.log_in("x" * 900_000)
+        after = await visitor.get("/login")
+
+    assert 400 <= answer.status < 500
+    assert after[0] == 200

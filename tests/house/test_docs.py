@@ -149,3 +149,14 @@ def anchors(paper: Path) -> set[str]:
     """Return the anchors of a page's headings, as they are commonly made."""
     headings = re.findall(r"^#+ (.+)$", paper.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_map_names_every_room() -> None:
+    """A newcomer finds each folder and loose module of the broker in ARCHITECTURE, those of deploy in its README."""
+    told, deployment = (ROOT / "ARCHITECTURE.md").read_text(), (ROOT / "deploy" / "README.md").read_text()
+    broker = [path for path in sorted((ROOT / "broker").iterdir()) if not path.name.startswith(("_", "py.typed"))]
+    words = [f"broker/{path.name}/" if path.is_dir() else path.name for path in broker]
+    folders = {file.relative_to(ROOT).parts[1] for file in listed("deploy/*/*")}
+
+    assert [word for word in words if word not in told and word.removeprefix("broker/") not in told] == []
+    assert [name for name in sorted(folders) if f"]({name}" not in deployment] == []

@@ -21,8 +21,9 @@ from broker.store.holds import Held
 from broker.store.quotes import Quote
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
+from tests.deadlines import eventually
 from tests.quoting import ASK, GANZHOU, NANJING, RATES, Quoting, ahead, broken, lay
-from tests.small_world import OPERATOR
+from tests.small_world import OPERATOR, is_blocked
 
 TOTAL = ASK * 8 // 6
 TENTH = TOTAL // 10
@@ -156,7 +157,7 @@ async def test_credits_of_several_misses_lock_all_holds_before_any_balance(table
     async with table.world.database.hub() as tx:
         await holds.lock(tx, hold)
         deciding = asyncio.create_task(table.ends_of_quotes())
-        await asyncio.sleep(0.5)
+        await eventually(lambda: is_blocked(table.world.database))
         await ledger.lock(tx, ["city/ganzhou"])
 
     assert await deciding == 2

@@ -11,31 +11,16 @@ from broker.market.paying import voucher_objection
 from broker.vouchers.paying import Voucher
 from broker.vouchers.states import VoucherState
 from tests.small_world import a_spec
+from tests.voucher_world import VOUCHER_OF_ACME
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
-VOUCHER = Voucher(
-    voucher="qingyang-2026-7",
-    city="ganzhou",
-    enterprise="acme",
-    programme="qingyang-2026",
-    hub="qingyang",
-    state=VoucherState.ACTIVE,
-    workload_classes=frozenset({"training"}),
-    domestic_ppm=300_000,
-    other_ppm=200_000,
-    related_owners=frozenset({"cousin"}),
-    scale_milli_pflops=0,
-    minimum_milli_pflops=0,
-    papers_due=None,
-    available_micro_yuan=1,
-    valid_until=NOW + timedelta(days=1),
-)
-JOB = a_spec(enterprise="acme", vouchers=("qingyang-2026-7",), workload_class=WorkloadClass.TRAINING)
+VOUCHER = replace(VOUCHER_OF_ACME, valid_until=NOW + timedelta(days=1))
+JOB = a_spec(enterprise="acme", vouchers=(VOUCHER.voucher,), workload_class=WorkloadClass.TRAINING)
 
 
 def test_a_job_with_a_voucher_that_could_pay_for_it_somewhere_is_taken() -> None:
     """Where it cannot, on the cards of a related party for example, the others pay."""
-    assert voucher_objection("ganzhou", JOB, {"qingyang-2026-7": VOUCHER}, NOW) is None
+    assert voucher_objection("ganzhou", JOB, {VOUCHER.voucher: VOUCHER}, NOW) is None
     assert (
         voucher_objection("ganzhou", replace(JOB, allowed_hubs=("qingyang",)), {VOUCHER.voucher: VOUCHER}, NOW) is None
     )

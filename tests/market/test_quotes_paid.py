@@ -169,3 +169,19 @@ async def test_the_grace_is_held_for_as_well(table: Paid) -> None:
     assert await table.world.row("SELECT hold_id FROM leases") == (quote.hold,)
     assert await table.money() == (MONEY - ASK * 8 * 4200 // 3600, 0)
     assert await table.money("platform_loss") == (0, 0)
+
+
+async def test_a_voucher_that_is_suspended_between_quote_and_acceptance_is_named_and_nothing_is_held(
+    table: Paid,
+) -> None:
+    """The city would pay three times as much as it was told: it is asked first."""
+    [quote, *_] = await table.ask(vouchers=(table.voucher,), **WORK)
+    vouchers = VoucherWorld(table.world.database, table.dsns).vouchers
+    await vouchers.change(OFFICE, table.voucher, StoryEvent.SUSPENDED, LI, "random check", now=table.world.now)
+    before = await table.counts()
+
+    with pytest.raises(VoucherRefused, match="VOUCHER_SUSPENDED"):
+        await table.accept(quote)
+
+    assert await table.counts() == before
+    assert await table.money() == (MONEY, 0)

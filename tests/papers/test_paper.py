@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broker.papers.csv_text import paper_csv, use_csv
+from broker.papers.csv_text import csv_text, paper_csv, use_csv
 from broker.papers.fen import MICRO_YUAN_IN_FEN, exact_yuan, rounded, spread, yuan
 from broker.papers.month import PROGRAMME_TIME, Month
 from broker.papers.paper import Paper, PaperKind, Part, micro_pflops_hours, policy_text
@@ -151,3 +151,18 @@ def test_a_report_is_summed_by_sector_by_city_and_together() -> None:
     assert (report.number, report.text()) == ("use/2026-11", other_way.text())
     assert report.sha256() != UseReport("2026-11", "ganzhou", None, report.rows).sha256()
     assert use_csv(rows).splitlines()[-1].startswith("all,all,111,112,")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1+1", "\r=1+1", '=HYPERLINK("http://a","b")'])
+def test_no_cell_is_run_by_a_spreadsheet(text: str) -> None:
+    """Notes of officers and reasons of credit notes are free text, and auditors open them in spreadsheets."""
+    [_, [cell]] = csv.reader(io.StringIO(csv_text([["note"], [text]]), newline=""))
+
+    assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["-12.50", "12", "acme", ""])
+def test_figures_and_plain_words_stay_as_they_are(text: str) -> None:
+    [_, [cell]] = csv.reader(io.StringIO(csv_text([["note"], [text]]), newline=""))
+
+    assert cell == text

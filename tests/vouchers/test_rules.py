@@ -13,9 +13,10 @@ from broker.errors import GrantBeyondCap, InvalidRequest, RelatedParty
 from broker.ledger.holds import Source
 from broker.vouchers.applying import ApplicationDraft, Enterprise, check_application, plain, terms
 from broker.vouchers.burn import WINDOW_DAYS, burn
-from broker.vouchers.paying import Refusal, Refused, Voucher, Work, paying
+from broker.vouchers.paying import Refusal, Refused, Work, paying
 from broker.vouchers.programme import ApplicantType, ClaimSide, Programme, bundled, load_programmes
 from broker.vouchers.states import APPLICATION, PAYING, VOUCHER, ApplicationState, StoryEvent, VoucherState
+from tests.voucher_world import VOUCHER_OF_ACME
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 QINGYANG = load_programmes(bundled("qingyang")).programmes[0]
@@ -23,23 +24,6 @@ HANGZHOU = load_programmes(bundled("hangzhou")).programmes[0]
 ACME = Enterprise("ganzhou", "acme", "Acme", "91-1", "plant 1", ApplicantType.COMPANY, ("sister",))
 DRAFT = ApplicationDraft(
     "k", "ganzhou", "acme", "qingyang-2026", ClaimSide.DEMAND, "longdong", "C-1", 10**12, 2_500_000, ("training",)
-)
-VOUCHER_OF_ACME = Voucher(
-    voucher="qingyang-2026-1",
-    city="ganzhou",
-    enterprise="acme",
-    programme="qingyang-2026",
-    hub="qingyang",
-    state=VoucherState.ACTIVE,
-    workload_classes=frozenset({"training"}),
-    domestic_ppm=300_000,
-    other_ppm=200_000,
-    related_owners=frozenset({"sister"}),
-    scale_milli_pflops=2_500_000,
-    minimum_milli_pflops=2_500_000,
-    papers_due=None,
-    available_micro_yuan=5,
-    valid_until=NOW + timedelta(days=1),
 )
 WORK = Work("ganzhou", "acme", "training", domestic=True, owner="longdong", hub="qingyang")
 
