@@ -105,6 +105,10 @@ class Settings(BaseModel):
     round_effort: Annotated[
         int, Field(ge=0, le=100_000, description="Improvement steps at most in one round; 0 gives the greedy plan.")
     ] = 100
+    planner_niceness: Annotated[
+        int,
+        Field(ge=0, le=19, description="How far the planning process steps back for calls where processors are short."),
+    ] = 5
     promises_max: Annotated[
         int,
         Field(ge=0, le=10_000, description="Waiting gangs that are promised a start at a time; 0 promises nothing."),

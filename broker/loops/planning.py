@@ -55,9 +55,15 @@ class PlannerClosed(Exception):
 class PlanningProcess:
     """One worker process that plans and verifies; replaced when it dies."""
 
-    def __init__(self, *, overtime_seconds_max: float = OVERTIME_SECONDS_MAX) -> None:
-        """`overtime_seconds_max`: how much longer than its budget a plan may take before the process is given up."""
+    def __init__(self, *, overtime_seconds_max: float = OVERTIME_SECONDS_MAX, niceness: int = 0) -> None:
+        """Start nothing yet.
+
+        Args:
+            overtime_seconds_max: how much longer than its budget a plan may take before the process is given up.
+            niceness: 0 to 19, as of `nice`; beside calls that somebody waits for, a plan can take its time.
+        """
         self._overtime_seconds_max = overtime_seconds_max
+        self._niceness = niceness
         self._executor: ProcessPoolExecutor | None = None
 
     async def plan(self, snapshot: bytes, horizon: bytes, policy_json: str, budget_seconds: float) -> Planned:
@@ -67,7 +73,7 @@ class PlanningProcess:
         """
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                max_workers=1, mp_context=get_context("spawn"), initializer=_die_with_parent
+                max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._niceness,)
             )
         try:
             async with asyncio.timeout(budget_seconds + self._overtime_seconds_max):
@@ -140,7 +146,8 @@ def versions() -> tuple[str, ...]:
     return (*libraries, f"python {platform.python_version()}", platform.machine())
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the broker dies, and leave Ctrl-C to the broker."""
+def _begin(niceness: int) -> None:
+    """Ask Linux to kill this process when the broker dies, leave Ctrl-C to the broker, and step back for calls."""
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

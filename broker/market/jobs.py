@@ -120,7 +120,8 @@ class Jobs:
     async def _submit_parcel(
         self, caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]], now: datetime
     ) -> list[Receipt | BrokerError]:
-        judged = [await self._objection(caller, city.city, spec, now) for _, spec in items]
+        catalogue = await self._catalogues.current()
+        judged = [await self._objection(catalogue, caller, city.city, spec, now) for _, spec in items]
         objections = await self._without_upstreams(city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
@@ -162,19 +163,20 @@ class Jobs:
 
     async def check(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> None:
         """Raise InvalidRequest, NoPoolCanHold or RoleRefused if a submission of this job would be refused now."""
-        objection = await self._objection(caller, city, spec, now)
+        objection = await self._objection(await self._catalogues.current(), caller, city, spec, now)
         if objection is not None:
             raise objection
 
-    async def _objection(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
+    async def _objection(
+        self, catalogue: Catalogue, caller: Caller, city: str, spec: JobSpec, now: datetime
+    ) -> BrokerError | None:
         if spec.priority is PriorityClass.EMERGENCY and caller.role is not Role.OPERATOR:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
         if spec.vouchers and (refused := await self._voucher_objection(city, spec, now)) is not None:
             return refused
-        objection = _by_catalogue(await self._catalogues.current(), city, spec, now)
-        if objection is None:
+        if _by_catalogue(catalogue, city, spec, now) is None:
             return None
         return _by_catalogue(await self._catalogues.current(REFUSAL_FRESH_SECONDS), city, spec, now)
 

@@ -1,28 +1,42 @@
-"""Messages of a stream, read ahead a little: what has arrived is handled together, the sender is never far ahead."""
+"""Messages of a stream, read and looked at ahead a little.
+
+What has arrived is handled together, and while that waits for the database the next messages are checked already; the
+sender is never far ahead.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 M = TypeVar("M")
+P = TypeVar("P")
 
 
-class Arrivals(Generic[M]):
+class Arrivals(Generic[M, P]):
     """Reads a stream in a task of its own for as long as the `async with` block runs.
 
     Args:
         messages: the stream.
         weigh: tells a message's weight; its error ends the stream, after everything before it was taken.
+        prepare: makes of a message what is taken; its error ends the stream likewise.
         ahead_max: weight that is read but not taken at which reading pauses: flow control holds the sender back.
     """
 
-    def __init__(self, messages: AsyncIterable[M], *, weigh: Callable[[M], int], ahead_max: int) -> None:
+    def __init__(
+        self,
+        messages: AsyncIterable[M],
+        *,
+        weigh: Callable[[M], int],
+        prepare: Callable[[M], Awaitable[P]],
+        ahead_max: int,
+    ) -> None:
         self._messages = messages
         self._weigh = weigh
+        self._prepare = prepare
         self._ahead_max = ahead_max
-        self._arrived: deque[tuple[M, int]] = deque()
+        self._arrived: deque[tuple[P, int]] = deque()
         self._ahead = 0
         self._ended = False
         self._error: BaseException | None = None
@@ -38,17 +52,17 @@ class Arrivals(Generic[M]):
     ) -> None:
         self._reader.cancel()
 
-    async def take(self, count: Callable[[M], int], enough: int) -> list[M]:
+    async def take(self, count: Callable[[P], int], enough: int) -> list[P]:
         """Return what has arrived: at least one message, more until their `count` is `enough`; nothing at the end.
 
-        Raises: whatever reading the stream or weighing a message has raised.
+        Raises: whatever reading the stream, weighing or preparing a message has raised.
         """
         while not self._arrived and not self._ended:
             self._news.clear()
             await self._news.wait()
         if not self._arrived and self._error is not None:
             raise self._error
-        taken: list[M] = []
+        taken: list[P] = []
         while self._arrived and enough > 0:
             message, weight = self._arrived.popleft()
             taken.append(message)
@@ -61,7 +75,7 @@ class Arrivals(Generic[M]):
         try:
             async for message in self._messages:
                 weight = self._weigh(message)
-                self._arrived.append((message, weight))
+                self._arrived.append((await self._prepare(message), weight))
                 self._ahead += weight
                 self._news.set()
                 while self._ahead >= self._ahead_max:

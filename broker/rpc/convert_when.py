@@ -14,6 +14,22 @@ from broker.wire.v1 import job_service_pb2 as spb
 START_AHEAD_MAX: Final = timedelta(days=366)
 FINISH_BY_AHEAD_MAX: Final = timedelta(days=732)
 AFTER_MAX: Final = 64
+FIELDS: Final = frozenset(
+    {
+        "earliest_start",
+        "start_by",
+        "finish_by",
+        "after",
+        "after_request_keys",
+        "after_any_end",
+        "after_data_ready",
+        "preemptible",
+        "checkpoint_interval_seconds",
+        "green",
+    }
+)
+"""What `when` reads. A job without any of them runs when it can: the defaults of JobSpec."""
+
 CHECKPOINT_INTERVAL_SECONDS_MAX: Final = 31_536_000
 
 

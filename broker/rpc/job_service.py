@@ -1,9 +1,12 @@
 """JobService: who, what, one use case, answer. Everything else is decided elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Final
 
 from broker.caller import Caller
@@ -30,6 +33,9 @@ BULK_BYTES_MAX: Final = 4 * 1024 * 1024
 BULK_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """How much of a bulk submission is read before what is ahead of it is stored."""
 
+ITEM_BYTES: Final = 4096
+"""What an item weighs in memory once it was read, beside its text."""
+
 ANSWER_BYTES_MAX: Final = 2 * 1024 * 1024
 """An answer that holds several jobs or events is cut here: below what gRPC clients take by default."""
 
@@ -40,6 +46,23 @@ ITEMS_IN_ONE_GO: Final = 100
 
 Explain = Callable[[Caller, JobId, datetime | None], Awaitable[Explanation]]
 """Tells why a job waits, and what would start it: by a time, or now. Raises JobNotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One item of a bulk submission, as it was read."""
+
+    city: str  # as it was named: perhaps empty, perhaps nonsense
+    request_key: str  # for the answer, cut to its limit
+    submission: Submission | InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One message of a bulk submission, as it was read."""
+
+    items: list[_Item]
+    answer_together: bool
 
 
 class JobService(JobServiceServicer):
@@ -76,12 +99,14 @@ class JobService(JobServiceServicer):
         A database that is away ends the stream; whatever was not answered can be sent again under its keys.
         """
         caller = caller_of(context)
-        async with Arrivals(request_iterator, weigh=_bulk_bytes, ahead_max=BULK_AHEAD_BYTES_MAX) as arrivals:
-            while messages := await arrivals.take(_bulk_items, BULK_ITEMS_MAX):
+        async with Arrivals(
+            request_iterator, weigh=_bulk_bytes, prepare=self._read, ahead_max=BULK_AHEAD_BYTES_MAX
+        ) as arrivals:
+            while messages := await arrivals.take(_items_of, BULK_ITEMS_MAX):
                 items = [item for message in messages for item in message.items]
                 results = iter(await self._submit_items(caller, items))
-                for message in messages:
-                    yield pb.SubmitJobsResponse(results=[next(results) for _ in message.items])
+                for count in _answers(messages):
+                    yield pb.SubmitJobsResponse(results=islice(results, count))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """Return one job, with the signed placement policy of its last lease."""
@@ -160,9 +185,18 @@ class JobService(JobServiceServicer):
             for start in range(0, len(data), LOG_BYTES_MAX):
                 yield pb.ReadLogsResponse(data=data[start : start + LOG_BYTES_MAX], offset=offset + start)
 
-    async def _submit_items(self, caller: Caller, items: Sequence[pb.SubmitJobRequest]) -> list[pb.SubmitJobResult]:
-        """Return what became of each item; each is judged by itself."""
+    async def _read(self, message: pb.SubmitJobsRequest) -> _Message:
+        """Return a message with its items, each valid or with what is wrong with it."""
         now = self._clock.now()
+        items: list[_Item] = []
+        for i, item in enumerate(message.items):
+            items.append(_Item(item.city, item.request_key[: convert.REQUEST_KEY_CHARACTERS_MAX], _read(item, now)))
+            if i % ITEMS_IN_ONE_GO == ITEMS_IN_ONE_GO - 1:
+                await asyncio.sleep(0)
+        return _Message(items, message.answer_together)
+
+    async def _submit_items(self, caller: Caller, items: Sequence[_Item]) -> list[pb.SubmitJobResult]:
+        """Return what became of each item; each is judged by itself."""
         outcomes: list[Receipt | BrokerError | None] = [None] * len(items)
         of_city: dict[str, list[tuple[int, Submission]]] = {}
         cities: dict[str, City | BrokerError] = {}
@@ -170,18 +204,13 @@ class JobService(JobServiceServicer):
             city = cities.get(item.city) or cities.setdefault(item.city, await self._city(caller, item.city))
             if isinstance(city, BrokerError):
                 outcomes[i] = city
-                continue
-            try:
-                submission = convert.submission(item, now=now)
-            except InvalidRequest as error:
-                outcomes[i] = error
+            elif isinstance(item.submission, BrokerError):
+                outcomes[i] = item.submission
             else:
-                of_city.setdefault(city.city, []).append((i, submission))
-            if i % ITEMS_IN_ONE_GO == ITEMS_IN_ONE_GO - 1:
-                await asyncio.sleep(0)
+                of_city.setdefault(city.city, []).append((i, item.submission))
         for name, members in of_city.items():
             pairs = [(submission.request_key, submission.spec) for _, submission in members]
-            receipts = await self._jobs.submit_many(caller, name, pairs, now)
+            receipts = await self._jobs.submit_many(caller, name, pairs, self._clock.now())
             for (i, _), receipt in zip(members, receipts, strict=True):
                 outcomes[i] = receipt
         return [_result(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
@@ -196,27 +225,43 @@ class JobService(JobServiceServicer):
             return error
 
 
-def _bulk_items(message: pb.SubmitJobsRequest) -> int:
+def _items_of(message: _Message) -> int:
     return len(message.items)
 
 
+def _answers(messages: Iterable[_Message]) -> Iterator[int]:
+    """Yield how many results each answer has: one answer for a message, or for neighbours that may share it."""
+    for together, neighbours in groupby(messages, key=attrgetter("answer_together")):
+        counts = map(_items_of, neighbours)
+        if together:
+            yield sum(counts)
+        else:
+            yield from counts
+
+
+def _read(item: pb.SubmitJobRequest, now: datetime) -> Submission | InvalidRequest:
+    try:
+        return convert.submission(item, now=now)
+    except InvalidRequest as error:
+        return error
+
+
 def _bulk_bytes(message: pb.SubmitJobsRequest) -> int:
-    """Return its size. Raise InvalidRequest beyond the limits: its items cannot be answered one by one."""
+    """Return what it weighs. Raise InvalidRequest beyond the limits: its items cannot be answered one by one."""
     items, size = len(message.items), message.ByteSize()
     if items > BULK_ITEMS_MAX:
         raise invalid("items", f"has {items} entries, must have at most {BULK_ITEMS_MAX}: send more messages")
     if size > BULK_BYTES_MAX:
         raise invalid("items", f"has {size} bytes, must have at most {BULK_BYTES_MAX}: send more messages")
-    return size
+    return size + items * ITEM_BYTES
 
 
-def _result(item: pb.SubmitJobRequest, outcome: Receipt | BrokerError | None) -> pb.SubmitJobResult:
-    key = item.request_key[: convert.REQUEST_KEY_CHARACTERS_MAX]
+def _result(item: _Item, outcome: Receipt | BrokerError | None) -> pb.SubmitJobResult:
     if isinstance(outcome, BrokerError):
-        return pb.SubmitJobResult(request_key=key, refused=problem_of(outcome))
+        return pb.SubmitJobResult(request_key=item.request_key, refused=problem_of(outcome))
     if outcome is None:
         raise AssertionError("every item has an outcome: it was refused, or submitted for its city")
-    return pb.SubmitJobResult(request_key=key, accepted=_accepted(outcome))
+    return pb.SubmitJobResult(request_key=item.request_key, accepted=_accepted(outcome))
 
 
 def _accepted(receipt: Receipt) -> pb.SubmitJobResponse:

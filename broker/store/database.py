@@ -50,7 +50,7 @@ _GONE: Final = (
 )
 
 _PUT_ROLE_ON: Final[dict[str, LiteralString]] = {
-    CITY_ROLE: "SET ROLE xisuan_city",  # RESET ALL, by which the pool cleans up after each use, keeps the role
+    CITY_ROLE: "SET ROLE xisuan_city",
     HUB_ROLE: "SET ROLE xisuan_hub",
 }
 
@@ -183,6 +183,7 @@ async def _open_pool(dsn: str, role: str, connections: int) -> "asyncpg.Pool[asy
         min_size=0,
         max_size=connections,
         init=prepare,
+        reset=_as_it_is,
         timeout=WAIT_SECONDS_MAX,
         command_timeout=_COMMAND_SECONDS_MAX,
         server_settings={"application_name": role.replace("_", "-"), **_SERVER_SETTINGS},
@@ -195,6 +196,14 @@ async def _open_pool(dsn: str, role: str, connections: int) -> "asyncpg.Pool[asy
         raise DatabaseUnavailable(retry_after_seconds=_RETRY_AFTER_SECONDS) from error
     except asyncpg.InvalidAuthorizationSpecificationError as error:
         raise RoleUnusable(f"the server refuses the login of the DSN for {role}: {error}") from error
+
+
+async def _as_it_is(connection: Any) -> None:
+    """Leave the session of a connection that goes back into its pool as it is; asyncpg has ended what was open.
+
+    Transactions set things for themselves only, nothing listens, and no lock is the session's: asyncpg's own cleaning
+    is one more question to the server for each transaction, and found nothing to clean.
+    """
 
 
 async def _put_role_on(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:

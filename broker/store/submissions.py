@@ -75,7 +75,6 @@ class Draft:
 
     request_key: str
     spec: JobSpec
-    body: Mapping[str, Any]
     body_text: str
     body_sha256: bytes
     requirement_text: str
@@ -113,12 +112,11 @@ def draft(request_key: str, spec: JobSpec, *, standard_ceiling: int) -> Draft:
     `standard_ceiling` counts for a spec that names none, and is no part of its body: the same submission is recognised
     when the city's standard has changed.
     """
-    body = spec.to_json()
-    body_text, requirement_text = canonical_text(body), canonical_text(spec.requirement())
+    body_text = canonical_text(spec.to_json())
+    requirement_text = canonical_text(spec.requirement())
     return Draft(
         request_key,
         spec,
-        body,
         body_text,
         text_sha256(body_text),
         requirement_text,
@@ -156,7 +154,7 @@ async def insert_drafts(tx: Connection, city: str, drafts: Sequence[Draft], at: 
         if d is first and d.request_key in added:
             results.append(Submitted(added[d.request_key], duplicate=False))
         elif d.request_key in added:
-            results.append(_repeated(d, added[d.request_key], first.body_sha256, first.body))
+            results.append(_repeated(d, added[d.request_key], first.body_sha256, first.spec.to_json()))
         else:
             results.append(_repeated(d, *owners[d.request_key, d.body_sha256]))
     return results
@@ -174,7 +172,7 @@ async def find_known(tx: Connection, city: str, drafts: Sequence[Draft]) -> list
 def _repeated(given: Draft, job: JobId, body_sha256: bytes, body: Mapping[str, Any] | None) -> Submitted:
     if given.body_sha256 == body_sha256:
         return Submitted(job, duplicate=True)
-    return Submitted(job, duplicate=False, conflict=tuple(differences(given.body, body or {})))
+    return Submitted(job, duplicate=False, conflict=tuple(differences(given.spec.to_json(), body or {})))
 
 
 async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> dict[str, JobId]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
@@ -207,6 +208,38 @@ def test_what_came_later_says_nothing_by_default() -> None:
         assert not {"share_milli", "smaller_sizes", "within", "enterprise", "allowed_owners"} & set(form)
     said = spec(within="WITHIN_POOL", spread_speed_ppm=1_000_000)
     assert read(said) == plain
+
+
+FIELDS = [pytest.param(field, id=field.name) for field in pb.JobSpec.DESCRIPTOR.fields]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_field_is_left_unread(field: FieldDescriptor) -> None:
+    """Whatever is given alone is in the job, or refused: also of the parts that most jobs leave out."""
+    plain = pb.JobSpec(name="n", tasks=3, cards_per_task=1, walltime_seconds=60, builds=[build()], preemptible=True)
+    plain.after.append("job-7")
+    with_it = pb.JobSpec.FromString(plain.SerializeToString())
+    match field.message_type, field.type:
+        case None, FieldDescriptor.TYPE_STRING:
+            given: Any = "qingyang"
+        case None, FieldDescriptor.TYPE_BOOL:
+            given = not getattr(plain, field.name)
+        case None, FieldDescriptor.TYPE_ENUM:
+            given = 99  # nothing, which is refused
+        case None, _:
+            given = 2
+        case message, _ if message.name == "Timestamp":
+            given = at(3600)
+        case message, _:
+            given = build(stack="neuware") if message.name == "Build" else pb.GangSize(tasks=1)
+    if field.is_repeated:
+        getattr(with_it, field.name).append(given)
+    elif field.message_type is not None:
+        getattr(with_it, field.name).CopyFrom(given)
+    else:
+        setattr(with_it, field.name, given)
+
+    assert judged(with_it) != judged(plain)
 
 
 def test_everything_that_came_later_is_read_and_kept() -> None:

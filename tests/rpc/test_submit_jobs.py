@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from broker.rpc.arrivals import Arrivals
+from broker.rpc.job_service import _answers, _Message
 from broker.wire.v1 import job_service_pb2 as spb
 from tests.deadlines import eventually
 from tests.rpc.conftest import Edge
@@ -119,6 +120,32 @@ async def test_an_empty_message_gets_an_empty_answer(edge: Edge) -> None:
     assert [len(batch) for batch in await answers(edge, [[], [submit("a")], []])] == [0, 1, 0]
 
 
+async def test_messages_that_say_so_are_answered_together(edge: Edge) -> None:
+    """Each item has its result, in the order sent; a message that does not say so has an answer of its own."""
+    alone = range(90, 95)
+    messages = [spb.SubmitJobsRequest(items=[submit(f"key-{i}")], answer_together=i not in alone) for i in range(200)]
+
+    async def flowing() -> AsyncIterator[spb.SubmitJobsRequest]:
+        for message in messages:
+            yield message
+
+    call = edge.stub.SubmitJobs(flowing(), **edge.sent_by("ganzhou"))
+    found = [list(response.results) async for response in call]
+
+    assert [r.request_key for answer in found for r in answer] == [f"key-{i}" for i in range(200)]
+    assert {outcome(r) for answer in found for r in answer} == {"accepted"}
+    own = [answer[0].request_key for answer in found if len(answer) == 1]
+    assert set(own) >= {f"key-{i}" for i in alone}
+    assert len(found) < 150
+
+
+def test_who_shares_an_answer() -> None:
+    """Neighbours that both say so."""
+    ahead = [_Message([], together) for together in (True, True, False, False, True)]
+
+    assert list(_answers(ahead)) == [0, 0, 0, 0]
+
+
 async def test_an_answer_comes_before_the_stream_is_closed(edge: Edge) -> None:
     """A client may wait for each answer before it sends more."""
     call = edge.stub.SubmitJobs(**edge.sent_by("ganzhou"))
@@ -135,6 +162,10 @@ def one(_: int) -> int:
     return 1
 
 
+async def as_it_is(message: int) -> int:
+    return message
+
+
 async def test_no_more_is_read_ahead_than_stated() -> None:
     """A sender whom nobody answers is held back."""
     asked = 0
@@ -148,7 +179,7 @@ async def test_no_more_is_read_ahead_than_stated() -> None:
     async def four_were_asked_for() -> bool:
         return asked == 4
 
-    async with Arrivals(endless(), weigh=one, ahead_max=4) as arrivals:
+    async with Arrivals(endless(), weigh=one, prepare=as_it_is, ahead_max=4) as arrivals:
         await eventually(four_were_asked_for)
         taken = await arrivals.take(one, 2)
         rest = await arrivals.take(one, 10)
@@ -164,7 +195,7 @@ async def test_a_stream_that_breaks_is_noticed_after_what_had_arrived() -> None:
         yield 1
         raise asyncio.CancelledError
 
-    async with Arrivals(broken(), weigh=one, ahead_max=4) as arrivals:
+    async with Arrivals(broken(), weigh=one, prepare=as_it_is, ahead_max=4) as arrivals:
         assert await arrivals.take(one, 10) == [1]
         with pytest.raises(asyncio.CancelledError):
             await arrivals.take(one, 10)
