@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -207,6 +207,11 @@ class JobSpec:
         """Return the hash by which a repeated submission is recognised."""
         return text_sha256(canonical_text(self.to_json()))
 
+    @property
+    def needs(self) -> Hashable:
+        """What `requirement` is made of: equal where requirements are equal, and known sooner."""
+        return _needed_values(self), tuple([(b.stack, b.models, b.speed_ppm) for b in self.builds])
+
     def requirement(self) -> dict[str, Any]:
         """Return what the planner needs to know, without worth and time: equal requirements share a shape.
 
@@ -249,6 +254,16 @@ _NO_REQUIREMENT: Final = frozenset(
     }
 )
 """Later fields that say nothing about where a job can run."""
+
+_needed_values: Final = attrgetter(
+    "tasks",
+    "cards_per_task",
+    "cpu_milli_per_task",
+    "memory_mib_per_task",
+    "round_trip_micros_max",
+    "allowed_hubs",
+    *(name for name in _LATER if name not in _NO_REQUIREMENT),
+)
 
 
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

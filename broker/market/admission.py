@@ -31,19 +31,7 @@ class Catalogue:
 
     def objection(self, spec: JobSpec) -> BrokerError | None:
         """Return what `objection_to` does; requirements that passed once are not judged again."""
-        question = (
-            spec.sizes,
-            spec.cards_per_task,
-            spec.share_milli,
-            spec.within,
-            spec.cpu_milli_per_task,
-            spec.memory_mib_per_task,
-            spec.allowed_hubs,
-            spec.staged_hubs,
-            spec.allowed_owners,
-            spec.domestic_only,
-            tuple((b.stack, b.models) for b in spec.builds),
-        )
+        question = spec.needs
         if question in self._passed:
             return None
         objection = objection_to(spec, self.view)

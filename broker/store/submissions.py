@@ -1,6 +1,6 @@
 """Store new jobs, once for each request key: set-based, so that a stream of 50,000 takes seconds."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -12,6 +12,11 @@ from broker.store.database import Connection
 
 SUBMISSIONS_LOCK: Final = 0x7869_0002
 """Class of the advisory locks under which a city's submissions are counted, one lock for each city."""
+
+SHAPES_REMEMBERED_MAX: Final = 2000
+"""Requirements whose text is kept at hand; the largest that the wire allows take some 30 KiB each."""
+
+_SHAPES: Final[dict[Hashable, tuple[str, bytes]]] = {}
 
 LOCK_SUBMISSIONS: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1, hashtext($2))"
 INSERT_SHAPES: Final[LiteralString] = """
@@ -113,16 +118,27 @@ def draft(request_key: str, spec: JobSpec, *, standard_ceiling: int) -> Draft:
     when the city's standard has changed.
     """
     body_text = canonical_text(spec.to_json())
-    requirement_text = canonical_text(spec.requirement())
     return Draft(
         request_key,
         spec,
         body_text,
         text_sha256(body_text),
-        requirement_text,
-        text_sha256(requirement_text),
+        *_shape(spec),
         spec.ceiling_micro_yuan_per_pflops_hour or standard_ceiling,
     )
+
+
+def _shape(spec: JobSpec) -> tuple[str, bytes]:
+    """Return the text of the spec's requirement, and its hash; thousands of jobs have few of them."""
+    needs = spec.needs
+    known = _SHAPES.get(needs)
+    if known is None:
+        text = canonical_text(spec.requirement())
+        known = text, text_sha256(text)
+        if len(_SHAPES) >= SHAPES_REMEMBERED_MAX:
+            _SHAPES.clear()
+        _SHAPES[needs] = known
+    return known
 
 
 async def insert_many(
