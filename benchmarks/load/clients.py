@@ -176,26 +176,27 @@ class _Clients:
     ) -> None:
         stub = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
         call = stub.SubmitJobs(metadata=self._as(city))
-        on_the_way: deque[list[_Due]] = deque()
+        on_the_way: deque[_Due] = deque()
         reading = asyncio.create_task(self._read_answers(city, call, on_the_way))
         try:
             while left and await self._wait_for(left[0]):
                 items = [left.popleft() for _ in range(max(1, min(size(), 1000, len(left))))]
                 self._counts.sent += len(items)
-                on_the_way.append(items)
-                await call.write(job_service_pb2.SubmitJobsRequest(items=[due.request for due in items]))
+                on_the_way += items
+                requests = [due.request for due in items]
+                await call.write(job_service_pb2.SubmitJobsRequest(items=requests, answer_together=len(items) == 1))
             await call.done_writing()
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 await reading
         except (grpc.aio.AioRpcError, TimeoutError) as error:
-            lost = sum(len(items) for items in on_the_way)
-            self._counts.refused[type(error).__name__] += lost
+            self._counts.refused[type(error).__name__] += len(on_the_way)
         finally:
             reading.cancel()
 
-    async def _read_answers(self, city: str, call: Any, on_the_way: "deque[list[_Due]]") -> None:
+    async def _read_answers(self, city: str, call: Any, on_the_way: "deque[_Due]") -> None:
         while (answer := await call.read()) is not grpc.aio.EOF:
-            for due, result in zip(on_the_way.popleft(), answer.results, strict=True):
+            for result in answer.results:
+                due = on_the_way.popleft()
                 if result.WhichOneof("outcome") == "accepted":
                     self._last_job[city] = result.accepted.job_id
                     self._acknowledged(due)

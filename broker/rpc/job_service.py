@@ -33,6 +33,9 @@ BULK_BYTES_MAX: Final = 4 * 1024 * 1024
 BULK_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """How much of a bulk submission is read before what is ahead of it is stored."""
 
+BULK_GATHER_SECONDS: Final = 0.01
+"""For so long small messages that come one after the other are gathered for one transaction."""
+
 ITEM_BYTES: Final = 4096
 """What an item weighs in memory once it was read, beside its text."""
 
@@ -100,7 +103,11 @@ class JobService(JobServiceServicer):
         """
         caller = caller_of(context)
         async with Arrivals(
-            request_iterator, weigh=_bulk_bytes, prepare=self._read, ahead_max=BULK_AHEAD_BYTES_MAX
+            request_iterator,
+            weigh=_bulk_bytes,
+            prepare=self._read,
+            ahead_max=BULK_AHEAD_BYTES_MAX,
+            gather_seconds=BULK_GATHER_SECONDS,
         ) as arrivals:
             while messages := await arrivals.take(_items_of, BULK_ITEMS_MAX):
                 items = [item for message in messages for item in message.items]

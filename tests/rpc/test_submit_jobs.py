@@ -188,6 +188,44 @@ async def test_no_more_is_read_ahead_than_stated() -> None:
     assert asked == 4
 
 
+async def test_messages_that_come_together_wait_for_those_behind_them() -> None:
+    """Until the stream ends or enough has come; a single one waits for nothing."""
+    go_on = asyncio.Event()
+
+    async def halting() -> AsyncIterator[int]:
+        yield 1
+        await go_on.wait()
+        for number in (2, 3, 4, 5):
+            yield number
+            await asyncio.sleep(0)
+
+    async with Arrivals(halting(), weigh=one, prepare=as_it_is, ahead_max=9, gather_seconds=3600) as arrivals:
+        first = await arrivals.take(one, 10)
+        go_on.set()
+        rest = [number async for number in rest_of(arrivals)]
+
+    assert first == [1]
+    assert rest == [2, 3, 4, 5]
+
+
+async def rest_of(arrivals: Arrivals[int, int]) -> AsyncIterator[int]:
+    while taken := await arrivals.take(one, 10):
+        for number in taken:
+            yield number
+
+
+async def test_gathering_ends_where_no_more_may_be_read() -> None:
+    """Else both would wait for each other."""
+
+    async def endless() -> AsyncIterator[int]:
+        while True:
+            yield 1
+
+    async with Arrivals(endless(), weigh=one, prepare=as_it_is, ahead_max=4, gather_seconds=3600) as arrivals:
+        assert await arrivals.take(one, 10) in ([1], [1] * 4)
+        assert len(await arrivals.take(one, 10)) <= 4
+
+
 async def test_a_stream_that_breaks_is_noticed_after_what_had_arrived() -> None:
     """Also when it is cancelled: whoever waits for it must not wait for ever."""
 
