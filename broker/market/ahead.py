@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from broker.ids import LeaseId, RoundId, job_text, lease_text
 from broker.job import Within
 from broker.market.stoppable import of_leases
+from broker.store.node_table import NodeTable
 from broker.store.occupancy import Occupancy
 from broker.store.promises import PromiseRow
-from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
+from broker.store.snapshots import PoolRow, WaitingRow, WorldView
 from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
 from scheduler.horizon import Horizon, Promise
 from scheduler.snapshot import Snapshot
@@ -37,12 +38,12 @@ class Places:
     named: Mapping[tuple[int, str], int]  # by pool_id and name
 
     @classmethod
-    def of(cls, pools: Sequence[PoolRow], nodes: Sequence[NodeRow]) -> "Places":
+    def of(cls, pools: Sequence[PoolRow], nodes: NodeTable) -> "Places":
         """Return the positions of rows that are in the order of a snapshot."""
         return cls(
             pool={pool.pool_id: at for at, pool in enumerate(pools)},
-            node={node.node_id: at for at, node in enumerate(nodes)},
-            named={(node.pool_id, node.node): at for at, node in enumerate(nodes)},
+            node={node_id: at for at, node_id in enumerate(nodes.node_id.tolist())},
+            named={name: at for at, name in enumerate(zip(nodes.pool_id.tolist(), nodes.node, strict=True))},
         )
 
 
@@ -76,13 +77,13 @@ class Margin:
         return max(0, grace_seconds - self.end)
 
 
-def horizon_of(view: WorldView, world: Snapshot, nodes: Sequence[NodeRow], margin_seconds: int) -> Horizon:
+def horizon_of(view: WorldView, world: Snapshot, nodes: NodeTable, margin_seconds: int) -> Horizon:
     """Return what a view tells of the time to come; `nodes` in the order of the snapshot that was made of it.
 
     `margin_seconds`: of the policy; how long after its end a lease is taken to hold its cards.
     """
     places = Places.of(view.pools, nodes)
-    windows = [(at, node.window) for at, node in enumerate(nodes) if node.window is not None]
+    windows = sorted(nodes.window.items())
     promises = (promise_of(row, places) for row in view.promises if row.stands)
     return Horizon(
         **_leases(view.leases, world, places, Margin(margin_seconds)),
@@ -98,7 +99,7 @@ def promise_row(
     promise: Promise,
     job: WaitingRow,
     pools: Sequence[PoolRow],
-    nodes: Sequence[NodeRow],
+    nodes: NodeTable,
     made_at: datetime,
     by: RoundId,
 ) -> PromiseRow:
@@ -112,7 +113,7 @@ def promise_row(
         city=job.city,
         pool_id=pool.pool_id,
         pool=f"{pool.cluster}/{pool.pool}",
-        nodes=tuple((nodes[at].node, tasks) for at, tasks in zip(promise.nodes, promise.tasks, strict=True)),
+        nodes=tuple((nodes.node[at], tasks) for at, tasks in zip(promise.nodes, promise.tasks, strict=True)),
         build=promise.build,
         start_s=promise.start_s,
         end_s=promise.end_s,

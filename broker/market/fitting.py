@@ -12,8 +12,8 @@ from typing import NamedTuple
 from broker.market.snapshot import Prepared
 from broker.store import rounds, rules, snapshots
 from broker.store.database import Connection
+from broker.store.node_table import NodeRow, SplitCard
 from broker.store.rounds import WHOLE_MILLI, LeaseDraft, WaitingJob
-from broker.store.snapshots import NodeRow, SplitCard
 from scheduler.plan import Placement
 
 CardName = tuple[int, int]

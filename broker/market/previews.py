@@ -18,7 +18,8 @@ from broker.market.quotas import check_quota
 from broker.market.snapshot import Prepared, prepare
 from broker.store import catalogue, nodes, snapshots
 from broker.store.database import Connection, Database
-from broker.store.snapshots import NodeRow, WorldView
+from broker.store.node_table import NodeRow
+from broker.store.snapshots import WorldView
 from broker.worlds.quotas import QuotaRow
 from scheduler.horizon import Horizon
 from scheduler.policy import Policy

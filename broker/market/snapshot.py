@@ -13,7 +13,8 @@ from broker.ids import JobId, job_text
 from broker.job import PriorityClass, Within
 from broker.market import ceilings, snapshot_rules
 from broker.market.ahead import LEVEL, Margin, horizon_of
-from broker.store.snapshots import NodeRow, PoolRow, WaitingRow, WorldView
+from broker.store.node_table import NodeTable
+from broker.store.snapshots import PoolRow, WaitingRow, WorldView
 from scheduler.horizon import Horizon
 from scheduler.snapshot import UNKNOWN, Snapshot
 from scheduler.zones import Zoned, open_world
@@ -30,7 +31,7 @@ class Prepared:
 
     snapshot: Snapshot
     pools: tuple[PoolRow, ...]
-    nodes: tuple[NodeRow, ...]
+    nodes: NodeTable
     waiting: dict[str, WaitingRow]  # by the job id as the snapshot writes it
     shape_of: dict[str, int]  # position of each job's shape
     splits: tuple[tuple[int, int], ...]  # node_id and card of each split card
@@ -53,8 +54,7 @@ def prepare(view: WorldView, now: datetime, *, margin_seconds: int | None = None
     ahead = margin_seconds is not None
     pool_index = {pool.pool_id: i for i, pool in enumerate(view.pools)}
     shape_index = {shape_id: i for i, shape_id in enumerate(sorted(view.shapes))}
-    domain = view.rules.node_domain
-    nodes = tuple(sorted(view.nodes, key=lambda n: (pool_index[n.pool_id], domain.get(n.node_id, 0), n.node)))
+    nodes, domain = _in_order(NodeTable.of(view.nodes), pool_index)
     ruled = snapshot_rules.arrays(view)
     owners = tuple(sorted({p.owner for p in view.pools}))
     arrays = {
@@ -62,7 +62,7 @@ def prepare(view: WorldView, now: datetime, *, margin_seconds: int | None = None
         **_pools(view, owners),
         "pool_until_s": _ints(UNKNOWN for _ in view.pools) if ahead else _pool_until(view.pools, nodes),
         **_nodes(nodes, pool_index),
-        "node_domain": _ints(domain.get(n.node_id, 0) for n in nodes),
+        "node_domain": domain,
         **_splits(nodes),
         **_of_jobs(view, shape_index, owners, ruled["tenant_names"], margin_seconds),
         **ruled,
@@ -74,7 +74,7 @@ def prepare(view: WorldView, now: datetime, *, margin_seconds: int | None = None
         nodes=nodes,
         waiting={job_text(j.job): j for j in view.waiting},
         shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
-        splits=tuple((n.node_id, card) for n in nodes for card in n.split),
+        splits=tuple((int(nodes.node_id[at]), card) for at, split in sorted(nodes.split.items()) for card in split),
         rules_version=view.rules.version,
         view=view,
         horizon=Horizon() if margin_seconds is None else horizon_of(view, snapshot, nodes, margin_seconds),
@@ -91,7 +91,7 @@ def zones(world: Prepared, margin_seconds: int) -> tuple[Prepared, Zoned]:
         world,
         snapshot=around.world,
         pools=tuple(world.pools[at] for at in around.pool_of.tolist()),
-        nodes=tuple(world.nodes[at] for at in around.node_of.tolist()),
+        nodes=world.nodes.take(around.node_of),
         splits=tuple(world.splits[at] for at in around.split_of.tolist()),
     )
     return cut, around
@@ -166,34 +166,50 @@ def _pools(view: WorldView, owners: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _pool_until(pools: Sequence[PoolRow], nodes: Sequence[NodeRow]) -> NDArray[np.int64]:
+def _in_order(nodes: NodeTable, pool_index: Mapping[int, int]) -> tuple[NodeTable, NDArray[np.int64]]:
+    """Return the nodes by pool, fabric domain and name, and the number of each one's domain within its pool."""
+    by_name = np.array(sorted(range(len(nodes)), key=nodes.node.__getitem__), dtype=np.int64)
+    named = nodes.take(by_name)
+    pool = _ints(map(pool_index.__getitem__, named.pool_id.tolist()))
+    within = list(zip(pool.tolist(), named.domain, strict=True))
+    numbers: dict[tuple[int, str], int] = {}
+    last, number = -1, 0
+    for key in sorted(set(within)):
+        number = number + 1 if key[0] == last else 0
+        numbers[key], last = number, key[0]
+    domain = _ints(map(numbers.__getitem__, within))
+    order = np.lexsort((domain, pool))
+    return named.take(order), domain[order]
+
+
+def _pool_until(pools: Sequence[PoolRow], nodes: NodeTable) -> NDArray[np.int64]:
     """Return [P]: when the first window begins in pools all of whose open nodes have one ahead; UNKNOWN for others.
 
     For a question about one job alone; a round knows the windows of every node.
     """
     starts: dict[int, list[int]] = {pool.pool_id: [] for pool in pools}
-    for node in nodes:
-        if node.open:
-            starts[node.pool_id].append(UNKNOWN if node.window is None else _floor(node.window[0]))
+    for at in np.flatnonzero(nodes.open).tolist():
+        window = nodes.window.get(at)
+        starts[int(nodes.pool_id[at])].append(UNKNOWN if window is None else _floor(window[0]))
     return _ints(min(starts[pool.pool_id], default=UNKNOWN) for pool in pools)
 
 
-def _nodes(nodes: Sequence[NodeRow], pool_index: Mapping[int, int]) -> dict[str, Any]:
+def _nodes(nodes: NodeTable, pool_index: Mapping[int, int]) -> dict[str, Any]:
     return {
-        "node_names": tuple(n.node for n in nodes),
-        "node_pool": _ints(pool_index[n.pool_id] for n in nodes),
-        "node_open": np.array([n.open for n in nodes], dtype=np.bool_),
-        "node_cards": _ints(n.cards for n in nodes),
-        "node_cpu_milli": _ints(n.cpu_milli for n in nodes),
-        "node_memory_mib": _ints(n.memory_mib for n in nodes),
-        "node_free_cards": _ints(len(n.free_cards) for n in nodes),
-        "node_free_cpu_milli": _ints(n.free_cpu_milli for n in nodes),
-        "node_free_memory_mib": _ints(n.free_memory_mib for n in nodes),
+        "node_names": nodes.node,
+        "node_pool": _ints(map(pool_index.__getitem__, nodes.pool_id.tolist())),
+        "node_open": nodes.open,
+        "node_cards": nodes.cards,
+        "node_cpu_milli": nodes.cpu_milli,
+        "node_memory_mib": nodes.memory_mib,
+        "node_free_cards": nodes.free_cards,
+        "node_free_cpu_milli": nodes.free_cpu_milli,
+        "node_free_memory_mib": nodes.free_memory_mib,
     }
 
 
-def _splits(nodes: Sequence[NodeRow]) -> dict[str, Any]:
-    split = [(i, card) for i, node in enumerate(nodes) for card in node.split.values()]
+def _splits(nodes: NodeTable) -> dict[str, Any]:
+    split = [(at, card) for at, cards in sorted(nodes.split.items()) for card in cards.values()]
     return {
         "split_node": _ints(i for i, _ in split),
         "split_free_milli": _ints(card.free_milli for _, card in split),

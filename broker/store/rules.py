@@ -73,7 +73,6 @@ class RulesView:
     transfers: Mapping[tuple[str, str], Transfer] = field(default_factory=dict)  # (city, hub)
     quotas: tuple[QuotaRow, ...] = ()  # by path: parents before children
     use: tuple[UseRow, ...] = ()
-    node_domain: Mapping[int, int] = field(default_factory=dict)  # node_id -> number in its pool; 0 is left out
 
 
 ONE_VIEW: Final[LiteralString] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -97,11 +96,6 @@ USE: Final[LiteralString] = """
      GROUP BY c.hub, l.city, j.enterprise, p.model
      ORDER BY c.hub, l.city, j.enterprise, p.model
 """
-DOMAINS: Final[LiteralString] = """
-    SELECT node_id, number FROM (
-        SELECT node_id, dense_rank() OVER (PARTITION BY pool_id ORDER BY domain COLLATE "C") - 1 AS number FROM nodes
-    ) AS numbered WHERE number > 0
-"""
 
 
 async def read(tx: Connection, now: datetime) -> RulesView:
@@ -115,7 +109,6 @@ async def read(tx: Connection, now: datetime) -> RulesView:
         transfers={(r["city"], r["hub"]): Transfer(*r[2:]) for r in await tx.fetch(TRANSFERS)},
         quotas=tuple(await quotas.all_quotas(tx)),
         use=await use(tx),
-        node_domain={r["node_id"]: r["number"] for r in await tx.fetch(DOMAINS)},
     )
 
 

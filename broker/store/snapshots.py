@@ -1,14 +1,19 @@
 """Read what a round is planned on: one consistent view of queue, nodes, leases, catalogue and rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, LiteralString
+
+import numpy as np
+from numpy.typing import NDArray
 
 from broker.ids import JobId
 from broker.job import PriorityClass
 from broker.store import occupancy, prepaid, promises, quotes, rates, rules, stops
 from broker.store.database import Connection
+from broker.store.node_table import NodeRow, NodeTable, SplitCard
 from broker.store.occupancy import NOTHING_HELD, Occupancy
 from broker.store.prepaid import Balances
 from broker.store.promises import PromiseRow
@@ -43,38 +48,6 @@ class PoolRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitCard:
-    """A card that leases hold shares of: what is left of it, and how many tasks are on it."""
-
-    free_milli: int
-    tasks: int
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRow:
-    """A node with what is free on it now.
-
-    `free_cards` are the indices that are neither held by a lease nor in foreign use, whether or not the node is open;
-    `split` are cards that shares are held of and something is left of, by index. `window` is the next maintenance
-    window, from and until, or the one that is now: then it is not open.
-    """
-
-    node_id: int
-    node: str
-    pool_id: int
-    model: str
-    open: bool
-    cards: int
-    free_cards: tuple[int, ...]
-    cpu_milli: int
-    free_cpu_milli: int
-    memory_mib: int
-    free_memory_mib: int
-    split: Mapping[int, SplitCard] = field(default_factory=dict)
-    window: tuple[datetime, datetime] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class WaitingRow:
     """A job that waits."""
 
@@ -103,7 +76,7 @@ class WorldView:
     cities: tuple[tuple[str, int], ...]  # name, weight in millionths
     round_trips: Mapping[tuple[str, str], int]  # (city, hub) -> microseconds
     pools: tuple[PoolRow, ...]
-    nodes: tuple[NodeRow, ...]  # sorted by pool, then name
+    nodes: Sequence[NodeRow]  # in no order that means anything
     shapes: Mapping[int, Mapping[str, Any]]  # shape_id -> requirement (JobSpec.requirement)
     waiting: tuple[WaitingRow, ...]  # sorted by id
     rules: RulesView  # what operators rule: slices, power, transfers, domains, quotas
@@ -138,14 +111,15 @@ NODES: Final[LiteralString] = """
          WHERE l.state <> 'ended' AND ($1::int[] IS NULL OR ln.node_id = ANY($1))
          GROUP BY ln.node_id
     ), held AS (
-        SELECT node_id, array_agg(card) AS cards FROM held_cards
+        SELECT node_id, bit_or(1::bigint << card) AS cards FROM held_cards
          WHERE $1::int[] IS NULL OR node_id = ANY($1) GROUP BY node_id
     ), shared AS (
         SELECT node_id, card, sum(milli)::int AS milli, sum(tasks)::int AS tasks FROM held_cards
          WHERE milli < 1000 AND ($1::int[] IS NULL OR node_id = ANY($1)) GROUP BY node_id, card
-    ), split AS (
-        SELECT node_id, array_agg(card) AS cards, array_agg(milli) AS milli, array_agg(tasks) AS tasks
-          FROM shared WHERE milli < 1000 GROUP BY node_id
+    ), split AS (  -- cards of which new work may have a share: not those that strangers use as well
+        SELECT node_id, jsonb_agg(jsonb_build_array(s.card, s.milli, s.tasks) ORDER BY s.card) AS cards
+          FROM shared s JOIN nodes n USING (node_id)
+         WHERE s.milli < 1000 AND s.card < n.cards AND NOT s.card = ANY(n.foreign_cards) GROUP BY node_id
     ), closing AS (
         SELECT DISTINCT ON (n.node_id) n.node_id, w.starts_at, w.ends_at
           FROM maintenance_windows w JOIN nodes n ON n.cluster = w.cluster
@@ -153,17 +127,24 @@ NODES: Final[LiteralString] = """
          WHERE w.cancelled_at IS NULL AND w.ends_at > $2 AND ($1::int[] IS NULL OR n.node_id = ANY($1))
          ORDER BY n.node_id, w.starts_at, w.ends_at DESC
     )
-    SELECT n.node_id, n.node, n.pool_id, p.model, n.cards, n.cpu_milli, n.memory_mib, n.foreign_cards,
-           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
-           AND (w.starts_at IS NULL OR w.starts_at > $2) AS open, w.starts_at, w.ends_at,
-           coalesce(h.cards, '{}') AS held_cards,
-           s.cards AS split_cards, s.milli AS split_milli, s.tasks AS split_tasks,
-           coalesce(u.cpu_milli, 0)::bigint AS used_cpu_milli, coalesce(u.memory_mib, 0)::bigint AS used_memory_mib
+    SELECT n.pool_id, min(p.model) AS model, array_agg(n.node_id) AS node_id, array_agg(n.node) AS node,
+           array_agg(n.domain::text) AS domain, array_agg(n.cards) AS cards,
+           array_agg(n.cpu_milli) AS cpu_milli, array_agg(n.memory_mib) AS memory_mib,
+           array_agg(n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
+                     AND (w.starts_at IS NULL OR w.starts_at > $2)) AS open,
+           array_agg(coalesce(h.cards, 0) | CASE WHEN n.foreign_cards = '{}' THEN 0 ELSE
+                     (SELECT bit_or(1::bigint << f) FROM unnest(n.foreign_cards) AS f) END) AS taken,
+           array_agg(coalesce(u.cpu_milli, 0)::bigint) AS used_cpu_milli,
+           array_agg(coalesce(u.memory_mib, 0)::bigint) AS used_memory_mib,
+           jsonb_object_agg(n.node_id, s.cards) FILTER (WHERE s.cards IS NOT NULL) AS split,
+           array_agg(n.node_id) FILTER (WHERE w.starts_at IS NOT NULL) AS closing,
+           array_agg(w.starts_at) FILTER (WHERE w.starts_at IS NOT NULL) AS starts_at,
+           array_agg(w.ends_at) FILTER (WHERE w.starts_at IS NOT NULL) AS ends_at
       FROM nodes n JOIN clusters c USING (cluster) JOIN pools p USING (pool_id)
       LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id) LEFT JOIN split s USING (node_id)
       LEFT JOIN closing w USING (node_id)
      WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
-     ORDER BY p.cluster, p.pool, n.node
+     GROUP BY n.pool_id
 """
 WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
@@ -230,7 +211,7 @@ async def read_for(tx: Connection, job: JobId, now: datetime, *, with_leases: bo
 
 async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict[int, NodeRow]:
     """Return these nodes as they are now, by id."""
-    return {row.node_id: row for row in map(_node, await tx.fetch(NODES, node_ids, now))}
+    return {row.node_id: row for row in _table(await tx.fetch(NODES, node_ids, now))}
 
 
 async def arrived(
@@ -251,7 +232,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         cities=tuple((r["city"], r["weight_ppm"]) for r in await tx.fetch(CITIES)),
         round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
         pools=await _pools(tx, now),
-        nodes=tuple(_node(r) for r in await tx.fetch(NODES, None, now)),
+        nodes=_table(await tx.fetch(NODES, None, now)),
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
@@ -290,30 +271,40 @@ def _waiting(r: Any) -> WaitingRow:
     )
 
 
-def _node(r: Any) -> NodeRow:
-    taken = {*r["held_cards"], *r["foreign_cards"]}
-    return NodeRow(
-        node_id=r["node_id"],
-        node=r["node"],
-        pool_id=r["pool_id"],
-        model=r["model"],
-        open=r["open"],
-        cards=r["cards"],
-        free_cards=tuple(card for card in range(r["cards"]) if card not in taken),
-        cpu_milli=r["cpu_milli"],
-        free_cpu_milli=max(0, r["cpu_milli"] - r["used_cpu_milli"]),
-        memory_mib=r["memory_mib"],
-        free_memory_mib=max(0, r["memory_mib"] - r["used_memory_mib"]),
-        split={} if r["split_cards"] is None else _split(r),
-        window=None if r["starts_at"] is None else (r["starts_at"], r["ends_at"]),
+def _table(pools: Sequence[Any]) -> NodeTable:
+    """Return the nodes of rows that have a pool's nodes each, in arrays."""
+    node_id = _joined(pools, "node_id", np.int64)
+    cpu_milli, memory_mib = _joined(pools, "cpu_milli", np.int64), _joined(pools, "memory_mib", np.int64)
+    at = (
+        {node: at for at, node in enumerate(node_id.tolist())} if any(r["split"] or r["closing"] for r in pools) else {}
+    )
+    return NodeTable(
+        node_id=node_id,
+        node=tuple(chain.from_iterable(r["node"] for r in pools)),
+        domain=tuple(chain.from_iterable(r["domain"] for r in pools)),
+        pool_id=np.repeat(np.array([r["pool_id"] for r in pools], np.int64), [len(r["node"]) for r in pools]),
+        model={r["pool_id"]: r["model"] for r in pools},
+        open=_joined(pools, "open", np.bool_),
+        cards=_joined(pools, "cards", np.int64),
+        taken=_joined(pools, "taken", np.int64).view(np.uint64),
+        cpu_milli=cpu_milli,
+        free_cpu_milli=np.maximum(0, cpu_milli - _joined(pools, "used_cpu_milli", np.int64)),
+        memory_mib=memory_mib,
+        free_memory_mib=np.maximum(0, memory_mib - _joined(pools, "used_memory_mib", np.int64)),
+        split={
+            at[int(node)]: {card: SplitCard(1000 - milli, tasks) for card, milli, tasks in cards}
+            for r in pools
+            for node, cards in (r["split"] or {}).items()
+        },
+        window={
+            at[node]: (starts_at, ends_at)
+            for r in pools
+            for node, starts_at, ends_at in zip(
+                r["closing"] or (), r["starts_at"] or (), r["ends_at"] or (), strict=True
+            )
+        },
     )
 
 
-def _split(r: Any) -> dict[int, SplitCard]:
-    """Return the split cards of which new work may have a share: not those that strangers use as well."""
-    rows = sorted(zip(r["split_cards"], r["split_milli"], r["split_tasks"], strict=True))
-    return {
-        card: SplitCard(1000 - milli, tasks)
-        for card, milli, tasks in rows
-        if card not in r["foreign_cards"] and card < r["cards"]
-    }
+def _joined(pools: Sequence[Any], column: str, dtype: type[Any]) -> NDArray[Any]:
+    return np.array(list(chain.from_iterable(r[column] for r in pools)), dtype=dtype)

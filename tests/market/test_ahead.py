@@ -13,10 +13,11 @@ from broker.ids import JobId, RoundId
 from broker.job import PriorityClass, Within
 from broker.market.ahead import promise_row
 from broker.market.snapshot import Prepared, prepare, zones
+from broker.store.node_table import NodeRow
 from broker.store.occupancy import Occupancy
 from broker.store.promises import PromiseRow
 from broker.store.rules import RulesView
-from broker.store.snapshots import ModelRow, NodeRow, PoolRow, WaitingRow, WorldView
+from broker.store.snapshots import ModelRow, PoolRow, WaitingRow, WorldView
 from scheduler.decide import decide
 from scheduler.horizon import Cause, Fate
 from scheduler.policy import Policy

@@ -13,8 +13,8 @@ from broker.store import leases, orders, rounds, snapshots
 from broker.store.clusters import NodeCondition
 from broker.store.database import Connection, Database
 from broker.store.leases import LeaseRef, Stopped
+from broker.store.node_table import NodeRow, SplitCard
 from broker.store.rounds import LeaseDraft
-from broker.store.snapshots import NodeRow, SplitCard
 from tests.cluster_world import ClusterWorld, inventory
 from tests.deadlines import eventually
 from tests.small_world import is_blocked
