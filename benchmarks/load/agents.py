@@ -19,10 +19,10 @@ import grpc
 
 from benchmarks.load.engine import FakeEngine, Faults, wall
 from benchmarks.load.worlds import PoolStock
+from broker.agent.session import GATHER_SECONDS, REST_SECONDS
 from broker.wire.v1 import cluster_service_pb2 as wire
 from broker.wire.v1 import cluster_service_pb2_grpc as wire_grpc
 
-GATHER_SECONDS: Final = 0.02
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
@@ -151,11 +151,13 @@ class FakeAgent:
             await asyncio.sleep(min(max(self._engine.next_due() - _now(), 0.005), 0.1))
 
     async def _say(self, call: Any) -> None:
+        rested_at = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._changed.wait()
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(max(GATHER_SECONDS, rested_at - _now()))
+            rested_at = _now() + REST_SECONDS
             self._changed.clear()
             self._sequence += 1
             report = wire.Report(sequence=self._sequence, nodes=self._engine.down(), leases=self._engine.reports())

@@ -32,6 +32,9 @@ WELCOME_SECONDS_MAX: Final = 10.0
 GATHER_SECONDS: Final = 0.01
 """Changes within this time go out in one report: a hundred starting gangs are not worth a hundred reports."""
 
+REST_SECONDS: Final = 0.1
+"""After a report the next one waits for so long at least: each costs the broker a transaction, however short it is."""
+
 _REPORTS_REMEMBERED: Final = 1024
 _WISHES_MAX: Final = 64
 
@@ -232,10 +235,11 @@ class Session:
             usage = await self._usage(observation)
             report = convert.report(observation, sequence=self._sequence, at=self._clock.now(), usage=usage)
             await self._write(call, report)
+            rested_at = asyncio.get_running_loop().time() + REST_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._terms.report_interval_seconds):
                     await self._due.wait()
-                await asyncio.sleep(GATHER_SECONDS)
+                await asyncio.sleep(max(GATHER_SECONDS, rested_at - asyncio.get_running_loop().time()))
 
     async def _usage(self, observation: Observation) -> list[Used]:
         """Return what is to be told of the use of leases; nothing while the engine's record cannot be read."""

@@ -22,6 +22,9 @@ HELLO_SECONDS_MAX: Final = 10.0
 UNSENT_MAX: Final = 4
 """Answers that may wait to be sent: an agent that does not read is not listened to either."""
 
+NEWS_REST_SECONDS: Final = 0.05
+"""After news an agent gets the next ones so much later: what is leased meanwhile goes with them."""
+
 log = structlog.get_logger("agents")
 
 
@@ -132,6 +135,7 @@ class _Stream:
             desired = await self._clusters.refresh(self._session, self._clock.now())
             if desired is not None:
                 await self._tell(desired, self._session.heard_at)
+                await asyncio.sleep(NEWS_REST_SECONDS)
 
     async def _tell(self, desired: Desired, heard_at: datetime) -> None:
         """Send what should be, unless the report on which it rests is old: late news renew what may be given up."""
