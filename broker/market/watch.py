@@ -23,6 +23,9 @@ PAGE_EVENTS_MAX: Final = 500
 POLL_SECONDS: Final = 0.5
 IDLE_SECONDS_MAX: Final = 86_400
 
+REST_SECONDS: Final = 0.05
+"""A watcher who has just been told gets what comes next so much later: each page is a transaction, however short."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -123,7 +126,9 @@ class Watch:
                 if page:
                     cursor = page[-1].cursor
                     yield page
-                if len(page) < PAGE_EVENTS_MAX and not await self._pulses.beyond(
-                    watched, cursor, idle_seconds_max or None
-                ):
+                if len(page) == PAGE_EVENTS_MAX:
+                    continue
+                if page:
+                    await asyncio.sleep(REST_SECONDS)
+                if not await self._pulses.beyond(watched, cursor, idle_seconds_max or None):
                     return
