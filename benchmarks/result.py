@@ -52,9 +52,14 @@ class Result:
             "figure", "value", title=f"{self.benchmark} (seed {self.seed}, {machine()})", title_justify="left"
         )
         for name, value in self.figures.items():
-            table.add_row(name, f"{value:,.3f}".rstrip("0").rstrip("."))
+            table.add_row(name, in_short(value))
         table.add_row("audit", "clean" if self.violations == 0 else f"[red]VOID: {self.violations} violations[/]")
         console.print(table)
+
+
+def in_short(value: float) -> str:
+    """Return a figure as people read it, such as 1,234.5."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 def machine() -> str:

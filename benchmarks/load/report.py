@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.load.histogram import merged, millis, of_seconds
 from benchmarks.load.run import Ran
 from benchmarks.load.sampling import PARTS
-from benchmarks.result import commit, machine
+from benchmarks.result import commit, in_short, machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin:2.2rem 0 .4r
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 td,th{padding:.15rem .9rem .15rem 0;text-align:left;border-bottom:1px solid #e4e7eb}td:nth-child(n+2){text-align:right}
 .void{color:#b00020;font-weight:600}.clean{color:#2d6a4f}p{max-width:50rem;color:#444}
+.figures{columns:20rem}.figures td:nth-child(2){width:8rem}
 figure{margin:0}svg{width:100%;height:auto}.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(28rem,1fr));gap:1rem}
 """
 
@@ -45,14 +46,14 @@ def write(path: Path, command: str, figures: Mapping[str, float], ran: Ran, card
     drawn = "".join(f"<figure><h2>{html.escape(title)}</h2>{_svg(draw, ran)}</figure>" for title, draw in pictures)
     clean = '<span class="clean">clean</span>'
     void = f'<span class="void">VOID: {len(ran.findings)} findings</span>'
-    rows = "".join(f"<tr><td>{html.escape(n)}</td><td>{v:,.3f}</td></tr>" for n, v in figures.items())
+    rows = "".join(f"<tr><td>{html.escape(n)}</td><td>{in_short(v)}</td></tr>" for n, v in figures.items())
     found = "".join(f"<li>{html.escape(f.rule)}: {html.escape(f.detail)}</li>" for f in ran.findings[:100])
     path.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Xisuan load</title><style>{_STYLE}</style>"
         f"<h1>Load on a whole exchange</h1><p><code>{html.escape(command)}</code><br>{html.escape(machine())}, commit "
         f"{html.escape(commit())}. Latencies count from when a submission was due (open loop), not from when it could "
         f"be sent. Audit: {void if ran.findings else clean}.</p>{f'<ul>{found}</ul>' if found else ''}"
-        f'<div class="grid">{drawn}</div><h2>Figures</h2><table>{rows}</table></html>\n',
+        f'<div class="grid">{drawn}</div><h2>Figures</h2><div class="figures"><table>{rows}</table></div></html>\n',
         encoding="utf-8",
     )
 
@@ -69,7 +70,7 @@ def _svg(draw: "Callable[[Axes, Ran], None]", ran: Ran) -> str:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=5)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     pyplot.close(figure)
@@ -155,7 +156,7 @@ def _rounds(axes: "Axes", ran: Ran) -> None:
 def _prices(axes: "Axes", ran: Ran) -> None:
     prices = ran.outcome.prices
     axes.plot(prices[:, 0] - ran.begins_at, prices[:, 1] / 1e6, ".", markersize=2, alpha=0.5, color=_COLOURS[4])
-    axes.set(xlabel="seconds")
+    axes.set(xlabel="seconds", xlim=(0, max((s.at for s in ran.samples), default=1)))
 
 
 def _cpu(axes: "Axes", ran: Ran) -> None:
