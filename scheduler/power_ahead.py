@@ -67,6 +67,11 @@ class _Meter:
         left: Ints = self.cap - drawn
         return left
 
+    def has(self, at: Ints, watts: int, own: tuple[int, int]) -> Bools:
+        """Return at which of these times so much is left, or it is within the time of its own."""
+        found: Bools = (self.left(at) >= watts) | ((own[0] <= at) & (at < own[1]))
+        return found
+
     def begins(self, after_s: int) -> Ints:
         """Return when draw rises after a time, ascending."""
         return np.array(sorted({begin for begin, _, watts in self.spans if begin > after_s and watts > 0}), np.int64)
@@ -164,16 +169,22 @@ class PowerAhead:
         if meter is None or watts == 0:
             return not_before_s
         own = (0, 0) if instead_of is None or int(self._hub[instead_of.pool]) != hub else _times(instead_of)
-        spans = [end if drawn > 0 else begin for begin, end, drawn in meter.spans] + [own[0]]
-        at = np.unique(np.concatenate([[not_before_s], meter.ends, np.array(spans, dtype=np.int64)]))
-        at = at[(at >= not_before_s) & (at <= by_s)]
-        fits = (meter.left(at) >= watts) | ((own[0] <= at) & (at < own[1]))
         begins = np.append(meter.begins(not_before_s), own[1])  # less may be left once its own time is over
-        short = (meter.left(begins) < watts) & ~((own[0] <= begins) & (begins < own[1]))
-        for begin in begins[short].tolist():
-            fits &= (at >= begin) | (at + seconds <= begin)
-        found = np.flatnonzero(fits)
-        return int(at[found[0]]) if found.size else NEVER
+        short = begins[~meter.has(begins, watts, own)]
+
+        def lasting(at: Ints) -> Ints:
+            fits = meter.has(at, watts, own)
+            for begin in short.tolist():
+                fits &= (at >= begin) | (at + seconds <= begin)
+            return at[fits]
+
+        first = np.array([not_before_s])
+        if not_before_s <= by_s and lasting(first).size:  # mostly there is enough at once
+            return not_before_s
+        changes = [end if drawn > 0 else begin for begin, end, drawn in meter.spans] + [own[0]]
+        at = np.unique(np.concatenate([first, meter.ends, np.array(changes, dtype=np.int64)]))
+        found = lasting(at[(at >= not_before_s) & (at <= by_s)])
+        return int(found[0]) if found.size else NEVER
 
     def kept(self, pool: Ints, ends_s: Ints, watts: Ints) -> Bools:
         """Return which gangs that start now, one after the other, leave to all promises what they were promised.
