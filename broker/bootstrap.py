@@ -332,7 +332,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
         Loop(EnergyCount(database), 60.0),
         Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
-        Loop(HoldExpiry(database), 10.0),
+        Loop(HoldExpiry(database, wake=wakes.work), 10.0),
         Loop(ChargingLoop(charging_of(settings, database, wakes)), CHARGING_SECONDS),
         Loop(QuoteKeeping(database, quote_ends(settings, database)), 1.0),
         Loop(VoucherCare(Vouchers(database)), 10.0),

@@ -3,9 +3,10 @@
 The question is that of a new promise: with all that runs, closes and is promised as it is, and nobody else coming, when
 and where does the gang fit whole for as long as it runs? The promise that answers comes with each answer.
 
-    room      nodes by their `Profile`: nothing that is promised to others is delayed
-    power,    as they are once the leases have ended that do so before the start; what promised gangs will draw is not
-    quotas    taken off: it is not kept back for them in rounds either
+    room,     nodes and power by their `Profile`: nothing that is promised to others is delayed
+    power
+    quotas    as they are once the leases have ended that do so before the start; what promised gangs will use is not
+              taken off: it is not kept back for them in rounds either
     price     as for a start now it pays the last round's prices, or its use is within what is guaranteed and not in
               use; one that is overdue is promised a start whatever others pay
 
@@ -103,7 +104,9 @@ class _Ahead:
         for promise in horizon.promises:
             self.profile.take(promise)
         table = self.profile.table
-        self._pools_with_spans = frozenset(world.node_pool[np.flatnonzero(table.head >= 0)].tolist())
+        power = np.isin(world.pool_hub, list(self.profile.power.hubs_with_spans))
+        spans = np.concatenate([world.node_pool[np.flatnonzero(table.head >= 0)], np.flatnonzero(power)])
+        self._pools_with_spans = frozenset(spans.tolist())
         self._pool_start = np.searchsorted(world.node_pool, np.arange(len(world.pool_names) + 1)).tolist()
         released = np.repeat(np.arange(len(world.node_names)), np.diff(table.release_start))
         in_time = table.release_at <= by_s

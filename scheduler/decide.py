@@ -23,12 +23,13 @@ from scheduler.placer import last_prices
 from scheduler.plan import Placement, Plan, Refusal
 from scheduler.planner import Stop, never, plan
 from scheduler.policy import Policy
-from scheduler.profile import Profile
+from scheduler.power_ahead import PowerAhead
+from scheduler.profile import Profile, held_until_s
 from scheduler.promiser import Promiser, input_seconds
 from scheduler.promises import Standing, carried_out, stand
 from scheduler.reasons import REFUSALS, Reason
-from scheduler.snapshot import UNKNOWN, Snapshot
-from scheduler.spare import CARDS, CPU, FIRST, MEMORY, POOL, SHARE_OF_CARD, taken
+from scheduler.snapshot import UNKNOWN, Ints, Snapshot
+from scheduler.spare import CARDS, CPU, FIRST, MEMORY, POOL, SHARE_OF_CARD, WATTS, taken
 from scheduler.workers import Inline, Workers
 from scheduler.zones import Zoned, zoned
 
@@ -104,11 +105,10 @@ def start(profile: Profile, world: Snapshot, placements: Sequence[Placement], ma
     if not placements:
         return
     gangs = taken(limits_of(world), world, placements)
-    position = {job_id: job for job, job_id in enumerate(world.job_id)}
-    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
-    seconds = input_seconds(world, job, gangs.table[:, POOL]) + world.job_walltime_seconds[job] + margin_seconds
+    seconds = _held_seconds(world, placements, gangs.table[:, POOL], margin_seconds)
     gang = np.searchsorted(gangs.table[:, FIRST], np.arange(len(gangs.entries)), side="right") - 1
     node, tasks, card = gangs.entries.T
+    profile.power.start(gangs.table[:, POOL], world.taken_at_s + seconds, gangs.table[:, WATTS])
     ends = world.taken_at_s + seconds[gang]
     profile.start(node, ends, tasks[:, None] * gangs.table[gang][:, [CARDS, CPU, MEMORY]])
     new = np.flatnonzero((gangs.table[gang, SHARE_OF_CARD] > 0) & (card < 0))
@@ -117,6 +117,62 @@ def start(profile: Profile, world: Snapshot, placements: Sequence[Placement], ma
     first[1:] = (np.diff(node[new]) != 0) | (np.diff(card[new]) != 0)
     split = new[first]
     profile.start(node[split], ends[split], np.tile(np.array([1, 0, 0]), (split.size, 1)))
+
+
+def within_power(
+    world: Snapshot,
+    horizon: Horizon,
+    promises: Sequence[Promise],
+    leased: Sequence[tuple[Snapshot, Placement]],
+    placements: Sequence[Placement],
+    margin_seconds: int,
+) -> list[Placement]:
+    """Return those of a round's placements that leave power to its promises beside what was leased meanwhile.
+
+    A promised gang that starts has its own; of others those of the least worth are left out.
+
+    Args:
+        world, horizon: those of the round.
+        promises: that stand after it.
+        leased: meanwhile, with the jobs that they are of.
+        margin_seconds: of the policy.
+    """
+    power = PowerAhead(world, horizon, held_until_s(horizon, world.taken_at_s, margin_seconds))
+    for promise in promises:
+        power.take(promise)
+    if not power.hubs_with_spans:
+        return list(placements)
+    for jobs, placement in leased:
+        power.start(*_drawn(jobs, [placement], margin_seconds))
+    promised = {each.job_id for each in horizon.promises}
+    power.start(*_drawn(world, [each for each in placements if each.job_id in promised], margin_seconds))
+    others = [each for each in placements if each.job_id not in promised]
+    others.sort(key=lambda each: -each.worth_micro_yuan_per_hour)
+    kept = power.kept(*_drawn(world, others, margin_seconds)).tolist()
+    out = {each.job_id for each, stays in zip(others, kept, strict=True) if not stays}
+    return [each for each in placements if each.job_id not in out]
+
+
+def draws_within(profile: Profile, world: Snapshot, placement: Placement, margin_seconds: int) -> bool:
+    """Return whether a gang that starts now has power in the profile for as long as it runs."""
+    [pool], [ends_s], [watts] = (each.tolist() for each in _drawn(world, [placement], margin_seconds))
+    now = world.taken_at_s
+    return profile.power.earliest(pool, watts, ends_s - now, now, now) == now
+
+
+def _drawn(world: Snapshot, placements: Sequence[Placement], margin_seconds: int) -> tuple[Ints, Ints, Ints]:
+    """Return pool, end, and watts at the meter, of gangs that start now."""
+    table = taken(limits_of(world), world, placements).table
+    pool = table[:, POOL]
+    return pool, world.taken_at_s + _held_seconds(world, placements, pool, margin_seconds), table[:, WATTS]
+
+
+def _held_seconds(world: Snapshot, placements: Sequence[Placement], pool: Ints, margin_seconds: int) -> Ints:
+    """Return for how long gangs that start now may hold what they have."""
+    position = {job_id: job for job, job_id in enumerate(world.job_id)}
+    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+    seconds: Ints = input_seconds(world, job, pool) + world.job_walltime_seconds[job] + margin_seconds
+    return seconds
 
 
 def _refusals(world: Snapshot, around: Zoned, planned: Plan, policy: Policy) -> tuple[Refusal, ...]:

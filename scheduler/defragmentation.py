@@ -198,6 +198,9 @@ class _Search:
                 ends_s = start_s + gang.seconds - self._margin  # the margin after it is no longer the gang's own
                 if start_s >= otherwise_s or not self._in_time(offers, job, pool, ends_s):
                     continue
+                power = self._decision.profile.power
+                if power.earliest(pool, draw.watts, gang.seconds, start_s, start_s) != start_s:
+                    continue  # of what is moved none is given back: it goes on elsewhere
                 leases = [each for each in here if self._grace[each] <= grace]
                 found = self._proposal(offers, job, pair, gang, start_s, leases, otherwise_s)
                 if found is not None and (best is None or found.benefit_micro_yuan > best.benefit_micro_yuan):

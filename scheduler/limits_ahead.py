@@ -1,7 +1,8 @@
 """Power and quotas over time: what is left of them once leases have ended.
 
-Only what running work gives back is counted. What promised gangs will draw is not kept back for them (`promises.py`),
-so it is not taken off here either.
+Only what running work gives back is counted. What promised gangs will use of a quota is not kept back for them
+(`promises.py`), so it is not taken off here either. What they will draw is, by `power_ahead.py`: here is the earliest
+time at which nobody would have to look.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ What must hold for the leases that are stopped, the *victims*:
         `Policy.reclaim_seconds_max`
     (2) together they lose no more work than is left of the hour's budget
     (3) no quota is left with less of its guarantee in use than before: who would have to reclaim in turn is let run
-    (4) with what they held, the gang has whole nodes, power and quota from the end of the longest grace on
+    (4) with what they held, the gang has whole nodes, power and quota from the end of the longest grace on, power
+        beside all that is promised
     (5) no victim can be left out, and of the choices looked at they lose least for the cards of the gang
 
 The gang is promised that start: `grace + lease_end_margin_seconds` from now at the latest; nobody else gets the room.
@@ -23,7 +24,7 @@ place of the decision's, books the lost work, and orders the agents to stop each
 again and counts as moved until its next checkpoint. In the rounds after, a lease that was ordered to stop ends at the
 order and its grace (`with_stops` says the same of the horizon of this round); `promises.stand` starts the gang when the
 nodes are free, in a round of its own if none is due. So a reclaim takes grace, margin and one round. A promise holds
-nodes, not power or quota: they are asked again at the start. Promises of tiers below stand: room that is promised from
+nodes and power, not quota: that is asked again at the start. Promises of tiers below stand: room that is promised from
 a time on is not given to a gang of a tier above that would run beyond it.
 """
 
@@ -42,6 +43,7 @@ from scheduler.horizon import TIME_MAX, Horizon, Promise
 from scheduler.limits import limits_of
 from scheduler.placer import last_prices
 from scheduler.policy import Policy
+from scheduler.power_ahead import Stop
 from scheduler.profile import Gang
 from scheduler.promiser import BLOCKED_OR_OUTBID, Promiser, gang_of, promise_of
 from scheduler.reasons import Reason
@@ -200,7 +202,23 @@ class _Search:
         if any(soon.of(node, choice.victims) < tasks for node, tasks in choice.places.items()):
             start_s = at  # something else ends between the two
         promise = promise_of(offers, job, pair, gang, start_s, choice.places)
-        return _Found(promise, choice, draw)
+        return _Found(promise, choice, draw) if self._has_power(promise, choice.victims) else None
+
+    def _has_power(self, promise: Promise, victims: frozenset[int]) -> bool:
+        """Return whether the hub has power for the gang, all its time, when these are stopped."""
+        power, stops = self._decision.profile.power, self._stops(victims)
+        power.stop(stops)
+        has = power.has_room(promise)
+        power.run_on(stops)
+        return has
+
+    def _stops(self, victims: Iterable[int]) -> list[Stop]:
+        """Return when the power of these leases is free if they are ordered to stop now."""
+        clearing = self._clearing
+        return [
+            Stop(lease, int(clearing.pool[lease]), self._start_s([lease]), clearing.ends[lease])
+            for lease in sorted(victims)
+        ]
 
     def _start_s(self, leases: Iterable[int]) -> int:
         """Return when all that these hold is free for certain if they are ordered to stop now."""
@@ -277,6 +295,7 @@ class _Search:
             lost, cards = self._lost[lease], int(self._clearing.cards[lease])
             told.append(Preemption(self._horizon.lease_id[lease], claims[lease], found.promise.job_id, lost, cards))
             self._clearing.stop([lease], self._start_s([lease]))
+        self._decision.profile.power.stop(self._stops(victims))
         self._accounts.carry_out(found.draw, victims)
         self._decision.profile.take(found.promise)
         self._open -= found.choice.victims

@@ -2,7 +2,7 @@
 
 What is free on a node at a time is what is free now, more what leases that end by then hold, less every *span*: a
 promise or a closed time that covers it. A gang that starts at t needs its room at t and whenever a span begins
-before it ends; between those times room only grows.
+before it ends; between those times room only grows. Its hub has power for it at these times too (`power_ahead.py`).
 
 The sweep over a pool goes from release to release and looks again only at nodes where something has changed, and at
 the few that have spans: its cost grows with the leases of the pool, not with leases times nodes.
@@ -18,6 +18,7 @@ import numpy as np
 from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE
 from scheduler.horizon import NEVER, TIME_MAX, Horizon, Promise
+from scheduler.power_ahead import PowerAhead
 from scheduler.snapshot import Bools, Ints, Snapshot
 
 CARDS, CPU, MEMORY = range(3)
@@ -92,7 +93,9 @@ class Profile:
         horizon.check_against(world)
         nodes = len(world.node_names)
         now = world.taken_at_s
-        ends = held_until_s(horizon, now, margin_seconds)[horizon.held_lease]
+        until = held_until_s(horizon, now, margin_seconds)
+        ends = until[horizon.held_lease]
+        self.power = PowerAhead(world, horizon, until)
         held = np.stack([horizon.held_cards, horizon.held_cpu_milli, horizon.held_memory_mib], axis=1)
         closed_now = (horizon.closed_from_s <= now) & (now < horizon.closed_until_s)
         usable = world.node_open.copy()
@@ -124,13 +127,20 @@ class Profile:
             if end > now:
                 self._add(closed, begin, end, whole[closed])
 
+    @property
+    def now_s(self) -> int:
+        """The time of the world."""
+        return self._now
+
     def take(self, promise: Promise) -> None:
-        """Keep the promise's nodes for it from its start to its end."""
+        """Keep the promise's nodes and power for it from its start to its end."""
+        self.power.take(promise)
         for node, tasks in zip(promise.nodes, promise.tasks, strict=True):
             self._add(node, promise.start_s, promise.end_s, tasks * Gang.of(promise).need)
 
     def give_back(self, promise: Promise) -> None:
         """Undo `take`."""
+        self.power.give_back(promise)
         for node, tasks in zip(promise.nodes, promise.tasks, strict=True):
             self._remove(node, promise.start_s, promise.end_s, tasks * Gang.of(promise).need)
 
@@ -153,18 +163,37 @@ class Profile:
             released=np.ascontiguousarray(np.concatenate([table.released, amounts])[order]),
         )
 
-    def earliest(self, pool: int, gang: Gang, not_before_s: int = 0, by_s: int = NEVER) -> int:
+    def earliest(
+        self,
+        pool: int,
+        gang: Gang,
+        not_before_s: int = 0,
+        by_s: int = NEVER,
+        instead_of: Promise | None = None,
+    ) -> int:
         """Return the first time, at `not_before_s` or later, at which the gang fits into the pool; NEVER if none is.
 
-        Only times up to `by_s` are looked at.
+        Only times up to `by_s` are looked at. `instead_of`: a promise of the gang's own, see `PowerAhead.earliest`.
         """
         low, high = int(self._pool_start[pool]), int(self._pool_start[pool + 1])
-        begin = max(self._now, not_before_s)
-        at = self._times(low, high, begin, by_s)
-        return int(_sweep(self.table, low, high, at, gang.need, gang.tasks, gang.level, gang.seconds))
+        at, begin, watts = NEVER, max(self._now, not_before_s), self.power.watts(pool, gang.tasks * gang.cards)
+        while begin <= by_s:  # both only ever ask for later times, of which each knows so many
+            begin = self.power.earliest(pool, watts, gang.seconds, begin, by_s, instead_of)
+            if begin in (at, NEVER):
+                return begin
+            times = self._times(low, high, begin, by_s)
+            at = int(_sweep(self.table, low, high, times, gang.need, gang.tasks, gang.level, gang.seconds))
+            if at in (begin, NEVER):
+                return at
+            begin = at
+        return NEVER
 
     def fits_at(self, promise: Promise) -> bool:
         """Return whether the promise could be taken where and when it says."""
+        return self.has_nodes(promise) and self.power.has_room(promise)
+
+    def has_nodes(self, promise: Promise) -> bool:
+        """Return whether its nodes have room for the promise when it says, whatever power there is."""
         gang = Gang.of(promise)
         return all(
             _room(self.table, node, promise.start_s, gang.seconds, gang.need) >= tasks

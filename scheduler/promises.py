@@ -2,8 +2,11 @@
 
 A promise holds its nodes as a span of the profile from its start to its end. In every round those that stand are looked
 at first: they start when they can, are brought forward where that is possible, and are moved to a later time only when
-what they were promised is gone: a node that failed or was closed, a lease that does not end, power or quota that others
-use. Nobody is promised anything that delays a promise made before.
+what they were promised is gone: a node that failed or was closed, a lease that does not end, a cap or pace that was set
+lower, a quota that others use. Nobody is promised anything that delays a promise made before.
+
+Power is kept for a promise as nodes are. Where a level was set lower since, promises together may draw more than it
+allows: each keeps its time until it is due, and is looked at then; what still fits starts, the others are moved.
 """
 
 from __future__ import annotations
@@ -39,16 +42,18 @@ def stand(world: Snapshot, profile: Profile, promises: Iterable[Promise]) -> Sta
     for promise in by_start:
         if promise.job_id not in waiting:
             found.news.append(News(promise.job_id, Fate.GONE, promise.start_s, NEVER))
-        elif promise.start_s >= world.taken_at_s and profile.fits_at(promise):
+        elif promise.start_s >= world.taken_at_s and profile.has_nodes(promise):
             profile.take(promise)
             kept.append(promise)
         else:
+            profile.power.take(own_time(promise, world.taken_at_s))  # who is brought forward does not take it from them
             lost.append(promise)
     left = _Left(world)
     for before in kept:
         profile.give_back(before)
         _look(world, profile, left, before, before, found)
     for before in lost:
+        profile.power.give_back(own_time(before, world.taken_at_s))
         _look(world, profile, left, before, None, found)
     return found
 
@@ -58,9 +63,12 @@ def _look(
 ) -> None:
     """Start a promise, bring it forward or move it. `stands`: as it is, if it could be kept so."""
     now = world.taken_at_s
-    after, cause = anew(profile, before, now, max(before.start_s, now)), Cause.NODES_GONE
+    due, own = max(before.start_s, now), own_time(before, now)
+    after, cause = anew(profile, before, now, due, own), Cause.NODES_GONE
     if after is None:
-        after = anew(profile, before, now)
+        then = replace(before, start_s=due, end_s=due + before.end_s - before.start_s)
+        cause = Cause.POWER_SHORT if profile.has_nodes(then) else cause
+        after = anew(profile, before, now, instead_of=own)
     if after is not None and after.start_s == now:
         short = left.take(placement_of(after))
         if short is None:
@@ -69,7 +77,11 @@ def _look(
             found.news.append(News(before.job_id, Fate.STARTED, before.start_s, now))
             return
         cause = short
-        after = stands if before.start_s > now else anew(profile, before, now + 1)
+        after = stands if before.start_s > now else None
+        if after is None and short is Cause.POWER_SHORT:  # its own power is gone: when is there any?
+            after = anew(profile, before, now + 1)
+        if after is None:
+            after = anew(profile, before, now + 1, instead_of=own)
     if after is None:
         found.news.append(News(before.job_id, Fate.BROKEN, before.start_s, NEVER, cause))
         return
@@ -80,10 +92,22 @@ def _look(
     found.news.append(News(before.job_id, fate, before.start_s, after.start_s, cause if late else None))
 
 
-def anew(profile: Profile, before: Promise, not_before_s: int, by_s: int = NEVER) -> Promise | None:
-    """Return the promise at the earliest of these times at which its pool has room, which must not be taken for it."""
+def own_time(promise: Promise, now_s: int) -> Promise:
+    """Return when the power of a promise is its own: one that is late keeps it for its whole time from now on."""
+    if promise.start_s > now_s:
+        return promise
+    return replace(promise, end_s=now_s + 1 + promise.end_s - promise.start_s)
+
+
+def anew(
+    profile: Profile, before: Promise, not_before_s: int, by_s: int = NEVER, instead_of: Promise | None = None
+) -> Promise | None:
+    """Return the promise at the earliest of these times at which its pool has room, which must not be taken for it.
+
+    `instead_of`: as it was promised, when that stood before the round: see `PowerAhead.earliest`.
+    """
     gang = Gang.of(before)
-    at = profile.earliest(before.pool, gang, max(before.not_before_s, not_before_s), by_s)
+    at = profile.earliest(before.pool, gang, max(before.not_before_s, not_before_s), by_s, instead_of)
     if at == NEVER:
         return None
     nodes, tasks = profile.nodes_at(before.pool, gang, at)

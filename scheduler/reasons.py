@@ -20,7 +20,7 @@ class Reason(StrEnum):
     ROUND_TRIP_TOO_LONG = "ROUND_TRIP_TOO_LONG"  # city to hub is over the job's limit, or nobody measured it
     TRANSFER_TOO_LONG = "TRANSFER_TOO_LONG"  # the input would arrive too late, or nobody measured the way
     TOO_LATE = "TOO_LATE"  # it would end after the time by which it must be done
-    RESERVED = "RESERVED"  # it would still run when these nodes are promised to another job, or closed for maintenance
+    RESERVED = "RESERVED"  # it would still run when these nodes, or their power, are promised, or they are closed
     PRICE_BELOW_ASK = "PRICE_BELOW_ASK"  # the ceiling does not exceed ask, energy and transfer
     GANG_TOO_LARGE = "GANG_TOO_LARGE"  # even the whole empty pool cannot hold the gang
     POOL_CLOSED = "POOL_CLOSED"  # it would fit if cordoned or silent nodes were open

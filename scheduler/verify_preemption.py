@@ -3,7 +3,7 @@
 Gang by gang, in the order in which others are stopped for them, everything that is known to be in use on the nodes is
 laid side by side: what belongs to no lease, leases until their end (victims until the end of their grace) and the
 margin, what starts now, promises. Power and quotas are those of the world with what started, was stopped and was
-promised before.
+promised before; the power of hubs is looked at again at the start of each promise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from scheduler.plan import Placement
 from scheduler.reclaim import Claim, Preemption, Reclaim
 from scheduler.snapshot import Snapshot
 from scheduler.verify_limits import Quotas, free_watts
+from scheduler.verify_power import Meters, together
 from scheduler.verify_time import split_cards, started
 
 _FOREVER: Final = 2**60
@@ -91,7 +92,28 @@ def preemption_violations(
         found += list(_in_time(world, horizon, terms, made, victims))
         stopped += victims
         books.carry_out(made, victims)
-    return found
+    return [*found, *_power(world, horizon, terms, placements, promises, reclaim, stopped)]
+
+
+def _power(
+    world: Snapshot,
+    horizon: Horizon,
+    terms: Terms,
+    placements: Sequence[Placement],
+    promises: Sequence[Promise],
+    reclaim: Reclaim,
+    stopped: Sequence[int],
+) -> Iterator[PreemptionViolation]:
+    """Look at the hubs' power when promised gangs start: stops may not promise more than there is then."""
+    meters = Meters(world, horizon, terms.margin_seconds)
+    if not meters.limited:
+        return
+    starts = meters.started(placements)
+    before = together(meters.running(), starts, meters.promised(promises))
+    after = together(meters.running(stopped), starts, meters.promised(reclaim.promises))
+    for each in meters.overdrawn(before, after, [promise.start_s for promise in reclaim.promises]):
+        said = f"{world.hub_names[each.hub]}: {each.watts} of {each.allowed_watts} W at {each.at_s}"
+        yield PreemptionViolation(PreemptionRule.NO_ROOM, said)
 
 
 def _gangs(reclaim: Reclaim) -> set[str]:

@@ -2,7 +2,8 @@
 
 Node by node, everything that is known to be in use is laid side by side: what is in use and belongs to no lease, leases
 until the margin after their end, so what starts now, and promises from their start to their end. At no start of a
-promise, and not now, may that be more than the node has; and nothing may reach into a closed time.
+promise, and not now, may that be more than the node has; and nothing may reach into a closed time. Nor may it be more
+than a hub has power for (`verify_power.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final, TypeAlias
 from scheduler.horizon import Fate, Horizon, News, Promise
 from scheduler.plan import Placement
 from scheduler.snapshot import Snapshot
+from scheduler.verify_power import Meters, together
 
 _FOREVER: Final = 2**60
 _RESOURCES: Final = ("cards", "cpu_milli", "memory_mib")
@@ -26,6 +28,7 @@ class TimeRule(StrEnum):
 
     OVERBOOKED = "OVERBOOKED"  # a promise would find less on its nodes than it was promised
     INTO_CLOSED = "INTO_CLOSED"  # a start or a promise reaches into the time in which a node is closed
+    OVERDRAWN = "OVERDRAWN"  # a hub would have less power when a promise starts than was promised
     PROMISE_LOST = "PROMISE_LOST"  # a promise is neither kept, nor started, nor is anything said of it
     PROMISE_DELAYED = "PROMISE_DELAYED"  # a promise that could be kept where it was has a later start
     PROMISED_TWICE = "PROMISED_TWICE"  # a job has two promises, or starts and is promised a start
@@ -85,11 +88,15 @@ def time_violations(
     _promise_all(after, promises)
     found += list(_overbooked(world, after, promises, now))
     found += list(_into_closed(horizon, after, now))
+    meters = Meters(world, horizon, margin_seconds)
+    found += list(_overdrawn(meters, world, horizon, placements, promises))
     _promise_all(before, horizon.promises)
     kept = {each.job_id: each.start_s for each in promises} | {each.job_id: now for each in placements}
     for promise in horizon.promises:
         late = promise.job_id in world.job_id and kept.get(promise.job_id, _FOREVER) > promise.start_s
-        if late and not _short_of_limits(promise, news) and _could_stand(world, horizon, before, promise):
+        if not late or _short_of_quota(promise, news) or not _could_stand(world, horizon, before, promise):
+            continue
+        if not _short_of_power(meters, world, placements, promise):
             found.append(TimeViolation(TimeRule.PROMISE_DELAYED, f"{promise.job_id} could start at {promise.start_s}"))
     return found
 
@@ -209,9 +216,36 @@ def _into_closed(horizon: Horizon, uses: dict[int, list[_Use]], now: int) -> Ite
                 yield TimeViolation(TimeRule.INTO_CLOSED, f"{use.whose} on node {node} until {use.end}, closed {begin}")
 
 
-def _short_of_limits(promise: Promise, news: Iterable[News]) -> bool:
-    """Return whether power or a quota is said to be what a promise is moved for."""
-    return any(each.job_id == promise.job_id and each.cause in ("POWER_SHORT", "QUOTA_SHORT") for each in news)
+def _overdrawn(
+    meters: Meters,
+    world: Snapshot,
+    horizon: Horizon,
+    placements: Sequence[Placement],
+    promises: Sequence[Promise],
+) -> Iterator[TimeViolation]:
+    if not meters.limited or not promises:
+        return
+    runs = meters.running()
+    starts = meters.started(placements)
+    before = together(runs, meters.promised_before(horizon.promises))
+    after = together(runs, starts, meters.promised(promises))
+    for each in meters.overdrawn(before, after, [world.taken_at_s, *(promise.start_s for promise in promises)]):
+        where = f"{world.hub_names[each.hub]}: {each.watts} of {each.allowed_watts} W at {each.at_s}"
+        yield TimeViolation(TimeRule.OVERDRAWN, where)
+
+
+def _short_of_quota(promise: Promise, news: Iterable[News]) -> bool:
+    """Return whether a quota is said to be what a promise is moved for."""
+    return any(each.job_id == promise.job_id and each.cause == "QUOTA_SHORT" for each in news)
+
+
+def _short_of_power(meters: Meters, world: Snapshot, placements: Sequence[Placement], promise: Promise) -> bool:
+    """Return whether a promise that is due has no power now, beside what runs and starts."""
+    hub, now = int(world.pool_hub[promise.pool]), world.taken_at_s
+    if hub not in meters.limited or promise.start_s > now:
+        return False
+    draws = together(meters.running(), meters.started(placements))
+    return meters.drawn(draws, hub, now) + meters.of_gang(promise) > meters.caps[hub]
 
 
 def _could_stand(world: Snapshot, horizon: Horizon, uses: dict[int, list[_Use]], promise: Promise) -> bool:

@@ -6,22 +6,33 @@ start can move, the bound counts these cards for exactly those who may have them
 A gang does not stretch over two zones of a pool.
 
 CPU and memory that a promise will need beside cards that stay free are taken off the node from now on.
+
+**Power** is a rule of places too. Where promised gangs will draw what is free now at a hub, only so many of its free
+cards stay open beyond that time as have power then, whatever runs on them; the nodes of the others are zones until
+then. So new work may use all power that is free now, as far as it ends in time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
+from scheduler.fields import MILLI_PER_CARD
 from scheduler.horizon import NEVER, Horizon
+from scheduler.limits import limits_of
 from scheduler.plan import Placement
+from scheduler.power_ahead import Level
 from scheduler.profile import CPU, MEMORY, Profile
 from scheduler.snapshot import UNKNOWN, Ints, Snapshot
 
 GRID_SECONDS: Final = 60
 """Times of zones are rounded down to it, so that promises a few seconds apart share a zone."""
+POWER_LEVELS_MAX: Final = 4
+"""Times by which a hub's power may fall, as far as zones know: others count as the next earlier one."""
+_PPM: Final = 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +72,15 @@ def zoned(world: Snapshot, profile: Profile, margin_seconds: int) -> Zoned:
     until, kept = profile.kept_until()
     shared = np.unique(world.split_node)
     until[shared] = np.minimum(until[shared], [_first_need(profile, node) for node in shared.tolist()])
-    ends = (until - margin_seconds) // GRID_SECONDS * GRID_SECONDS
-    until = np.where(until < NEVER, np.maximum(ends, world.taken_at_s), UNKNOWN)
     takes = world.node_free_cards > 0
     takes[shared] = True
-    until = np.where(world.node_open & takes, until, UNKNOWN)  # nothing to take: no zone
-    cpu = np.where(until < 0, np.minimum(world.node_free_cpu_milli, kept[:, CPU]), world.node_free_cpu_milli)
-    memory = np.where(until < 0, np.minimum(world.node_free_memory_mib, kept[:, MEMORY]), world.node_free_memory_mib)
+    takes &= world.node_open  # nothing to take: no zone
+    for_good = ~takes | (until == NEVER)
+    cpu = np.where(for_good, np.minimum(world.node_free_cpu_milli, kept[:, CPU]), world.node_free_cpu_milli)
+    memory = np.where(for_good, np.minimum(world.node_free_memory_mib, kept[:, MEMORY]), world.node_free_memory_mib)
+    until = np.minimum(until, _power_until(world, profile, np.where(takes, until, 0)))
+    ends = (until - margin_seconds) // GRID_SECONDS * GRID_SECONDS
+    until = np.where(takes & (until < NEVER), np.maximum(ends, world.taken_at_s), UNKNOWN)
     pools = np.arange(len(world.pool_names))
     if not (until >= 0).any():
         node_of = np.arange(len(world.node_names))
@@ -120,6 +133,54 @@ def open_world(world: Snapshot, horizon: Horizon, margin_seconds: int) -> Zoned:
     for promise in horizon.promises:
         profile.take(promise)
     return zoned(world, profile, margin_seconds)
+
+
+def _power_until(world: Snapshot, profile: Profile, until: Ints) -> Ints:
+    """Return until when each node may be worked on by the power that its hub will have, [N]; NEVER: for good.
+
+    Those that stay open longest come first, of equal ones the first of each pool: what is left is shared by the pools
+    as they are large. `until`: when cards of each node are needed; 0 where nothing is free.
+    """
+    found = np.full(until.size, NEVER, dtype=np.int64)
+    hub_of = world.pool_hub[world.node_pool]
+    for hub in sorted(profile.power.hubs_with_spans):
+        levels = _fewer(profile.power.levels(hub))
+        nodes = np.flatnonzero((hub_of == hub) & (until > 0))
+        if not levels or not nodes.size:
+            continue
+        draw = _draw(world, nodes)
+        first = np.searchsorted(world.node_pool[nodes], world.node_pool[nodes])
+        size = np.bincount(world.node_pool[nodes], minlength=len(world.pool_names))[world.node_pool[nodes]]
+        place = (np.arange(nodes.size) - first) * _PPM // size
+        order = np.lexsort((nodes, place, -until[nodes]))
+        together = np.cumsum(draw[order])
+        for level in reversed(levels):
+            found[nodes[order[together > level.watts]]] = level.from_s
+    return found
+
+
+def _draw(world: Snapshot, nodes: Ints) -> Ints:
+    """Return what each of these nodes draws at the meter, at most, more than now: everything that is free at work."""
+    limits, pool, model = limits_of(world), world.node_pool[nodes], world.pool_model[world.node_pool[nodes]]
+    split = np.zeros(len(world.node_names), dtype=np.int64)
+    np.add.at(split, world.split_node, world.split_free_milli)
+    milli = split[nodes] + MILLI_PER_CARD * world.node_free_cards[nodes]
+    watts = -(-milli * limits.pool_watts[pool] // MILLI_PER_CARD)
+    slices = np.append(world.slice_milli, MILLI_PER_CARD)  # ascending for each model; without any no card is split
+    least = np.where(np.diff(world.slice_start) > 0, slices[world.slice_start[:-1]], 0)[model]
+    shares = np.where(least > 0, milli // np.maximum(least, 1), 0)
+    pue = limits.pool_pue_ppm[pool]
+    # that of each share is rounded up, twice
+    draw: Ints = np.asarray(-(-watts * pue // _PPM) + shares * (1 - (-pue // _PPM)), dtype=np.int64)
+    return draw
+
+
+def _fewer(levels: list[Level]) -> list[Level]:
+    """Return at most `POWER_LEVELS_MAX` levels that leave no more at any time: each stands for those after it."""
+    if len(levels) <= POWER_LEVELS_MAX:
+        return levels
+    cuts = [len(levels) * part // POWER_LEVELS_MAX for part in range(POWER_LEVELS_MAX + 1)]
+    return [Level(levels[begin].from_s, levels[end - 1].watts) for begin, end in pairwise(cuts)]
 
 
 def _first_need(profile: Profile, node: int) -> int:

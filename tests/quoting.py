@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from broker.audit import promised, quoted, tables
+from broker.audit import limits, promised, quoted, tables
 from broker.caller import Caller, Role
 from broker.ids import JobId
 from broker.ledger.transactions import Move
@@ -127,6 +127,6 @@ async def lay(world: ClusterWorld, *nodes: str, asks: list[int] | None = None) -
 
 
 async def broken(dsns: Dsns) -> list[str]:
-    """Return what the audit finds wrong with promises and quotes."""
-    facts = await tables.read(dsns.hub, dsns.city)
-    return [f"{rule.__name__}: {found}" for rule in (*promised.RULES, *quoted.RULES) for found in rule(facts)]
+    """Return what the audit finds wrong with promises, quotes and limits."""
+    facts, rules = await tables.read(dsns.hub, dsns.city), (*promised.RULES, *quoted.RULES, *limits.RULES)
+    return [f"{rule.__name__}: {found}" for rule in rules for found in rule(facts)]

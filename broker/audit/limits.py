@@ -1,7 +1,8 @@
 """Limits that operators set: what was placed since then never went beyond them. With SQL and arithmetic of its own.
 
 A limit may be set below what runs; that runs on. So a limit is only judged at the moments when something was placed
-after it came into force, by what was leased at that moment.
+after it came into force, by what was leased at that moment. Power is judged at the starts that are promised as well, by
+what was promised and leased until after them: nothing that was given since the cap came into force may be beyond it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -46,12 +47,26 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Power of a hub that a standing promise or a live lease has from one time to another."""
+
+    hub: str
+    whose: str  # "job-4", "lease-2"
+    promised: bool
+    milli_watts: int  # of its cards with their hosts, before PUE
+    begins_at: datetime
+    until: datetime
+    given_at: datetime  # when it was promised, or leased without
+
+
+@dataclass(frozen=True, slots=True)
 class LimitFacts:
     """Limits with the leases that they are about."""
 
     caps: tuple[HubCap, ...] = ()
     quotas: tuple[QuotaLimit, ...] = ()
     draws: tuple[Draw, ...] = ()
+    shares: tuple[Share, ...] = ()
 
 
 # A limit is in force since the last act that set it; a world sets all of them.
@@ -80,6 +95,33 @@ DRAWS: Final = """
       JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster
      ORDER BY l.lease_id
 """
+# A lease has its power for as long as it was given, and no longer; of one that was promised since it was. A promise
+# that was moved because a cap was set lower has it since it was made.
+SHARES: Final = """
+    SELECT c.hub, 'job-' || p.job_id, true,
+           (1000 * p.cards_per_task * (SELECT sum(tasks) FROM unnest(p.tasks) AS tasks) * (m.watts + m.host_watts))
+           ::bigint, p.starts_at, p.ends_at,
+           coalesce((SELECT max(h.at) FROM promise_history h
+                      WHERE h.job_id = p.job_id
+                        AND (h.fate = 'made' OR (h.fate = 'moved' AND h.cause <> 'power_short'))), 'epoch')
+      FROM promises p JOIN pools o USING (pool_id) JOIN accelerator_models m USING (model)
+      JOIN clusters c ON c.cluster = o.cluster
+     UNION ALL
+    SELECT c.hub, 'lease-' || l.lease_id, false, (held.milli * (m.watts + m.host_watts))::bigint, l.offered_at,
+           l.offered_at + j.walltime_seconds * interval '1 s',
+           coalesce((SELECT max(h.at) FROM promise_history h
+                      WHERE h.job_id = l.job_id AND h.fate IN ('made', 'moved') AND h.at <= l.offered_at
+                        AND EXISTS (SELECT FROM promise_history k
+                                     WHERE k.job_id = l.job_id AND k.round_id = l.round_id
+                                       AND k.fate IN ('kept', 'late'))), l.offered_at)
+      FROM leases l JOIN jobs j USING (job_id) JOIN pools o USING (pool_id) JOIN accelerator_models m USING (model)
+      JOIN clusters c ON c.cluster = l.cluster
+      CROSS JOIN LATERAL (
+           SELECT sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
+             FROM lease_nodes n WHERE n.lease_id = l.lease_id) AS held
+     WHERE l.state <> 'ended' AND l.stop_ordered_at IS NULL
+     ORDER BY 5, 2
+"""
 
 
 async def read(hub: Any) -> LimitFacts:
@@ -88,6 +130,7 @@ async def read(hub: Any) -> LimitFacts:
         caps=tuple(HubCap(*r.values()) for r in await hub.fetch(CAPS)),
         quotas=tuple(QuotaLimit(*r.values()) for r in await hub.fetch(QUOTAS)),
         draws=tuple(Draw(*r.values()) for r in await hub.fetch(DRAWS)),
+        shares=tuple(Share(*r.values()) for r in await hub.fetch(SHARES)),
     )
 
 
@@ -99,6 +142,20 @@ def no_hub_over_its_power_cap(facts: "Facts") -> Iterator[str]:
             watts = _up(_up(milli_watts) * cap.pue_milli)
             if watts > cap.watts_max:
                 yield f"hub {cap.hub} drew {watts} W when lease-{lease} was placed, its cap is {cap.watts_max} W"
+
+
+def no_promised_power_is_somebody_elses(facts: "Facts") -> Iterator[str]:
+    """When a promise starts, promises and leases together draw no more than a cap that was there before."""
+    for cap in facts.limits.caps:
+        mine = [share for share in facts.limits.shares if share.hub == cap.hub]
+        for at in sorted({share.begins_at for share in mine if share.promised}):
+            there = [share for share in mine if share.begins_at <= at < share.until]
+            watts = _up(_up(sum(share.milli_watts for share in there)) * cap.pue_milli)
+            if watts > cap.watts_max and max(share.given_at for share in there) > cap.in_force_at:
+                yield (
+                    f"hub {cap.hub} is to draw {watts} W at {at.isoformat()}, its cap is {cap.watts_max} W:"
+                    f" {' and '.join(share.whose for share in there)}"
+                )
 
 
 def no_quota_over_its_limit(facts: "Facts") -> Iterator[str]:
@@ -136,4 +193,4 @@ def _levels(draws: Iterable[Draw], since: datetime, amount: Callable[[Draw], int
             yield max(placed), level
 
 
-RULES: Final = (no_hub_over_its_power_cap, no_quota_over_its_limit)
+RULES: Final = (no_hub_over_its_power_cap, no_promised_power_is_somebody_elses, no_quota_over_its_limit)

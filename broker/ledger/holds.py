@@ -2,8 +2,9 @@
 + open, for the whole and for the part of each account.
 
 A hold draws on its accounts in order: vouchers first, each up to its ratio of the hold, then the enterprise, then the
-city; each gives what it has, and all together must have enough. What is captured falls on the parts by one function of
-the sum captured so far (`apportioned`), so that many small captures and one large one end the same.
+city; each gives what it has, a closed one nothing, and all together must have enough. What is captured falls on the
+parts by one function of the sum captured so far (`apportioned`), so that many small captures and one large one end the
+same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -213,25 +214,29 @@ def planned_parts(draft: HoldDraft, funds: Mapping[str, Funds], at: datetime) ->
         at: now.
     Raises:
         InvalidRequest: its settlement window is over already.
-        AccountNotFound, AccountClosed: one of the sources is not there, or was closed.
-        InsufficientCredit: they do not have enough together.
+        AccountNotFound: one of the sources is not there.
+        AccountClosed: all of them were closed.
+        InsufficientCredit: those that are open do not have enough together.
     """
     if draft.settles_until <= at:
         raise invalid("settles_until", f"is {draft.settles_until.isoformat()}, must be later than now")
-    parts, rest = [], draft.micro_yuan
+    parts, rest, opened = [], draft.micro_yuan, list[str]()
     for source in draft.sources:
         found = funds.get(source.account)
         if found is None:
             raise AccountNotFound(account=source.account)
-        if found.closed:
-            raise AccountClosed(account=source.account)
+        if found.closed:  # it is empty, and stays so: who stands behind it pays
+            continue
+        opened.append(source.account)
         gives = min(rest, found.available, share_down(draft.micro_yuan, source.ratio_ppm))
         if gives:
             parts.append(Part(source.account, gives))
             rest -= gives
+    if not opened:
+        raise AccountClosed(account=draft.sources[0].account)
     if rest:
         raise InsufficientCredit(
-            accounts=" and ".join(s.account for s in draft.sources),
+            accounts=" and ".join(opened),
             usable_micro_yuan=draft.micro_yuan - rest,
             wanted_micro_yuan=draft.micro_yuan,
         )

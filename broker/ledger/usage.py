@@ -2,15 +2,18 @@
 
 Whoever measures tells whole minutes while a lease runs; with its end also the last one, and by how many seconds it is
 shorter. What is told again or in another order changes nothing, and what counts never becomes less.
+
+A second that was begun counts whole: the cards were nobody else's in it, and work that ends at once is not free.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 MINUTE_SECONDS: Final = 60
+_SECOND: Final = timedelta(seconds=1)
 
 Ranges = tuple[tuple[int, int], ...]
 """Minutes since the start: begins and ends, the ends excluded; apart from each other and ascending."""
@@ -96,8 +99,9 @@ def merged(known: Usage, told: Usage) -> Usage:
 
 def of_times(started_at: datetime, until: datetime, *, ended: bool) -> Usage:
     """Return what the times of a lease say of its use: its whole minutes, and the last one when it has ended."""
-    seconds = max(0, int((until - started_at).total_seconds()))
+    seconds = max(0, -((started_at - until) // _SECOND))
     if not ended:
+        seconds = max(0, (until - started_at) // _SECOND)  # of the last one nothing is known yet
         return Usage(minutes(((0, seconds // MINUTE_SECONDS),)))
     return Usage(minutes(((0, -(-seconds // MINUTE_SECONDS)),)), cut_seconds=-seconds % MINUTE_SECONDS, complete=True)
 

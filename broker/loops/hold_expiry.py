@@ -1,5 +1,6 @@
 """Expire holds whose settlement window is over: what is open is free again. Safe to run in every broker process."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -14,8 +15,12 @@ class HoldExpiry:
 
     name = "hold-expiry"
 
-    def __init__(self, database: Database, *, batch_holds: int = BATCH_HOLDS) -> None:
+    def __init__(
+        self, database: Database, *, batch_holds: int = BATCH_HOLDS, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        """`wake` is called after money has become free: jobs may have waited for it."""
         self._database = database
+        self._wake = wake
         self._batch_holds = batch_holds
 
     async def run_once(self, now: datetime) -> int:
@@ -25,5 +30,7 @@ class HoldExpiry:
             async with self._database.hub() as tx:
                 expired = await holds.expire_due(tx, now, self._batch_holds)
             total += expired
+            if expired:
+                self._wake()
             if expired < self._batch_holds:
                 return total

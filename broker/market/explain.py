@@ -309,7 +309,7 @@ def _detail(reason: str, found: PoolVerdict, *, cheapest: bool) -> str:
         Reason.GANG_TOO_LARGE: "even the empty pool could not hold the gang",
         Reason.ROUND_TRIP_TOO_LONG: "the round trip to the hub is over the job's limit, or not known",
         Reason.TOO_LATE: "it would end after the time by which it must be done",
-        Reason.RESERVED: "it would still run when the nodes are promised or closed",
+        Reason.RESERVED: "it would still run when the nodes, or power for them, are promised, or they are closed",
         Reason.TRANSFER_TOO_LONG: "the input would arrive too late, or nobody measured the way to the hub",
         Reason.HUB_NOT_ALLOWED: "the job does not allow this hub",
         Reason.CARD_NOT_SHARED: "the model offers no slice of a card as large as the share asked for",

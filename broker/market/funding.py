@@ -2,7 +2,7 @@
 
 What a job costs is known when it is placed. Until then it costs at least its smallest size on the cheapest cards that
 one of its builds runs on; and where a commit has asked its payer already, what was asked for then. Prices fall, so
-that word is good for a while only. Pure: rows in, rows out.
+that word is good for a while only, and until anything else is asked in any pool. Pure: rows in, rows out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from broker.store.snapshots import WaitingRow, WorldView
 
 ASKED_AGAIN_AFTER: Final = timedelta(minutes=5)
 """A payer who could not pay is asked again after this time, though nothing came in: prices may have fallen."""
+_MOMENT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def shortage(view: WorldView, row: WaitingRow, now: datetime) -> Short | None:
     there = view.prepaid.get(row.city)
     if there is None or row.job in view.held:
         return None
-    wanted = max(_least(view, row, {}), _asked_for(row, now))
+    wanted = max(_least(view, row, {}), _asked_for(row, _fresh_since(view, now)))
     found = _accounts(row, there)
     usable = sum(there.get(account, 0) for account in found)
     return Short(row.job, found, wanted, usable) if usable < wanted else None
@@ -64,19 +65,26 @@ def shortage(view: WorldView, row: WaitingRow, now: datetime) -> Short | None:
 
 def _short(view: WorldView, now: datetime) -> Iterator[Short]:
     asks: dict[int, tuple[int, int]] = {}
+    since = _fresh_since(view, now)
     for row in view.waiting:
         there = view.prepaid.get(row.city)
         if there is None or row.job in view.held:
             continue
-        wanted = max(_least(view, row, asks), _asked_for(row, now))
+        wanted = max(_least(view, row, asks), _asked_for(row, since))
         found = _accounts(row, there)
         usable = sum(there.get(account, 0) for account in found)
         if usable < wanted:
             yield Short(row.job, found, wanted, usable)
 
 
-def _asked_for(row: WaitingRow, now: datetime) -> int:
-    fresh = row.funds_refused_at is not None and now - row.funds_refused_at < ASKED_AGAIN_AFTER
+def _fresh_since(view: WorldView, now: datetime) -> datetime:
+    """Return from when on a commit's word counts: what was asked before is no measure of what is asked now."""
+    changes = [pool.asks_since for pool in view.pools if pool.asks_since is not None]
+    return max([now - ASKED_AGAIN_AFTER + _MOMENT, *changes])
+
+
+def _asked_for(row: WaitingRow, since: datetime) -> int:
+    fresh = row.funds_refused_at is not None and row.funds_refused_at >= since
     return row.funds_wanted_micro_yuan if fresh else 0
 
 

@@ -1,8 +1,8 @@
 """A decided round beside the quotes that were accepted while it was planned: those stand, and what clashes gives way.
 
 The round knew nothing of them. When it is committed, under the lock of the ground, nobody accepts another one. In the
-pools of the accepted starts everything that the round decided is looked at once more, beside them and beside all that
-was promised before, where the acceptance saw it:
+pools of the accepted starts, and in all of their hubs where power is limited, everything that the round decided is
+looked at once more, beside them and beside all that was promised before, where the acceptance saw it:
 
     starts     of promised gangs: those that still fit; the others keep the promise that they had
     promises   that stood: where the round put them if that still fits, else where they were
@@ -16,10 +16,10 @@ from typing import Final
 
 import numpy as np
 
-from broker.market.promising import Leased, moved, promises_of
+from broker.market.promising import Leased, fits, moved, promises_of
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseRow
-from scheduler.decide import start
+from scheduler.decide import draws_within, start
 from scheduler.decided import Decided
 from scheduler.fields import UNKNOWN
 from scheduler.horizon import Fate, Promise
@@ -84,7 +84,9 @@ class _Ground:
         self._world, self._margin = prepared.snapshot, margin_seconds
         self._now = self._world.taken_at_s
         self._profile = Profile(self._world, with_stops(prepared.horizon, decided.stops, self._now), margin_seconds)
+        hubs = {int(self._world.pool_hub[each.pool]) for each in accepted} & self._profile.power.hubs
         self._pools = {each.pool for each in accepted}
+        self._pools |= {pool for pool, hub in enumerate(self._world.pool_hub.tolist()) if hub in hubs}
         self._accepted = accepted
         self._job = {job_id: at for at, job_id in enumerate(self._world.job_id)}
         for jobs, placement in leased:
@@ -95,7 +97,7 @@ class _Ground:
         self._before: dict[str, Promise] = {}
         for promise in _by_start(prepared.horizon.promises):
             here = promise.pool in self._pools and fate.get(promise.job_id) not in GONE
-            if here and self._profile.fits_at(promise):
+            if here and self._profile.has_nodes(promise):
                 self._profile.take(promise)
                 self._before[promise.job_id] = promise
 
@@ -104,20 +106,20 @@ class _Ground:
         before = self._before.get(placement.job_id)
         if before is not None:
             self._profile.give_back(before)
-        if self.fits(placement):
+        if self.fits(placement, before):
             return True
         if before is not None:
             self._profile.take(before)
         return False
 
-    def fits(self, placement: Placement) -> bool:
-        """Count a gang as running if it fits for as long as it runs."""
+    def fits(self, placement: Placement, before: Promise | None = None) -> bool:
+        """Count a gang as running if it fits for as long as it runs. `before`: its promise, if it has one."""
         if placement.pool not in self._pools:
             return True
         shape = int(self._world.job_shape[self._job[placement.job_id]])
         if int(self._world.shape_share_milli[shape]) > 0:
             return self._keeps_away(placement)
-        if not self._profile.fits_at(_span(self._world, self._job, placement, self._margin)):
+        if not fits(self._profile, _span(self._world, self._job, placement, self._margin), before):
             return False
         start(self._profile, self._world, [placement], self._margin)
         return True
@@ -130,7 +132,7 @@ class _Ground:
         if before is not None:
             self._profile.give_back(before)
         now: Promise | None = promise
-        if not self._profile.fits_at(promise):
+        if not fits(self._profile, promise, before):
             now = before if before is not None else anew(self._profile, promise, self._now + 1)
         if now is not None:
             self._profile.take(now)
@@ -150,9 +152,14 @@ class _Ground:
         return replace(now, promised_s=now.start_s)
 
     def _keeps_away(self, placement: Placement) -> bool:
-        """Tell whether shares are on no node of an accepted start: they would split cards that it counts on."""
+        """Tell whether shares are on no node of an accepted start: they would split cards that it counts on.
+
+        They leave it its power too.
+        """
         taken = {node for each in self._accepted for node in each.nodes}
         if not taken.isdisjoint(placement.nodes):
+            return False
+        if not draws_within(self._profile, self._world, placement, self._margin):
             return False
         start(self._profile, self._world, [placement], self._margin)
         return True

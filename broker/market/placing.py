@@ -40,6 +40,7 @@ from broker.store import leadership, prepaid, promises, rounds, snapshots
 from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
 from broker.store.snapshots import WaitingRow
+from scheduler.decide import within_power
 from scheduler.decided import Decided
 from scheduler.ground import DoesNotFit
 from scheduler.placer import Placed, Placer, large_gangs
@@ -74,10 +75,18 @@ class _View:
         """Jobs that were promised a start when the world was read: the view leaves their nodes alone."""
         return [row.job for row in self.source.view.promises]
 
-    def within_limits(self, placements: Sequence[Placement]) -> Sequence[Placement]:
-        """Return those of a round's placements that keep power and quotas beside what was leased here."""
+    def within_limits(self, decided: Decided, margin_seconds: int) -> Sequence[Placement]:
+        """Return those of a round's placements that keep power and quotas beside what was leased here.
+
+        Power that is promised for later is kept as well. `margin_seconds`: of the policy.
+        """
+        placements: Sequence[Placement] = decided.placements
         if not self.leased:
             return placements
+        source = self.source
+        placements = within_power(
+            source.snapshot, source.horizon, decided.promises, self.leased, placements, margin_seconds
+        )
         zone = np.searchsorted(self.zoned.pool_of, [each.pool for each in placements]).tolist()  # any zone of the pool
         there = [each._replace(pool=at) for each, at in zip(placements, zone, strict=True)]
         within = {each.job_id for each in self.placer.within_limits(self.world.snapshot, there)}
@@ -205,7 +214,8 @@ class Placing:
             view = self._view if self._view is not None and self._view.source is world else None
             within: Sequence[Placement] = decided.placements
             if view is not None:
-                within = await asyncio.to_thread(view.within_limits, within)
+                margin = self._policy.lease_end_margin_seconds
+                within = await asyncio.to_thread(view.within_limits, decided, margin)
             self._view = None  # until it is known what was committed
             beside = Beside(world, decided, prices, within, view)
             yield beside

@@ -23,7 +23,7 @@ from scheduler.decided import Decided
 from scheduler.horizon import NEVER, Cause, Fate, News, Promise
 from scheduler.plan import Placement
 from scheduler.profile import Profile
-from scheduler.promises import anew
+from scheduler.promises import anew, own_time
 from scheduler.reclaim import Claim, with_stops
 from scheduler.snapshot import Snapshot
 
@@ -150,11 +150,14 @@ def beside(
     for promise in again:
         profile.take(promise)
     finish_by = dict(zip(world.job_id, world.job_finish_by_s.tolist(), strict=True))
+    before = {each.job_id: each for each in prepared.horizon.promises}
     news = {each.job_id: each for each in decided.news}
     found = []
     for promise in sorted(decided.promises, key=lambda each: (each.start_s, each.job_id)):
-        now = promise if profile.fits_at(promise) else anew(profile, promise, world.taken_at_s + 1)
         is_new = promise.job_id in made
+        now: Promise | None = promise
+        if not fits(profile, promise, None if is_new else before[promise.job_id]):
+            now = anew(profile, promise, world.taken_at_s + 1)
         # the margin after its end is no longer the gang's own
         if is_new and now is not None and 0 <= finish_by[promise.job_id] < now.end_s - margin_seconds:
             now = None
@@ -164,6 +167,16 @@ def beside(
         if not is_new and now is not promise:
             news[promise.job_id] = moved(news[promise.job_id], now)
     return tuple(found), tuple(news.values())
+
+
+def fits(profile: Profile, promise: Promise, before: Promise | None) -> bool:
+    """Return whether a promise can be made, or stand where the round has put it, beside all that is in the profile.
+
+    `before`: as it stood before the round; None: it is new. One that kept its time keeps its power too, be there as
+    much or not: the round that it is due in looks at that.
+    """
+    own = None if before is None else own_time(before, profile.now_s)
+    return profile.has_nodes(promise) and profile.power.has_room(promise, instead_of=own)
 
 
 def moved(news: News, now: Promise | None) -> News:

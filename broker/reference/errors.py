@@ -44,7 +44,7 @@ WHEN: Final[Mapping[str, str]] = {
     "ACCOUNT_NOT_FOUND": "Calls about an account, holds on one. Another city's account looks the same as none.",
     "HOLD_NOT_FOUND": "Captures and releases; PostCreditNote for what nothing was held for.",
     "POSTING_CONFLICT": "Whatever moves money: the request key was used before, for another request of that kind.",
-    "ACCOUNT_CLOSED": "Whatever moves money, where one of the accounts was closed. Nothing is posted.",
+    "ACCOUNT_CLOSED": "Whatever moves money, where an account was closed; holds, where all were. Nothing is posted.",
     "ACCOUNT_NOT_EMPTY": "Closing an account.",
     "BALANCE_TOO_LARGE": "Deposit, and whatever brings money to an account. Nothing is posted.",
     "INSUFFICIENT_CREDIT": "Holds and grants. Nothing is posted; the same key may be used again.",

@@ -7,10 +7,12 @@ from broker.ids import HoldId, JobId, TransactionId, hold_text, job_text, transa
 from broker.papers.month import Month
 from broker.papers.paper import CreditNote, Part, WorkLine, micro_pflops_hours, policy_text
 from broker.store.database import Connection
+from broker.store.figures import FP16_THEN
 
 # Of a lease: what it is, where it runs, with the figures of its model when it was offered, or the first ones that there
 # are. `charged` is (lease_id, reference, minutes, late_minutes, names, amounts, fee, borne).
-LEASE_FACTS: Final[LiteralString] = """
+LEASE_FACTS: Final[LiteralString] = (
+    """
     SELECT w.reference, w.minutes, w.late_minutes, w.names, w.amounts, w.fee, w.borne, l.job_id, l.city, j.enterprise,
            j.spec->>'workload_class' AS workload_class, c.hub, l.cluster, p.model, coalesce(held.milli, 0) AS milli,
            coalesce(l.ask_micro_yuan_per_card_hour + l.scarcity_micro_yuan_per_card_hour, 0) AS price,
@@ -24,15 +26,12 @@ LEASE_FACTS: Final[LiteralString] = """
                                       ELSE tasks * share_milli END)::bigint AS milli
             FROM lease_nodes n WHERE n.lease_id = w.lease_id
       ) held ON true
-      LEFT JOIN LATERAL (
-          SELECT fp16_nameplate_milli_tflops AS nameplate, fp16_programme_milli_tflops AS programme,
-                 fp16_measured_milli_tflops AS measured
-            FROM model_figures g WHERE g.model = p.model
-           ORDER BY g.since <= l.offered_at DESC, CASE WHEN g.since <= l.offered_at THEN g.since END DESC, g.since
-           LIMIT 1
-      ) f ON true
+"""
+    + FP16_THEN
+    + """
      ORDER BY w.lease_id NULLS LAST, w.reference COLLATE "C"
 """
+)
 CHARGED: Final[LiteralString] = """
     , work AS (
         SELECT lease_id, reference, sum(minutes)::bigint AS minutes,

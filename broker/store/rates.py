@@ -17,7 +17,9 @@ COLUMNS: Final[LiteralString] = """
 IN_FORCE: Final[LiteralString] = (
     "SELECT DISTINCT ON (r.cluster, r.model) "
     + COLUMNS
-    + """, h.green_hours
+    + """, h.green_hours,
+           (SELECT max(o.valid_until) FROM rate_cards o
+             WHERE (o.cluster, o.model) = (r.cluster, r.model) AND o.valid_until <= $1) AS resumed
       FROM rate_cards r JOIN clusters c USING (cluster) JOIN hubs h USING (hub)
      WHERE r.valid_from <= $1 AND (r.valid_until IS NULL OR r.valid_until > $1)
      ORDER BY r.cluster, r.model, r.valid_until IS NULL, r.valid_from DESC
@@ -75,7 +77,7 @@ PUT_BOUNDS: Final[LiteralString] = """
 async def asks_at(tx: Connection, at: datetime) -> Mapping[tuple[str, str], AskNow]:
     """Return what is asked at a time, by cluster and model; what has no rate card yet is left out."""
     rows = await tx.fetch(IN_FORCE, at)
-    return {(r["cluster"], r["model"]): ask_of(_card(r), r["green_hours"], at) for r in rows}
+    return {(r["cluster"], r["model"]): ask_of(_card(r), r["green_hours"], at, r["resumed"]) for r in rows}
 
 
 async def in_force(tx: Connection, at: datetime) -> dict[tuple[str, str], RateCard]:

@@ -45,6 +45,7 @@ class PoolRow:
     ask_micro_yuan_per_card_hour: int
     owner: str
     rate_card: int = 0  # version of the rate card that asks it; 0: there is none
+    asks_since: datetime | None = None  # when that began; None: nothing is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,8 @@ async def _pools(tx: Connection, now: datetime) -> tuple[PoolRow, ...]:
     for r in await tx.fetch(POOLS):
         pool_id, cluster, pool, hub, model, owner = r.values()
         ask = asks.get((cluster, model), NO_ASK)
-        found.append(PoolRow(pool_id, cluster, pool, hub, model, ask.micro_yuan_per_card_hour, owner, ask.version))
+        asked = ask.micro_yuan_per_card_hour
+        found.append(PoolRow(pool_id, cluster, pool, hub, model, asked, owner, ask.version, ask.since))
     return tuple(found)
 
 

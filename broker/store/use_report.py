@@ -6,14 +6,16 @@ from typing import Final, LiteralString
 from broker.papers.month import Month
 from broker.papers.use import FIGURES, UseRow
 from broker.store.database import Connection
+from broker.store.figures import FP16_THEN
 
 # `spent` is what a lease had used before the month began, and before it ended, in seconds, never more than it may run.
 # The month's part is the difference, so that the parts of all months are the whole; a minute is of the month in which
 # it began. An agent's clock may tell of a minute that begins behind the end: hence the hour.
-TIME: Final[LiteralString] = """
+TIME: Final[LiteralString] = (
+    """
     WITH ran AS (
         SELECT l.lease_id, l.job_id, l.city, j.spec->>'workload_class' AS workload_class, l.pool_id, l.offered_at,
-               l.started_at, coalesce(l.ended_at, $5) AS until, u.minutes, u.cut_seconds,
+               l.started_at, l.ended_at, coalesce(l.ended_at, $5) AS until, u.minutes, u.cut_seconds,
                coalesce(u.heard_at IS NOT NULL OR u.charged_seconds > 0, false) AS told,
                j.walltime_seconds + j.grace_seconds AS seconds_max
           FROM leases l JOIN jobs j USING (job_id) LEFT JOIN lease_usage u USING (lease_id)
@@ -23,27 +25,24 @@ TIME: Final[LiteralString] = """
         SELECT r.lease_id, greatest(0, least(r.seconds_max, CASE
                    WHEN r.told THEN minutes_in(r.minutes * int8multirange(int8range(0, m.minute))) * 60
                                     - CASE WHEN m.minute >= upper(r.minutes) THEN r.cut_seconds ELSE 0 END
+                   WHEN r.ended_at <= m.at THEN ceil(extract(epoch FROM r.ended_at - r.started_at))::bigint
                    ELSE floor(extract(epoch FROM least(r.until, m.at) - r.started_at))::bigint END)) * m.sign AS seconds
           FROM ran r CROSS JOIN LATERAL (
               SELECT sign, at, greatest(0, ceil(extract(epoch FROM at - r.started_at) / 60))::bigint AS minute
                 FROM (VALUES (-1, $2::timestamptz), (1, $3::timestamptz)) AS v (sign, at)
           ) m
     ), used AS (
-        SELECT r.*, s.seconds, held.milli, f.*
-          FROM ran r JOIN (SELECT lease_id, sum(seconds) AS seconds FROM spent GROUP BY lease_id) s USING (lease_id)
+        SELECT l.*, s.seconds, held.milli, f.*
+          FROM ran l JOIN (SELECT lease_id, sum(seconds) AS seconds FROM spent GROUP BY lease_id) s USING (lease_id)
           JOIN pools p USING (pool_id)
           CROSS JOIN LATERAL (
               SELECT sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
-                FROM lease_nodes n WHERE n.lease_id = r.lease_id
+                FROM lease_nodes n WHERE n.lease_id = l.lease_id
           ) held
-          LEFT JOIN LATERAL (
-              SELECT fp16_nameplate_milli_tflops AS nameplate, fp16_programme_milli_tflops AS programme,
-                     fp16_measured_milli_tflops AS measured
-                FROM model_figures g WHERE g.model = p.model
-               ORDER BY g.since <= r.offered_at DESC, CASE WHEN g.since <= r.offered_at THEN g.since END DESC, g.since
-               LIMIT 1
-          ) f ON true
-         WHERE r.until > $2 OR s.seconds > 0
+"""
+    + FP16_THEN
+    + """
+         WHERE l.until > $2 OR s.seconds > 0
     ), work AS (
         SELECT city, workload_class, count(DISTINCT job_id) AS jobs, count(*) AS leases,
                sum(milli * seconds)::bigint AS milli_card_seconds,
@@ -55,6 +54,7 @@ TIME: Final[LiteralString] = """
                    AS measured_micro_pflops_hours
           FROM used GROUP BY city, workload_class
     ),"""
+)
 MONEY: Final[LiteralString] = """
     taken AS (
         SELECT t.transaction_id, h.city, coalesce(j.spec->>'workload_class', '') AS workload_class

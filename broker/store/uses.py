@@ -9,12 +9,16 @@ from broker.ledger.holds import Hold
 from broker.ledger.usage import Usage
 from broker.store import holds
 from broker.store.database import Connection
+from broker.store.figures import FP16_THEN
 from broker.store.usage import usage_of
 
 
 @dataclass(frozen=True, slots=True)
 class UseRow:
-    """A lease that has started, with what is known of its use; money in micro-yuan, figures in milli-TFLOPS."""
+    """A lease that has started, with what is known of its use.
+
+    Money in micro-yuan; figures in milli-TFLOPS, as they were when it was offered.
+    """
 
     lease: LeaseId
     job: JobId
@@ -48,26 +52,30 @@ class Wanted:
     started: tuple[datetime, datetime] | None = None
 
 
-USES: Final[LiteralString] = """
+USES: Final[LiteralString] = (
+    """
     SELECT l.lease_id, l.job_id, l.city, j.enterprise, l.cluster, c.owner, p.model,
            (SELECT sum(CASE n.share_milli WHEN 0 THEN 1000 * cardinality(n.cards) ELSE n.tasks * n.share_milli END)
               FROM lease_nodes n WHERE n.lease_id = l.lease_id)::bigint AS milli_cards,
            j.walltime_seconds + j.grace_seconds AS seconds_max, l.started_at, l.ended_at,
            u.heard_at IS NOT NULL OR u.charged_seconds > 0 AS told, u.minutes, u.cut_seconds, u.joules, u.complete,
-           m.fp16_nameplate_milli_tflops AS nameplate, m.fp16_programme_milli_tflops AS programme,
-           m.fp16_measured_milli_tflops AS measured,
+           coalesce(f.nameplate, 0) AS nameplate, coalesce(f.programme, 0) AS programme,
+           coalesce(f.measured, 0) AS measured,
            l.ask_micro_yuan_per_card_hour + l.scarcity_micro_yuan_per_card_hour AS per_card_hour,
            coalesce(u.charged_micro_yuan, 0) AS charged, coalesce(u.credited_micro_yuan, 0) AS credited, l.hold_id,
            (SELECT coalesce(sum(held_micro_yuan - captured_micro_yuan - released_micro_yuan), 0)
               FROM ledger_hold_parts h WHERE h.hold_id = l.hold_id)::bigint AS open
       FROM leases l JOIN jobs j USING (job_id) JOIN clusters c ON c.cluster = l.cluster
-      JOIN pools p ON p.pool_id = l.pool_id JOIN accelerator_models m USING (model)
-      LEFT JOIN lease_usage u ON u.lease_id = l.lease_id
+      JOIN pools p ON p.pool_id = l.pool_id LEFT JOIN lease_usage u ON u.lease_id = l.lease_id
+"""
+    + FP16_THEN
+    + """
      WHERE l.started_at IS NOT NULL AND ($1::bigint IS NULL OR l.lease_id < $1) AND ($2::text IS NULL OR l.city = $2)
        AND ($3::text IS NULL OR c.owner = $3) AND ($4::bigint IS NULL OR l.job_id = $4)
        AND ($5::timestamptz IS NULL OR l.started_at >= $5) AND ($6::timestamptz IS NULL OR l.started_at < $6)
      ORDER BY l.lease_id DESC LIMIT $7
 """
+)
 
 
 async def uses(tx: Connection, wanted: Wanted, before: LeaseId | None, limit: int) -> list[UseRow]:

@@ -4,9 +4,11 @@ from typing import Final, LiteralString
 
 from broker.ids import JobId, LeaseId, job_text, lease_text
 from broker.store.database import Connection
+from broker.store.figures import FP16_THEN, POWER_THEN
 from broker.vouchers.evidence import LeaseUse
 
-USE: Final[LiteralString] = """
+USE: Final[LiteralString] = (
+    """
     WITH paid AS (
         SELECT lc.lease_id, sum(lc.minutes)::bigint AS minutes, sum(-p.micro_yuan)::bigint AS micro_yuan
           FROM ledger_postings p JOIN lease_captures lc USING (transaction_id)
@@ -16,14 +18,18 @@ USE: Final[LiteralString] = """
                                                   ELSE n.tasks * n.share_milli END)::bigint AS milli_cards
           FROM lease_nodes n JOIN paid USING (lease_id) GROUP BY n.lease_id
     )
-    SELECT l.lease_id, l.job_id, l.cluster, c.owner, c.hub, po.model, l.started_at, l.ended_at, held.milli_cards,
-           paid.minutes, m.fp16_programme_milli_tflops, m.watts + m.host_watts AS watts, h.pue_milli, paid.micro_yuan,
+    SELECT l.lease_id, l.job_id, l.cluster, c.owner, c.hub, p.model, l.started_at, l.ended_at, held.milli_cards,
+           paid.minutes, f.programme, w.watts, h.pue_milli, paid.micro_yuan,
            coalesce(lp.statement, '') AS statement, coalesce(encode(lp.signature, 'hex'), '') AS signature
-      FROM paid JOIN held USING (lease_id) JOIN leases l USING (lease_id) JOIN pools po USING (pool_id)
-      JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster JOIN hubs h USING (hub)
-      LEFT JOIN lease_policies lp USING (lease_id)
+      FROM paid JOIN held USING (lease_id) JOIN leases l USING (lease_id) JOIN pools p USING (pool_id)
+      JOIN clusters c ON c.cluster = l.cluster LEFT JOIN lease_policies lp USING (lease_id)
+"""
+    + FP16_THEN
+    + POWER_THEN
+    + """
      ORDER BY l.lease_id
 """
+)
 
 
 async def use(tx: Connection, account: str) -> list[LeaseUse]:

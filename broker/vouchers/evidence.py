@@ -21,7 +21,7 @@ class LeaseUse:
     Attributes:
         milli_cards: cards that it held, in thousandths.
         minutes: of the lease, that captures paid for with the voucher's help.
-        milli_tflops: of a card, programme-counted FP16.
+        milli_tflops: of a card, programme-counted FP16; this, watts and PUE as they were when it was offered.
         watts: of a card and its share of the host.
         pue_milli: of the hub; 0 where it is not known: then what the cards draw is all that is counted.
         micro_yuan: what the voucher paid.

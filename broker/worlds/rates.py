@@ -9,7 +9,7 @@ summer time).
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from typing import Annotated, Any, Final, Self
@@ -85,6 +85,7 @@ class AskNow:
 
     micro_yuan_per_card_hour: int = 0
     version: int = 0
+    since: datetime | None = field(default=None, compare=False)  # it has been asked at least; None: nothing is
 
 
 NO_ASK: Final = AskNow()
@@ -101,12 +102,27 @@ def in_force(cards: Iterable[RateCard], at: datetime) -> RateCard | None:
     return max(begun, key=lambda card: (card.valid_until is not None, card.valid_from), default=None)
 
 
-def ask_of(card: RateCard | None, green_hours: Sequence[int], at: datetime) -> AskNow:
-    """Return what a card asks at a time. `green_hours`: those of its hub, 0 to 23."""
+def ask_of(card: RateCard | None, green_hours: Sequence[int], at: datetime, resumed: datetime | None = None) -> AskNow:
+    """Return what a card asks at a time.
+
+    Args:
+        card: that holds; None: there is none yet.
+        green_hours: those of its hub, 0 to 23.
+        at: aware UTC.
+        resumed: when the last dated card before it was over, if one was.
+    """
     if card is None:
         return NO_ASK
     hour = hour_of(at)
-    return AskNow(card.curve.at(hour, green=hour in green_hours), card.version)
+    asked = card.curve.at(hour, green=hour in green_hours)
+    local = at.astimezone(PROGRAMME_TIME)
+    begun = local.replace(minute=0, second=0, microsecond=0)
+    for back in range(1, HOURS):  # the hours before that asked the same
+        earlier = (hour - back) % HOURS
+        if card.curve.at(earlier, green=earlier in green_hours) != asked:
+            break
+        begun -= timedelta(hours=1)
+    return AskNow(asked, card.version, max(begun, card.valid_from, resumed or card.valid_from))
 
 
 def overlapping(known: Iterable[RateCard], card: RateCard) -> RateCard | None:

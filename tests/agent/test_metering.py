@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from broker.agent.engines.lease_folder import LeaseFolder, ending
 from broker.agent.engines.spec import empty_spec
 from broker.agent.metering import Meter
@@ -88,7 +90,20 @@ def test_minutes_are_counted_by_the_supervisors_record(tmp_path: Path) -> None:
     assert lease.used(100 * SECOND) == Used(ONE, 2000, 2)
     end = ending(EndReason.COMPLETED, "", started=lease.started())
     lease.write_end(end | {"ended": {"at": "2026-01-01T00:02:10+00:00", "boot_ns": 230 * SECOND + 5}})
-    assert lease.used(10**15) == Used(ONE, 2000, 3, cut_seconds=50, complete=True)
+    assert lease.used(10**15) == Used(ONE, 2000, 3, cut_seconds=49, complete=True)  # the second that was begun counts
+
+
+@pytest.mark.parametrize(("ran_ns", "seconds"), [(0, 0), (1, 1), (SECOND, 1), (SECOND + 1, 2), (MINUTE, 60)])
+def test_work_that_ends_at_once_is_not_free(tmp_path: Path, ran_ns: int, seconds: int) -> None:
+    lease = a_lease(tmp_path)
+    (lease.path / "running.json").write_text(json.dumps({"at": "2026-01-01T00:00:00+00:00", "boot_ns": 7}))
+    end = ending(EndReason.COMPLETED, "", started=lease.started())
+    lease.write_end(end | {"ended": {"at": "2026-01-01T00:00:00+00:00", "boot_ns": 7 + ran_ns}})
+
+    used = lease.used(10**15)
+
+    assert used is not None
+    assert used.minutes * 60 - used.cut_seconds == seconds
 
 
 def test_of_an_end_that_nobody_saw_only_what_was_told_is_proved(tmp_path: Path) -> None:

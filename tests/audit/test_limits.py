@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from broker.audit import limits
-from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
+from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit, Share
 from broker.audit.main import run
 from broker.caller import Caller, Role
 from broker.market.energy import HubEnergy, PowerChange
@@ -51,6 +51,39 @@ def test_a_third_one_is_one_too_many_for_both() -> None:
         "hub park drew 2160 W when lease-3 was placed, its cap is 1500 W",
         "quota park used 900000 milli-TFLOPS when lease-3 was placed, its limit is 600000",
     ]
+
+
+def share(whose: str, begins: float, until: float, given: float, *, promised: bool = True) -> Share:
+    return Share("park", whose, promised, 600_000, after(begins), after(until), after(given))
+
+
+def to_come(*shares: Share) -> list[str]:
+    """Return what the rules find in a hub whose cap has power for two of these, in force after ten seconds."""
+    facts = LimitFacts(caps=(HubCap("park", 1500, 1200, after(10)),), shares=shares)
+    return [told for rule in limits.RULES for told in rule(replace(clean(), limits=facts))]
+
+
+def test_promised_power_that_was_given_to_others_is_found_at_the_start() -> None:
+    """Three times 720 W at the same time are too much; what has ended by then, or begins later, is beside the point."""
+    runs, first, second = (
+        share("lease-1", 0, 90, 11, promised=False),
+        share("job-2", 50, 90, 11),
+        share("job-3", 60, 90, 12),
+    )
+
+    assert to_come(runs, first, second) == [
+        "hub park is to draw 2160 W at 2026-11-01T12:01:00+00:00, its cap is 1500 W: lease-1 and job-2 and job-3"
+    ]
+    assert to_come(replace(runs, until=after(60)), first, second) == []
+    assert to_come(runs, first, replace(second, begins_at=after(90))) == []
+    assert to_come(replace(runs, hub="other"), first, second) == []
+
+
+def test_a_cap_below_what_was_promised_is_no_finding_until_more_is() -> None:
+    older = [share("job-1", 50, 90, 9), share("job-2", 50, 90, 9), share("job-3", 50, 90, 9)]
+
+    assert to_come(*older) == []
+    assert len(to_come(*older, share("lease-4", 20, 80, 20, promised=False))) == 1
 
 
 def test_a_limit_below_what_runs_is_no_finding_until_more_is_placed() -> None:
@@ -111,4 +144,4 @@ async def test_a_limit_set_by_an_operator_is_in_force_from_then_on(database: Dat
 
     of_limits = {rule.__name__ for rule in limits.RULES}
     assert {finding.rule for finding in before} & of_limits == set()
-    assert {finding.rule for finding in later} & of_limits == of_limits
+    assert {finding.rule for finding in later} & of_limits == of_limits - {"no_promised_power_is_somebody_elses"}

@@ -194,6 +194,11 @@ TABLES: list[tuple[str, str]] = [
         "UPDATE accelerator_models SET watts = 600; UPDATE hubs SET power_kilowatts_max = 1",  # two run, each on a card
     ),
     (
+        "no_promised_power_is_somebody_elses",  # two run, each on a card, for longer than until then
+        """UPDATE accelerator_models SET watts = 400; UPDATE hubs SET power_kilowatts_max = 1;
+           UPDATE promises SET starts_at = made_at + interval '9 s'""",
+    ),
+    (
         "no_quota_over_its_limit",
         """INSERT INTO quotas (hub, city, guaranteed_milli_pflops, borrow_milli_pflops) VALUES
                   ('qingyang', NULL, 0, 0), ('qingyang', 'nanjing', 0, 0)""",

@@ -11,7 +11,7 @@ from broker.audit.charges import Charge
 from broker.audit.energy import Counted, EnergyFacts
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 from broker.audit.ledger import RULES as OF_THE_BOOKS
-from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit
+from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit, Share
 from broker.audit.papers import RULES as OF_PAPERS
 from broker.audit.promised import ClaimFact, FateFact, PromisedFacts, PromiseFact
 from broker.audit.quoted import RULES as OF_QUOTES
@@ -108,6 +108,7 @@ def shared(facts: Facts, first: int = 500, second: int = 500) -> Facts:
     )
 
 
+SHARE = Share("qingyang", "job-3", True, 400_000, after(60), after(90), after(9))
 DRAW = Draw(11, "qingyang", "qingyang/nanjing/", 400_000, 320_000, after(9), None)
 
 TURN = Turn(11, 2, after(9), "job-1", after(9), True)
@@ -182,6 +183,10 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     (
         "no_hub_over_its_power_cap",
         lambda f: replace(f, limits=LimitFacts(caps=(HubCap("qingyang", 439, 1100, NOON),), draws=(DRAW,))),
+    ),
+    (
+        "no_promised_power_is_somebody_elses",
+        lambda f: replace(f, limits=LimitFacts(caps=(HubCap("qingyang", 439, 1100, NOON),), shares=(SHARE,))),
     ),
     (
         "no_quota_over_its_limit",

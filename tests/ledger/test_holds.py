@@ -87,10 +87,24 @@ def test_what_they_do_not_have_together_is_not_held() -> None:
     assert refused.value.metadata["usable_micro_yuan"] == "99"
     with pytest.raises(AccountNotFound, match=CITY):
         planned_parts(DRAFT, funds(voucher=1000, acme=0), T0)
-    with pytest.raises(AccountClosed, match=ACME):
-        planned_parts(
-            DRAFT, {n: replace(f, closed=n == ACME) for n, f in funds(voucher=99, acme=9, city=99).items()}, T0
-        )
+
+
+def test_a_closed_account_gives_nothing_and_who_stands_behind_it_pays() -> None:
+    """Only when all are closed is that the reason: there is nobody who could put anything in."""
+    there = funds(voucher=99, acme=9, city=99)
+
+    def closed(*names: str) -> dict[str, Funds]:
+        return {n: replace(f, closed=n in names) for n, f in there.items()}
+
+    assert [p.account for p in planned_parts(DRAFT, closed(ACME), T0)] == [VOUCHER, CITY]
+    without = planned_parts(DRAFT, closed(VOUCHER), T0)
+    assert [p.account for p in without] == [ACME, CITY]
+    assert sum(p.held for p in without) == DRAFT.micro_yuan
+    with pytest.raises(InsufficientCredit) as refused:
+        planned_parts(DRAFT, closed(VOUCHER, CITY), T0)
+    assert refused.value.metadata["accounts"] == ACME
+    with pytest.raises(AccountClosed, match=VOUCHER):
+        planned_parts(DRAFT, closed(VOUCHER, ACME, CITY), T0)
 
 
 @pytest.mark.parametrize(

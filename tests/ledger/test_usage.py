@@ -40,14 +40,14 @@ def test_what_counts_never_becomes_less(told: list[tuple[frozenset[int], int, bo
         end = known.end if known.complete else None
 
 
-@given(st.integers(0, 10_000))
-def test_times_stand_for_usage_to_the_second(seconds: int) -> None:
-    until = T0 + timedelta(seconds=seconds)
+@given(st.integers(0, 10_000), st.integers(0, 999_999))
+def test_times_stand_for_usage_to_the_second_that_was_begun(full: int, more_micros: int) -> None:
+    until, seconds = T0 + timedelta(seconds=full, microseconds=more_micros), full + (more_micros > 0)
 
     ended, running = of_times(T0, until, ended=True), of_times(T0, until, ended=False)
 
     assert (ended.seconds(10**9), ended.whole) == (seconds, True)
-    assert running.seconds(10**9) == seconds // 60 * 60
+    assert running.seconds(10**9) == full // 60 * 60
     assert merged(running, ended) == ended
 
 

@@ -196,6 +196,25 @@ async def test_a_new_rate_card_lets_it_in_or_lets_it_wait_on(noon: Noon) -> None
     assert [(await noon.job(tied)).waiting_reason, (await noon.job(tied)).held_until] == [Held.NOT_YET, T0 + HOUR]
 
 
+@pytest.mark.parametrize(
+    ("hours", "held_until"),
+    [("{13}", T0 + 21 * HOUR), ("{0}", T0 + 8 * HOUR), ("{}", None), ("{16}", None), ("{12}", T0 + 20 * HOUR)],
+)
+async def test_other_green_hours_of_its_hub_are_looked_at_too(
+    noon: Noon, hours: str, held_until: datetime | None
+) -> None:
+    """A world that says that it is green later, or sooner, or never, or now, moves a job or lets it in."""
+    job = await noon.submit(**PREFER)
+    async with noon.database.hub() as tx:
+        await tx.execute("UPDATE hubs SET green_hours = $1::text::smallint[] WHERE hub = 'qingyang'", hours)
+
+    changed = await noon.look_again()
+
+    assert changed == noon.woken == (held_until != T0 + 20 * HOUR)
+    assert (await noon.job(job)).held_until == held_until
+    assert await noon.seen_by_rounds() == ([job] if held_until is None else [])
+
+
 async def test_a_job_that_becomes_urgent_waits_no_longer(noon: Noon) -> None:
     job = await noon.submit(**PREFER)
     async with noon.database.hub() as tx:

@@ -14,6 +14,7 @@ from broker.lifecycle import JobState
 from broker.market import funding
 from broker.market.explain import Explain
 from broker.market.ledger import Ledger
+from broker.market.rates import Rates
 from broker.market.voucher_office import GrantDraft, VoucherOffice
 from broker.market.vouchers import Vouchers
 from broker.store import holds, snapshots
@@ -152,6 +153,43 @@ async def test_who_was_too_dear_is_asked_again_after_a_while(table: Prepaid) -> 
     assert (await table.rounds.read(table.world.now)).waiting == {}
     table.world.advance(funding.ASKED_AGAIN_AFTER.total_seconds())
     assert len((await table.rounds.read(table.world.now)).waiting) == 1
+
+
+async def test_who_was_too_dear_is_asked_at_once_when_something_else_is_asked(table: Prepaid) -> None:
+    """A rate card is set: what the commit asked for was a price of before."""
+    woken: list[int] = []
+    await table.deposit(COST)
+    job = await table.submit()
+    async with table.world.database.hub() as tx:
+        await tx.execute(
+            "UPDATE jobs SET funds_wanted_micro_yuan = $2, funds_refused_at = $3 WHERE job_id = $1",
+            job, COST + 1, table.world.now,
+        )  # fmt: skip
+    assert (await table.rounds.read(table.world.now)).waiting == {}
+    table.world.advance(1)
+    half = f"rate_cards: [{{cluster: east, model: ascend-910b, micro_yuan_per_card_hour: {ASK // 2}}}]"
+
+    await Rates(table.world.database, wake=lambda: woken.append(1)).set(OPERATOR, half, now=table.world.now)
+
+    assert woken == [1]
+    assert len((await table.rounds.read(table.world.now)).waiting) == 1
+    assert (await table.round()).placed == 1
+
+
+async def test_a_voucher_whose_account_was_closed_gives_nothing_and_the_city_pays(table: Prepaid) -> None:
+    """It is empty: who waits for it would wait for ever. Without enough behind it, money is what is short."""
+    voucher = await voucher_of_acme(table)
+    async with table.world.database.hub() as tx:
+        await tx.execute("UPDATE ledger_accounts SET closed_at = now() WHERE name = $1", f"voucher/ganzhou/{voucher}")
+    job = await table.submit(workload_class=WorkloadClass.TRAINING, enterprise="acme", vouchers=(voucher,))
+    await table.rounds.read(table.world.now)
+    assert await table.reason(job) == "FUNDS_SHORT"
+    await table.deposit(10 * COST)
+
+    assert (await table.round()).placed == 1
+
+    [hold] = await table.holds()
+    assert [part.account for part in hold.parts] == ["city/ganzhou"]
 
 
 async def test_what_is_short_is_explained(table: Prepaid) -> None:

@@ -132,11 +132,14 @@ async def test_a_capture_after_the_window_takes_nothing_from_the_city(books: Boo
     with pytest.raises(SettlementOver):
         await books.ledger.capture(a_capture(held.hold, 7), now=late)
     await books.ledger.capture(a_capture(held.hold, 7, excess_to_loss=True), now=late)
-    expired = await HoldExpiry(books.database).run_once(late)
+    woken: list[int] = []
+    expiry = HoldExpiry(books.database, wake=lambda: woken.append(1))
+    expired = await expiry.run_once(late)
 
     found = await books.balances()
     assert expired == 1
-    assert await HoldExpiry(books.database).run_once(late) == 0
+    assert await expiry.run_once(late) == 0
+    assert woken == [1]
     assert (found[VOUCHER], found[ACME], found["platform_loss"]) == ((1000, 0), (1000, 0), (-7, 0))
     assert await books.findings() == []
 

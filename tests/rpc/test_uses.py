@@ -61,6 +61,7 @@ async def office(database: Database, dsns: Dsns) -> AsyncIterator[Office]:
     keys = {}
     async with database.hub() as tx:
         await tx.execute("INSERT INTO clusters (cluster, hub, owner, title) VALUES ('far', 'qingyang', 'other', 'Far')")
+        await tx.execute("INSERT INTO model_figures VALUES ('ascend-910b', 'epoch', 0, 320000, 0)")
     for subject, role in SUBJECTS:
         keys[subject or "operator"] = (await identity.create(role, subject, "test", START)).text
 
@@ -77,6 +78,19 @@ async def office(database: Database, dsns: Dsns) -> AsyncIterator[Office]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield Office(world, AccountServiceStub(channel), keys, clock)  # type: ignore[no-untyped-call]
     await server.stop(0)
+
+
+async def test_a_figure_that_is_corrected_later_does_not_rewrite_what_was_used(office: Office) -> None:
+    ref = await office.world.started(cards_per_task=2)
+    office.world.world.advance(HOUR)
+    await office.world.end(ref)
+    before = await office.usage("ganzhou")
+
+    async with office.world.world.database.hub() as tx:
+        await tx.execute("UPDATE accelerator_models SET fp16_programme_milli_tflops = 999000")
+
+    assert await office.usage("ganzhou") == before
+    assert before[0].fp16_programme_micro_pflops_hours == 640_000
 
 
 async def test_use_is_told_with_every_figure(office: Office) -> None:

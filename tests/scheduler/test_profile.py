@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from planning_worlds import gangs
 from timed_worlds import ruled
 
 from scheduler.errors import BadSnapshot
-from scheduler.fields import WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
+from scheduler.fields import UNKNOWN, WITHIN_DOMAIN, WITHIN_NODE, WITHIN_POOL
 from scheduler.horizon import NEVER, TIME_MAX, Horizon, Promise
 from scheduler.profile import Gang, Profile
 from scheduler.snapshot import Ints, Snapshot
@@ -73,6 +75,8 @@ def together(world: Snapshot, pool: int, room: list[int], level: int) -> int:
 @given(seed=st.integers(0, 10**6), level=st.sampled_from([WITHIN_POOL, WITHIN_DOMAIN, WITHIN_NODE]))
 def test_the_earliest_start_is_the_first_second_at_which_it_fits(seed: int, level: int) -> None:
     world, horizon = ruled(seed)
+    unlimited = np.full(len(world.hub_names), UNKNOWN)  # of power `test_power_ahead.py` tells
+    world = replace(world, hub_power_cap_watts=unlimited, hub_pace_watts=unlimited)
     draw, now = np.random.default_rng((seed, 9)), world.taken_at_s
     profile, promised = Profile(world, horizon, MARGIN), list[Promise]()
     ends = (np.maximum(horizon.lease_ends_at_s, now) + MARGIN).tolist() + horizon.closed_until_s.tolist()

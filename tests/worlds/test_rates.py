@@ -185,3 +185,25 @@ def test_a_date_begins_at_midnight_of_the_programme() -> None:
 def test_a_floor_above_the_cap_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="floor 2 is above cap 1"):
         load_rates("bounds: [{model: a800, floor_micro_yuan_per_card_hour: 2, cap_micro_yuan_per_card_hour: 1}]")
+
+
+def test_since_when_something_is_asked_is_when_card_or_hour_changed_it() -> None:
+    """From a card's begin, or the end of the dated one before it, but for the hours of the day that asked the same."""
+    steps = Curve((5,) * 20 + (3,) * 4, (2,) * 24)  # from 20:00 on less
+    noon = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)  # half past twelve in the programme's time
+    old, hour = datetime(2020, 1, 1, tzinfo=UTC), timedelta(hours=1)
+
+    def since(
+        at: datetime, begin: datetime = old, green: tuple[int, ...] = (), resumed: datetime | None = None
+    ) -> float:
+        found = ask_of(RateCard("a", "m", 1, steps, begin, None, "", old), green, at, resumed).since
+        assert found is not None
+        return (at - found) / hour
+
+    assert since(noon) == 12.5  # midnight: the hour before asked less
+    assert since(noon, green=(11,)) == 0.5
+    assert since(noon, green=(11, 12)) == 1.5
+    assert since(noon, begin=noon - hour) == 1
+    assert since(noon, resumed=noon - 2 * hour) == 2
+    assert since(noon + 9 * hour) == 1.5
+    assert ask_of(None, (), noon).since is None

@@ -151,7 +151,7 @@ class LeaseFolder:
             return Used(self.key, milli, minutes)
         if end["reason"] == EndReason.VANISHED:
             return Used(self.key, milli, self._proved_minutes(), complete=True)
-        seconds = max(0, end["ended"]["boot_ns"] - started["boot_ns"]) // _SECOND_NS
+        seconds = -(-max(0, end["ended"]["boot_ns"] - started["boot_ns"]) // _SECOND_NS)  # a started one counts whole
         minutes = -(-seconds // _MINUTE_SECONDS)
         if minutes < self._proved_minutes():  # a clock that went wrong: what was told stays told
             return Used(self.key, milli, self._proved_minutes(), complete=True)
