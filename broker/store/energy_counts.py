@@ -89,6 +89,19 @@ OF_LEASES: Final[LiteralString] = (
       FROM drawn GROUP BY lease_id, city ORDER BY lease_id
 """
 )
+_WITHIN: Final[LiteralString] = """
+        SELECT lease_id, offered_at AS begins, coalesce(ended_at, 'infinity') AS ends
+          FROM leases WHERE offered_at < $7 AND coalesce(ended_at, 'infinity') > $6
+"""
+BY_PART: Final[LiteralString] = (
+    _DRAWN.replace("{leases}", _WITHIN)
+    + """
+    SELECT month AS part, c.hub, floor(sum(card_seconds * watts))::bigint AS it_joules,
+           floor(sum(card_seconds * watts * pue_milli) * 0.001)::bigint AS meter_joules,
+           floor(sum(card_seconds * green * watts * pue_milli) * 0.001)::bigint AS green_joules
+      FROM drawn JOIN clusters c USING (cluster) GROUP BY month, c.hub ORDER BY month, c.hub
+"""
+)
 PUT_LEASES: Final[LiteralString] = """
     INSERT INTO lease_energy (lease_id, city, it_joules, meter_joules, green_joules)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -208,6 +221,18 @@ async def sums(tx: Connection, first: date, end: date, hub: str = "") -> list[Su
     return [
         Sum(r["hub"], r["cluster"], r["owner"], r["city"], _drawn(r)) for r in await tx.fetch(SUMS, first, end, hub)
     ]
+
+
+async def by_part(
+    tx: Connection, columns: Sequence[list[Any]], begin: datetime, end: datetime
+) -> list[tuple[date, str, Drawn]]:
+    """Return what hubs drew in parts of a span, such as its days, at the watts and the PUE of now; by part and hub.
+
+    Args:
+        columns: slices within the span: hub, begin, end, the part that it is of, its green share in millionths.
+        begin, end: of the span.
+    """
+    return [(r["part"], r["hub"], _drawn(r)) for r in await tx.fetch(BY_PART, *columns, begin, end)]
 
 
 async def lines(tx: Connection, hub: str = "") -> list[HubLines]:
