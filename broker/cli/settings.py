@@ -86,10 +86,12 @@ def measure_client(ctx: typer.Context, city: str = "", *, operator: bool = False
 
 def month_client(ctx: typer.Context) -> "HubMonthClient":
     """Return a client for months of hubs, with the operator's key; --api-key may be an auditor's. Raise BadSettings."""
-    from broker.client.hub_month import HubMonthClient
+    from broker.client.hub_month import CALL_SECONDS_MAX, HubMonthClient
 
     found = _found(given(ctx), "", operator=True)
-    return HubMonthClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+    return HubMonthClient(
+        found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)), call_seconds_max=CALL_SECONDS_MAX
+    )
 
 
 def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
@@ -26,6 +26,9 @@ from broker.papers.hub_month import (
 )
 from broker.papers.use import UseRow
 from broker.wire.v1 import hub_month_pb2 as pb
+
+CALL_SECONDS_MAX: Final = 600.0
+"""A month of a national hub has millions of leases, and all are read."""
 
 T = TypeVar("T")
 

@@ -43,14 +43,15 @@ class HubMonths:
 
 async def _month(tx: Connection, month: Month, hub: str, now: datetime) -> HubMonth:
     use = tuple(await use_report.use_rows(tx, month, None, now, hub))
-    models = await _models(tx, month, now)
+    used, jobs = await month_use.by_model(tx, month, now)
+    models = await _models(tx, month, used, now)
     counted = await energy_counts.counted(tx)
     here = [row for row in models if hub in ("", row.hub)]
     money = await month_use.money_by_day(tx, month, hub)
     earned = await month_use.earned(tx, month, hub)
     kept = await month_facts.kept(tx, month, hub)
     told = Total(
-        jobs=await month_use.jobs(tx, month, hub, now),
+        jobs=jobs.get(hub, 0),
         **{name: summed(use, name) for name in _SUMMED},
         capacity_milli_card_seconds=summed(here, "capacity_milli_card_seconds"),
         owners_micro_yuan=earned.owners,
@@ -85,9 +86,10 @@ _SUMMED: Final = (
 """Figures of the month that are sums of those by city and sector."""
 
 
-async def _models(tx: Connection, month: Month, now: datetime) -> list[ModelMonth]:
+async def _models(
+    tx: Connection, month: Month, used: Mapping[tuple[str, str], month_use.ModelUse], now: datetime
+) -> list[ModelMonth]:
     """Return models of all hubs, by hub and model."""
-    used = await month_use.by_model(tx, month, now)
     waits, cards = await month_facts.waits(tx, month), await month_facts.cards(tx)
     worths = await _worths(tx, month)
     seconds = int((min(now, month.ends_at) - month.begins_at).total_seconds())

@@ -89,19 +89,31 @@ OF_LEASES: Final[LiteralString] = (
       FROM drawn GROUP BY lease_id, city ORDER BY lease_id
 """
 )
-_WITHIN: Final[LiteralString] = """
-        SELECT lease_id, offered_at AS begins, coalesce(ended_at, 'infinity') AS ends
-          FROM leases WHERE offered_at < $7 AND coalesce(ended_at, 'infinity') > $6
-"""
-BY_PART: Final[LiteralString] = (
-    _DRAWN.replace("{leases}", _WITHIN)
-    + """
-    SELECT month AS part, c.hub, floor(sum(card_seconds * watts))::bigint AS it_joules,
+# As `_DRAWN`, but of many leases and slices at once: what a lease draws is found once, not for each of its slices.
+BY_PART: Final[LiteralString] = """
+    WITH slice AS (
+        SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::date[], $5::bigint[])
+                 AS s (hub, begins, ends, part, green_ppm)
+    ), drawing AS MATERIALIZED (
+        SELECT c.hub, l.offered_at AS begins, coalesce(l.ended_at, 'infinity') AS ends, m.watts + m.host_watts AS watts,
+               greatest(h.pue_milli, 1000) AS pue_milli, held.milli * 0.001 AS cards
+          FROM leases l JOIN pools p USING (pool_id)
+          CROSS JOIN LATERAL (
+               SELECT sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
+                 FROM lease_nodes n WHERE n.lease_id = l.lease_id) AS held
+          JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster JOIN hubs h USING (hub)
+         WHERE l.offered_at < $7 AND coalesce(l.ended_at, 'infinity') > $6
+    ), drawn AS (
+        SELECT s.part, hub, d.watts, d.pue_milli, s.green_ppm * 0.000001 AS green,
+               sum(d.cards * extract(epoch FROM least(d.ends, s.ends) - greatest(d.begins, s.begins))) AS card_seconds
+          FROM drawing d JOIN slice s USING (hub) WHERE d.begins < s.ends AND d.ends > s.begins
+         GROUP BY s.part, hub, d.watts, d.pue_milli, green
+    )
+    SELECT part, hub, floor(sum(card_seconds * watts))::bigint AS it_joules,
            floor(sum(card_seconds * watts * pue_milli) * 0.001)::bigint AS meter_joules,
            floor(sum(card_seconds * green * watts * pue_milli) * 0.001)::bigint AS green_joules
-      FROM drawn JOIN clusters c USING (cluster) GROUP BY month, c.hub ORDER BY month, c.hub
+      FROM drawn GROUP BY part, hub ORDER BY part, hub
 """
-)
 PUT_LEASES: Final[LiteralString] = """
     INSERT INTO lease_energy (lease_id, city, it_joules, meter_joules, green_joules)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])

@@ -12,13 +12,13 @@ from broker.store.use_report import PAYERS, RAN, SPENT, TIME
 BY_MODEL: Final[LiteralString] = (
     TIME
     + """
-    SELECT c.hub, p.model, sum(milli * seconds)::bigint AS milli_card_seconds,
+    SELECT coalesce(c.hub, '') AS hub, coalesce(p.model, '') AS model, count(DISTINCT job_id) AS jobs,
+           coalesce(sum(milli * seconds), 0)::bigint AS milli_card_seconds,
            coalesce(sum(div(programme::numeric * milli * seconds, 3600000)), 0)::bigint AS programme_micro_pflops_hours
       FROM used u JOIN pools p USING (pool_id) JOIN clusters c ON c.cluster = u.cluster
-     GROUP BY c.hub, p.model ORDER BY c.hub, p.model
+     GROUP BY GROUPING SETS ((c.hub, p.model), (c.hub), ())
 """
 )
-JOBS: Final[LiteralString] = TIME + "SELECT count(DISTINCT job_id) FROM used"
 # Days in which a lease did not run have nothing of it, and are not asked for.
 _DAYS: Final[LiteralString] = """
     generate_series($1::timestamptz, $2::timestamptz - interval '1 hour', interval '24 hours') AS d (part)
@@ -111,21 +111,18 @@ async def take_one_view(tx: Connection) -> None:
     await tx.execute(ONE_VIEW)
 
 
-async def by_model(tx: Connection, month: Month, now: datetime) -> dict[tuple[str, str], ModelUse]:
-    """Return what was used and paid by hub and model, of all hubs."""
+async def by_model(
+    tx: Connection, month: Month, now: datetime
+) -> tuple[dict[tuple[str, str], ModelUse], dict[str, int]]:
+    """Return what was used and paid by hub and model, and how many jobs had cards by hub ("" is all)."""
     span = (month.begins_at, month.ends_at)
     paid = {(r["hub"], r["model"]): r["micro_yuan"] for r in await tx.fetch(MONEY_BY_MODEL, *span, "", PAYERS)}
+    rows = await tx.fetch(BY_MODEL, *span, None, min(now, month.ends_at), "")
     used = {
-        (r["hub"], r["model"]): (r["milli_card_seconds"], r["programme_micro_pflops_hours"])
-        for r in await tx.fetch(BY_MODEL, *span, None, min(now, month.ends_at), "")
+        (r["hub"], r["model"]): (r["milli_card_seconds"], r["programme_micro_pflops_hours"]) for r in rows if r["model"]
     }
-    return {key: ModelUse(*used.get(key, (0, 0)), paid.get(key, 0)) for key in used.keys() | paid.keys()}
-
-
-async def jobs(tx: Connection, month: Month, hub: str, now: datetime) -> int:
-    """Return how many jobs had cards."""
-    found: int = await tx.fetchval(JOBS, month.begins_at, month.ends_at, None, min(now, month.ends_at), hub)
-    return found
+    models = {key: ModelUse(*used.get(key, (0, 0)), paid.get(key, 0)) for key in used.keys() | paid.keys()}
+    return models, {r["hub"]: r["jobs"] for r in rows if not r["model"]}
 
 
 async def by_day(tx: Connection, month: Month, hub: str, now: datetime) -> tuple[DayUse, ...]:
