@@ -32,5 +32,12 @@ async def test_the_console_of_a_browser_says_nothing_about_the_page_of_a_month(
     for width in (1240, 794, 420):  # a screen, A4, a telephone
         await opened.set_viewport_size({"width": width, "height": 900})
         assert await opened.evaluate("document.documentElement.scrollWidth") <= width
+    await opened.emulate_media(media="print")
+    await opened.set_viewport_size({"width": 703, "height": 1000})  # what the margins leave of A4
+    assert await opened.evaluate("document.documentElement.scrollWidth") <= 703
+    assert (
+        await opened.evaluate("getComputedStyle(document.querySelector('.two')).gridTemplateColumns.split(' ').length")
+        == 2
+    )
     assert paper.startswith(b"%PDF")
     await context.close()
