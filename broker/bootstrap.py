@@ -44,7 +44,6 @@ from broker.loops.vouchers import VoucherCare
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.clusters import Clusters, ClusterSignals
-from broker.market.energy_report import EnergyReports
 from broker.market.evidence import Evidence
 from broker.market.explain import Explain
 from broker.market.green import GreenWaits
@@ -53,9 +52,7 @@ from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
 from broker.market.policies import Policies
-from broker.market.probes import Probes
 from broker.market.rates import Rates
-from broker.market.reliability import Reliability
 from broker.market.voucher_office import VoucherOffice
 from broker.market.vouchers import Vouchers
 from broker.market.watch import Pulses, Watch
@@ -66,6 +63,7 @@ from broker.rooms import (
     admin_service,
     calls_per_second_max,
     charging_of,
+    measures_of,
     placing_of,
     policy_of,
     prices_of,
@@ -77,7 +75,6 @@ from broker.rooms import (
 from broker.rpc.cluster_service import ClusterService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
-from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import RpcServer, build_server
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
 from broker.rpc.voucher_service import VoucherService
@@ -303,7 +300,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
                 clock,
             ),
             accounts_of(database, clock, wakes),
-            MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
+            measures_of(database, clock),
             VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
         ],
         listen=settings.listen,

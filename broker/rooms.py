@@ -15,21 +15,26 @@ from broker.market.catalogue import Catalogues
 from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import ClusterSignals, Terms
 from broker.market.energy import HubEnergy
+from broker.market.energy_report import EnergyReports
 from broker.market.explain import Explain
 from broker.market.holding import Holding
+from broker.market.hub_months import HubMonths
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
 from broker.market.month_reports import MonthReports
 from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.papers import Papers
+from broker.market.park_figures import ParkEntries
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
 from broker.market.prices import Prices
+from broker.market.probes import Probes
 from broker.market.quotas import Quotas
 from broker.market.quote_ends import QuoteEnds, QuoteFees
 from broker.market.quotes import QuoteRules, Quotes
+from broker.market.reliability import Reliability
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.uses import Uses
 from broker.market.windows import Windows
@@ -37,6 +42,7 @@ from broker.market.worlds import Worlds
 from broker.policy.keys import Signer
 from broker.rpc.account_service import AccountService
 from broker.rpc.admin_service import AdminService
+from broker.rpc.measure_service import MeasureService
 from broker.store.database import Database
 from scheduler.policy import Policy
 
@@ -210,6 +216,18 @@ def round_loop(
         recheck_seconds=settings.round_recheck_seconds,
         lead_term=timedelta(seconds=settings.leader_lease_seconds),
         clock_now=clock.now,
+    )
+
+
+def measures_of(database: Database, clock: Clock) -> MeasureService:
+    """Return what is called about measures."""
+    return MeasureService(
+        EnergyReports(database),
+        Reliability(database),
+        Probes(database),
+        clock,
+        months=HubMonths(database),
+        entries=ParkEntries(database),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import audit, moves, power, preview, probes, promises, quotas
+from broker.cli import audit, months, moves, power, preview, probes, promises, quotas
 from broker.cli.errors import run, usage
 from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
 from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word
@@ -25,6 +25,7 @@ keys = typer.Typer(name="keys", help="API keys: make, list, end.", no_args_is_he
 app.add_typer(keys)
 app.add_typer(quotas.app)
 app.add_typer(power.app)
+app.add_typer(months.app)
 app.add_typer(preview.app)
 promises.register(app)
 moves.register(app)

@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from broker.client import AdminClient, Client, MarketClient, RetryPolicy
     from broker.client.accounts import AccountClient
+    from broker.client.hub_month import HubMonthClient
     from broker.client.measure import MeasureClient
     from broker.client.papers import PaperClient
     from broker.client.settings import ClientSettings
@@ -81,6 +82,16 @@ def measure_client(ctx: typer.Context, city: str = "", *, operator: bool = False
 
     found = _found(given(ctx), city, operator=operator)
     return MeasureClient(found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)))
+
+
+def month_client(ctx: typer.Context) -> "HubMonthClient":
+    """Return a client for months of hubs, with the operator's key; --api-key may be an auditor's. Raise BadSettings."""
+    from broker.client.hub_month import CALL_SECONDS_MAX, HubMonthClient
+
+    found = _found(given(ctx), "", operator=True)
+    return HubMonthClient(
+        found.endpoint, found.api_key, found.tls_ca, retry=_retry(given(ctx)), call_seconds_max=CALL_SECONDS_MAX
+    )
 
 
 def account_client(ctx: typer.Context, city: str, *, operator: bool = False) -> "AccountClient":

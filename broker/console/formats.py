@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Final
 
+from broker.papers.words import title
 from broker.worlds.rates import PROGRAMME_TIME
+
+__all__ = ["clock", "decimal", "heat", "integer", "moment", "percent", "ppm", "span", "title", "yuan"]
 
 MICRO: Final = 1_000_000
 NOTHING: Final = "–"
@@ -58,12 +61,3 @@ def span(seconds: float | None) -> str:
 def heat(part: float, whole: float) -> int:
     """Return a step of colour for a share: 0 for nothing, 1 to 9 for more."""
     return 0 if not whole or part <= 0 else min(9, 1 + int(9 * part / whole))
-
-
-def title(text: str, language: str) -> str:
-    """Return the part of a title in two languages that a reader wants: worlds write the Chinese one first."""
-    words = text.split(" ")
-    chinese = [word for word in words if not word.isascii()]
-    if not chinese or words[: len(chinese)] != chinese or len(chinese) == len(words):
-        return text
-    return " ".join(chinese if language == "zh" else words[len(chinese) :])

@@ -203,12 +203,9 @@ def hour_of(before: PriceRow | None, rows: Sequence[PriceRow], begin: datetime) 
     held = [] if before is None or rows[0].at == begin else [(begin, before)]
     series = held + [(row.at, row) for row in rows]
     ends = [*(at for at, _ in series[1:]), begin + HOUR]
-    spans = [
-        (row.spot_micro_yuan_per_card_hour, (end - at) // MICROSECOND)
-        for (at, row), end in zip(series, ends, strict=True)
-    ]
-    by_size = [[(spot[size], micros) for spot, micros in spans if spot[size] is not None] for size in Size]
-    told = [[(spot, micros) for spot, micros in size if spot is not None] for size in by_size]
+    spans = [(row, (end - at) // MICROSECOND) for (at, row), end in zip(series, ends, strict=True)]
+    told = _told([(row.spot_micro_yuan_per_card_hour, micros) for row, micros in spans])
+    scarce = _told([(row.scarcity_micro_yuan_per_card_hour, micros) for row, micros in spans])
     return HourRow(
         pool_id=rows[0].pool_id,
         hour=begin,
@@ -216,7 +213,14 @@ def hour_of(before: PriceRow | None, rows: Sequence[PriceRow], begin: datetime) 
         mean=tuple(_mean(size) for size in told),
         most=tuple(max((spot for spot, _ in size), default=None) for size in told),
         closing=rows[-1].spot_micro_yuan_per_card_hour,
+        mean_scarcity=tuple(_mean(size) for size in scarce),
+        closing_scarcity=rows[-1].scarcity_micro_yuan_per_card_hour,
     )
+
+
+def _told(spans: Sequence[tuple[BySize, int]]) -> list[list[tuple[int, int]]]:
+    """Return by size what was told of it, and for how many microseconds."""
+    return [[(found, micros) for each, micros in spans if (found := each[size]) is not None] for size in Size]
 
 
 def _mean(told: Sequence[tuple[int, int]]) -> int | None:

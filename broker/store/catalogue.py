@@ -34,7 +34,8 @@ async def lock(tx: Connection) -> None:
 
 HUBS: Final[LiteralString] = """
     SELECT hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year, micro_yuan_per_kilowatt_hour,
-           green_hours, green_share_ppm, pue_line_milli, green_line_ppm
+           green_hours, green_share_ppm, pue_line_milli, green_line_ppm, rack_line_ppm, pue_line_source,
+           green_line_source, rack_line_source
       FROM hubs ORDER BY hub
 """
 CAPACITY: Final[LiteralString] = """
@@ -114,14 +115,17 @@ async def write(tx: Connection, rows: Sequence[Row], *, now: datetime, key_id: s
 
 PUT_HUB: Final[LiteralString] = """
     INSERT INTO hubs (hub, title, power_kilowatts_max, pue_milli, energy_kilowatt_hours_per_year,
-                      micro_yuan_per_kilowatt_hour, green_hours, green_share_ppm, pue_line_milli, green_line_ppm)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                      micro_yuan_per_kilowatt_hour, green_hours, green_share_ppm, pue_line_milli, green_line_ppm,
+                      rack_line_ppm, pue_line_source, green_line_source, rack_line_source)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     ON CONFLICT (hub) DO UPDATE
        SET title = excluded.title, power_kilowatts_max = excluded.power_kilowatts_max, pue_milli = excluded.pue_milli,
            energy_kilowatt_hours_per_year = excluded.energy_kilowatt_hours_per_year,
            micro_yuan_per_kilowatt_hour = excluded.micro_yuan_per_kilowatt_hour, green_hours = excluded.green_hours,
            green_share_ppm = excluded.green_share_ppm, pue_line_milli = excluded.pue_line_milli,
-           green_line_ppm = excluded.green_line_ppm
+           green_line_ppm = excluded.green_line_ppm, rack_line_ppm = excluded.rack_line_ppm,
+           pue_line_source = excluded.pue_line_source, green_line_source = excluded.green_line_source,
+           rack_line_source = excluded.rack_line_source
 """
 FORGET_CAPACITY: Final[LiteralString] = "DELETE FROM hub_capacity WHERE hub = ANY($1)"
 PUT_CAPACITY: Final[LiteralString] = """
@@ -145,6 +149,10 @@ async def _write_hubs(tx: Connection, rows: Sequence[HubRow]) -> None:
                 r.green_share_ppm,
                 r.pue_line_milli,
                 r.green_line_ppm,
+                r.rack_line_ppm,
+                r.pue_line_source,
+                r.green_line_source,
+                r.rack_line_source,
             )
             for r in rows
         ],

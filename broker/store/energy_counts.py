@@ -89,6 +89,31 @@ OF_LEASES: Final[LiteralString] = (
       FROM drawn GROUP BY lease_id, city ORDER BY lease_id
 """
 )
+# As `_DRAWN`, but of many leases and slices at once: what a lease draws is found once, not for each of its slices.
+BY_PART: Final[LiteralString] = """
+    WITH slice AS (
+        SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::date[], $5::bigint[])
+                 AS s (hub, begins, ends, part, green_ppm)
+    ), drawing AS MATERIALIZED (
+        SELECT c.hub, l.offered_at AS begins, coalesce(l.ended_at, 'infinity') AS ends, m.watts + m.host_watts AS watts,
+               greatest(h.pue_milli, 1000) AS pue_milli, held.milli * 0.001 AS cards
+          FROM leases l JOIN pools p USING (pool_id)
+          CROSS JOIN LATERAL (
+               SELECT sum(CASE share_milli WHEN 0 THEN 1000 * cardinality(cards) ELSE tasks * share_milli END) AS milli
+                 FROM lease_nodes n WHERE n.lease_id = l.lease_id) AS held
+          JOIN accelerator_models m USING (model) JOIN clusters c ON c.cluster = l.cluster JOIN hubs h USING (hub)
+         WHERE l.offered_at < $7 AND coalesce(l.ended_at, 'infinity') > $6
+    ), drawn AS (
+        SELECT s.part, hub, d.watts, d.pue_milli, s.green_ppm * 0.000001 AS green,
+               sum(d.cards * extract(epoch FROM least(d.ends, s.ends) - greatest(d.begins, s.begins))) AS card_seconds
+          FROM drawing d JOIN slice s USING (hub) WHERE d.begins < s.ends AND d.ends > s.begins
+         GROUP BY s.part, hub, d.watts, d.pue_milli, green
+    )
+    SELECT part, hub, floor(sum(card_seconds * watts))::bigint AS it_joules,
+           floor(sum(card_seconds * watts * pue_milli) * 0.001)::bigint AS meter_joules,
+           floor(sum(card_seconds * green * watts * pue_milli) * 0.001)::bigint AS green_joules
+      FROM drawn GROUP BY part, hub ORDER BY part, hub
+"""
 PUT_LEASES: Final[LiteralString] = """
     INSERT INTO lease_energy (lease_id, city, it_joules, meter_joules, green_joules)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -208,6 +233,18 @@ async def sums(tx: Connection, first: date, end: date, hub: str = "") -> list[Su
     return [
         Sum(r["hub"], r["cluster"], r["owner"], r["city"], _drawn(r)) for r in await tx.fetch(SUMS, first, end, hub)
     ]
+
+
+async def by_part(
+    tx: Connection, columns: Sequence[list[Any]], begin: datetime, end: datetime
+) -> list[tuple[date, str, Drawn]]:
+    """Return what hubs drew in parts of a span, such as its days, at the watts and the PUE of now; by part and hub.
+
+    Args:
+        columns: slices within the span: hub, begin, end, the part that it is of, its green share in millionths.
+        begin, end: of the span.
+    """
+    return [(r["part"], r["hub"], _drawn(r)) for r in await tx.fetch(BY_PART, *columns, begin, end)]
 
 
 async def lines(tx: Connection, hub: str = "") -> list[HubLines]:

@@ -44,6 +44,8 @@ class HourRow:
     mean: BySize
     most: BySize
     closing: BySize
+    mean_scarcity: BySize | None = None  # beyond the ask; None: of a release before
+    closing_scarcity: BySize | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,18 @@ HISTORY: Final[LiteralString] = (
 HOURS: Final[LiteralString] = """
     SELECT * FROM pool_price_hours WHERE pool_id = $1 AND hour > $2 AND hour <= $3 ORDER BY hour LIMIT $4
 """
+# What holds at the begin is what the last hour before it closed with.
+HOURS_OF_ALL: Final[LiteralString] = """
+    SELECT h.* FROM pool_price_hours h WHERE hour >= $1 AND hour < $2 UNION ALL
+    SELECT l.* FROM pools p CROSS JOIN LATERAL (
+        SELECT * FROM pool_price_hours q WHERE q.pool_id = p.pool_id AND hour < $1 ORDER BY hour DESC LIMIT 1) l
+     ORDER BY pool_id, hour
+"""
 ROLLED_UP: Final[LiteralString] = """
     SELECT coalesce((SELECT until FROM price_roll_up), (SELECT date_trunc('hour', min(at), 'UTC') FROM pool_prices))
 """
 ADD_HOUR: Final[LiteralString] = """
-    INSERT INTO pool_price_hours VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pool_id, hour) DO NOTHING
+    INSERT INTO pool_price_hours VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (pool_id, hour) DO NOTHING
 """
 ROLL_UP: Final[LiteralString] = """
     INSERT INTO price_roll_up (until) VALUES ($1) ON CONFLICT (one) DO UPDATE SET until = excluded.until
@@ -159,7 +168,15 @@ async def history(tx: Connection, pool_id: int, after: datetime, until: datetime
 async def hours(tx: Connection, pool_id: int, after: datetime, until: datetime, limit: int) -> list[HourRow]:
     """Return hours of a pool that begin after a time and not after another, oldest first."""
     rows = await tx.fetch(HOURS, pool_id, after, until, limit)
-    return [HourRow(r[0], r[1], *(tuple(each) for each in list(r.values())[2:])) for r in rows]
+    return [_hour(r) for r in rows]
+
+
+async def hours_of_all(tx: Connection, begin: datetime, end: datetime) -> dict[int, list[HourRow]]:
+    """Return by pool_id the hours that begin in a span, by time, behind the last one before it."""
+    found: dict[int, list[HourRow]] = {}
+    for row in map(_hour, await tx.fetch(HOURS_OF_ALL, begin, end)):
+        found.setdefault(row.pool_id, []).append(row)
+    return found
 
 
 async def rolled_up_until(tx: Connection) -> datetime | None:
@@ -170,7 +187,7 @@ async def rolled_up_until(tx: Connection) -> datetime | None:
 
 async def roll_up(tx: Connection, rows: Sequence[HourRow], until: datetime) -> None:
     """Store hours, and up to where they are there. The caller holds the lock."""
-    values = [(r.pool_id, r.hour, list(r.least), list(r.mean), list(r.most), list(r.closing)) for r in rows]
+    values = [(r.pool_id, r.hour, *map(_list, _by_size(r))) for r in rows]
     await tx.executemany(ADD_HOUR, values)
     await tx.execute(ROLL_UP, until)
 
@@ -179,6 +196,19 @@ async def forget(tx: Connection, before: datetime, hours_before: datetime) -> No
     """Remove changes, and hours, of before these times. What held then stays."""
     await tx.execute(FORGET, before)
     await tx.execute(FORGET_HOURS, hours_before)
+
+
+def _by_size(r: HourRow) -> tuple[BySize | None, ...]:
+    return r.least, r.mean, r.most, r.closing, r.mean_scarcity, r.closing_scarcity
+
+
+def _list(by_size: BySize | None) -> list[int | None] | None:
+    return None if by_size is None else list(by_size)
+
+
+def _hour(r: Any) -> HourRow:
+    known: list[Any] = [None if each is None else tuple(each) for each in list(r.values())[2:]]
+    return HourRow(r[0], r[1], *known)
 
 
 def _row(r: Any) -> PriceRow:

@@ -41,6 +41,10 @@ class HubRow:
     green_share_ppm: int = 0  # of the power outside of them
     pue_line_milli: int = 0  # the highest PUE; 0: no line
     green_line_ppm: int = 0  # the least green part of its energy; 0: no line
+    rack_line_ppm: int = 0  # the least used part of its racks; 0: no line
+    pue_line_source: str = ""  # who has drawn the line
+    green_line_source: str = ""
+    rack_line_source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,10 @@ def _hub(world: World, hub: Hub) -> HubRow:
         green_share_ppm=_value(hub.green_share_ppm),
         pue_line_milli=_value(hub.pue_line_milli),
         green_line_ppm=_value(hub.green_line_ppm),
+        rack_line_ppm=_value(hub.rack_line_ppm),
+        pue_line_source=_source_of(world, hub.pue_line_milli),
+        green_line_source=_source_of(world, hub.green_line_ppm),
+        rack_line_source=_source_of(world, hub.rack_line_ppm),
     )
 
 
@@ -296,6 +304,10 @@ def _told(world: World, sourced: Sourced) -> str:
     source = world.source(sourced)
     note = f" ({sourced.note})" if sourced.note else ""
     return f"{source.text}, {source.date.isoformat()}{note}"
+
+
+def _source_of(world: World, figure: Figure | None) -> str:
+    return "" if figure is None else _told(world, figure)
 
 
 def _value(figure: Figure | None) -> int:

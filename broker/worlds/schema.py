@@ -37,7 +37,7 @@ HUB_FIGURES_MAX: Final[Mapping[str, int]] = {
 }
 """Largest figures of a hub that operators set."""
 
-_HUB_MOST: Final = {**HUB_FIGURES_MAX, "green_share_ppm": 10**6, "green_line_ppm": 10**6}
+_HUB_MOST: Final = {**HUB_FIGURES_MAX, "green_share_ppm": 10**6, "green_line_ppm": 10**6, "rack_line_ppm": 10**6}
 
 QUOTA_MILLI_PFLOPS_MAX: Final = 10**12
 
@@ -173,6 +173,9 @@ class Hub(Entry):
     ] = None
     green_line_ppm: Annotated[
         Figure | None, Field(description="Policy line: least green part of its energy, in millionths; left out: none.")
+    ] = None
+    rack_line_ppm: Annotated[
+        Figure | None, Field(description="Policy line: least used part of its racks, in millionths; left out: none.")
     ] = None
     data_centres: Annotated[Figure | None, Field(description="How many data centres it has.")] = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=256)] = ()

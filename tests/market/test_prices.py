@@ -84,6 +84,8 @@ def test_an_hour_is_summed_up_by_time() -> None:
         mean=((4 + 6 + 10 + 6) // 4, 14, *NONE[2:]),
         most=(10, 14, *NONE[2:]),
         closing=(6, 14, *NONE[2:]),
+        mean_scarcity=((0 + 1 + 5 + 1) // 4, 9, *NONE[2:]),
+        closing_scarcity=(1, 9, *NONE[2:]),
     )
 
 

@@ -14,11 +14,8 @@ from broker.clock import ManualClock
 from broker.ids import job_text
 from broker.job import Build
 from broker.loops.energy import EnergyCount
-from broker.market.energy_report import EnergyReports
 from broker.market.identity import Identity
-from broker.market.probes import Probes
-from broker.market.reliability import Reliability
-from broker.rpc.measure_service import MeasureService
+from broker.rooms import measures_of
 from broker.rpc.server import build_server
 from broker.store.database import Database
 from broker.store.energy_counts import SETTLED
@@ -69,7 +66,7 @@ async def open_measured(database: Database) -> AsyncIterator[Measured]:
     keys = {r: (await identity.create(Role(r), subject, "test", T0)).text for r, subject in CALLERS.items()}
     clock.advance(seconds=2 * HOUR)
     await EnergyCount(database).run_once(clock.now() + SETTLED)
-    service = MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock)
+    service = measures_of(database, clock)
     server = build_server(
         [service], listen="127.0.0.1:0", identity=identity, calls_per_second_max=_unlimited, clock=clock
     )

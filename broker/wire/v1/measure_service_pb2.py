@@ -22,52 +22,53 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from broker.wire.v1 import hub_month_pb2 as broker_dot_wire_dot_v1_dot_hub__month__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$broker/wire/v1/measure_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x05\x44rawn\x12\x11\n\tit_joules\x18\x01 \x01(\x03\x12\x14\n\x0cmeter_joules\x18\x02 \x01(\x03\x12\x14\n\x0cgreen_joules\x18\x03 \x01(\x03\x12\x16\n\tgreen_ppm\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_green_ppm\"\xee\x02\n\tHubEnergy\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12$\n\x05\x64rawn\x18\x02 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\x12\x16\n\tgreen_ppm\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0egreen_line_ppm\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\tpue_milli\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0epue_line_milli\x18\x06 \x01(\x05H\x03\x88\x01\x01\x12\x13\n\x0bgreen_hours\x18\x07 \x03(\x05\x12\x17\n\x0fgreen_share_ppm\x18\x08 \x01(\x05\x12\x19\n\x0cquota_joules\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x18\n\x0bpace_joules\x18\n \x01(\x03H\x05\x88\x01\x01\x42\x0c\n\n_green_ppmB\x11\n\x0f_green_line_ppmB\x0c\n\n_pue_milliB\x11\n\x0f_pue_line_milliB\x0f\n\r_quota_joulesB\x0e\n\x0c_pace_joules\"m\n\nEnergyPart\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0c\n\x04\x63ity\x18\x04 \x01(\t\x12$\n\x05\x64rawn\x18\x05 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\"=\n\x10GetEnergyRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12\x0e\n\x06period\x18\x03 \x01(\t\"\xdd\x01\n\x11GetEnergyResponse\x12\'\n\x04hubs\x18\x01 \x03(\x0b\x32\x19.broker.wire.v1.HubEnergy\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.broker.wire.v1.EnergyPart\x12\x0e\n\x06period\x18\x03 \x01(\t\x12\x31\n\rcounted_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcounted_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x13GetJobEnergyRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xd2\x01\n\rAttemptEnergy\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0b\n\x03hub\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12.\n\noffered_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x64rawn\x18\x06 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\x12\r\n\x05\x66inal\x18\x07 \x01(\x08\"|\n\x14GetJobEnergyResponse\x12/\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1d.broker.wire.v1.AttemptEnergy\x12$\n\x05\x64rawn\x18\x02 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"8\n\x16ListReliabilityRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"q\n\tPartScore\x12-\n\x04part\x18\x01 \x01(\x0e\x32\x1f.broker.wire.v1.ReliabilityPart\x12\x0c\n\x04good\x18\x02 \x01(\x03\x12\n\n\x02of\x18\x03 \x01(\x03\x12\x0b\n\x03ppm\x18\x04 \x01(\x05\x12\x0e\n\x06weight\x18\x05 \x01(\x05\"\x82\x01\n\x10ReliabilityScore\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x16\n\tscore_ppm\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12(\n\x05parts\x18\x04 \x03(\x0b\x32\x19.broker.wire.v1.PartScoreB\x0c\n\n_score_ppm\"Y\n\x17ListReliabilityResponse\x12\x30\n\x06scores\x18\x01 \x03(\x0b\x32 .broker.wire.v1.ReliabilityScore\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\"V\n\x12RecordProbeRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1d\n\x15measured_milli_tflops\x18\x02 \x01(\x03\x12\x11\n\tprecision\x18\x03 \x01(\t\"\x15\n\x13RecordProbeResponse\"$\n\x11ListProbesRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\"\xb0\x02\n\x05Probe\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05\x63\x61rds\x18\x05 \x01(\x05\x12\x1d\n\x15measured_milli_tflops\x18\x06 \x01(\x03\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08\x65mulated\x18\x08 \x01(\x08\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\n \x01(\t\x12\x1a\n\x12rated_milli_tflops\x18\x0b \x01(\x03\x12\x1e\n\x16programme_milli_tflops\x18\x0c \x01(\x03\x12#\n\x1bmodel_measured_milli_tflops\x18\r \x01(\x03\";\n\x12ListProbesResponse\x12%\n\x06probes\x18\x01 \x03(\x0b\x32\x15.broker.wire.v1.Probe*\xa4\x01\n\x0fReliabilityPart\x12 \n\x1cRELIABILITY_PART_UNSPECIFIED\x10\x00\x12\x19\n\x15RELIABILITY_PART_KEPT\x10\x01\x12\x1b\n\x17RELIABILITY_PART_STARTS\x10\x02\x12\x1b\n\x17RELIABILITY_PART_PROMPT\x10\x03\x12\x1a\n\x16RELIABILITY_PART_SPEED\x10\x04\x32\xce\x03\n\x0eMeasureService\x12P\n\tGetEnergy\x12 .broker.wire.v1.GetEnergyRequest\x1a!.broker.wire.v1.GetEnergyResponse\x12Y\n\x0cGetJobEnergy\x12#.broker.wire.v1.GetJobEnergyRequest\x1a$.broker.wire.v1.GetJobEnergyResponse\x12\x62\n\x0fListReliability\x12&.broker.wire.v1.ListReliabilityRequest\x1a\'.broker.wire.v1.ListReliabilityResponse\x12V\n\x0bRecordProbe\x12\".broker.wire.v1.RecordProbeRequest\x1a#.broker.wire.v1.RecordProbeResponse\x12S\n\nListProbes\x12!.broker.wire.v1.ListProbesRequest\x1a\".broker.wire.v1.ListProbesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$broker/wire/v1/measure_service.proto\x12\x0e\x62roker.wire.v1\x1a\x1e\x62roker/wire/v1/hub_month.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x05\x44rawn\x12\x11\n\tit_joules\x18\x01 \x01(\x03\x12\x14\n\x0cmeter_joules\x18\x02 \x01(\x03\x12\x14\n\x0cgreen_joules\x18\x03 \x01(\x03\x12\x16\n\tgreen_ppm\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_green_ppm\"\xee\x02\n\tHubEnergy\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12$\n\x05\x64rawn\x18\x02 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\x12\x16\n\tgreen_ppm\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0egreen_line_ppm\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\tpue_milli\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0epue_line_milli\x18\x06 \x01(\x05H\x03\x88\x01\x01\x12\x13\n\x0bgreen_hours\x18\x07 \x03(\x05\x12\x17\n\x0fgreen_share_ppm\x18\x08 \x01(\x05\x12\x19\n\x0cquota_joules\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x18\n\x0bpace_joules\x18\n \x01(\x03H\x05\x88\x01\x01\x42\x0c\n\n_green_ppmB\x11\n\x0f_green_line_ppmB\x0c\n\n_pue_milliB\x11\n\x0f_pue_line_milliB\x0f\n\r_quota_joulesB\x0e\n\x0c_pace_joules\"m\n\nEnergyPart\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0c\n\x04\x63ity\x18\x04 \x01(\t\x12$\n\x05\x64rawn\x18\x05 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\"=\n\x10GetEnergyRequest\x12\x0b\n\x03hub\x18\x01 \x01(\t\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12\x0e\n\x06period\x18\x03 \x01(\t\"\xdd\x01\n\x11GetEnergyResponse\x12\'\n\x04hubs\x18\x01 \x03(\x0b\x32\x19.broker.wire.v1.HubEnergy\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.broker.wire.v1.EnergyPart\x12\x0e\n\x06period\x18\x03 \x01(\t\x12\x31\n\rcounted_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcounted_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x13GetJobEnergyRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xd2\x01\n\rAttemptEnergy\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0b\n\x03hub\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12.\n\noffered_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05\x64rawn\x18\x06 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\x12\r\n\x05\x66inal\x18\x07 \x01(\x08\"|\n\x14GetJobEnergyResponse\x12/\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1d.broker.wire.v1.AttemptEnergy\x12$\n\x05\x64rawn\x18\x02 \x01(\x0b\x32\x15.broker.wire.v1.Drawn\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"8\n\x16ListReliabilityRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"q\n\tPartScore\x12-\n\x04part\x18\x01 \x01(\x0e\x32\x1f.broker.wire.v1.ReliabilityPart\x12\x0c\n\x04good\x18\x02 \x01(\x03\x12\n\n\x02of\x18\x03 \x01(\x03\x12\x0b\n\x03ppm\x18\x04 \x01(\x05\x12\x0e\n\x06weight\x18\x05 \x01(\x05\"\x82\x01\n\x10ReliabilityScore\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x16\n\tscore_ppm\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12(\n\x05parts\x18\x04 \x03(\x0b\x32\x19.broker.wire.v1.PartScoreB\x0c\n\n_score_ppm\"Y\n\x17ListReliabilityResponse\x12\x30\n\x06scores\x18\x01 \x03(\x0b\x32 .broker.wire.v1.ReliabilityScore\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\"V\n\x12RecordProbeRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1d\n\x15measured_milli_tflops\x18\x02 \x01(\x03\x12\x11\n\tprecision\x18\x03 \x01(\t\"\x15\n\x13RecordProbeResponse\"$\n\x11ListProbesRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\"\xb0\x02\n\x05Probe\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05\x63\x61rds\x18\x05 \x01(\x05\x12\x1d\n\x15measured_milli_tflops\x18\x06 \x01(\x03\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08\x65mulated\x18\x08 \x01(\x08\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\n \x01(\t\x12\x1a\n\x12rated_milli_tflops\x18\x0b \x01(\x03\x12\x1e\n\x16programme_milli_tflops\x18\x0c \x01(\x03\x12#\n\x1bmodel_measured_milli_tflops\x18\r \x01(\x03\";\n\x12ListProbesResponse\x12%\n\x06probes\x18\x01 \x03(\x0b\x32\x15.broker.wire.v1.Probe*\xa4\x01\n\x0fReliabilityPart\x12 \n\x1cRELIABILITY_PART_UNSPECIFIED\x10\x00\x12\x19\n\x15RELIABILITY_PART_KEPT\x10\x01\x12\x1b\n\x17RELIABILITY_PART_STARTS\x10\x02\x12\x1b\n\x17RELIABILITY_PART_PROMPT\x10\x03\x12\x1a\n\x16RELIABILITY_PART_SPEED\x10\x04\x32\xeb\x05\n\x0eMeasureService\x12P\n\tGetEnergy\x12 .broker.wire.v1.GetEnergyRequest\x1a!.broker.wire.v1.GetEnergyResponse\x12Y\n\x0cGetJobEnergy\x12#.broker.wire.v1.GetJobEnergyRequest\x1a$.broker.wire.v1.GetJobEnergyResponse\x12\x62\n\x0fListReliability\x12&.broker.wire.v1.ListReliabilityRequest\x1a\'.broker.wire.v1.ListReliabilityResponse\x12V\n\x0bRecordProbe\x12\".broker.wire.v1.RecordProbeRequest\x1a#.broker.wire.v1.RecordProbeResponse\x12S\n\nListProbes\x12!.broker.wire.v1.ListProbesRequest\x1a\".broker.wire.v1.ListProbesResponse\x12V\n\x0bGetHubMonth\x12\".broker.wire.v1.GetHubMonthRequest\x1a#.broker.wire.v1.GetHubMonthResponse\x12_\n\x0eSetParkFigures\x12%.broker.wire.v1.SetParkFiguresRequest\x1a&.broker.wire.v1.SetParkFiguresResponse\x12\x62\n\x0fListParkFigures\x12&.broker.wire.v1.ListParkFiguresRequest\x1a\'.broker.wire.v1.ListParkFiguresResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.wire.v1.measure_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELIABILITYPART']._serialized_start=2259
-  _globals['_RELIABILITYPART']._serialized_end=2423
-  _globals['_DRAWN']._serialized_start=89
-  _globals['_DRAWN']._serialized_end=197
-  _globals['_HUBENERGY']._serialized_start=200
-  _globals['_HUBENERGY']._serialized_end=566
-  _globals['_ENERGYPART']._serialized_start=568
-  _globals['_ENERGYPART']._serialized_end=677
-  _globals['_GETENERGYREQUEST']._serialized_start=679
-  _globals['_GETENERGYREQUEST']._serialized_end=740
-  _globals['_GETENERGYRESPONSE']._serialized_start=743
-  _globals['_GETENERGYRESPONSE']._serialized_end=964
-  _globals['_GETJOBENERGYREQUEST']._serialized_start=966
-  _globals['_GETJOBENERGYREQUEST']._serialized_end=1003
-  _globals['_ATTEMPTENERGY']._serialized_start=1006
-  _globals['_ATTEMPTENERGY']._serialized_end=1216
-  _globals['_GETJOBENERGYRESPONSE']._serialized_start=1218
-  _globals['_GETJOBENERGYRESPONSE']._serialized_end=1342
-  _globals['_LISTRELIABILITYREQUEST']._serialized_start=1344
-  _globals['_LISTRELIABILITYREQUEST']._serialized_end=1400
-  _globals['_PARTSCORE']._serialized_start=1402
-  _globals['_PARTSCORE']._serialized_end=1515
-  _globals['_RELIABILITYSCORE']._serialized_start=1518
-  _globals['_RELIABILITYSCORE']._serialized_end=1648
-  _globals['_LISTRELIABILITYRESPONSE']._serialized_start=1650
-  _globals['_LISTRELIABILITYRESPONSE']._serialized_end=1739
-  _globals['_RECORDPROBEREQUEST']._serialized_start=1741
-  _globals['_RECORDPROBEREQUEST']._serialized_end=1827
-  _globals['_RECORDPROBERESPONSE']._serialized_start=1829
-  _globals['_RECORDPROBERESPONSE']._serialized_end=1850
-  _globals['_LISTPROBESREQUEST']._serialized_start=1852
-  _globals['_LISTPROBESREQUEST']._serialized_end=1888
-  _globals['_PROBE']._serialized_start=1891
-  _globals['_PROBE']._serialized_end=2195
-  _globals['_LISTPROBESRESPONSE']._serialized_start=2197
-  _globals['_LISTPROBESRESPONSE']._serialized_end=2256
-  _globals['_MEASURESERVICE']._serialized_start=2426
-  _globals['_MEASURESERVICE']._serialized_end=2888
+  _globals['_RELIABILITYPART']._serialized_start=2291
+  _globals['_RELIABILITYPART']._serialized_end=2455
+  _globals['_DRAWN']._serialized_start=121
+  _globals['_DRAWN']._serialized_end=229
+  _globals['_HUBENERGY']._serialized_start=232
+  _globals['_HUBENERGY']._serialized_end=598
+  _globals['_ENERGYPART']._serialized_start=600
+  _globals['_ENERGYPART']._serialized_end=709
+  _globals['_GETENERGYREQUEST']._serialized_start=711
+  _globals['_GETENERGYREQUEST']._serialized_end=772
+  _globals['_GETENERGYRESPONSE']._serialized_start=775
+  _globals['_GETENERGYRESPONSE']._serialized_end=996
+  _globals['_GETJOBENERGYREQUEST']._serialized_start=998
+  _globals['_GETJOBENERGYREQUEST']._serialized_end=1035
+  _globals['_ATTEMPTENERGY']._serialized_start=1038
+  _globals['_ATTEMPTENERGY']._serialized_end=1248
+  _globals['_GETJOBENERGYRESPONSE']._serialized_start=1250
+  _globals['_GETJOBENERGYRESPONSE']._serialized_end=1374
+  _globals['_LISTRELIABILITYREQUEST']._serialized_start=1376
+  _globals['_LISTRELIABILITYREQUEST']._serialized_end=1432
+  _globals['_PARTSCORE']._serialized_start=1434
+  _globals['_PARTSCORE']._serialized_end=1547
+  _globals['_RELIABILITYSCORE']._serialized_start=1550
+  _globals['_RELIABILITYSCORE']._serialized_end=1680
+  _globals['_LISTRELIABILITYRESPONSE']._serialized_start=1682
+  _globals['_LISTRELIABILITYRESPONSE']._serialized_end=1771
+  _globals['_RECORDPROBEREQUEST']._serialized_start=1773
+  _globals['_RECORDPROBEREQUEST']._serialized_end=1859
+  _globals['_RECORDPROBERESPONSE']._serialized_start=1861
+  _globals['_RECORDPROBERESPONSE']._serialized_end=1882
+  _globals['_LISTPROBESREQUEST']._serialized_start=1884
+  _globals['_LISTPROBESREQUEST']._serialized_end=1920
+  _globals['_PROBE']._serialized_start=1923
+  _globals['_PROBE']._serialized_end=2227
+  _globals['_LISTPROBESRESPONSE']._serialized_start=2229
+  _globals['_LISTPROBESRESPONSE']._serialized_end=2288
+  _globals['_MEASURESERVICE']._serialized_start=2458
+  _globals['_MEASURESERVICE']._serialized_end=3205
 # @@protoc_insertion_point(module_scope)

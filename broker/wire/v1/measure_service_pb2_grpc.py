@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from broker.wire.v1 import hub_month_pb2 as broker_dot_wire_dot_v1_dot_hub__month__pb2
 from broker.wire.v1 import measure_service_pb2 as broker_dot_wire_dot_v1_dot_measure__service__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -60,6 +61,21 @@ class MeasureServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesResponse.FromString,
                 _registered_method=True)
+        self.GetHubMonth = channel.unary_unary(
+                '/broker.wire.v1.MeasureService/GetHubMonth',
+                request_serializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.GetHubMonthRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.GetHubMonthResponse.FromString,
+                _registered_method=True)
+        self.SetParkFigures = channel.unary_unary(
+                '/broker.wire.v1.MeasureService/SetParkFigures',
+                request_serializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.SetParkFiguresRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.SetParkFiguresResponse.FromString,
+                _registered_method=True)
+        self.ListParkFigures = channel.unary_unary(
+                '/broker.wire.v1.MeasureService/ListParkFigures',
+                request_serializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.ListParkFiguresRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.ListParkFiguresResponse.FromString,
+                _registered_method=True)
 
 
 class MeasureServiceServicer:
@@ -103,6 +119,27 @@ class MeasureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHubMonth(self, request, context):
+        """Return a month of a hub, or of all hubs, in figures: what was used and earned, drawn and entered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetParkFigures(self, request, context):
+        """Enter what a park says of itself in a month, as a new version; the same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParkFigures(self, request, context):
+        """Return what was entered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeasureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +167,21 @@ def add_MeasureServiceServicer_to_server(servicer, server):
                     servicer.ListProbes,
                     request_deserializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesResponse.SerializeToString,
+            ),
+            'GetHubMonth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHubMonth,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.GetHubMonthRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.GetHubMonthResponse.SerializeToString,
+            ),
+            'SetParkFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetParkFigures,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.SetParkFiguresRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.SetParkFiguresResponse.SerializeToString,
+            ),
+            'ListParkFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParkFigures,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.ListParkFiguresRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_hub__month__pb2.ListParkFiguresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +320,87 @@ class MeasureService:
             '/broker.wire.v1.MeasureService/ListProbes',
             broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_measure__service__pb2.ListProbesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHubMonth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MeasureService/GetHubMonth',
+            broker_dot_wire_dot_v1_dot_hub__month__pb2.GetHubMonthRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_hub__month__pb2.GetHubMonthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetParkFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MeasureService/SetParkFigures',
+            broker_dot_wire_dot_v1_dot_hub__month__pb2.SetParkFiguresRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_hub__month__pb2.SetParkFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParkFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.MeasureService/ListParkFigures',
+            broker_dot_wire_dot_v1_dot_hub__month__pb2.ListParkFiguresRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_hub__month__pb2.ListParkFiguresResponse.FromString,
             options,
             channel_credentials,
             insecure,
