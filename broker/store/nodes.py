@@ -78,7 +78,8 @@ POOLS: Final[LiteralString] = """
         SELECT * FROM maintenance_windows WHERE cancelled_at IS NULL AND starts_at <= $2 AND ends_at > $2
     ), used AS (
         SELECT n.pool_id, n.cards, coalesce(leased.cards, 0) AS leased, coalesce(others.cards, 0) AS elsewhere,
-               n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AND NOT EXISTS (
+               n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
+               AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters)) AND NOT EXISTS (
                      SELECT FROM windows w
                       WHERE w.cluster = n.cluster AND (w.pool_id IS NULL OR w.pool_id = n.pool_id)
                         AND (w.nodes = '{}' OR n.node = ANY(w.nodes))

@@ -115,7 +115,8 @@ class NodeCards:
 
 # The cards are grouped once for all: to ask for those of each node takes ten times as long at national size.
 CARDS: Final[LiteralString] = """
-    SELECT n.cluster, p.pool, p.model, n.node, n.cards, n.mode = 'open' AND c.agent_state = 'live' AS open,
+    SELECT n.cluster, p.pool, p.model, n.node, n.cards, n.mode = 'open' AND c.agent_state = 'live'
+           AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters)) AS open,
            n.present AND NOT n.down AS works, h.leased, n.foreign_cards
       FROM nodes n JOIN pools p USING (pool_id) JOIN clusters c ON c.cluster = n.cluster
       LEFT JOIN (SELECT node_id, array_agg(card) AS leased FROM held_cards GROUP BY node_id) h USING (node_id)
