@@ -55,6 +55,11 @@ def span(seconds: float | None) -> str:
     return f"{left}s"
 
 
+def racks(milli: int) -> str:
+    """Return standard racks; a dash for 0: the watts of the cards are not known."""
+    return NOTHING if not milli else f"{milli / 1000:,.{1 if milli < 100_000 else 0}f}"
+
+
 def heat(part: float, whole: float) -> int:
     """Return a step of colour for a share: 0 for nothing, 1 to 9 for more."""
     return 0 if not whole or part <= 0 else min(9, 1 + int(9 * part / whole))

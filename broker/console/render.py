@@ -44,7 +44,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("integer", "decimal", "yuan", "ppm", "clock", "moment", "span"):
+    for name in ("integer", "decimal", "yuan", "ppm", "clock", "moment", "span", "racks"):
         made.filters[name] = getattr(formats, name)
     made.globals.update(percent=formats.percent, heat=formats.heat)
     return made

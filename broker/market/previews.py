@@ -86,6 +86,11 @@ class Preview:
     outlook: Outlook
     greedy: bool
 
+    @property
+    def change_micro_yuan_per_hour(self) -> int:
+        """By how much the next round would be worth more."""
+        return self.outlook.worth_after_micro_yuan_per_hour - self.outlook.worth_before_micro_yuan_per_hour
+
 
 class Previews:
     """The use case behind GetPreview."""
