@@ -1,6 +1,6 @@
 """How figures and times look on a page. Pure. Times are those of the programme, UTC+8."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from broker.worlds.rates import PROGRAMME_TIME
@@ -42,6 +42,16 @@ def clock(at: datetime | None) -> str:
 def moment(at: datetime | None) -> str:
     """Return day and time, to the second."""
     return NOTHING if at is None else at.astimezone(PROGRAMME_TIME).strftime("%m-%d %H:%M:%S")
+
+
+def epoch(seconds: int | None) -> str:
+    """Return day and time of seconds since 1970."""
+    return NOTHING if seconds is None else moment(datetime.fromtimestamp(seconds, UTC))
+
+
+def day(at: datetime | None) -> str:
+    """Return the day, with its year."""
+    return NOTHING if at is None else at.astimezone(PROGRAMME_TIME).strftime("%Y-%m-%d")
 
 
 def span(seconds: float | None) -> str:

@@ -80,6 +80,7 @@ async def remove(tx: Connection, what: Paused, name: str) -> Pause | None:
     return None if row is None else Pause(what, name, *row)
 
 
+ANY_QUEUE: Final[LiteralString] = "SELECT EXISTS (SELECT FROM paused_queues)"
 # Jobs that something else holds too keep that reason until it lets them go.
 HOLD_BACK: Final[LiteralString] = """
     WITH held AS (
@@ -88,12 +89,16 @@ HOLD_BACK: Final[LiteralString] = """
            AND NOT j.upstreams_open AND (j.earliest_start IS NULL OR j.earliest_start <= $1)
            AND j.waiting_reason <> $2 AND NOT EXISTS (SELECT FROM quotes q WHERE q.job_id = j.job_id)
          ORDER BY j.job_id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
-    ), unexpected AS (
-        UPDATE expected_starts e SET p50_at = NULL, p90_at = NULL FROM held WHERE e.job_id = held.job_id
     ), told AS (
         UPDATE jobs j SET waiting_reason = $2 FROM held WHERE j.job_id = held.job_id RETURNING j.job_id
     )
     SELECT count(*) FROM told
+"""
+# When they start is no longer a question of the forecast, which must not learn from them either.
+EXPECT_NOTHING: Final[LiteralString] = """
+    DELETE FROM expected_starts e USING jobs j
+     WHERE j.job_id = e.job_id AND j.city = ANY (ARRAY(SELECT city::text FROM paused_queues))
+       AND j.state = 'pending' AND j.waiting_reason = $1
 """
 LET_GO: Final[LiteralString] = """
     UPDATE jobs SET waiting_reason = '' WHERE city = $1 AND state = 'pending' AND waiting_reason = $2
@@ -106,7 +111,11 @@ WAITING: Final[LiteralString] = """
 
 async def hold_back(tx: Connection, now: datetime, limit: int) -> int:
     """Tell up to `limit` jobs of paused queues why they wait, where they were not told; return how many that was."""
-    return int(await tx.fetchval(HOLD_BACK, now, Held.QUEUE_PAUSED, limit))
+    if not await tx.fetchval(ANY_QUEUE):
+        return 0
+    told = int(await tx.fetchval(HOLD_BACK, now, Held.QUEUE_PAUSED, limit))
+    await tx.execute(EXPECT_NOTHING, Held.QUEUE_PAUSED)
+    return told
 
 
 async def let_go(tx: Connection, city: str) -> None:

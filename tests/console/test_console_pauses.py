@@ -55,7 +55,7 @@ async def test_a_queue_that_was_paused_in_the_console_starts_nothing_and_says_so
     assert "This queue is paused." in queue
     assert 'action="/resume"' not in queue
     assert "budget under review" in job
-    assert "1 queues and 0 clusters are paused" in overview
+    assert "Paused now: queues 1, clusters 0" in overview
     assert await desk.table.world.state_of(waits) is JobState.LEASED
 
 

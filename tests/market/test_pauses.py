@@ -139,6 +139,25 @@ async def test_what_is_not_there_is_neither_paused_nor_resumed(
         await office.resume(what, "nowhere")
 
 
+async def test_nothing_is_expected_of_a_paused_job(table: Table) -> None:
+    """Neither is the forecast to learn from when it starts."""
+    job = await table.submit()
+    async with table.world.database.hub() as tx:
+        await tx.execute(
+            """INSERT INTO expected_starts (job_id, city, attempt, size, first_p50_at, first_p90_at, p50_at, p90_at)
+               VALUES ($1, 'ganzhou', 0, 0, $2, $2, $2, $2)""",
+            job,
+            table.world.now,
+        )
+    assert (await table.world.job(job)).expected_start is not None
+
+    await Office(table).pause()
+
+    assert (await table.world.job(job)).expected_start is None
+    async with table.world.database.hub() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM expected_starts") == 0
+
+
 async def test_a_held_job_keeps_its_own_reason_until_it_is_let_go(table: Table) -> None:
     office = Office(table)
     first = await table.submit()

@@ -33,6 +33,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         stands=stands,
         preview=preview,
         shown=SHOWN,
+        waiting=await _waiting(request, name) if name and what is Paused.QUEUE else None,
         change=None if preview is None else preview.change_micro_yuan_per_hour,
         pauses=await desk.pauses(),
         titles=await desk.titles(),
@@ -54,6 +55,11 @@ async def resume(request: web.Request) -> web.StreamResponse:
     what, name = _named(fields.text_of(form, "what"), fields.text_of(form, "name"))
     await desk.ask.pauses.resume(request[CALLER], what, name, now=desk.now)
     return _back(desk)
+
+
+async def _waiting(request: web.Request, city: str) -> int:
+    """Return how many jobs of a city wait."""
+    return sum(each.jobs for each in await request.app[DESK].ask.standing.waiting(request[CALLER], city))
 
 
 def _asked(city: str, cluster: str) -> tuple[Paused, str]:
