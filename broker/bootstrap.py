@@ -276,13 +276,12 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     signals, links = ClusterSignals(), AgentLinks()
     terms = terms_of(settings)
     policy = policy_of(settings)
-    identity, catalogues = Identity(database), Catalogues(database)
-    worlds = Worlds(database, wake=wakes.work)
-    operations = Operations(database, identity, wake=wakes.work)
+    identity, catalogues, wake = Identity(database), Catalogues(database), wakes.work
+    worlds = Worlds(database, wake=wake)
+    operations = Operations(database, identity, wake=wake)
     await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
     signer = await asyncio.to_thread(first_start.policy_signer, settings)
-    pulses = Pulses(database)
-    explain = Explain(database, policy, clock)
+    pulses, explain = Pulses(database), Explain(database, policy, clock)
     green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
     jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
     clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
@@ -337,7 +336,7 @@ async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
     if not settings.dsn:
         loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
     console = console_start.console(
-        settings, database, clock, policy, signer, links, identity, jobs, explain, operations, worlds, prices
+        settings, database, clock, policy, signer, links, identity, jobs, explain, operations, worlds, prices, wake
     )
     return Broker(server, tuple(loops), planner, rounds, clock, console)
 

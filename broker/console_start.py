@@ -1,5 +1,6 @@
 """Put the console together: the use cases that it may ask, its secret, where it listens and with what."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from broker.clock import Clock
@@ -14,6 +15,7 @@ from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
+from broker.market.pauses import Pauses
 from broker.market.previews import Previews
 from broker.market.prices import Prices
 from broker.market.round_opened import RoundsOpened
@@ -41,8 +43,12 @@ def console(
     operations: Operations,
     worlds: Worlds,
     prices: Prices,
+    wake: Callable[[], None],
 ) -> ConsoleServer | None:
-    """Return the console, not started; None when it is turned off. Raise CannotListen: no TLS beyond loopback."""
+    """Return the console, not started; None when it is turned off. Raise CannotListen: no TLS beyond loopback.
+
+    `wake` lets the next round see a pause at once.
+    """
     if not settings.console_listen:
         return None
     ask = UseCases(
@@ -55,6 +61,7 @@ def console(
         worlds=worlds,
         rounds=RoundsReader(database),
         opened=RoundsOpened(database),
+        pauses=Pauses(database, wake=wake),
         previews=Previews(database, policy, jobs_max=settings.round_jobs_max),
         prices=prices,
         capacity=Capacity(database),

@@ -12,7 +12,7 @@ BrokerError
 │                       AskOutOfBounds, AccountClosed, AccountNotEmpty, BalanceTooLarge, InsufficientCredit,
 │                       HoldEnded, HoldStillSettles, SettlementOver, CaptureBeyondHold, VoucherRefused, QuoteExpired,
 │                       QuoteTaken, QuoteBeyondCeiling, CapacityGone, NothingToQuote, RelatedParty,
-│                       GrantBeyondCap, BudgetLowered, VoucherStepRefused
+│                       GrantBeyondCap, BudgetLowered, VoucherStepRefused, QueuePaused
 ├─ OUT_OF_RANGE         CursorInFuture
 ├─ UNAUTHENTICATED      KeyRefused
 ├─ PERMISSION_DENIED    RoleRefused, ClusterMismatch
@@ -49,11 +49,7 @@ class BrokerError(Exception):
     reason: ClassVar[str] = "INTERNAL"
 
     def __init__(
-        self,
-        *,
-        fields: Sequence[FieldProblem] = (),
-        retry_after_seconds: float | None = None,
-        **facts: object,
+        self, *, fields: Sequence[FieldProblem] = (), retry_after_seconds: float | None = None, **facts: object
     ) -> None:
         self.fields = tuple(fields)
         self.retry_after_seconds = retry_after_seconds
@@ -379,6 +375,12 @@ class NothingToQuote(BrokerError):
     """No pool is sure to start this job within the window: {why}."""
 
     code, reason = "FAILED_PRECONDITION", "NOTHING_TO_QUOTE"
+
+
+class QueuePaused(BrokerError):
+    """Operators have paused the queue of {city} ({why}): submit the job, it waits, or ask again when it is resumed."""
+
+    code, reason = "FAILED_PRECONDITION", "QUEUE_PAUSED"
 
 
 class ProgrammeNotFound(BrokerError):

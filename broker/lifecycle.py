@@ -143,6 +143,7 @@ class Held(StrEnum):
     UPSTREAM_RUNS = "UPSTREAM_RUNS"  # a job of its `after` has not ended (or told that its data are ready)
     GREEN_WAITS = "GREEN_WAITS"  # it prefers green hours, and waits for one that saves enough
     PROMISED = "PROMISED"  # it is promised a start, and starts then at the latest
+    QUEUE_PAUSED = "QUEUE_PAUSED"  # operators have paused the queue of its city
     FUNDS_SHORT = "FUNDS_SHORT"  # who pays for it in advance has less than must be held for its whole walltime
 
 

@@ -26,6 +26,7 @@ from broker.market.moves import Moves
 from broker.market.operations import Operations
 from broker.market.papers import Papers
 from broker.market.park_figures import ParkEntries
+from broker.market.pauses import Pauses
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.previews import Previews
@@ -81,6 +82,7 @@ def admin_service(
         worlds,
         RoundsReader(database),
         Windows(database, wake=wakes.work),
+        Pauses(database, wake=wakes.work),
         Previews(database, policy, jobs_max=settings.round_jobs_max),
         Moves(database, policy, jobs_max=settings.round_jobs_max, wake=wakes.work),
         records_kept=settings.round_records_kept,

@@ -1,4 +1,4 @@
-"""Limits that operators set: what was placed since then never went beyond them. With SQL and arithmetic of its own.
+"""Limits and pauses that operators set: what was placed since then kept them. With SQL and arithmetic of its own.
 
 A limit may be set below what runs; that runs on. So a limit is only judged at the moments when something was placed
 after it came into force, by what was leased at that moment. Power is judged at the starts that are promised as well, by
@@ -7,7 +7,7 @@ what was promised and leased until after them: nothing that was given since the 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -60,14 +60,40 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseSpan:
+    """A queue or cluster that was paused, since when and until when; None: it still is."""
+
+    what: str  # "queue" or "cluster"
+    name: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where and when a lease was made; `quoted`: for the job of an accepted quote."""
+
+    lease: int
+    city: str
+    cluster: str
+    offered_at: datetime
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LimitFacts:
-    """Limits with the leases that they are about."""
+    """Limits and pauses with the leases that they are about."""
 
     caps: tuple[HubCap, ...] = ()
     quotas: tuple[QuotaLimit, ...] = ()
     draws: tuple[Draw, ...] = ()
     shares: tuple[Share, ...] = ()
+    pauses: tuple[PauseSpan, ...] = ()
+    placed: tuple[Placed, ...] = ()
 
+
+END_MOMENT: Final = timedelta(seconds=30)
+"""A round tells the time of its leases from its begin, so what it placed may seem that much older than it is."""
 
 # A limit is in force since the last act that set it; a world sets all of them.
 CAPS: Final = """
@@ -122,6 +148,17 @@ SHARES: Final = """
      WHERE l.state <> 'ended' AND l.stop_ordered_at IS NULL
      ORDER BY 5, 2
 """
+PAUSES: Final = """
+    SELECT a.detail->>'what', a.subject, (a.detail->>'in_force_at')::timestamptz,
+           (SELECT min((r.detail->>'in_force_at')::timestamptz) FROM operator_acts r
+             WHERE r.act = 'resume' AND r.subject = a.subject AND r.detail->>'what' = a.detail->>'what'
+               AND (r.detail->>'paused_at')::timestamptz = (a.detail->>'in_force_at')::timestamptz)
+      FROM operator_acts a WHERE a.act = 'pause' ORDER BY 3
+"""
+PLACED: Final = """
+    SELECT l.lease_id, l.city, l.cluster, l.offered_at, EXISTS (SELECT FROM quotes q WHERE q.job_id = l.job_id)
+      FROM leases l WHERE l.offered_at > (SELECT min(at) FROM operator_acts WHERE act = 'pause') ORDER BY l.lease_id
+"""
 
 
 async def read(hub: Any) -> LimitFacts:
@@ -131,6 +168,8 @@ async def read(hub: Any) -> LimitFacts:
         quotas=tuple(QuotaLimit(*r.values()) for r in await hub.fetch(QUOTAS)),
         draws=tuple(Draw(*r.values()) for r in await hub.fetch(DRAWS)),
         shares=tuple(Share(*r.values()) for r in await hub.fetch(SHARES)),
+        pauses=tuple(PauseSpan(*r.values()) for r in await hub.fetch(PAUSES)),
+        placed=tuple(Placed(*r.values()) for r in await hub.fetch(PLACED)),
     )
 
 
@@ -170,6 +209,19 @@ def no_quota_over_its_limit(facts: "Facts") -> Iterator[str]:
                 )
 
 
+def nothing_starts_where_it_is_paused(facts: "Facts") -> Iterator[str]:
+    """No lease was made from a paused queue, but for accepted quotes, or on a paused cluster."""
+    for pause in facts.limits.pauses:
+        until = None if pause.until is None else pause.until - END_MOMENT
+        for lease in facts.limits.placed:
+            if lease.offered_at <= pause.since or (until is not None and lease.offered_at >= until):
+                continue
+            if (pause.what == "cluster" and lease.cluster == pause.name) or (
+                pause.what == "queue" and lease.city == pause.name and not lease.quoted
+            ):
+                yield f"lease-{lease.lease} was made while {pause.what} {pause.name} was paused"
+
+
 def _up(thousandths: int) -> int:
     return -(-thousandths // 1000)
 
@@ -193,4 +245,9 @@ def _levels(draws: Iterable[Draw], since: datetime, amount: Callable[[Draw], int
             yield max(placed), level
 
 
-RULES: Final = (no_hub_over_its_power_cap, no_promised_power_is_somebody_elses, no_quota_over_its_limit)
+RULES: Final = (
+    no_hub_over_its_power_cap,
+    no_promised_power_is_somebody_elses,
+    no_quota_over_its_limit,
+    nothing_starts_where_it_is_paused,
+)

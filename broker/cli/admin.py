@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import audit, months, moves, power, preview, probes, promises, quotas
+from broker.cli import audit, months, moves, pauses, power, preview, probes, promises, quotas
 from broker.cli.errors import run, usage
 from broker.cli.options import AsJson, ClusterName, DryRun, Reason, examples
 from broker.cli.output import clock_time, message_data, note, print_json, print_message, show, table, word
@@ -27,6 +27,7 @@ app.add_typer(quotas.app)
 app.add_typer(power.app)
 app.add_typer(months.app)
 app.add_typer(preview.app)
+pauses.register(app)
 promises.register(app)
 moves.register(app)
 probes.register_admin(app)

@@ -308,6 +308,20 @@ class AdminClient(KeyedConnection):
         request = pb.MakeRoomRequest(job_id=job_id, withdraw=withdraw)
         await self.unary("AdminService/MakeRoom", request, pb.MakeRoomResponse)
 
+    async def pause(self, *, city: str = "", cluster: str = "", reason: str, dry_run: bool = False) -> pb.PauseResponse:
+        """Let no job of a city start, or give a cluster no new work; exactly one is named. What runs goes on."""
+        request = pb.PauseRequest(city=city or None, cluster=cluster or None, reason=reason, dry_run=dry_run)
+        return await self.unary("AdminService/Pause", request, pb.PauseResponse)
+
+    async def resume(self, *, city: str = "", cluster: str = "", dry_run: bool = False) -> pb.ResumeResponse:
+        """Let a queue or cluster go on; exactly one is named."""
+        request = pb.ResumeRequest(city=city or None, cluster=cluster or None, dry_run=dry_run)
+        return await self.unary("AdminService/Resume", request, pb.ResumeResponse)
+
+    async def pauses(self) -> list[pb.PausedPlace]:
+        """Return what is paused, clusters before queues, by name."""
+        return list((await self.unary("AdminService/ListPauses", pb.ListPausesRequest(), pb.ListPausesResponse)).pauses)
+
     async def preview_closing(self, cluster: str, nodes: Sequence[str] = ()) -> pb.GetPreviewResponse:
         """Say what closing nodes (none named: all of the cluster) would do to what runs and to the next round."""
         return await self._preview(pb.GetPreviewRequest(close_nodes=pb.NodesToClose(cluster=cluster, nodes=nodes)))

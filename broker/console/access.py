@@ -11,6 +11,7 @@ HUB: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 CLUSTERS: Final = HUB | {Role.OWNER}
 JOBS: Final = HUB | {Role.CITY}
 OPERATOR: Final = frozenset({Role.OPERATOR})
+OFFICE: Final = frozenset({Role.VOUCHER_OFFICE})
 VOUCHERS: Final = frozenset({Role.CITY, Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
 
 MAY_SEE: Final[Mapping[str, frozenset[Role]]] = {
@@ -31,11 +32,15 @@ MAY_SEE: Final[Mapping[str, frozenset[Role]]] = {
     "GET /rounds": HUB,
     "GET /rounds/{round}": HUB,
     "GET /pause": HUB,
+    "POST /pause": OPERATOR,
+    "POST /resume": OPERATOR,
     "GET /prices": MARKET,
     "GET /prices/{cluster}/{pool}": MARKET,
     "GET /vouchers": VOUCHERS,
     "GET /vouchers/applications/{application}": VOUCHERS,
-    "POST /vouchers/applications/{application}": frozenset({Role.VOUCHER_OFFICE}),
+    "POST /vouchers/applications/{application}": OFFICE,
+    "GET /vouchers/applications/{application}/grant": OFFICE,
+    "POST /vouchers/applications/{application}/grant": OFFICE,
     "POST /logout": PEOPLE,
 }
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from aiohttp import web
@@ -9,11 +10,15 @@ from multidict import MultiMapping
 
 from broker.errors import FieldProblem, InvalidRequest, JobNotFound, RoundNotFound, invalid
 from broker.ids import SLUG, JobId, RoundId, parse_job
+from broker.ledger.money import AMOUNT_MICRO_YUAN_MAX
 
 NODE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+YUAN: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?")
+DAY: Final = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 NODES_MAX: Final = 1000
 REASON_CHARACTERS_MAX: Final = 200
 ROUND_MAX: Final = 2**62
+MICRO: Final = 1_000_000
 
 
 def slug(field: str, text: str) -> str:
@@ -63,6 +68,25 @@ def said(field: str, text: str, most: int = REASON_CHARACTERS_MAX) -> str:
     if not text or len(text) > most or not text.isprintable():
         raise invalid(field, f"must be 1 to {most} printable characters: others read it later")
     return text
+
+
+def micro_yuan(field: str, text: str) -> int:
+    """Return yuan, written as 1234.50, as micro-yuan; 0 for nothing. Raise InvalidRequest."""
+    if not text:
+        return 0
+    found = YUAN.fullmatch(text)
+    amount = 0 if found is None else int(found[1]) * MICRO + int((found[2] or "").ljust(6, "0"))
+    if not 0 < amount <= AMOUNT_MICRO_YUAN_MAX:
+        raise invalid(field, "must be yuan, such as 250000 or 99.50: more than 0, at most six digits after the point")
+    return amount
+
+
+def day(field: str, text: str) -> date:
+    """Return a day that is written as 2026-12-31. Raise InvalidRequest."""
+    try:
+        return date.fromisoformat(text if DAY.fullmatch(text) else "")
+    except ValueError:
+        raise invalid(field, "must be a day such as 2026-12-31") from None
 
 
 def job_of(request: web.Request) -> JobId:

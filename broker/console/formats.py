@@ -1,6 +1,6 @@
 """How figures and times look on a page. Pure. Times are those of the programme, UTC+8."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from broker.papers.words import title
@@ -47,6 +47,16 @@ def moment(at: datetime | None) -> str:
     return NOTHING if at is None else at.astimezone(PROGRAMME_TIME).strftime("%m-%d %H:%M:%S")
 
 
+def epoch(seconds: int | None) -> str:
+    """Return day and time of seconds since 1970."""
+    return NOTHING if seconds is None else moment(datetime.fromtimestamp(seconds, UTC))
+
+
+def day(at: datetime | None) -> str:
+    """Return the day, with its year."""
+    return NOTHING if at is None else at.astimezone(PROGRAMME_TIME).strftime("%Y-%m-%d")
+
+
 def span(seconds: float | None) -> str:
     """Return a length of time in its two largest units."""
     if seconds is None:
@@ -56,6 +66,11 @@ def span(seconds: float | None) -> str:
         if left >= size:
             return f"{left // size}{unit} {left % size // lower:02d}{small}"
     return f"{left}s"
+
+
+def racks(milli: int) -> str:
+    """Return standard racks; a dash for 0: the watts of the cards are not known."""
+    return NOTHING if not milli else f"{milli / 1000:,.{1 if milli < 100_000 else 0}f}"
 
 
 def heat(part: float, whole: float) -> int:

@@ -20,6 +20,7 @@ class Fresh(Generic[T]):
         self._seconds = seconds
         self._lock = asyncio.Lock()
         self._answer: tuple[float, T] | None = None
+        self._ahead: asyncio.Future[T] | None = None
 
     async def __call__(self) -> T:
         """Return the answer. Raise what reading it raises."""
@@ -30,6 +31,13 @@ class Fresh(Generic[T]):
                 done = asyncio.get_running_loop().time()
                 self._answer = done + max(self._seconds, REST_SHARE * (done - now)), answer
             return self._answer[1]
+
+    def begin(self) -> None:
+        """Read it now if that is due, for somebody who will ask in a moment. What goes wrong, that one is told."""
+        due = self._answer is None or asyncio.get_running_loop().time() >= self._answer[0]
+        if due and not self._lock.locked():
+            self._ahead = asyncio.ensure_future(self())
+            self._ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def forget(self) -> None:
         """Read it anew when it is asked for next: something was changed here."""

@@ -44,7 +44,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("integer", "decimal", "yuan", "ppm", "clock", "moment", "span"):
+    for name in ("integer", "decimal", "yuan", "ppm", "clock", "day", "epoch", "moment", "span", "racks"):
         made.filters[name] = getattr(formats, name)
     made.globals.update(percent=formats.percent, heat=formats.heat)
     return made
@@ -83,6 +83,7 @@ def _standing(request: web.Request, language: str) -> Mapping[str, Any]:
         "languages": words.LANGUAGES,
         "t": partial(words.say, language),
         "name": partial(words.say_name, language),
+        "names": lambda group, values: ", ".join(words.say_name(language, group, str(each)) for each in values),
         "title": lambda text: formats.title(text, language),
         "path": request.path,
         "here": "" if route is None else route.canonical,

@@ -14,7 +14,19 @@ from broker.console import guards
 from broker.console.desk import Desk, UseCases
 from broker.console.guards import DESK
 from broker.console.logins import Logins
-from broker.console.pages import closing, clusters, jobs, login, overview, prices, queue, rounds, vouchers
+from broker.console.pages import (
+    closing,
+    clusters,
+    grants,
+    jobs,
+    login,
+    overview,
+    pauses,
+    prices,
+    queue,
+    rounds,
+    vouchers,
+)
 from broker.console.render import SECRET
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -44,7 +56,7 @@ def application(ask: UseCases, clock: Clock, *, secret: bytes) -> web.Applicatio
     app[login.LOGINS] = Logins()
     app[FILES] = _static_files()
     app.router.add_get("/static/{name}", _static)
-    for pages in (login, overview, clusters, closing, queue, jobs, rounds, prices, vouchers):
+    for pages in (login, overview, clusters, closing, pauses, queue, jobs, rounds, prices, vouchers, grants):
         app.router.add_routes(pages.ROUTES)
     return app
 

@@ -21,8 +21,9 @@ from broker.market.funding import Short, shortage
 from broker.market.remedies import offered_by, offered_changes, yuan_text
 from broker.market.snapshot import Prepared, prepare, zones
 from broker.market.verdicts import ChangeOffer, EarliestStart, Explanation, Verdict
-from broker.store import jobs, rounds, snapshots
+from broker.store import jobs, pauses, rounds, snapshots
 from broker.store.database import Database
+from broker.store.pauses import Pause, Paused
 from broker.store.rounds import RoundRecord
 from broker.store.snapshots import WorldView
 from scheduler.decide import before_planning
@@ -121,8 +122,11 @@ class Explain:
         now = self._clock.now()
         async with self._database.hub() as tx:
             view = await snapshots.read_for(tx, job_id, now, with_leases=start_by is not None)
+        async with self._database.hub() as tx:
+            pause = await pauses.get(tx, Paused.QUEUE, job.city) if job.waiting_reason == Held.QUEUE_PAUSED else None
         last = await self.last_round()
-        return await asyncio.to_thread(_explained, view, now, last, job, self._policy, start_by)
+        told = await asyncio.to_thread(_explained, view, now, last, job, self._policy, start_by)
+        return told if pause is None else replace(told, summary=_paused(pause))
 
     async def last_round(self) -> LastRound | None:
         """Return the newest committed round, whichever broker committed it; None before the first one."""
@@ -170,7 +174,7 @@ def _offers(
     nothing and fit somewhere soon, so of them it is asked what would start them now.
     """
     timed = job.waiting_reason in (Held.NOT_YET, Held.GREEN_WAITS)
-    held = job.waiting_reason == Held.UPSTREAM_RUNS or (timed and start_by is None)
+    held = job.waiting_reason in (Held.UPSTREAM_RUNS, Held.QUEUE_PAUSED) or (timed and start_by is None)
     if job.state is not JobState.PENDING or held:
         return None, ()
     rounded, name = None if last is None else (last.world, last.plan), job_text(job.job)
@@ -356,6 +360,11 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short: Short 
     ahead = None if job.expected_start is None else job.expected_start.ahead(now)
     expected = "" if ahead is None else f" {_expected(ahead)}"
     return f"Nearest to starting is {nearest.cluster}/{nearest.pool}: {nearest.detail}.{expected}"
+
+
+def _paused(pause: Pause) -> str:
+    since = pause.paused_at.isoformat(timespec="seconds")
+    return f"Operators paused the queue of its city at {since} ({pause.reason}): it waits until they resume it."
 
 
 def _short_of_money(short: Short) -> str:

@@ -71,6 +71,11 @@ class _View:
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
 
     @property
+    def rules_version(self) -> int:
+        """Of the limits that it keeps; once they are others it can commit nothing more."""
+        return self.source.rules_version
+
+    @property
     def promised(self) -> list[JobId]:
         """Jobs that were promised a start when the world was read: the view leaves their nodes alone."""
         return [row.job for row in self.source.view.promises]
@@ -198,7 +203,7 @@ class Placing:
         settled = self._settled
         if not self._enabled or settled is None or settled.lead != lead:
             self._view = None
-        elif self._view is None or self._view.digest != digest:
+        elif self._view is None or self._view.digest != digest or self._view.rules_version != world.rules_version:
             self._view = None
             cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
             newest = max((job.job for job in world.waiting.values()), default=JobId(0))

@@ -41,7 +41,7 @@ class CloseNodes:
 
 @dataclass(frozen=True, slots=True)
 class PauseCity:
-    """No job of a city starts."""
+    """No job of a city starts, but those of its accepted quotes."""
 
     city: str
 
@@ -86,6 +86,11 @@ class Preview:
     spared: tuple[Running, ...]
     outlook: Outlook
     greedy: bool
+
+    @property
+    def change_micro_yuan_per_hour(self) -> int:
+        """By how much the next round would be worth more."""
+        return self.outlook.worth_after_micro_yuan_per_hour - self.outlook.worth_before_micro_yuan_per_hour
 
 
 class Previews:
@@ -161,7 +166,9 @@ def _changed(world: Prepared, what: WhatIf, closed: Sequence[NodeRow], now: date
         ruled = prepare(replace(world.view, rules=changed), now, margin_seconds=world.margin_seconds)
         return ruled.snapshot, ruled.horizon
     if isinstance(what, PauseCity):
-        stay = [at for at, name in enumerate(world.snapshot.job_id) if world.waiting[name].city != what.city]
+        quoted = world.view.pinned
+        jobs = [world.waiting[name] for name in world.snapshot.job_id]
+        stay = [at for at, row in enumerate(jobs) if row.city != what.city or row.job in quoted]
         return world.snapshot.of_jobs(stay), world.horizon
     shut = {node.node_id for node in closed}
     nodes = [at for at, node in enumerate(world.nodes) if node.node_id in shut]

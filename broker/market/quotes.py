@@ -33,6 +33,7 @@ from broker.market.ahead import promise_row
 from broker.market.explain import LastRound
 from broker.market.intake import store_within_limit
 from broker.market.jobs import Jobs
+from broker.market.pauses import refuse_paused
 from broker.market.paying import payers
 from broker.market.quoting import Asked, Asks, Scarcity, options, start_of, world_with
 from broker.market.remedies import yuan_text
@@ -116,11 +117,14 @@ class Quotes:
     ) -> list[Quote]:
         """Return what the job could be sure of, the best first. Nothing is held.
 
-        Raises: InvalidRequest, RoleRefused, CityNotFound, NoPoolCanHold as a submission would; NothingToQuote.
+        Raises: InvalidRequest, RoleRefused, CityNotFound, NoPoolCanHold as a submission would; NothingToQuote,
+            QueuePaused.
         """
         city = await self._jobs.city_to_change(caller, named)
         asked = self._asked(city, spec, window, now)
         await self._jobs.check(caller, city.city, spec, now)
+        async with self._database.hub() as tx:
+            await refuse_paused(tx, city.city)
         found = await self._quoted(asked, options_max or OPTIONS, now)
         metrics.quote_told("asked", len(found))
         return found
@@ -133,6 +137,7 @@ class Quotes:
         Raises:
             QuoteNotFound, RoleRefused.
             QuoteExpired, QuoteTaken, QuoteBeyondCeiling, IdempotencyConflict: the quote or the key is of no use.
+            QueuePaused: nothing is promised from the city's queue now.
             InsufficientCredit, AccountNotFound, AccountClosed: it is not paid for.
             TooManyPending, NoPoolCanHold, InvalidRequest: as a submission would be refused.
             CapacityGone: others were faster. It names a new quote, never another price. Whatever is raised, nothing is
@@ -211,6 +216,7 @@ class Quotes:
             if (known := _answered(quote, request_key)) is not None:
                 return known
             _check(quote, now)
+            await refuse_paused(tx, quote.city)
             if (other := await quotes.by_request_key(tx, quote.city, request_key)) is not None:
                 raise _key_used(request_key, other)
             asked = self._asked(city, quote.spec, StartWindow(starts_by=quote.terms.starts_by + WINDOW), now)

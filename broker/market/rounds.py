@@ -23,6 +23,7 @@ from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
 from broker.market.overtaken import beside_accepted
+from broker.market.pauses import hold_back
 from broker.market.placing import Placing
 from broker.market.policies import Policies
 from broker.market.prices import RoundPrices
@@ -95,7 +96,11 @@ class Rounds:
         self.placing = placing or Placing(database, policy=Policy(), wake_cluster=wake_cluster, enabled=False)
 
     async def read(self, now: datetime) -> Prepared:
-        """Return what the next round is planned on; jobs that nobody could pay for are told so, and left out."""
+        """Return what the next round is planned on.
+
+        Jobs that nobody could pay for, and those of paused queues, are told so, and left out.
+        """
+        await hold_back(self._database, now)
         async with self._database.hub() as tx:
             view = await snapshots.read(tx, now, self._jobs_max)
         if view.prepaid:

@@ -1,17 +1,19 @@
 """Where the exchange stands, for people who look: flows, the queue by reason, a job's story, what a node carries."""
 
+from datetime import datetime
+
 from broker.caller import Caller
 from broker.ids import JobId
 from broker.job import Lease
 from broker.market import access
 from broker.store import standing
 from broker.store.database import Database
-from broker.store.standing import Flow, NodeCards, Step, Waiting
+from broker.store.standing import Flow, PoolCards, Step, Waiting
 
 STEPS_MAX = 500
 LEASES_ON_NODE_MAX = 1000
 
-__all__ = ["Flow", "NodeCards", "Standing", "Step", "Waiting"]
+__all__ = ["Flow", "PoolCards", "Standing", "Step", "Waiting"]
 
 
 class Standing:
@@ -36,10 +38,10 @@ class Standing:
         async with access.transaction_of(self._database, caller) as tx:
             return await standing.story(tx, job, STEPS_MAX)
 
-    async def cards(self, cluster: str = "") -> list[NodeCards]:
-        """Return all nodes with what their cards are, of one cluster or of all, by cluster, pool and name."""
+    async def cards(self, now: datetime, cluster: str = "") -> list[PoolCards]:
+        """Return what every card of one cluster is, or of all, by cluster and pool."""
         async with self._database.hub() as tx:
-            return await standing.cards(tx, cluster)
+            return await standing.cards(tx, now, cluster)
 
     async def leases_on(self, cluster: str, node: str) -> list[Lease]:
         """Return the live leases that hold cards of a node, oldest first. For those who may see every city."""

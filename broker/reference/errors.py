@@ -59,6 +59,7 @@ WHEN: Final[Mapping[str, str]] = {
     "QUOTE_BEYOND_CEILING": "AcceptQuote of an option that is not `within_ceiling`.",
     "CAPACITY_GONE": "AcceptQuote: nothing is booked or held. `fresh_quote` names a new quote where there is one.",
     "NOTHING_TO_QUOTE": "GetQuote: closed, promised or taken until after the window, or too small for ever.",
+    "QUEUE_PAUSED": "GetQuote, AcceptQuote while the queue of the city is paused. Submissions are taken and wait.",
     "PROGRAMME_NOT_FOUND": "Calls about a voucher programme, applications for one.",
     "ENTERPRISE_NOT_FOUND": "Applications and grants for an enterprise that the voucher office has not registered.",
     "APPLICATION_NOT_FOUND": "Reviews, grants, withdrawals. Another city's application looks the same as none.",

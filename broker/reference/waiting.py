@@ -49,6 +49,7 @@ HELD: Final[Mapping[Held, str]] = {
     Held.GREEN_WAITS: "Wait: `xisuan explain` says until when; or submit it without `green`, or raise its priority to "
     "urgent.",
     Held.PROMISED: "Wait: `xisuan job` says by when it starts.",
+    Held.QUEUE_PAUSED: "Wait until operators resume the queue of the city; `xisuan explain` says why they paused it.",
     Held.FUNDS_SHORT: "Deposit what `xisuan explain` says is short, name a voucher, or ask for less time or "
     "fewer cards. Money that other jobs of the payer give back counts as soon as they end.",
 }
@@ -56,8 +57,8 @@ INTRODUCTION: Final = """\
 A job that a round leaves waiting carries one reason, that of the pool that came nearest to taking it:
 `Job.waiting_reason`, the column "why" of `xisuan jobs`, and `refused_by_reason` of the round. `xisuan explain JOB`
 (ExplainJob) gives one for every pool, with the cards that are short and the price at which the pool cleared in the last
-round. A job that rounds do not look at yet says so with `NOT_YET`, `GREEN_WAITS` or `UPSTREAM_RUNS`, one
-that is promised a start with `PROMISED`."""
+round. A job that rounds do not look at yet says so with `NOT_YET`, `GREEN_WAITS`, `UPSTREAM_RUNS` or
+`QUEUE_PAUSED`, one that is promised a start with `PROMISED`."""
 
 CHANGES: Final = """\
 `xisuan explain JOB` (`ExplainJobResponse.changes`) also offers single changes that would start a job that waits, in

@@ -10,6 +10,7 @@ from broker.ids import RoundId
 from broker.market.energy import HubEnergy
 from broker.market.moves import Moves
 from broker.market.operations import Operations
+from broker.market.pauses import Pauses
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
@@ -17,7 +18,7 @@ from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.rpc import convert_admin as convert
 from broker.rpc import convert_limits as limits
-from broker.rpc import convert_moves, convert_previews, convert_promises, convert_windows
+from broker.rpc import convert_moves, convert_pauses, convert_previews, convert_promises, convert_windows
 from broker.rpc.convert import chunks
 from broker.rpc.identity import caller_of
 from broker.rpc.interceptor import Context
@@ -44,6 +45,7 @@ class AdminService(AdminServiceServicer):
         worlds: the catalogue.
         rounds: reports and records of rounds.
         windows: when nodes are closed for maintenance.
+        pauses: queues and clusters that are paused.
         previews: what changes would do.
         moves: what moving running work would gain, and to let it be moved.
         records_kept: rounds whose record is kept for replay, for the error that says so.
@@ -59,6 +61,7 @@ class AdminService(AdminServiceServicer):
         worlds: Worlds,
         rounds: RoundsReader,
         windows: Windows,
+        pauses: Pauses,
         previews: Previews,
         moves: Moves,
         *,
@@ -72,6 +75,7 @@ class AdminService(AdminServiceServicer):
         self._worlds = worlds
         self._rounds = rounds
         self._windows = windows
+        self._pauses = pauses
         self._previews = previews
         self._moves = moves
         self._records_kept = records_kept
@@ -255,6 +259,24 @@ class AdminService(AdminServiceServicer):
         window = convert_windows.window_id(request)
         found = await self._windows.cancel(caller_of(context), window, now=self._clock.now())
         return pb.CancelWindowResponse(window=convert_windows.window_to_wire(found))
+
+    async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
+        """Let no job of a city start, or give a cluster no new work."""
+        what, name = convert_pauses.place_of(request)
+        done = await self._pauses.pause(
+            caller_of(context), what, name, request.reason, now=self._clock.now(), dry_run=request.dry_run
+        )
+        return convert_pauses.paused_to_wire(done)
+
+    async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
+        """Let a queue or cluster go on."""
+        what, name = convert_pauses.place_of(request)
+        done = await self._pauses.resume(caller_of(context), what, name, now=self._clock.now(), dry_run=request.dry_run)
+        return convert_pauses.resumed_to_wire(done)
+
+    async def ListPauses(self, request: pb.ListPausesRequest, context: Context) -> pb.ListPausesResponse:
+        """Return what is paused."""
+        return pb.ListPausesResponse(pauses=map(convert_pauses.pause_to_wire, await self._pauses.list()))
 
     async def GetPreview(self, request: pb.GetPreviewRequest, context: Context) -> pb.GetPreviewResponse:
         """Say what a change would do."""

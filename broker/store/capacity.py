@@ -40,7 +40,8 @@ POOLS: Final[LiteralString] = """
         SELECT * FROM maintenance_windows WHERE cancelled_at IS NULL AND starts_at <= $1 AND ends_at > $1
     ), used AS (
         SELECT n.pool_id, n.cards,
-               CASE WHEN n.mode = 'open' AND NOT n.down AND c.agent_state = 'live' AND NOT EXISTS (
+               CASE WHEN n.mode = 'open' AND NOT n.down AND c.agent_state = 'live'
+                     AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters)) AND NOT EXISTS (
                          SELECT FROM windows w
                           WHERE w.cluster = n.cluster AND (w.pool_id IS NULL OR w.pool_id = n.pool_id)
                             AND (w.nodes = '{}' OR n.node = ANY(w.nodes)))
@@ -70,7 +71,8 @@ SPLIT: Final[LiteralString] = """
     SELECT n.pool_id, sum(1000 - s.milli)::bigint AS free_milli
       FROM shared s JOIN nodes n USING (node_id) JOIN clusters c USING (cluster)
      WHERE s.milli < 1000 AND s.card < n.cards AND NOT s.card = ANY(n.foreign_cards)
-       AND n.present AND n.mode = 'open' AND NOT n.down AND c.agent_state = 'live' AND NOT EXISTS (
+       AND n.present AND n.mode = 'open' AND NOT n.down AND c.agent_state = 'live'
+       AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters)) AND NOT EXISTS (
            SELECT FROM windows w
             WHERE w.cluster = n.cluster AND (w.pool_id IS NULL OR w.pool_id = n.pool_id)
               AND (w.nodes = '{}' OR n.node = ANY(w.nodes)))

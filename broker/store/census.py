@@ -9,6 +9,7 @@ from broker.store import census_market, energy, prices, rates, rules
 from broker.store.census_market import MarketCount
 from broker.store.database import Connection
 from broker.store.energy import Drawn
+from broker.store.pauses import NOT_PAUSED
 from broker.store.prices import PoolPlace, PriceRow
 from broker.store.rules import UseRow
 from broker.worlds.rates import AskNow
@@ -141,10 +142,12 @@ LEASE_WITHOUT_HELD: Final[LiteralString] = """
     SELECT coalesce(sum(greatest(0, w.cards - coalesce(h.cards, 0))), 0)::bigint
       FROM wanted w LEFT JOIN held h USING (lease_id)
 """
-PROMISES: Final[LiteralString] = """
+PROMISES: Final[LiteralString] = (
+    """
     SELECT count(*) AS standing, count(*) FILTER (WHERE p.starts_at < $1) AS overdue
-      FROM promises p JOIN jobs j USING (job_id) WHERE j.state = 'pending' AND j.attempt = p.attempt
-"""
+      FROM promises p JOIN jobs j USING (job_id) WHERE j.state = 'pending' AND j.attempt = p.attempt AND """
+    + NOT_PAUSED
+)
 NODES: Final[LiteralString] = """
     WITH held AS (
         SELECT node_id, count(DISTINCT card) AS cards FROM held_cards GROUP BY node_id
@@ -152,7 +155,8 @@ NODES: Final[LiteralString] = """
         SELECT * FROM maintenance_windows WHERE cancelled_at IS NULL AND starts_at <= $1 AND ends_at > $1
     )
     SELECT n.pool_id, n.cards, coalesce(held.cards, 0) AS leased, coalesce(others.cards, 0) AS elsewhere,
-           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live' AND NOT EXISTS (
+           n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
+           AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters)) AND NOT EXISTS (
                 SELECT FROM windows w
                  WHERE w.cluster = n.cluster AND (w.pool_id IS NULL OR w.pool_id = n.pool_id)
                    AND (w.nodes = '{}' OR n.node = ANY(w.nodes))) AS open,

@@ -101,6 +101,7 @@ FORGET: Final[LiteralString] = "DELETE FROM expected_starts WHERE job_id = ANY($
 OF_JOBS: Final[LiteralString] = """
     SELECT e.job_id, e.p50_at, e.p90_at FROM expected_starts e JOIN jobs j USING (job_id)
      WHERE e.job_id = ANY($1) AND j.state = 'pending' AND j.attempt = e.attempt AND e.p90_at IS NOT NULL
+       AND j.waiting_reason <> 'QUEUE_PAUSED'
 """
 FORECAST: Final[LiteralString] = "SELECT learned FROM forecast"
 KEEP_FORECAST: Final[LiteralString] = """

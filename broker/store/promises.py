@@ -12,6 +12,7 @@ from broker.ids import JobId, RoundId
 from broker.job import Promised, Within
 from broker.lifecycle import PromiseCause, PromiseFate
 from broker.store.database import Connection
+from broker.store.pauses import NOT_PAUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class PromiseRow:
     """A start that is promised to a waiting job.
 
     Attributes:
-        stands: its job waits, and in the same attempt; of no use otherwise. Always so when written.
+        stands: its job waits, in the same attempt, and in no paused queue; of no use otherwise. Always so when written.
         pool: named as cluster and pool, for people.
         nodes: names and the tasks there.
         start_s: at the latest; end_s: until then the cards are its own.
@@ -70,22 +71,28 @@ LOCK_GROUND: Final[LiteralString] = "SELECT pg_advisory_xact_lock($1, 0)"
 SHARE_GROUND: Final[LiteralString] = "SELECT pg_advisory_xact_lock_shared($1, 0)"
 ANY_BESIDE: Final[LiteralString] = "SELECT EXISTS (SELECT FROM promises WHERE job_id <> ALL($1))"
 
-READ: Final[LiteralString] = """
+READ: Final[LiteralString] = (
+    """
     SELECT p.job_id, p.city, p.pool_id, l.cluster || '/' || l.pool AS pool, p.nodes, p.tasks, p.build,
            floor(date_part('epoch', p.starts_at))::bigint AS start_s,
            floor(date_part('epoch', p.ends_at))::bigint AS end_s,
            floor(date_part('epoch', p.first_starts_at))::bigint AS first_start_s,
            coalesce(floor(date_part('epoch', p.not_before)), 0)::bigint AS not_before_s,
            p.worth_micro_yuan_per_hour, p.cards_per_task, p.cpu_milli_per_task, p.memory_mib_per_task, p.within,
-           p.made_at, coalesce(p.round_id, 0) AS round_id, j.state = 'pending' AND j.attempt = p.attempt AS stands
+           p.made_at, coalesce(p.round_id, 0) AS round_id, j.state = 'pending' AND j.attempt = p.attempt AND """
+    + NOT_PAUSED
+    + """ AS stands
       FROM promises p JOIN jobs j USING (job_id) JOIN pools l USING (pool_id)
      ORDER BY p.starts_at, p.job_id
 """
-OF_JOBS: Final[LiteralString] = """
+)
+OF_JOBS: Final[LiteralString] = (
+    """
     SELECT p.job_id, p.starts_at, p.first_starts_at, l.cluster, l.pool
       FROM promises p JOIN jobs j USING (job_id) JOIN pools l USING (pool_id)
-     WHERE p.job_id = ANY($1) AND j.state = 'pending' AND j.attempt = p.attempt
-"""
+     WHERE p.job_id = ANY($1) AND j.state = 'pending' AND j.attempt = p.attempt AND """
+    + NOT_PAUSED
+)
 CLEAR: Final[LiteralString] = "DELETE FROM promises"
 INSERT: Final[LiteralString] = """
     INSERT INTO promises (job_id, city, attempt, pool_id, nodes, tasks, build, starts_at, ends_at, first_starts_at,

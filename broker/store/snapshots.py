@@ -15,6 +15,7 @@ from broker.store import occupancy, prepaid, promises, quotes, rates, rules, sto
 from broker.store.database import Connection
 from broker.store.node_table import NodeRow, NodeTable, SplitCard
 from broker.store.occupancy import NOTHING_HELD, Occupancy
+from broker.store.pauses import NOT_PAUSED
 from broker.store.prepaid import Balances
 from broker.store.promises import PromiseRow
 from broker.store.rules import RulesView
@@ -132,6 +133,7 @@ NODES: Final[LiteralString] = """
            array_agg(n.domain::text) AS domain, array_agg(n.cards) AS cards,
            array_agg(n.cpu_milli) AS cpu_milli, array_agg(n.memory_mib) AS memory_mib,
            array_agg(n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
+                     AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters))
                      AND (w.starts_at IS NULL OR w.starts_at > $2)) AS open,
            array_agg(coalesce(h.cards, 0) | CASE WHEN n.foreign_cards = '{}' THEN 0 ELSE
                      (SELECT bit_or(1::bigint << f) FROM unnest(n.foreign_cards) AS f) END) AS taken,
@@ -147,35 +149,43 @@ NODES: Final[LiteralString] = """
      WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
      GROUP BY n.pool_id
 """
-WAITING: Final[LiteralString] = """
+WAITING: Final[LiteralString] = (
+    """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
            enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
            funds_refused_at
-      FROM jobs
+      FROM jobs j
      WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
-       AND (earliest_start IS NULL OR earliest_start <= $1 OR job_id = ANY($3)) AND NOT upstreams_open
+       AND (earliest_start IS NULL OR earliest_start <= $1 OR job_id = ANY($3)) AND NOT upstreams_open AND """
+    + NOT_PAUSED
+    + """
      ORDER BY job_id = ANY($3) DESC, array_position(ARRAY['emergency', 'urgent', 'standard', 'deferrable'], priority),
               job_id
      LIMIT $2
 """
-ARRIVED: Final[LiteralString] = """
+)
+ARRIVED: Final[LiteralString] = (
+    """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
            enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
            funds_refused_at
-      FROM jobs
+      FROM jobs j
      WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
-       AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
+       AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open AND """
+    + NOT_PAUSED
+    + """
      ORDER BY job_id LIMIT $3
 """
+)
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
            enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
            funds_refused_at
       FROM jobs WHERE job_id = $1
 """
-MAKE_ROOM: Final[LiteralString] = """
-    SELECT job_id FROM jobs WHERE make_room AND state = 'pending' ORDER BY job_id
-"""
+MAKE_ROOM: Final[LiteralString] = (
+    "SELECT job_id FROM jobs j WHERE make_room AND state = 'pending' AND " + NOT_PAUSED + " ORDER BY job_id"
+)
 SHAPES: Final[LiteralString] = "SELECT shape_id, requirement FROM shapes WHERE shape_id = ANY($1)"
 
 

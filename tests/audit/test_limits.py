@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from broker.audit import limits
-from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit, Share
+from broker.audit.limits import Draw, HubCap, LimitFacts, PauseSpan, Placed, QuotaLimit, Share
 from broker.audit.main import run
 from broker.caller import Caller, Role
 from broker.market.energy import HubEnergy, PowerChange
+from broker.market.pauses import Paused, Pauses
 from broker.market.quotas import Quotas
 from broker.store.database import Database
 from broker.worlds.quotas import QuotaRow
 from tests.audit.test_rules import clean
-from tests.cluster_world import ClusterWorld
+from tests.cluster_world import ClusterWorld, inventory
 from tests.conftest import Dsns
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -136,6 +137,7 @@ async def test_a_limit_set_by_an_operator_is_in_force_from_then_on(database: Dat
     world.advance(5)
     await HubEnergy(database, wake=lambda: None).set(OPERATOR, PowerChange("qingyang", 1), now=world.now)
     await Quotas(database, wake=lambda: None).set(OPERATOR, QuotaRow("qingyang", 0, 2_000), now=world.now)
+    await Pauses(database, wake=lambda: None).pause(OPERATOR, Paused.QUEUE, "ganzhou", "audit", now=world.now)
     _, before = await run(dsns.hub, dsns.city, {})
 
     world.advance(5)
@@ -145,3 +147,40 @@ async def test_a_limit_set_by_an_operator_is_in_force_from_then_on(database: Dat
     of_limits = {rule.__name__ for rule in limits.RULES}
     assert {finding.rule for finding in before} & of_limits == set()
     assert {finding.rule for finding in later} & of_limits == of_limits - {"no_promised_power_is_somebody_elses"}
+
+
+@pytest.mark.parametrize(
+    ("pause", "lease", "wrong"),
+    [
+        (PauseSpan("queue", "ganzhou", after(0), None), Placed(1, "ganzhou", "east", after(1), False), True),
+        (PauseSpan("queue", "ganzhou", after(0), None), Placed(1, "ganzhou", "east", after(1), True), False),
+        (PauseSpan("queue", "ganzhou", after(0), None), Placed(1, "nanjing", "east", after(1), False), False),
+        (PauseSpan("queue", "ganzhou", after(2), None), Placed(1, "ganzhou", "east", after(1), False), False),
+        (PauseSpan("queue", "ganzhou", after(0), after(90)), Placed(1, "ganzhou", "east", after(1), False), True),
+        (PauseSpan("queue", "ganzhou", after(0), after(90)), Placed(1, "ganzhou", "east", after(91), False), False),
+        (PauseSpan("cluster", "east", after(0), None), Placed(1, "ganzhou", "east", after(1), True), True),
+        (PauseSpan("cluster", "east", after(0), None), Placed(1, "ganzhou", "west", after(1), False), False),
+    ],
+)
+def test_what_was_placed_in_spite_of_a_pause_is_found(pause: PauseSpan, lease: Placed, wrong: bool) -> None:
+    """Accepted quotes are sold, so a paused queue does not keep them; a paused cluster keeps everything."""
+    facts = replace(clean(), limits=LimitFacts(pauses=(pause,), placed=(lease,)))
+
+    told = list(limits.nothing_starts_where_it_is_paused(facts))
+
+    assert told == ([f"lease-1 was made while {pause.what} {pause.name} was paused"] if wrong else [])
+
+
+async def test_a_lease_from_a_paused_queue_is_found_in_the_tables(database: Database, dsns: Dsns) -> None:
+    world = await ClusterWorld(database).lay()
+    await world.attach("east", "one", inventory("n1", "n2"))
+    await Pauses(database, wake=lambda: None).pause(OPERATOR, Paused.QUEUE, "ganzhou", "audit", now=world.now)
+    world.now += timedelta(seconds=60)
+    lease = await world.offer(await world.submit(), {"n1": (0,)})
+    await world.offer(await world.submit("nanjing"), {"n1": (1,)})
+
+    _, findings = await run(dsns.hub, dsns.city, {})
+
+    assert [(each.rule, each.detail) for each in findings] == [
+        ("nothing_starts_where_it_is_paused", f"lease-{lease.lease} was made while queue ganzhou was paused")
+    ]

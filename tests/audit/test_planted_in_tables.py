@@ -204,6 +204,16 @@ TABLES: list[tuple[str, str]] = [
                   ('qingyang', NULL, 0, 0), ('qingyang', 'nanjing', 0, 0)""",
     ),
     (
+        "nothing_starts_where_it_is_paused",
+        """INSERT INTO operator_acts (at, key_id, act, subject, detail) VALUES
+               ('2000-01-01', 'k', 'pause', 'nanjing', '{"what": "queue", "in_force_at": "2000-01-01T00:00:00Z"}')""",
+    ),
+    (
+        "nothing_starts_where_it_is_paused",
+        """INSERT INTO operator_acts (at, key_id, act, subject, detail) VALUES
+               ('2000-01-01', 'k', 'pause', 'east', '{"what": "cluster", "in_force_at": "2000-01-01T00:00:00Z"}')""",
+    ),
+    (
         "no_job_before_its_turn",
         """UPDATE jobs SET spec = spec || '{"earliest_start": "2999-01-01T00:00:00+00:00"}' WHERE job_id = 1""",
     ),

@@ -15,6 +15,7 @@ from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
 from broker.market.moves import Moves
 from broker.market.operations import Operations
+from broker.market.pauses import Pauses
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
@@ -44,6 +45,7 @@ async def home(database: Database, tmp_path: Path) -> AsyncIterator[Path]:
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
         Windows(database, wake=lambda: None),
+        Pauses(database, wake=lambda: None),
         Previews(database, Policy(effort=5), jobs_max=1_000),
         Moves(database, Policy(effort=5), jobs_max=1_000, wake=lambda: None),
         records_kept=1,
@@ -212,3 +214,26 @@ async def test_moves_are_listed_and_allowed_for_a_job_that_waits(home: Path, dat
     assert not await allowed()
     assert "name the job" in (await admin(home, "defragment", "--withdraw")).err
     assert (await admin(home, "defragment", "job-999")).code == 1
+
+
+async def test_a_queue_is_paused_and_resumed_with_its_reason(home: Path) -> None:
+    neither = await admin(home, "pause", "--reason", "review")
+    tried = await admin(home, "pause", "--city", "ganzhou", "--reason", "review", "--dry-run")
+    none = await admin(home, "pauses")
+    done = await admin(home, "pause", "--city", "ganzhou", "--reason", "review")
+    again = await admin(home, "pause", "--city", "ganzhou", "--reason", "another")
+    cluster = await admin(home, "pause", "--cluster", "longdong", "--reason", "network", "--json")
+    listed = await admin(home, "pauses")
+    resumed = await admin(home, "resume", "--city", "ganzhou")
+    over = await admin(home, "resume", "--city", "ganzhou")
+
+    assert neither.code == 2
+    assert "--city or --cluster" in neither.err
+    assert tried.out.startswith("would be paused: the queue of ganzhou; 0 jobs wait in it")
+    assert none.out == "nothing is paused\n"
+    assert done.out.startswith("paused: the queue of ganzhou")
+    assert again.out == "nothing to change: it is paused already (review)\n"
+    assert (cluster.data["pause"]["cluster"], cluster.data["changed"]) == ("longdong", True)
+    assert [row[:2] for row in cells(listed)] == [["cluster", "longdong"], ["the", "queue"]]
+    assert resumed.out == "goes on: the queue of ganzhou, paused for: review\n"
+    assert over.out == "nothing to change: it is not paused\n"

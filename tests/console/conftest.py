@@ -23,6 +23,7 @@ from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.logs import AgentLinks, Logs
 from broker.market.operations import Operations
+from broker.market.pauses import Pauses
 from broker.market.previews import Previews
 from broker.market.prices import Prices
 from broker.market.round_opened import RoundsOpened
@@ -92,6 +93,7 @@ class Desk:
             "GET /pause": "/pause?city=ganzhou",
             "GET /vouchers": "/vouchers",
             "GET /vouchers/applications/{application}": "/vouchers/applications/1",
+            "GET /vouchers/applications/{application}/grant": "/vouchers/applications/1/grant",
             "GET /prices": "/prices",
             "GET /prices/{cluster}/{pool}": "/prices/east/main",
         }
@@ -174,6 +176,7 @@ async def open_desk(
         worlds=Worlds(database, wake=lambda: None),
         rounds=RoundsReader(database),
         opened=RoundsOpened(database),
+        pauses=Pauses(database, wake=lambda: None),
         previews=Previews(database, POLICY, jobs_max=1000),
         prices=prices,
         capacity=Capacity(database),

@@ -38,7 +38,7 @@ async def test_each_role_sees_its_pages_of_the_console_and_no_other(desk: Desk, 
             expected = {200} if access.may(role, what) else {403}
             if (who, place) == ("office", "/"):
                 expected = {303}  # to its own page
-            if place.startswith(others) or (what.endswith(("/log", "{application}")) and 200 in expected):
+            if place.startswith(others) or (what.endswith(("/log", "{application}", "/grant")) and 200 in expected):
                 expected = {404} if 200 in expected else expected
             assert {status} == expected, f"{who} {place}: {status}"
 
@@ -163,7 +163,7 @@ async def test_hostile_names_are_shown_and_not_run_in_the_console(desk: Desk) ->
     [
         "/jobs?state=dancing", "/jobs?page=x", "/queue?city=Not+A+City", "/rounds?before=-1", "/prices?hub=%00",
         "/clusters/east/close?act=burn", "/clusters/east/close?nodes=%3Cb%3E", "/prices/east/main?span=century",
-        "/jobs/job-1/log?offset=x",
+        "/jobs/job-1/log?offset=x", "/pause?city=Not+A+City", "/pause?cluster=%00",
     ],
 )  # fmt: skip
 async def test_wrong_questions_to_the_console_are_told_what_is_wrong(desk: Desk, place: str) -> None:

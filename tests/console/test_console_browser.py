@@ -37,7 +37,7 @@ async def test_every_console_page_shows_without_complaints(
         await expect(page.locator("h1")).to_have_text(heading)
         for place in (*desk.places.values(), f"/jobs/{job_text(desk.waits)}"):
             # No agent is there to tell output, and nobody has applied.
-            if not place.endswith(("/cards", "/log", "/" + job_text(desk.runs), "/applications/1")):
+            if not place.endswith(("/cards", "/log", "/" + job_text(desk.runs), "/applications/1", "/grant")):
                 await page.goto(desk.address + place)
                 await expect(page.locator("h1")).to_be_visible()
         await page.get_by_role("link", name="English" if locale == "zh-CN" else "中文").click()
@@ -98,6 +98,53 @@ async def test_a_drain_is_seen_before_it_is_done_in_the_console(desk: Desk, chro
 
         assert path_of(page.url) == "/clusters/east"
         await expect(page.locator("[data-part=nodes] tr", has_text="n1")).to_contain_text("draining")
+
+
+async def test_a_queue_is_paused_and_resumed_in_the_console_by_keyboard_alone(desk: Desk, chromium: Browser) -> None:
+    """From the letters that lead there to the reason and back; another open page hears of it."""
+    waits = await desk.table.submit("nanjing", cards_per_task=1)
+    async with page_of(chromium, desk) as page, page_of(chromium, desk, "nanjing") as other:
+        await other.goto(f"{desk.address}/queue")
+        await page.keyboard.press("g")
+        await page.keyboard.press("w")
+        await page.wait_for_url("**/pause")
+        await page.keyboard.press("/")
+        await expect(page.locator("#city")).to_be_focused()
+        await page.keyboard.type("Nan")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".lead")).to_contain_text("Nothing is changed yet")
+        await expect(page.locator("dl.figures dd").first).to_have_text("1 jobs")
+
+        await page.locator("#why").focus()
+        await page.keyboard.type("budget under review")
+        await page.keyboard.press("Enter")
+
+        await expect(page.locator("[data-part=pauses]")).to_contain_text("budget under review")
+        await expect(other.locator("[data-part=pause]")).to_contain_text("This queue is paused", timeout=10_000)
+        await desk.table.round()
+        assert (await desk.table.world.job(waits)).waiting_reason == "QUEUE_PAUSED"
+        await page.locator("#resume-queue-nanjing").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("[data-part=pauses]")).to_contain_text("Nothing is paused")
+        await expect(other.locator("[data-part=pause]")).to_be_empty(timeout=10_000)
+
+
+@pytest.mark.parametrize("place", ["/", "/pause?cluster=east", "/queue", "/clusters/east", "/vouchers"])
+async def test_no_page_of_the_console_scrolls_sideways_on_a_narrow_screen(
+    desk: Desk, chromium: Browser, place: str
+) -> None:
+    """Wide tables scroll in their frames, and what is typed into fits into its own."""
+    async with page_of(chromium, desk) as page:
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.goto(desk.address + place)
+
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await page.evaluate(wide)
+        fields = await page.locator("main form :is(input:not([type=hidden]), select)").all()
+        for box in [await field.bounding_box() for field in fields]:
+            assert box is not None
+            assert box["x"] + box["width"] <= 390
 
 
 async def test_every_card_is_painted_in_the_console(desk: Desk, chromium: Browser) -> None:

@@ -16,6 +16,27 @@ async def test_the_console_overview_counts_cards_and_shows_who_uses_them(desk: D
     assert "<title>Ganzhou  6 → Qingyang  13: 6</title>" in text
 
 
+async def test_the_console_shows_capacity_in_cards_racks_and_pflops_side_by_side(desk: Desk) -> None:
+    """24 cards of 400 W fill 3.84 standard racks; 320 TFLOPS each are 7.7 P. The park's own words stand beside them."""
+    async with desk.table.world.database.hub() as tx:
+        await tx.execute(
+            """INSERT INTO hub_capacity (hub, date, fp16_milli_pflops, cards, racks, planned, doubtful, source)
+               VALUES ('qingyang', '2025-08-01', 66000000, 0, 21000, false, true, 'a newspaper'),
+                      ('qingyang', '2030-01-01', 0, 0, 800000, true, false, 'a plan')"""
+        )
+    async with desk.visitor("operator") as visitor:
+        _, overview = await visitor.get("/")
+        _, cluster = await visitor.get("/clusters/east")
+
+    row = overview.partition("As the park last reported it")[2].partition("</table>")[0]
+    assert [part.partition("</td>")[0] for part in row.split('<td class="n">')[1:7]] == [
+        "24", "3.8", "7.7", "–", "21,000", "66,000",
+    ]  # fmt: skip
+    assert "2025-08-01 <small>doubtful</small>" in row
+    assert "800,000" not in row
+    assert "Standard racks of 2.5 kW" in cluster
+
+
 async def test_the_console_queue_says_why_and_the_job_what_would_help(desk: Desk) -> None:
     async with desk.visitor("ganzhou") as visitor:
         _, queue = await visitor.get("/queue")

@@ -49,6 +49,94 @@ async def test_the_office_reviews_an_application_in_the_console(counter: Desk, o
     assert await office.story(application=made.application) == ["applied", "review_begun", "refused"]
 
 
+async def test_the_office_sees_a_grant_and_makes_it_in_the_console(counter: Desk, office: VoucherWorld) -> None:
+    """A paper is missing, so a part can be used at once; what is tried changes nothing."""
+    number = await office.applied(papers=("contract",))
+    place = f"/vouchers/applications/{number}"
+    async with counter.visitor("office") as visitor:
+        _, before = await visitor.get(place)
+        _, tried = await visitor.get(f"{place}/grant?yuan=0.003")
+        still = await office.story(application=number)
+        form = {"form_token": await visitor.token(place), "yuan": "0.003", "note": "as agreed"}
+        unsaid = await visitor.send(f"{place}/grant", **form)
+        done = await visitor.send(f"{place}/grant", **form, officer="Li Na")
+        again = await visitor.send(f"{place}/grant", **form, officer="Li Na")
+        _, after = await visitor.get(place)
+        _, vouchers = await visitor.get("/vouchers")
+
+    assert 'name="paper" value="invoice"' in before
+    assert "Nothing is changed yet" in tried
+    assert "the rest with invoice" in tried
+    assert "qy-2026-1" in tried
+    assert still == ["applied", "review_begun"]
+    assert [each.status for each in (unsaid, done, again)] == [400, 303, 409]
+    assert "as agreed" in after
+    assert "Li Na" in after
+    assert "qy-2026-1" in vouchers
+    voucher = await office.voucher("qy-2026-1")
+    assert (voucher.granted_micro_yuan, voucher.rest_micro_yuan) == (3000, 2000)
+
+
+async def test_papers_in_hand_make_a_whole_grant_in_the_console(counter: Desk, office: VoucherWorld) -> None:
+    number = await office.applied(papers=("contract",))
+    place = f"/vouchers/applications/{number}"
+    async with counter.visitor("office") as visitor:
+        _, tried = await visitor.get(f"{place}/grant?paper=invoice")
+        form = {"form_token": await visitor.token(place), "paper": "invoice", "officer": "Li Na"}
+        await visitor.send(f"{place}/grant", **form)
+
+    assert "the rest with" not in tried
+    assert (await office.voucher("qy-2026-1")).rest_micro_yuan == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["yuan=abc", "yuan=-1", "yuan=1e3", "yuan=0", "yuan=1.1234567", "paper=A+b", "due=2026-13-01", "due=2020-01-01",
+     "due=tomorrow", "due=2099-01-01"],
+)  # fmt: skip
+async def test_a_wrong_grant_is_told_what_is_wrong_in_the_console(
+    counter: Desk, office: VoucherWorld, wrong: str
+) -> None:
+    number = await office.applied()
+    async with counter.visitor("office") as visitor:
+        status, text = await visitor.get(f"/vouchers/applications/{number}/grant?{wrong}")
+
+    assert status == 400
+    assert "must" in text
+
+
+async def test_more_than_a_cap_is_refused_in_the_console(counter: Desk, office: VoucherWorld) -> None:
+    number = await office.applied()
+    async with counter.visitor("office") as visitor:
+        status, _ = await visitor.get(f"/vouchers/applications/{number}/grant?yuan=0.007")
+
+    assert status == 409
+
+
+async def test_an_auditor_and_a_city_grant_nothing_in_the_console(counter: Desk, office: VoucherWorld) -> None:
+    number = await office.applied()
+    place = f"/vouchers/applications/{number}"
+    async with counter.visitor("auditor") as auditor, counter.visitor("ganzhou") as city:
+        for visitor in (auditor, city):
+            token = await visitor.token()
+            sent = await visitor.send(f"{place}/grant", form_token=token, officer="x")
+            refused = await visitor.send(place, form_token=token, act="refuse", officer="x", note="x")
+            _, page = await visitor.get(place)
+            assert (sent.status, refused.status, (await visitor.get(f"{place}/grant"))[0]) == (403, 403, 403)
+            assert '<form class="stack"' not in page
+    assert await office.story(application=number) == ["applied", "review_begun"]
+
+
+async def test_a_grant_from_another_site_does_nothing_in_the_console(counter: Desk, office: VoucherWorld) -> None:
+    place = f"/vouchers/applications/{await office.applied()}/grant"
+    async with counter.visitor("office") as visitor:
+        token = await visitor.token("/vouchers/applications/1")
+        without = await visitor.send(place, officer="x")
+        elsewhere = await visitor.send(place, {"Origin": "https://evil.example"}, form_token=token, officer="x")
+
+    assert (without.status, elsewhere.status) == (403, 403)
+
+
 async def test_a_granted_voucher_and_its_budget_stand_on_the_page_of_the_console(
     counter: Desk, office: VoucherWorld
 ) -> None:

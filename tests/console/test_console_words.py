@@ -12,6 +12,7 @@ from broker.job import PriorityClass, WorkloadClass
 from broker.lifecycle import AgentState, EndReason, Held, JobEvent, JobState, LeaseState, NodeMode
 from broker.vouchers.states import ApplicationState, StoryEvent, VoucherState
 from scheduler.changes import Effect
+from scheduler.horizon import Fate
 from scheduler.levers import Lever
 from scheduler.reasons import Reason
 
@@ -35,6 +36,7 @@ GROUPS: dict[str, list[type[StrEnum]]] = {
     "application": [ApplicationState],
     "voucher": [VoucherState],
     "story": [StoryEvent],
+    "fate": [Fate],
 }
 
 

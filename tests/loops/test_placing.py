@@ -22,6 +22,7 @@ from broker.market.energy import HubEnergy, PowerChange
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
 from broker.market.operations import Operations
+from broker.market.pauses import Paused, Pauses
 from broker.market.placing import Placing
 from broker.market.quotas import Quotas
 from broker.market.rounds import Rounds, RoundsReader
@@ -211,6 +212,14 @@ async def cordon_free_node(database: Database) -> None:
         node = await tx.fetchval("SELECT node FROM nodes WHERE node_id NOT IN (SELECT node_id FROM held_cards)")
     operations = Operations(database, Identity(database), wake=lambda: None)
     await operations.cordon(OPERATOR, "east", [node], "fan", now=START)
+
+
+async def pause_queue(database: Database) -> None:
+    await Pauses(database, wake=lambda: None).pause(OPERATOR, Paused.QUEUE, "ganzhou", "review", now=START)
+
+
+async def pause_cluster(database: Database) -> None:
+    await Pauses(database, wake=lambda: None).pause(OPERATOR, Paused.CLUSTER, "east", "review", now=START)
 
 
 async def broken_limits(dsns: Dsns) -> set[str]:
@@ -405,7 +414,9 @@ async def test_a_job_whose_ceiling_is_below_the_clearing_price_waits_for_the_rou
 
 
 @pytest.mark.parametrize(
-    "change", [cap_power, limit_city, drain_cluster, cordon_free_node], ids=lambda change: change.__name__
+    "change",
+    [cap_power, limit_city, drain_cluster, cordon_free_node, pause_queue, pause_cluster],
+    ids=lambda change: change.__name__,
 )
 async def test_what_changed_since_the_view_is_respected(here: Lanes, change: Change) -> None:
     """Neither the fast lane nor the round after it leases the job where it may not run any more."""

@@ -19,6 +19,7 @@ from broker.market.energy import HubEnergy
 from broker.market.identity import Identity
 from broker.market.moves import Moves
 from broker.market.operations import Operations
+from broker.market.pauses import Pauses
 from broker.market.previews import Previews
 from broker.market.quotas import Quotas
 from broker.market.rounds import RoundsReader
@@ -85,6 +86,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         Worlds(database, wake=lambda: None),
         RoundsReader(database),
         Windows(database, wake=lambda: None),
+        Pauses(database, wake=lambda: None),
         Previews(database, Policy(effort=5), jobs_max=1_000),
         Moves(database, Policy(effort=5), jobs_max=1_000, wake=lambda: None),
         records_kept=200,

@@ -71,6 +71,7 @@ ROWS = """
     INSERT INTO energy_counts SELECT '2026-01-01', 'c', city, 'ascend', 1, 1000, 1, 1 FROM cities;
     INSERT INTO lease_energy SELECT lease_id, city, 1, 1, 1 FROM leases;
     INSERT INTO ledger_unchained SELECT transaction_id FROM ledger_transactions;
+    INSERT INTO paused_queues SELECT city, 'r', now(), 'k' FROM cities;
     INSERT INTO quotes (city, spec, pool_id, build, not_before, starts_by, starts_at, ask_micro_yuan_per_card_hour,
         scarcity_micro_yuan_per_card_hour, rate_card_version, total_micro_yuan, energy_micro_yuan, transfer_micro_yuan,
         transfer_seconds, within_ceiling, asked_at, valid_until)

@@ -1,4 +1,4 @@
-"""Cordon, drain and open nodes, and pausing a city: first what it would do, then, confirmed, the act itself."""
+"""Cordon, drain and open nodes: first what it would do, then, confirmed, the act itself."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from aiohttp import web
 from broker.console import fields
 from broker.console.guards import DESK
 from broker.console.render import CALLER, page
-from broker.market.previews import CloseNodes, PauseCity, Preview
+from broker.market.previews import CloseNodes
 
 ACTS: Final = {"drain": "drain", "cordon": "cordon"}
 SHOWN: Final = 50
@@ -29,7 +29,7 @@ async def ask(request: web.Request) -> web.StreamResponse:
         reason=request.query.get("reason", "")[: fields.REASON_CHARACTERS_MAX],
         preview=preview,
         shown=SHOWN,
-        change=_change(preview),
+        change=preview.change_micro_yuan_per_hour,
     )
 
 
@@ -57,36 +57,13 @@ async def reopen(request: web.Request) -> web.StreamResponse:
     return _back(request, cluster)
 
 
-async def pause(request: web.Request) -> web.StreamResponse:
-    """Show what a round without the jobs of a city would do."""
-    desk = request.app[DESK]
-    city = fields.slug_or_empty("city", request.query.get("city", ""))
-    preview = await desk.ask.previews.preview(PauseCity(city), now=desk.now) if city else None
-    return page(
-        request,
-        "pause.html",
-        city=city,
-        preview=preview,
-        shown=SHOWN,
-        change=None if preview is None else _change(preview),
-        titles=await desk.titles(),
-    )
-
-
 def _back(request: web.Request, cluster: str) -> web.StreamResponse:
     request.app[DESK].overview.forget()
     return web.Response(status=303, headers={"Location": f"/clusters/{cluster}"})
-
-
-def _change(preview: Preview) -> int:
-    """Return by how much the next round would be worth more, micro-yuan per hour."""
-    outlook = preview.outlook
-    return outlook.worth_after_micro_yuan_per_hour - outlook.worth_before_micro_yuan_per_hour
 
 
 ROUTES: Final = (
     web.get("/clusters/{cluster}/close", ask),
     web.post("/clusters/{cluster}/close", close),
     web.post("/clusters/{cluster}/open", reopen),
-    web.get("/pause", pause),
 )

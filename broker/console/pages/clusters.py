@@ -1,18 +1,18 @@
 """Clusters, down to node and card. An owner sees its own only."""
 
-import json
 from typing import Any, Final
 
 from aiohttp import web
 
 from broker.caller import Role
 from broker.console import fields
-from broker.console.cards import maps
+from broker.console.cards import Sent, card_maps, nothing, sent, together
 from broker.console.guards import DESK
 from broker.console.pages.overview import use_of
 from broker.console.render import CALLER, page
 from broker.errors import ClusterNotFound, NodeNotFound
 from broker.lifecycle import NodeMode
+from broker.market.pauses import Paused
 
 NODES_SHOWN: Final = 100
 NODES_MAX: Final = 200_000
@@ -21,12 +21,14 @@ NODES_MAX: Final = 200_000
 async def show_all(request: web.Request) -> web.StreamResponse:
     """Show all clusters."""
     desk = request.app[DESK]
+    desk.maps.begin()  # the map of cards is asked for as soon as the page is there
     clusters = await _visible(request)
     return page(
         request,
         "clusters.html",
         clusters=[(cluster, use_of(cluster.pools)) for cluster in clusters],
         use=use_of(pool for cluster in clusters for pool in cluster.pools),
+        paused=await desk.paused(Paused.CLUSTER),
         titles=await desk.titles(),
         now=desk.now,
     )
@@ -46,6 +48,7 @@ async def show_one(request: web.Request) -> web.StreamResponse:
         pools=[(pool, use_of([pool])) for pool in cluster.pools],
         nodes=nodes,
         after=after,
+        pause=await desk.pause_of(Paused.CLUSTER, cluster.cluster),
         more=nodes[-1].node if len(nodes) == NODES_SHOWN else "",
         titles=await desk.titles(),
         now=desk.now,
@@ -55,22 +58,26 @@ async def show_one(request: web.Request) -> web.StreamResponse:
 
 async def cards(request: web.Request) -> web.StreamResponse:
     """Return what every card of a cluster is, a character for each: what the map of cards is painted from."""
-    cluster = await _cluster(request)
-    found = maps(await request.app[DESK].ask.standing.cards(cluster.cluster))
-    return _json(found.get(cluster.cluster, json.dumps({"cluster": cluster.cluster, "pools": []})))
+    desk, cluster = request.app[DESK], await _cluster(request)
+    found = card_maps(await desk.ask.standing.cards(desk.now, cluster.cluster)).by_cluster
+    return _json(request, sent(found.get(cluster.cluster) or nothing(cluster.cluster)))
 
 
 async def all_cards(request: web.Request) -> web.StreamResponse:
     """Return the same for all clusters that the caller may see, from a reading that all who look share."""
-    found = await request.app[DESK].maps()
-    parts = [found[cluster.cluster] for cluster in await _visible(request) if cluster.cluster in found]
-    return _json(f"[{','.join(parts)}]")
+    maps = await request.app[DESK].maps()
+    if request[CALLER].role is not Role.OWNER:
+        return _json(request, maps.all)
+    mine = {cluster.cluster for cluster in await _visible(request)}
+    return _json(request, sent(together(text for name, text in maps.by_cluster.items() if name in mine)))
 
 
-def _json(text: str) -> web.StreamResponse:
-    answer = web.Response(text=text, content_type="application/json")
-    answer.enable_compression()
-    return answer
+def _json(request: web.Request, what: Sent) -> web.StreamResponse:
+    tag = f'"{what.tag}"'
+    if request.headers.get("If-None-Match") == tag:
+        return web.Response(status=304, headers={"ETag": tag})
+    headers = {"Content-Encoding": "gzip", "ETag": tag}
+    return web.Response(body=what.body, content_type="application/json", charset="utf-8", headers=headers)
 
 
 async def show_node(request: web.Request) -> web.StreamResponse:

@@ -8,8 +8,9 @@ from broker.console import fields, sentences
 from broker.console.guards import DESK
 from broker.console.render import CALLER, language_of, page
 from broker.errors import AgentUnreachable, LogsNotFound
-from broker.lifecycle import JOB_FINAL, JobState
+from broker.lifecycle import JOB_FINAL, Held, JobState
 from broker.market.logs import LogStream
+from broker.market.pauses import Paused
 
 JOBS_SHOWN: Final = 50
 LOG_BYTES_MAX: Final = 256 * 1024
@@ -58,6 +59,7 @@ async def show_one(request: web.Request) -> web.StreamResponse:
         spec=job.spec,
         story=await desk.ask.standing.story(caller, job.job),
         explanation=explanation,
+        pause=await desk.pause_of(Paused.QUEUE, job.city) if job.waiting_reason == Held.QUEUE_PAUSED else None,
         offers=[] if explanation is None else [sentences.offer(language, each) for each in explanation.changes],
         tasks=0 if job.placement is None else job.placement.tasks,
         live=job.state not in JOB_FINAL,

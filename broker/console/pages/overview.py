@@ -17,7 +17,9 @@ from broker.console.words import say, say_name
 from broker.lifecycle import JOB_FINAL, JobState
 from broker.market.energy import PowerUse
 from broker.market.operations import Overview
+from broker.market.pauses import Paused
 from broker.market.standing import Flow
+from broker.worlds.capacity import racks_milli
 
 CITIES_IN_FLOW_MAX: Final = 14
 ROUNDS_SHOWN: Final = 120
@@ -34,6 +36,11 @@ class Use:
     closed: int = 0
     fp16_milli_pflops: int = 0
     watts: int = 0
+
+    @property
+    def racks(self) -> int:
+        """Standard racks that the cards alone fill, in thousandths; 0 when their watts are not known."""
+        return racks_milli(self.watts)
 
     @property
     def free(self) -> int:
@@ -95,6 +102,9 @@ async def _hub(request: web.Request, desk: Desk) -> web.StreamResponse:
         rounds=rounds,
         gaps=_gap_chart(rounds, language),
         promises=promises,
+        pauses=await desk.pauses(),
+        paused=await desk.paused(Paused.CLUSTER),
+        reported=await desk.reported(),
         moved=sum(1 for each in promises if each.start_s > each.first_start_s),
         titles=titles,
     )
@@ -128,6 +138,7 @@ async def _owner(request: web.Request, desk: Desk) -> web.StreamResponse:
         "overview_owner.html",
         use=use_of(pool for cluster in mine for pool in cluster.pools),
         clusters=[(cluster, use_of(cluster.pools)) for cluster in mine],
+        paused=await desk.paused(Paused.CLUSTER),
         titles=await desk.titles(),
     )
 

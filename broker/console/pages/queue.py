@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from broker.caller import Role
 from broker.console import charts, fields
 from broker.console.charts import Part
 from broker.console.guards import DESK
 from broker.console.render import CALLER, page
 from broker.lifecycle import JobState
+from broker.market.pauses import Paused
 from broker.market.standing import Waiting
 
 JOBS_SHOWN: Final = 50
@@ -34,6 +36,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         classes=_grouped(waiting, "priority"),
         jobs=jobs.jobs,
         more=jobs.next_page_token,
+        pause=await desk.pause_of(Paused.QUEUE, city or (caller.subject if caller.role is Role.CITY else "")),
+        paused=await desk.paused(Paused.QUEUE),
         titles=await desk.titles(),
         now=desk.now,
     )

@@ -61,19 +61,28 @@ def _bar(row: Any) -> str:
 async def show_application(request: web.Request) -> web.StreamResponse:
     """Show an application with its story. Raise ApplicationNotFound, also for another city's."""
     desk, caller = request.app[DESK], request[CALLER]
-    number = _number(request)
-    found = await desk.ask.vouchers.applications(caller, "", "", None, number - 1, 1)
-    if not found or found[0].application != number:
-        raise ApplicationNotFound(application=number)
+    row = await application_of(request)
+    [programme] = await desk.ask.vouchers.programmes(caller, row.draft.programme)
     return page(
         request,
         "application.html",
-        row=found[0],
-        story=await desk.ask.vouchers.story_of_application(caller, number, STEPS_SHOWN),
+        row=row,
+        programme=programme.programme,
+        missing=[paper for paper in programme.programme.papers.names if paper not in row.draft.papers],
+        story=await desk.ask.vouchers.story_of_application(caller, row.application, STEPS_SHOWN),
         submitted=ApplicationState.SUBMITTED,
         in_review=ApplicationState.IN_REVIEW,
         titles=await desk.titles(),
     )
+
+
+async def application_of(request: web.Request) -> Any:
+    """Return the application that the address names. Raise ApplicationNotFound, also for another city's."""
+    number = _number(request)
+    found = await request.app[DESK].ask.vouchers.applications(request[CALLER], "", "", None, number - 1, 1)
+    if not found or found[0].application != number:
+        raise ApplicationNotFound(application=number)
+    return found[0]
 
 
 async def review(request: web.Request) -> web.StreamResponse:

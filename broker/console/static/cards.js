@@ -9,7 +9,7 @@
   const names = box.dataset.cards.trim().split(/\s+/).filter(Boolean);
   const zoomed = box.hasAttribute("data-zoomed");
   const AGAIN_MS = 5000, LABEL = 16, GAP = 10;
-  let clusters = [], blocks = [], cell = 1, marked = null, width = 0, height = 0;
+  let clusters = [], blocks = [], tag = "", cell = 1, marked = null, width = 0, height = 0;
 
   const colours = () => {
     const style = getComputedStyle(document.documentElement);
@@ -149,8 +149,11 @@
   async function load() {
     const first = !clusters.length;
     const place = zoomed ? `/clusters/${encodeURIComponent(names[0])}/cards` : "/cards";
-    const answer = await fetch(place, { cache: "no-store", headers: { "X-Live": "1" } });
-    if (!answer.ok) return;
+    const headers = { "X-Live": "1" };
+    if (tag) headers["If-None-Match"] = tag;
+    const answer = await fetch(place, { cache: "no-store", headers });
+    if (!answer.ok) return; // 304: every card is what it was
+    tag = answer.headers.get("ETag") || "";
     const told = await answer.json(), found = zoomed ? [told] : told;
     const fresh = found.filter((each) => each && each.pools.some((pool) => pool.nodes.length)).map((each) => ({
       ...each, shape: shape(each),

@@ -852,6 +852,72 @@ class CancelWindowResponse(_message.Message):
     window: Window
     def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...
 
+class PausedPlace(_message.Message):
+    __slots__ = ("city", "cluster", "reason", "paused_at", "paused_by")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_AT_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_BY_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    cluster: str
+    reason: str
+    paused_at: _timestamp_pb2.Timestamp
+    paused_by: str
+    def __init__(self, city: _Optional[str] = ..., cluster: _Optional[str] = ..., reason: _Optional[str] = ..., paused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused_by: _Optional[str] = ...) -> None: ...
+
+class PauseRequest(_message.Message):
+    __slots__ = ("city", "cluster", "reason", "dry_run")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    cluster: str
+    reason: str
+    dry_run: bool
+    def __init__(self, city: _Optional[str] = ..., cluster: _Optional[str] = ..., reason: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class PauseResponse(_message.Message):
+    __slots__ = ("pause", "changed", "waiting_jobs")
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    pause: PausedPlace
+    changed: bool
+    waiting_jobs: int
+    def __init__(self, pause: _Optional[_Union[PausedPlace, _Mapping]] = ..., changed: _Optional[bool] = ..., waiting_jobs: _Optional[int] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("city", "cluster", "dry_run")
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    city: str
+    cluster: str
+    dry_run: bool
+    def __init__(self, city: _Optional[str] = ..., cluster: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("pause", "changed", "waiting_jobs")
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    pause: PausedPlace
+    changed: bool
+    waiting_jobs: int
+    def __init__(self, pause: _Optional[_Union[PausedPlace, _Mapping]] = ..., changed: _Optional[bool] = ..., waiting_jobs: _Optional[int] = ...) -> None: ...
+
+class ListPausesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPausesResponse(_message.Message):
+    __slots__ = ("pauses",)
+    PAUSES_FIELD_NUMBER: _ClassVar[int]
+    pauses: _containers.RepeatedCompositeFieldContainer[PausedPlace]
+    def __init__(self, pauses: _Optional[_Iterable[_Union[PausedPlace, _Mapping]]] = ...) -> None: ...
+
 class GetPreviewRequest(_message.Message):
     __slots__ = ("close_nodes", "pause_city", "quota")
     CLOSE_NODES_FIELD_NUMBER: _ClassVar[int]

@@ -165,6 +165,21 @@ class AdminServiceStub:
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewRequest.SerializeToString,
                 response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewResponse.FromString,
                 _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/broker.wire.v1.AdminService/Pause',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.PauseRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.PauseResponse.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/broker.wire.v1.AdminService/Resume',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ResumeResponse.FromString,
+                _registered_method=True)
+        self.ListPauses = channel.unary_unary(
+                '/broker.wire.v1.AdminService/ListPauses',
+                request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPausesRequest.SerializeToString,
+                response_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPausesResponse.FromString,
+                _registered_method=True)
         self.ListPromises = channel.unary_unary(
                 '/broker.wire.v1.AdminService/ListPromises',
                 request_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPromisesRequest.SerializeToString,
@@ -369,6 +384,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pause(self, request, context):
+        """Let no job of a city start, or give a cluster no new work, until it is resumed; GetPreview shows it before. What runs
+        goes on, and so do jobs of accepted quotes. What is paused already stays as it is: repeating it is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Let a queue or cluster go on. Repeating it is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPauses(self, request, context):
+        """Return the queues and clusters that are paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPromises(self, request, context):
         """Return the starts that are promised to waiting jobs, the next one first.
         """
@@ -523,6 +560,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetPreview,
                     request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewRequest.FromString,
                     response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewResponse.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.PauseRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.PauseResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ResumeRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ResumeResponse.SerializeToString,
+            ),
+            'ListPauses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPauses,
+                    request_deserializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPausesRequest.FromString,
+                    response_serializer=broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPausesResponse.SerializeToString,
             ),
             'ListPromises': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPromises,
@@ -1243,6 +1295,87 @@ class AdminService:
             '/broker.wire.v1.AdminService/GetPreview',
             broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewRequest.SerializeToString,
             broker_dot_wire_dot_v1_dot_admin__service__pb2.GetPreviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/Pause',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.PauseRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.PauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/Resume',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ResumeRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ResumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPauses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.wire.v1.AdminService/ListPauses',
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPausesRequest.SerializeToString,
+            broker_dot_wire_dot_v1_dot_admin__service__pb2.ListPausesResponse.FromString,
             options,
             channel_credentials,
             insecure,
