@@ -17,6 +17,7 @@ from broker.errors import (
     BrokerError,
     CapacityGone,
     IdempotencyConflict,
+    InsufficientCredit,
     NothingToQuote,
     QuoteBeyondCeiling,
     QuoteExpired,
@@ -37,6 +38,7 @@ from broker.market.paying import payers
 from broker.market.quoting import Asked, Asks, Scarcity, options, start_of, world_with
 from broker.market.remedies import yuan_text
 from broker.market.snapshot import Prepared
+from broker.request_key import sent_key, stored_key
 from broker.store import holds, prepaid, promises, quotes, rates, snapshots, submissions
 from broker.store import jobs as store_jobs
 from broker.store.catalogue_view import City
@@ -119,6 +121,7 @@ class Quotes:
         Raises: InvalidRequest, RoleRefused, CityNotFound, NoPoolCanHold as a submission would; NothingToQuote.
         """
         city = await self._jobs.city_to_change(caller, named)
+        spec = access.own_spec(caller, spec)
         asked = self._asked(city, spec, window, now)
         await self._jobs.check(caller, city.city, spec, now)
         found = await self._quoted(asked, options_max or OPTIONS, now)
@@ -139,6 +142,7 @@ class Quotes:
                 posted or promised.
         """
         access.may_change(caller)
+        request_key = stored_key(caller.enterprise, request_key)
         async with access.transaction_of(self._database, caller) as tx:
             quote = await quotes.get(tx, quote_id)
         if (known := _answered(quote, request_key)) is not None:
@@ -147,7 +151,7 @@ class Quotes:
         city = await self._jobs.city_to_change(caller, quote.city)
         await self._jobs.check(caller, city.city, quote.spec, now)
         async with self._turn:
-            bound = await self._bind(city, quote_id, request_key, now)
+            bound = await self._paid(caller, self._bind(city, quote_id, request_key, now))
         if bound is None:
             metrics.quote_told("gone")
             raise await self._gone(city, quote, now)
@@ -201,6 +205,19 @@ class Quotes:
         if last is None:
             return Scarcity()
         return Scarcity(last.round, await asyncio.to_thread(lambda: last.prices))
+
+    async def _paid(self, caller: Caller, bound: Awaitable[AcceptedQuote | None]) -> AcceptedQuote | None:
+        """Return what was bound. An enterprise short of money is not told what its city has, which stands behind it."""
+        try:
+            return await bound
+        except InsufficientCredit as short:
+            if not caller.enterprise:
+                raise
+            raise InsufficientCredit(
+                accounts=short.metadata["accounts"],
+                usable_micro_yuan="too little",
+                wanted_micro_yuan=short.metadata["wanted_micro_yuan"],
+            ) from None
 
     async def _bind(self, city: City, quote_id: QuoteId, request_key: str, now: datetime) -> AcceptedQuote | None:
         """Accept in one transaction; None, and nothing done, when the start cannot be kept any more."""
@@ -318,12 +335,12 @@ def _check(quote: Quote, now: datetime) -> None:
 
 def _key_used(request_key: str, other: Quote) -> IdempotencyConflict:
     job = "" if other.job is None else job_text(other.job)
-    return IdempotencyConflict(request_key=request_key, job=job, differs="quote_id")
+    return IdempotencyConflict(request_key=sent_key(request_key), job=job, differs="quote_id")
 
 
 def _key_of_a_job(request_key: str, outcome: Submitted) -> IdempotencyConflict:
     differs = ", ".join(outcome.conflict or ()) or "quote_id"
-    return IdempotencyConflict(request_key=request_key, job=job_text(outcome.job), differs=differs)
+    return IdempotencyConflict(request_key=sent_key(request_key), job=job_text(outcome.job), differs=differs)
 
 
 def _facts(fresh: Quote) -> Mapping[str, str]:

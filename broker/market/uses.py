@@ -1,4 +1,4 @@
-"""What cities and owners see of the use of leases, and of what is held for them."""
+"""What cities, enterprises and owners see of the use of leases, and of what is held for them."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from broker.errors import RoleRefused
 from broker.ids import HoldId, LeaseId
 from broker.ledger.holds import Hold
 from broker.ledger.usage import Usage, of_times
+from broker.market import access
 from broker.store import uses
 from broker.store.database import Connection, Database
 from broker.store.uses import UseRow, Wanted
@@ -63,11 +64,11 @@ class Uses:
             return await uses.hold_page(tx, city, before, limit, open_only=open_only)
 
     def _seen_by(self, caller: Caller) -> AbstractAsyncContextManager[Connection]:
-        if caller.role is Role.CITY:
-            return self._database.city(caller.subject)
+        if caller.city:
+            return access.own_rows(self._database, caller)
         if caller.role in (Role.OWNER, Role.OPERATOR, Role.AUDITOR):
             return self._database.hub()
-        raise RoleRefused(role=caller.role, needed="use is for cities, owners, auditors and operators")
+        raise RoleRefused(role=caller.role, needed="use is for cities, enterprises, owners, auditors and operators")
 
 
 def _by_times(row: UseRow, now: datetime) -> Usage:

@@ -45,6 +45,7 @@ from scheduler.rounds import Round
 from tests.cluster_world import START, ClusterWorld, inventory
 from tests.rpc.refusals import refusal
 from tests.scheduler.planning_worlds import gangs
+from tests.small_world import registered
 
 METHODS = pb.DESCRIPTOR.services_by_name["AdminService"].methods_by_name
 
@@ -76,7 +77,9 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
     await world.attach("east", "one", inventory("n1", "n2", "n3"))
     clock, identity = ManualClock(START), Identity(database)
     nobodys = dict.fromkeys(("operator", "observer", "auditor", "voucher_office"), "")
-    roles = nobodys | {"owner": "owner", "city": "ganzhou", "agent": "east"}
+    roles = nobodys | {"owner": "owner", "city": "ganzhou", "agent": "east", "enterprise": "ganzhou/acme"}
+    await registered(database, "acme", "sister")
+    await registered(database, "lone", city="nanjing")
     keys = {r: (await identity.create(Role(r), subject, "test", START)).text for r, subject in roles.items()}
     service = AdminService(
         Operations(database, identity, wake=lambda: None),
