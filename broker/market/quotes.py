@@ -166,7 +166,7 @@ class Quotes:
         """Return quotes, newest first, numbers below `before`. Raise RoleRefused."""
         seen = access.city_to_read(caller, city)
         async with access.transaction_of(self._database, caller) as tx:
-            return await quotes.list_page(tx, seen, states, before, limit)
+            return await quotes.list_page(tx, seen, states, before, limit, enterprise=caller.enterprise)
 
     def _asked(self, city: City, spec: JobSpec, window: StartWindow, now: datetime) -> Asked:
         """Return what is asked for. Raise InvalidRequest for what no quote can be for."""

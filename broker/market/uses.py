@@ -50,6 +50,8 @@ class Uses:
         """
         if caller.role is Role.OWNER:
             wanted = replace(wanted, owner=caller.subject)
+        if caller.enterprise and wanted.city in (None, caller.city):
+            wanted = replace(wanted, city=caller.city, enterprise=caller.enterprise)
         async with self._seen_by(caller) as tx:
             rows = await uses.uses(tx, wanted, before, limit)
         return [LeaseUse(row, row.usage or _by_times(row, now)) for row in rows]
@@ -61,7 +63,9 @@ class Uses:
         if caller.role is Role.OWNER:
             raise RoleRefused(role=caller.role, needed="holds are for the cities whose money they are")
         async with self._seen_by(caller) as tx:
-            return await uses.hold_page(tx, city, before, limit, open_only=open_only)
+            return await uses.hold_page(
+                tx, city, before, limit, open_only=open_only, few_accounts=bool(caller.enterprise)
+            )
 
     def _seen_by(self, caller: Caller) -> AbstractAsyncContextManager[Connection]:
         if caller.city:

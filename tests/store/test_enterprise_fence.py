@@ -5,6 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from broker.audit import tables
 from broker.store.database import Connection, Database
 from tests.conftest import Dsns
 from tests.store.test_roles import LEDGER, OWN, PUBLIC, ROWS, TABLES_OF_CITIES, tables_of_cities
@@ -197,3 +198,22 @@ async def test_the_planner_takes_a_citys_rows_for_its_rows(settled: Database, ds
         plan = await tx.fetchval("EXPLAIN (FORMAT JSON) SELECT * FROM jobs WHERE city = 'ganzhou'")
 
     assert int(plan.partition('"Plan Rows": ')[2].partition(",")[0]) > 900, plan
+
+
+async def test_the_audit_finds_a_hole_in_the_second_fence(settled: Database, dsns: Dsns) -> None:
+    async with settled.hub() as tx:
+        await tx.execute(
+            "INSERT INTO api_keys (key_id, secret_sha256, role, subject, created_at)"
+            " VALUES ('k', 'x', 'enterprise', 'ganzhou/e', now())"
+        )
+    whole = (await tables.read(dsns.hub, dsns.city)).foreign_rows
+    owner = await asyncpg.connect(dsns.owner)
+    await owner.execute("DROP POLICY own_enterprise ON jobs")
+    await owner.close()
+    holed = (await tables.read(dsns.hub, dsns.city)).foreign_rows
+
+    assert not any(whole.values())
+    assert {name for name in whole if name.endswith(" of enterprises")} >= {
+        f"{table} of enterprises" for table in ("jobs", "quotas", "vouchers", "voucher_applications", "voucher_story")
+    }
+    assert {name: rows for name, rows in holed.items() if rows} == {"jobs of enterprises": 4}
