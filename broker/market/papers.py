@@ -66,7 +66,8 @@ class Papers:
                 await ledger.check_holder(tx, party)
             lines = await papers.invoice_lines(tx, month, city, enterprise or None)
             notes = await papers.credit_notes(tx, month, city=city, enterprise=enterprise or None)
-            if enterprise and not lines and not notes and await ledger_view.account(tx, party.text) is None:
+            unknown = enterprise and not caller.enterprise and not lines and not notes
+            if unknown and await ledger_view.account(tx, party.text) is None:
                 raise AccountNotFound(account=party.text)
         notes = [replace(note, payer="") for note in notes]  # a city does not see it, and the paper is the same for all
         return _paper(PaperKind.INVOICE, party, month, now, lines, notes)

@@ -404,3 +404,10 @@ async def test_output_and_energy_of_its_job_are_for_it(exchange: Exchange) -> No
     assert own.reason == citys.reason == "AGENT_UNREACHABLE"
     assert energy == await exchange.call("ganzhou", measure.GetJobEnergyRequest(job_id=job))
     assert len(energy.attempts) == 1
+
+
+async def test_who_has_paid_nothing_yet_has_an_empty_invoice(exchange: Exchange) -> None:
+    """To its city a name without an account may be a typing error; an enterprise with a key is there."""
+    pages = await exchange.pages("acme", papers_pb2.GetInvoiceRequest(month="2026-02"))
+
+    assert [line for page in pages for line in page.lines] == []
