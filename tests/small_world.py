@@ -9,9 +9,11 @@ from broker.caller import Caller, Role
 from broker.ids import JobId, LeaseId
 from broker.job import Build, JobSpec
 from broker.lifecycle import JOB_FINAL, JobState
-from broker.store import rates, rounds, submissions
+from broker.store import rates, rounds, submissions, voucher_applications
 from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft, RoundReport
+from broker.vouchers.applying import Enterprise
+from broker.vouchers.programme import ApplicantType
 from broker.worlds.rates import Curve, RateCard
 
 T0 = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -20,6 +22,8 @@ GANZHOU = Caller("key-ganzhou", Role.CITY, "ganzhou")
 NANJING = Caller("key-nanjing", Role.CITY, "nanjing")
 OPERATOR = Caller("key-operator", Role.OPERATOR)
 OBSERVER = Caller("key-observer", Role.OBSERVER)
+ACME = Caller("key-acme", Role.ENTERPRISE, "ganzhou/acme")
+COMPANY = ApplicantType.COMPANY
 AGENT = Caller("key-agent", Role.AGENT, "longdong")
 
 CATALOGUE = """
@@ -49,6 +53,14 @@ async def lay_out(database: Database, *, clusters: bool = True) -> Database:
         if clusters:
             await tx.execute(CLUSTER)
     return database
+
+
+async def registered(database: Database, *enterprises: str, city: str = "ganzhou") -> None:
+    """Register enterprises of a city, as the voucher office does."""
+    async with database.hub() as tx:
+        for name in enterprises:
+            new = Enterprise(city, name, name, f"number of {city}/{name}", f"plant of {city}/{name}", COMPANY)
+            await voucher_applications.put_enterprise(tx, new, T0)
 
 
 def a_spec(**changes: Any) -> JobSpec:

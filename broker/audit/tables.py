@@ -38,6 +38,11 @@ CITY_TABLES = """
        AND c.table_name NOT IN ('cities', 'round_trips')
      ORDER BY c.table_name
 """
+ENTERPRISE_TABLES = """
+    SELECT table_name FROM information_schema.columns
+     WHERE table_schema = 'public' AND column_name = 'enterprise' AND table_name = ANY($1) ORDER BY table_name
+"""
+ENTERPRISES = "SELECT DISTINCT subject FROM api_keys WHERE role = 'enterprise' ORDER BY subject"
 ORPHAN_NODES = "SELECT count(*) FROM lease_nodes WHERE lease_id NOT IN (SELECT lease_id FROM leases)"
 
 
@@ -50,9 +55,12 @@ async def read(dsn_hub: str, dsn_city: str) -> Facts:
             facts = await _facts(hub)
             cities = [r["city"] for r in await hub.fetch("SELECT city FROM cities ORDER BY city")]
             tables = [r["table_name"] for r in await hub.fetch(CITY_TABLES)]
+            named = [r["table_name"] for r in await hub.fetch(ENTERPRISE_TABLES, tables)]
+            enterprises = [r["subject"] for r in await hub.fetch(ENTERPRISES)]
     finally:
         await hub.close()
-    return replace(facts, foreign_rows=await _foreign_rows(dsn_city, cities, tables))
+    foreign = await _foreign_rows(dsn_city, cities, tables)
+    return replace(facts, foreign_rows=foreign | await _rows_of_others(dsn_city, enterprises, named))
 
 
 async def read_books(dsn_hub: str) -> ledger.LedgerFacts:
@@ -112,6 +120,24 @@ async def _foreign_rows(dsn_city: str, cities: list[str], tables: list[str]) -> 
                         counted = "SELECT count(*) FROM " + table + " WHERE city <> $1"  # names are from the catalog
                         found[table] += await city_side.fetchval(counted, city)
                 found["lease_nodes"] = found.get("lease_nodes", 0) + await city_side.fetchval(ORPHAN_NODES)
+        return found
+    finally:
+        await city_side.close()
+
+
+async def _rows_of_others(dsn_city: str, enterprises: list[str], tables: list[str]) -> dict[str, int]:
+    """Return for each table with an enterprise how many rows of others are shown to one that has a key."""
+    city_side = await asyncpg.connect(dsn_city)
+    try:
+        await city_side.execute("SET ROLE xisuan_city")
+        found: dict[str, int] = {f"{table} of enterprises": 0 for table in tables}
+        for city, _, enterprise in [subject.partition("/") for subject in enterprises]:
+            async with city_side.transaction(readonly=True):
+                setting = "SELECT set_config('xisuan.city', $1, true), set_config('xisuan.enterprise', $2, true)"
+                await city_side.execute(setting, city, enterprise)
+                for table in tables:
+                    counted = "SELECT count(*) FROM " + table + " WHERE (city, enterprise) IS DISTINCT FROM ($1, $2)"
+                    found[f"{table} of enterprises"] += await city_side.fetchval(counted, city, enterprise)
         return found
     finally:
         await city_side.close()

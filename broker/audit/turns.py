@@ -25,7 +25,10 @@ TURNS: Final = """
     WITH timed AS (
         SELECT l.lease_id, l.job_id, l.offered_at, j.city, j.spec,
                coalesce((j.spec->>'after_any_end')::boolean, false) AS any_end,
-               coalesce((j.spec->>'after_data_ready')::boolean, false) AS data_will_do
+               coalesce((j.spec->>'after_data_ready')::boolean, false) AS data_will_do,
+               -- An enterprise's keys are stored behind its name: those that its job names are of the same kind.
+               CASE WHEN strpos(j.request_key, E'\\x1f') > 0 THEN split_part(j.request_key, E'\\x1f', 1) || E'\\x1f'
+                    ELSE '' END AS keys_of
           FROM leases l JOIN jobs j USING (job_id)
          WHERE j.spec ?| ARRAY['earliest_start', 'after', 'after_request_keys']
     ), upstream AS (
@@ -35,7 +38,7 @@ TURNS: Final = """
          UNION ALL
         SELECT t.*, k.job_id, k.ended_at, k.state, k.data_ready_at
           FROM timed t CROSS JOIN jsonb_array_elements_text(coalesce(t.spec->'after_request_keys', '[]')) AS named (key)
-          JOIN jobs k ON k.city = t.city AND k.request_key = named.key
+          JOIN jobs k ON k.city = t.city AND k.request_key = t.keys_of || named.key
     )
     SELECT lease_id, job_id, offered_at, 'its earliest start' AS what, (spec->>'earliest_start')::timestamptz, true
       FROM timed WHERE spec ? 'earliest_start'

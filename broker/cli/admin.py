@@ -52,6 +52,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     OWNER = "owner"
     VOUCHER_OFFICE = "voucher_office"
+    ENTERPRISE = "enterprise"
 
 
 class LeaseState(StrEnum):
@@ -65,6 +66,7 @@ class LeaseState(StrEnum):
 @keys.command(
     epilog=examples(
         "xisuan admin keys create city ganzhou --note 'login node' --file ganzhou.key",
+        "xisuan admin keys create enterprise ganzhou/acme --note 'Acme, build server' --file acme.key",
         "xisuan admin keys create observer --note grafana",
         "xisuan admin keys create owner longdong --file longdong.key",
         "xisuan admin keys create auditor --note 'audit of 2026' --file auditor.key",
@@ -74,12 +76,14 @@ class LeaseState(StrEnum):
 def create(
     ctx: typer.Context,
     role: Annotated[Role, typer.Argument(help="What it allows.")],
-    subject: Annotated[str, typer.Argument(metavar="[SUBJECT]", help="City, cluster or owner that it is for.")] = "",
+    subject: Annotated[
+        str, typer.Argument(metavar="[SUBJECT]", help="City, cluster, owner or CITY/ENTERPRISE it is for.")
+    ] = "",
     note_text: Annotated[str, typer.Option("--note", help="A note for people.")] = "",
     file: Annotated[Path | None, typer.Option(help="Write the key there, readable by you only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key. It is shown this once; only its hash is stored."""
+    """Make an API key. It is shown this once; only its hash is stored. A city makes those of its enterprises."""
 
     async def created() -> "admin_service_pb2.CreateKeyResponse":
         async with admin_client(ctx) as xisuan:
@@ -125,7 +129,7 @@ def generate(
 
 @keys.command(name="list", epilog=examples("xisuan admin keys list"))
 def list_keys(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the keys, without their secrets."""
+    """List the keys, without their secrets; with a city's key those of its enterprises."""
 
     async def listed() -> "list[admin_service_pb2.Key]":
         async with admin_client(ctx) as xisuan:

@@ -65,7 +65,9 @@ def register(app: typer.Typer) -> None:
 def invoice(
     ctx: typer.Context,
     month: MonthOption = "",
-    enterprise: Annotated[str, typer.Option(metavar="NAME", help="Only for jobs of this enterprise of the city.")] = "",
+    enterprise: Annotated[
+        str, typer.Option(metavar="NAME", help="Only for jobs of this enterprise of the city; with its own key always.")
+    ] = "",
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
     city: City = "",

@@ -28,7 +28,7 @@ Tasks: TypeAlias = Annotated[int | None, typer.Option(help="Tasks of the gang [1
 Cards: TypeAlias = Annotated[int | None, typer.Option("--cards", help="Cards for each task [1].")]
 Walltime: TypeAlias = Annotated[str, typer.Option(help="Longest run time, such as 2h30m [1h].")]
 Hub: TypeAlias = Annotated[list[str] | None, typer.Option(help="Hub where it may run; may be repeated.")]
-Enterprise: TypeAlias = Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")]
+Enterprise: TypeAlias = Annotated[str, typer.Option(help="Enterprise that it runs for; with its own key itself.")]
 Ceiling: TypeAlias = Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")]
 NotBefore: TypeAlias = Annotated[
     str, typer.Option(help="Begin of the start window, such as 2026-12-01T22:00+08:00 [now].")

@@ -96,7 +96,7 @@ def submit(
     output_data: Annotated[str, typer.Option("--output", help="Data that come back, such as 20GiB.")] = "",
     staged_hub: Annotated[list[str] | None, typer.Option(help="Hub that has the input; may be repeated.")] = None,
     transfer_max: Annotated[str, typer.Option(help="Longest time for the input to arrive, such as 2h.")] = "",
-    enterprise: Annotated[str, typer.Option(help="Enterprise of the city that it runs for.")] = "",
+    enterprise: Annotated[str, typer.Option(help="Enterprise that it runs for; with its own key itself.")] = "",
     voucher: Vouchers = None,
     round_trip_max: Annotated[str, typer.Option(help="Longest round trip to the hub, such as 20ms.")] = "",
     ceiling: Annotated[int | None, typer.Option(help="Most to pay, micro-yuan per FP16 PFLOPS-hour.")] = None,

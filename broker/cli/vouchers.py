@@ -65,7 +65,7 @@ def apply(
     city: City = "",
     as_json: AsJson = False,
 ) -> None:
-    """Apply for a voucher, with the key of a city. The same application sent again is made once."""
+    """Apply for a voucher, with the key of a city or the enterprise itself. The same application is made once."""
     from broker.wire.v1 import job_pb2
     from broker.wire.v1 import voucher_service_pb2 as pb
 

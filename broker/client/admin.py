@@ -17,7 +17,7 @@ from broker.wire.v1 import admin_service_pb2 as pb
 
 PAGE_SIZE: Final = 500
 LeaseStateName = Literal["offered", "active", "lost"]
-RoleName = Literal["city", "agent", "operator", "observer", "auditor", "owner", "voucher_office"]
+RoleName = Literal["city", "agent", "operator", "observer", "auditor", "owner", "voucher_office", "enterprise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class AdminClient(KeyedConnection):
         """Make an API key; its secret is shown this once.
 
         Args:
-            subject: the city, cluster or owner it is for; empty for operator and observer.
+            subject: the city, "CITY/ENTERPRISE", cluster or owner it is for; empty for all other roles.
         """
         request = pb.CreateKeyRequest(role=f"ROLE_{role.upper()}", subject=subject, note=note)
         return await self.unary("AdminService/CreateKey", request, pb.CreateKeyResponse, repeatable=False)

@@ -18,6 +18,8 @@ async def events(
 ) -> AsyncGenerator[Event, None]:
     """Yield every event behind the cursor `after`, in order, each once, over any number of broken connections.
 
+    To an enterprise come its own events, with gaps where those of others are: each message then tells what went before.
+
     Raises: StreamGap: the broker skipped or repeated a cursor. XisuanError: the connection could not be resumed.
     """
     patience = connection.patience()
@@ -29,8 +31,11 @@ async def events(
         try:
             async for message in call:
                 patience.renew()
+                of_enterprise = message.HasField("previous_cursor")
+                if of_enterprise and message.previous_cursor != cursor:
+                    raise _gap("CURSOR_GAP", "events behind", cursor, message.previous_cursor)
                 for event in message.events:
-                    if event.cursor != cursor + 1:
+                    if event.cursor <= cursor or (event.cursor != cursor + 1 and not of_enterprise):
                         raise _gap("CURSOR_GAP", "event", cursor + 1, event.cursor)
                     cursor = event.cursor
                     yield Event.of(event)

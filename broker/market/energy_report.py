@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from broker.caller import Caller, Role
-from broker.errors import HubNotFound
+from broker.errors import HubNotFound, RoleRefused
 from broker.ids import JobId
 from broker.market import access
 from broker.store import catalogue, energy_counts, jobs
@@ -71,8 +71,10 @@ class EnergyReports:
     async def report(self, caller: Caller, hub: str, city: str, period: Period) -> EnergyReport:
         """Return the energy of a period. A city sees its own part, an owner that of the own clusters.
 
-        Raises: HubNotFound, RoleRefused: a city asks for another one's.
+        Raises: HubNotFound, RoleRefused: a city asks for another one's, or an enterprise for any.
         """
+        if caller.role is Role.ENTERPRISE:
+            raise RoleRefused(role=caller.role, needed="energy is told by city: of your jobs, ask for each one's")
         if caller.role is Role.CITY:
             city = access.city_to_read(caller, city) or ""
         async with self._database.hub() as tx:

@@ -125,7 +125,9 @@ class Explain:
         async with self._database.hub() as tx:
             pause = await pauses.get(tx, Paused.QUEUE, job.city) if job.waiting_reason == Held.QUEUE_PAUSED else None
         last = await self.last_round()
-        told = await asyncio.to_thread(_explained, view, now, last, job, self._policy, start_by)
+        told = await asyncio.to_thread(
+            _explained, view, now, last, job, self._policy, start_by, city_told=not caller.enterprise
+        )
         return told if pause is None else replace(told, summary=_paused(pause))
 
     async def last_round(self) -> LastRound | None:
@@ -144,11 +146,19 @@ class Explain:
 
 
 def _explained(
-    view: WorldView, now: datetime, last: LastRound | None, job: Job, policy: Policy, start_by: datetime | None
+    view: WorldView,
+    now: datetime,
+    last: LastRound | None,
+    job: Job,
+    policy: Policy,
+    start_by: datetime | None,
+    *,
+    city_told: bool,
 ) -> Explanation:
     """Explain the job in the world as it is open to it: without what is promised to others.
 
-    A view without leases takes what is promised of a node from what is free there now.
+    A view without leases takes what is promised of a node from what is free there now. `city_told`: what its city's
+    account has may be told; to an enterprise it is not.
     """
     margin = policy.lease_end_margin_seconds
     whole = prepare(view, now, margin_seconds=margin)
@@ -162,7 +172,9 @@ def _explained(
     number = RoundId(0) if last is None else last.round
     worth = _worth(whole, policy, _prices(whole.snapshot, alone.prices, last), job)
     short = next((shortage(view, row, now) for row in view.waiting), None)
-    return Explanation(job, verdicts, number, _summary(job, verdicts, now, short), offers, worth, earliest)
+    return Explanation(
+        job, verdicts, number, _summary(job, verdicts, now, _short_of_money(short, city_told)), offers, worth, earliest
+    )
 
 
 def _offers(
@@ -336,7 +348,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short: Short | None = None) -> str:
+def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short_of_money: str = "") -> str:
     if job.state in JOB_FINAL:
         return f"The job is {job.state} and waits for nothing."
     if job.state is not JobState.PENDING:
@@ -349,8 +361,8 @@ def _summary(job: Job, verdicts: Sequence[Verdict], now: datetime, short: Short 
         return f"It prefers green hours, and waits for the one that begins at {until}: cards ask less then."
     if job.waiting_reason == Held.UPSTREAM_RUNS:
         return f"It waits for the end of jobs that it runs after: {', '.join(_upstreams(job))}."
-    if short is not None:
-        return _short_of_money(short)
+    if short_of_money:
+        return short_of_money
     if job.promised is not None:
         at, where = job.promised.starts_at, f"{job.promised.cluster}/{job.promised.pool}"
         return f"It is promised to start by {at.isoformat(timespec='seconds')} on {where}."
@@ -367,8 +379,11 @@ def _paused(pause: Pause) -> str:
     return f"Operators paused the queue of its city at {since} ({pause.reason}): it waits until they resume it."
 
 
-def _short_of_money(short: Short) -> str:
-    wanted, usable = yuan_text(short.wanted), yuan_text(short.usable)
+def _short_of_money(short: Short | None, city_told: bool) -> str:
+    """Return what is said of a job that waits for money; nothing of one that does not."""
+    if short is None:
+        return ""
+    wanted, usable = yuan_text(short.wanted), yuan_text(short.usable) if city_told else "too little"
     return (
         f"It waits for money: {wanted} yuan or more must be held for its whole walltime and grace, and "
         f"{' and '.join(short.accounts)} can give {usable}. Deposit what is short, or ask for less."

@@ -13,6 +13,7 @@ from broker.errors import (
     CityNotFound,
     ClusterNotFound,
     DatabaseUnavailable,
+    EnterpriseNotFound,
     KeyNotFound,
     KeyRefused,
     OwnerNotFound,
@@ -39,11 +40,11 @@ async def issue(tx: Connection, role: Role, subject: str, note: str, at: datetim
     Args:
         tx: a transaction of the hub.
         role: what the key allows.
-        subject: the city, cluster or owner it is for; empty for those who see all.
+        subject: the city, "CITY/ENTERPRISE", cluster or owner it is for; empty for those who see all.
         note: for people.
         at: now.
     Raises:
-        CityNotFound, ClusterNotFound, OwnerNotFound: the subject is not known.
+        CityNotFound, EnterpriseNotFound, ClusterNotFound, OwnerNotFound: the subject is not known.
         InvalidRequest: a subject was named for a role that has none.
     """
     if not await keys.subject_is_known(tx, role, subject):
@@ -110,10 +111,10 @@ class Identity:
                 raise KeyNotFound(key_id=key_id)
         self.forget(key_id)
 
-    async def list(self) -> list[StoredKey]:
-        """Return all keys, newest first."""
+    async def list(self, enterprises_of: str = "") -> list[StoredKey]:
+        """Return all keys, newest first, or those of the enterprises of a city."""
         async with self._database.hub() as tx:
-            return await keys.list_keys(tx)
+            return await keys.list_keys(tx, enterprises_of)
 
     def forget(self, key_id: str) -> None:
         """Look the key up again when it is used next."""
@@ -183,6 +184,9 @@ class _Memory:
 def _unknown_subject(role: Role, subject: str) -> BrokerError:
     if role is Role.CITY:
         return CityNotFound(city=subject)
+    if role is Role.ENTERPRISE:
+        city, _, enterprise = subject.partition("/")
+        return EnterpriseNotFound(city=city, enterprise=enterprise)
     if role is Role.AGENT:
         return ClusterNotFound(cluster=subject)
     if role is Role.OWNER:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from broker.caller import Caller, Role
-from broker.errors import BrokerError, FieldProblem, IdempotencyConflict, RoleRefused, invalid
+from broker.errors import BrokerError, FieldProblem, IdempotencyConflict, InvalidRequest, RoleRefused, invalid
 from broker.ids import JobId, job_text
 from broker.job import Job, JobSpec, PriorityClass
 from broker.lifecycle import JOB_FINAL, JobState
@@ -19,6 +19,7 @@ from broker.market.green import GreenWaits
 from broker.market.intake import Intake, Outcome
 from broker.market.paying import voucher_objection
 from broker.policy.keys import SignedPolicy
+from broker.request_key import stored_key
 from broker.store import jobs, policies, submissions, vouchers
 from broker.store import upstreams as store_upstreams
 from broker.store.catalogue_view import City
@@ -121,12 +122,14 @@ class Jobs:
         self, caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]], now: datetime
     ) -> list[Receipt | BrokerError]:
         catalogue = await self._catalogues.current()
-        judged = [await self._objection(catalogue, caller, city.city, spec, now) for _, spec in items]
-        objections = await self._without_upstreams(city, items, judged)
+        owned = [_owned(caller, spec) for _, spec in items]
+        items = [(key, mine[0]) for (key, _), mine in zip(items, owned, strict=True)]
+        judged = [mine[1] or await self._objection(catalogue, caller, city.city, mine[0], now) for mine in owned]
+        objections = await self._without_upstreams(caller, city.city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
-        known = iter(await self._known(city, _drafts(city, refused)) if refused else [])
-        drafts = await self._green(_drafts(city, accepted), now)
+        known = iter(await self._known(caller, city.city, _drafts(caller, city, refused)) if refused else [])
+        drafts = await self._green(_drafts(caller, city, accepted), now)
         stored = iter(await self._intake.put(city, drafts, now) if drafts else [])
         outcomes: list[Receipt | BrokerError] = []
         for (key, _), objection in zip(items, objections, strict=True):
@@ -142,24 +145,25 @@ class Jobs:
         return [d if at is None else replace(d, green_from=at) for d, at in zip(drafts, hours, strict=True)]
 
     async def _without_upstreams(
-        self, city: City, items: Sequence[tuple[str, JobSpec]], refused: list[BrokerError | None]
+        self, caller: Caller, city: str, items: Sequence[tuple[str, JobSpec]], refused: list[BrokerError | None]
     ) -> list[BrokerError | None]:
         """Return the objections, with those against items that want to run after jobs that are not there."""
         ids, keys = upstreams.named(items)
         if not ids and not keys:
             return refused
-        async with self._database.city(city.city) as tx:
-            known = await store_upstreams.known(tx, city.city, ids)
-            in_use = await submissions.keys_in_use(tx, city.city, keys)
-        return upstreams.objections(items, refused, known, in_use)
+        stored = {stored_key(caller.enterprise, key): key for key in keys}
+        async with self._database.city(city, caller.enterprise) as tx:
+            known = await store_upstreams.known(tx, city, ids)
+            in_use = await submissions.keys_in_use(tx, city, stored)
+        return upstreams.objections(items, refused, known, {stored[key] for key in in_use})
 
-    async def _known(self, city: City, drafts: Sequence[Draft]) -> list[Submitted | None]:
+    async def _known(self, caller: Caller, city: str, drafts: Sequence[Draft]) -> list[Submitted | None]:
         """Return what was stored under the keys of drafts that would be refused today.
 
         A repeated submission is answered as the first one was: time may have passed it, or the catalogue changed.
         """
-        async with self._database.city(city.city) as tx:
-            return await submissions.find_known(tx, city.city, drafts)
+        async with self._database.city(city, caller.enterprise) as tx:
+            return await submissions.find_known(tx, city, drafts)
 
     async def check(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> None:
         """Raise InvalidRequest, NoPoolCanHold or RoleRefused if a submission of this job would be refused now."""
@@ -174,19 +178,19 @@ class Jobs:
             return _emergency_refused(caller)
         if spec.start_by is not None and spec.start_by <= now:
             return invalid("spec.start_by", f"must lie after {now.isoformat(timespec='seconds')}: it has passed")
-        if spec.vouchers and (refused := await self._voucher_objection(city, spec, now)) is not None:
+        if spec.vouchers and (refused := await self._voucher_objection(caller, city, spec, now)) is not None:
             return refused
         if _by_catalogue(catalogue, city, spec, now) is None:
             return None
         return _by_catalogue(await self._catalogues.current(REFUSAL_FRESH_SECONDS), city, spec, now)
 
-    async def _voucher_objection(self, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
+    async def _voucher_objection(self, caller: Caller, city: str, spec: JobSpec, now: datetime) -> BrokerError | None:
         async with self._database.hub() as tx:  # foreign ones are seen and refused as what is not there
             known = await vouchers.for_payment(tx, spec.vouchers)
-        return voucher_objection(city, spec, known, now)
+        return voucher_objection(city, spec, known, now, own=caller.enterprise)
 
     async def get(self, caller: Caller, job: JobId) -> Job:
-        """Return the job. Raise JobNotFound, also for another city's job; RoleRefused."""
+        """Return the job. Raise JobNotFound, also for another city's or enterprise's job; RoleRefused."""
         async with access.transaction_of(self._database, caller) as tx:
             return await jobs.get(tx, job)
 
@@ -226,7 +230,13 @@ class Jobs:
                 # A slice at a time: a city can make a thousand jobs that are large, and ask for all of them at once.
                 wanted = min(size - len(page), PAGE_SLICE_JOBS)
                 found = await jobs.list_page(
-                    tx, limit=wanted + 1, city=seen, states=states, job_set=job_set, before=before
+                    tx,
+                    limit=wanted + 1,
+                    city=seen,
+                    enterprise=caller.enterprise,
+                    states=states,
+                    job_set=job_set,
+                    before=before,
                 )
                 more = len(found) > wanted
                 page += found[:wanted]
@@ -259,11 +269,11 @@ class Jobs:
             raise invalid("job_set", "name the set whose jobs are to be cancelled")
         named = (await self.city_to_change(caller, city)).city
         if dry_run:
-            async with self._database.city(named) as tx:
+            async with self._database.city(named, caller.enterprise) as tx:
                 return await jobs.count_set(tx, named, job_set)
         total = CancelledSet(0, 0)
         while True:
-            async with self._database.city(named) as tx:
+            async with self._database.city(named, caller.enterprise) as tx:
                 part = await jobs.cancel_set(tx, named, job_set, now, CANCEL_JOBS_MAX)
             for cluster in part.clusters:
                 self._stop_wanted(cluster)
@@ -294,9 +304,17 @@ def _by_catalogue(catalogue: Catalogue, city: str, spec: JobSpec, now: datetime)
     return catalogue.objection(spec) or too_late(spec, city, now, catalogue.view)
 
 
-def _drafts(city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:
-    standard = city.ceiling_micro_yuan_per_pflops_hour
-    return [submissions.draft(key, spec, standard_ceiling=standard) for key, spec in items]
+def _owned(caller: Caller, spec: JobSpec) -> tuple[JobSpec, BrokerError | None]:
+    """Return the job as the caller's own, and what stands against that."""
+    try:
+        return access.own_spec(caller, spec), None
+    except InvalidRequest as error:
+        return spec, error
+
+
+def _drafts(caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:
+    standard, own = city.ceiling_micro_yuan_per_pflops_hour, caller.enterprise
+    return [submissions.draft(stored_key(own, key), spec, standard_ceiling=standard) for key, spec in items]
 
 
 def _receipt(request_key: str, outcome: Outcome) -> Receipt | BrokerError:

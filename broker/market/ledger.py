@@ -1,7 +1,7 @@
 """Money: deposits, grants, captures, releases and credit notes, one transaction each; and who may look at what.
 
-Only the hub's role writes. Cities see their own accounts and those of their enterprises, with their vouchers; owners of
-clusters see their own; operators and auditors see all.
+Only the hub's role writes. Cities see their own accounts and those of their enterprises, with their vouchers; an
+enterprise its own and those of its vouchers; owners of clusters see their own; operators and auditors see all.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from broker.ledger.funds import Funds
 from broker.ledger.holds import Capture
 from broker.ledger.transactions import Move, Transaction, credit_note, deposit, grant
 from broker.ledger.work import Billing
+from broker.market import access
 from broker.store import acts, holds, ledger, ledger_chain, ledger_view, prepaid
 from broker.store.database import Connection, Database
 from broker.store.ledger import Accounts, Posted
@@ -164,13 +165,15 @@ class Ledger:
             return await ledger_chain.page(tx, after, limit)
 
     def _seen_by(self, caller: Caller) -> AbstractAsyncContextManager[Connection]:
-        if caller.role is Role.CITY:
-            return self._database.city(caller.subject)
+        if caller.city:
+            return access.own_rows(self._database, caller)
         if caller.role is Role.OWNER:
             return self._database.owner(caller.subject)
         if caller.role in (Role.OPERATOR, Role.AUDITOR):
             return self._database.hub()
-        raise RoleRefused(role=caller.role, needed="the books are for cities, owners, auditors and operators")
+        raise RoleRefused(
+            role=caller.role, needed="the books are for cities, enterprises, owners, auditors and operators"
+        )
 
 
 async def _moved(tx: Connection, new: Transaction, opened: AccountName, now: datetime) -> Posted:

@@ -10,6 +10,7 @@ from typing import Final
 from broker.caller import Caller, Role
 from broker.errors import AgentUnreachable, BrokerError, JobNotFound, LogsNotFound, RoleRefused, StaleSession
 from broker.ids import JobId, job_text
+from broker.market import access
 from broker.store import orders
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
@@ -185,8 +186,7 @@ class Logs:
         """Return where the output is, as far as the caller may see the job."""
         if caller.role is Role.AGENT:
             raise RoleRefused(role=caller.role, needed="the job's city, an operator or an observer reads its output")
-        transaction = self._database.city(caller.subject) if caller.role is Role.CITY else self._database.hub()
-        async with transaction as tx:
+        async with access.transaction_of(self._database, caller) as tx:
             place = await orders.attempt(tx, job, number)
             if place is None and not await orders.job_exists(tx, job):
                 raise JobNotFound(job=job_text(job))

@@ -7,6 +7,7 @@ from broker.caller import Caller, Role
 from broker.errors import CityNotFound, RoleRefused, invalid
 from broker.ids import TransactionId
 from broker.ledger.accounts import AccountKind, AccountName
+from broker.market import access
 from broker.papers.month import Month
 from broker.papers.use import UseReport
 from broker.store import credit_notes, ledger, use_report
@@ -49,17 +50,19 @@ class MonthReports:
     ) -> list[ListedNote]:
         """Return a page of credit notes that the caller may see, newest first. Raise CityNotFound or RoleRefused.
 
-        Cities see those to their accounts. Owners see those out of theirs: these are other cities' rows, so the query
-        itself is bound to them.
+        Cities and enterprises see those to their accounts. Owners see those out of theirs: these are other cities'
+        rows, so the query itself is bound to them.
         """
-        if caller.role is Role.CITY:
-            if wanted.city not in (None, caller.subject):
+        if caller.city:
+            if wanted.city not in (None, caller.city):
                 raise CityNotFound(city=str(wanted.city))
-            async with self._database.city(caller.subject) as tx:
-                found = await credit_notes.page(tx, replace(wanted, city=caller.subject), before, limit)
+            async with access.own_rows(self._database, caller) as tx:
+                found = await credit_notes.page(tx, replace(wanted, city=caller.city), before, limit)
             return [replace(each, note=replace(each.note, payer="")) for each in found]
         if caller.role not in (Role.OWNER, Role.OPERATOR, Role.AUDITOR):
-            raise RoleRefused(role=caller.role, needed="credit notes are for cities, owners, auditors and operators")
+            raise RoleRefused(
+                role=caller.role, needed="credit notes are for cities, enterprises, owners, auditors and operators"
+            )
         if caller.role is Role.OWNER:
             wanted = replace(wanted, owner=caller.subject)
         async with self._database.hub() as tx:

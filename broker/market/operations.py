@@ -16,6 +16,7 @@ from broker.errors import (
     KeyNotFound,
     LeaseNotFound,
     NodeNotFound,
+    RoleRefused,
 )
 from broker.ids import LeaseId, lease_text
 from broker.job import Lease
@@ -202,7 +203,13 @@ class Operations:
         return found
 
     async def create_key(self, caller: Caller, role: Role, subject: str, note: str, *, now: datetime) -> ApiKey:
-        """Make a key. Raise CityNotFound, ClusterNotFound, InvalidRequest."""
+        """Make a key. A city makes those of its own enterprises.
+
+        Raise RoleRefused, CityNotFound, EnterpriseNotFound, ClusterNotFound, OwnerNotFound or InvalidRequest.
+        """
+        if caller.city and (role is not Role.ENTERPRISE or subject.partition("/")[0] != caller.city):
+            needed = f"a city makes keys of its enterprises: role enterprise, subject {caller.city}/ENTERPRISE"
+            raise RoleRefused(role=caller.role, needed=needed)
         async with self._database.hub() as tx:
             key = await issue(tx, role, subject, note, now)
             detail = {"role": role, "subject": subject, "note": note}
@@ -210,16 +217,16 @@ class Operations:
         return key
 
     async def revoke_key(self, caller: Caller, key_id: str, *, now: datetime) -> None:
-        """End a key: here at once, in other brokers within seconds. Raise KeyNotFound."""
+        """End a key: here at once, in other brokers within seconds. Raise KeyNotFound, for a city also for others'."""
         async with self._database.hub() as tx:
-            if not await keys.revoke(tx, key_id, now):
+            if not await keys.revoke(tx, key_id, now, caller.city):
                 raise KeyNotFound(key_id=key_id)
             await self._record(tx, caller, "revoke_key", key_id, {}, now)
         self._identity.forget(key_id)
 
-    async def keys(self) -> list[StoredKey]:
-        """Return all keys, newest first."""
-        return await self._identity.list()
+    async def keys(self, caller: Caller) -> list[StoredKey]:
+        """Return all keys, newest first; to a city those of its enterprises."""
+        return await self._identity.list(caller.city)
 
     async def _bring(
         self,

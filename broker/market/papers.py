@@ -15,6 +15,7 @@ from broker.errors import AccountNotFound, CityNotFound, HoldNotFound, OwnerNotF
 from broker.ids import TransactionId
 from broker.ledger.accounts import AccountKind, AccountName, account_name
 from broker.ledger.transactions import Move, credit_note
+from broker.market import access
 from broker.papers.month import Month
 from broker.papers.paper import CreditNote, Paper, PaperKind, WorkLine
 from broker.store import acts, ledger, ledger_view, papers
@@ -48,20 +49,25 @@ class Papers:
     async def invoice(self, caller: Caller, month: Month, city: str, enterprise: str, *, now: datetime) -> Paper:
         """Return what a city, or one of its enterprises, paid in a month. An empty city: the caller's.
 
+        An enterprise gets its own, as its city does: with what the city paid for its jobs.
+
         Raises: InvalidRequest, CityNotFound, AccountNotFound, RoleRefused.
         """
         _check_begun(month, now)
+        if caller.role is Role.ENTERPRISE:
+            city, enterprise = city or caller.city, access.own_enterprise(caller, enterprise, "enterprise")
         city = _own(caller, Role.CITY, city, "city")
         kind, parts = (AccountKind.ENTERPRISE, (city, enterprise)) if enterprise else (AccountKind.CITY, (city,))
         party = AccountName(kind, parts)
-        if caller.role is Role.CITY and city != caller.subject:
+        if caller.city and city != caller.city:
             raise CityNotFound(city=city)
         async with self._seen_by(caller) as tx:
-            if caller.role is not Role.CITY:
+            if not caller.city:
                 await ledger.check_holder(tx, party)
             lines = await papers.invoice_lines(tx, month, city, enterprise or None)
             notes = await papers.credit_notes(tx, month, city=city, enterprise=enterprise or None)
-            if enterprise and not lines and not notes and await ledger_view.account(tx, party.text) is None:
+            unknown = enterprise and not caller.enterprise and not lines and not notes
+            if unknown and await ledger_view.account(tx, party.text) is None:
                 raise AccountNotFound(account=party.text)
         notes = [replace(note, payer="") for note in notes]  # a city does not see it, and the paper is the same for all
         return _paper(PaperKind.INVOICE, party, month, now, lines, notes)
@@ -116,11 +122,11 @@ class Papers:
         return Credited(posted.transaction, posted.duplicate, named.reference)
 
     def _seen_by(self, caller: Caller) -> AbstractAsyncContextManager[Connection]:
-        if caller.role is Role.CITY:
-            return self._database.city(caller.subject)
+        if caller.city:  # its city's paper about it, the same for both, so the query itself is bound to the enterprise
+            return self._database.city(caller.city)
         if caller.role in (Role.OPERATOR, Role.AUDITOR):
             return self._database.hub()
-        raise RoleRefused(role=caller.role, needed="invoices are for cities, auditors and operators")
+        raise RoleRefused(role=caller.role, needed="invoices are for cities, enterprises, auditors and operators")
 
 
 def _own(caller: Caller, role: Role, named: str, field: str) -> str:

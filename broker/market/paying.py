@@ -24,16 +24,21 @@ async def payers(tx: Connection, works: Sequence[tuple[Work, Place]], now: datet
     return {work.job: Payer(work.city, work.enterprise, _sources(work, place, known, now)) for work, place in works}
 
 
-def voucher_objection(city: str, spec: JobSpec, known: Mapping[str, Voucher], now: datetime) -> BrokerError | None:
+def voucher_objection(
+    city: str, spec: JobSpec, known: Mapping[str, Voucher], now: datetime, *, own: str = ""
+) -> BrokerError | None:
     """Return why a job that names vouchers cannot be taken, None when it can: one of them could pay nowhere.
 
     Args:
         city: that submits it.
         known: the vouchers that it names, as far as they are there.
         now: aware UTC.
+        own: the enterprise whose key submits it, to which those of others look the same as none; empty: a city's.
     """
     for name in spec.vouchers:
         voucher = known.get(name)
+        if own and voucher is not None and voucher.enterprise != own:
+            voucher = None
         hub = "" if voucher is None or (spec.allowed_hubs and voucher.hub not in spec.allowed_hubs) else voucher.hub
         work = paying.Work(city, spec.enterprise, spec.workload_class, domestic=True, owner="", hub=hub)
         found = paying.paying(voucher, work, now, named=name)

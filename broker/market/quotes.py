@@ -17,6 +17,7 @@ from broker.errors import (
     BrokerError,
     CapacityGone,
     IdempotencyConflict,
+    InsufficientCredit,
     NothingToQuote,
     QuoteBeyondCeiling,
     QuoteExpired,
@@ -38,6 +39,7 @@ from broker.market.paying import payers
 from broker.market.quoting import Asked, Asks, Scarcity, options, start_of, world_with
 from broker.market.remedies import yuan_text
 from broker.market.snapshot import Prepared
+from broker.request_key import sent_key, stored_key
 from broker.store import holds, prepaid, promises, quotes, rates, snapshots, submissions
 from broker.store import jobs as store_jobs
 from broker.store.catalogue_view import City
@@ -121,6 +123,7 @@ class Quotes:
             QueuePaused.
         """
         city = await self._jobs.city_to_change(caller, named)
+        spec = access.own_spec(caller, spec)
         asked = self._asked(city, spec, window, now)
         await self._jobs.check(caller, city.city, spec, now)
         async with self._database.hub() as tx:
@@ -144,6 +147,7 @@ class Quotes:
                 posted or promised.
         """
         access.may_change(caller)
+        request_key = stored_key(caller.enterprise, request_key)
         async with access.transaction_of(self._database, caller) as tx:
             quote = await quotes.get(tx, quote_id)
         if (known := _answered(quote, request_key)) is not None:
@@ -152,7 +156,7 @@ class Quotes:
         city = await self._jobs.city_to_change(caller, quote.city)
         await self._jobs.check(caller, city.city, quote.spec, now)
         async with self._turn:
-            bound = await self._bind(city, quote_id, request_key, now)
+            bound = await self._paid(caller, self._bind(city, quote_id, request_key, now))
         if bound is None:
             metrics.quote_told("gone")
             raise await self._gone(city, quote, now)
@@ -167,7 +171,7 @@ class Quotes:
         """Return quotes, newest first, numbers below `before`. Raise RoleRefused."""
         seen = access.city_to_read(caller, city)
         async with access.transaction_of(self._database, caller) as tx:
-            return await quotes.list_page(tx, seen, states, before, limit)
+            return await quotes.list_page(tx, seen, states, before, limit, enterprise=caller.enterprise)
 
     def _asked(self, city: City, spec: JobSpec, window: StartWindow, now: datetime) -> Asked:
         """Return what is asked for. Raise InvalidRequest for what no quote can be for."""
@@ -206,6 +210,19 @@ class Quotes:
         if last is None:
             return Scarcity()
         return Scarcity(last.round, await asyncio.to_thread(lambda: last.prices))
+
+    async def _paid(self, caller: Caller, bound: Awaitable[AcceptedQuote | None]) -> AcceptedQuote | None:
+        """Return what was bound. An enterprise short of money is not told what its city has, which stands behind it."""
+        try:
+            return await bound
+        except InsufficientCredit as short:
+            if not caller.enterprise:
+                raise
+            raise InsufficientCredit(
+                accounts=short.metadata["accounts"],
+                usable_micro_yuan="too little",
+                wanted_micro_yuan=short.metadata["wanted_micro_yuan"],
+            ) from None
 
     async def _bind(self, city: City, quote_id: QuoteId, request_key: str, now: datetime) -> AcceptedQuote | None:
         """Accept in one transaction; None, and nothing done, when the start cannot be kept any more."""
@@ -324,12 +341,12 @@ def _check(quote: Quote, now: datetime) -> None:
 
 def _key_used(request_key: str, other: Quote) -> IdempotencyConflict:
     job = "" if other.job is None else job_text(other.job)
-    return IdempotencyConflict(request_key=request_key, job=job, differs="quote_id")
+    return IdempotencyConflict(request_key=sent_key(request_key), job=job, differs="quote_id")
 
 
 def _key_of_a_job(request_key: str, outcome: Submitted) -> IdempotencyConflict:
     differs = ", ".join(outcome.conflict or ()) or "quote_id"
-    return IdempotencyConflict(request_key=request_key, job=job_text(outcome.job), differs=differs)
+    return IdempotencyConflict(request_key=sent_key(request_key), job=job_text(outcome.job), differs=differs)
 
 
 def _facts(fresh: Quote) -> Mapping[str, str]:

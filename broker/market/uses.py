@@ -1,4 +1,4 @@
-"""What cities and owners see of the use of leases, and of what is held for them."""
+"""What cities, enterprises and owners see of the use of leases, and of what is held for them."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from broker.errors import RoleRefused
 from broker.ids import HoldId, LeaseId
 from broker.ledger.holds import Hold
 from broker.ledger.usage import Usage, of_times
+from broker.market import access
 from broker.store import uses
 from broker.store.database import Connection, Database
 from broker.store.uses import UseRow, Wanted
@@ -49,6 +50,8 @@ class Uses:
         """
         if caller.role is Role.OWNER:
             wanted = replace(wanted, owner=caller.subject)
+        if caller.enterprise and wanted.city in (None, caller.city):
+            wanted = replace(wanted, city=caller.city, enterprise=caller.enterprise)
         async with self._seen_by(caller) as tx:
             rows = await uses.uses(tx, wanted, before, limit)
         return [LeaseUse(row, row.usage or _by_times(row, now)) for row in rows]
@@ -60,14 +63,16 @@ class Uses:
         if caller.role is Role.OWNER:
             raise RoleRefused(role=caller.role, needed="holds are for the cities whose money they are")
         async with self._seen_by(caller) as tx:
-            return await uses.hold_page(tx, city, before, limit, open_only=open_only)
+            return await uses.hold_page(
+                tx, city, before, limit, open_only=open_only, few_accounts=bool(caller.enterprise)
+            )
 
     def _seen_by(self, caller: Caller) -> AbstractAsyncContextManager[Connection]:
-        if caller.role is Role.CITY:
-            return self._database.city(caller.subject)
+        if caller.city:
+            return access.own_rows(self._database, caller)
         if caller.role in (Role.OWNER, Role.OPERATOR, Role.AUDITOR):
             return self._database.hub()
-        raise RoleRefused(role=caller.role, needed="use is for cities, owners, auditors and operators")
+        raise RoleRefused(role=caller.role, needed="use is for cities, enterprises, owners, auditors and operators")
 
 
 def _by_times(row: UseRow, now: datetime) -> Usage:

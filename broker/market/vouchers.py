@@ -1,6 +1,7 @@
 """Vouchers after and around their grant: applying, papers, suspension, expiry, redemption; and who may look at what.
 
-A city sees its own, the voucher office, auditors and operators see all. Each act is one transaction with its story.
+A city sees its own, an enterprise what is its, the voucher office, auditors and operators see all. Each act is one
+transaction with its story.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ from broker.errors import (
 )
 from broker.ids import application_text
 from broker.ledger.accounts import AccountKind, AccountName
+from broker.market import access
 from broker.market.voucher_office import enterprise_of, programme_of, step_application
+from broker.request_key import stored_key
 from broker.store import ledger, voucher_story, vouchers
 from broker.store import voucher_applications as applications
 from broker.store.database import Connection, Database
@@ -63,7 +66,9 @@ class Vouchers:
             ApplicationConflict: the request key was used for another application.
         """
         city = _own_city(caller, draft.city)
-        draft = replace(draft, city=city)
+        named = access.own_enterprise(caller, draft.enterprise, "enterprise")
+        key = stored_key(caller.enterprise, draft.request_key)
+        draft = replace(draft, city=city, enterprise=named, request_key=key)
         async with self._database.hub() as tx:
             programme = await programme_of(tx, draft.programme)
             enterprise = await enterprise_of(tx, city, draft.enterprise)
@@ -71,7 +76,7 @@ class Vouchers:
             check_application(programme, enterprise, draft)
             number, duplicate = await applications.apply(tx, draft, now)
             if not duplicate:
-                who = Officer(f"city {city}", caller.key_id)
+                who = _applicant(caller)
                 detail = {"contract": draft.contract, "provider": draft.provider, "micro_yuan": draft.micro_yuan}
                 step = Step(
                     now, StoryEvent.APPLIED, who, draft.programme, city, draft.enterprise, number, detail=detail
@@ -86,10 +91,9 @@ class Vouchers:
         city = _own_city(caller, "")
         async with self._database.hub() as tx:
             found = await applications.lock(tx, application, city)
-            if found is None:
+            if found is None or caller.enterprise not in ("", found.draft.enterprise):
                 raise ApplicationNotFound(application=application_text(application))
-            who = Officer(f"city {city}", caller.key_id)
-            return await step_application(tx, found, StoryEvent.WITHDRAWN, who, note, now)
+            return await step_application(tx, found, StoryEvent.WITHDRAWN, _applicant(caller), note, now)
 
     async def deliver_papers(
         self, caller: Caller, voucher: str, papers: Sequence[str], officer: str, note: str, *, now: datetime
@@ -194,7 +198,7 @@ class Vouchers:
 
     async def forecast(self, caller: Caller, programme: str, *, now: datetime) -> Forecast:
         """Return how fast a programme's money goes. Raise ProgrammeNotFound, or RoleRefused for a city."""
-        if caller.role is Role.CITY:
+        if caller.city:
             raise RoleRefused(role=caller.role, needed="budgets are for the voucher office, auditors and operators")
         today = now.astimezone(PROGRAMME_TIME).date()
         async with self._seen_by(caller) as tx:
@@ -206,11 +210,13 @@ class Vouchers:
         return Forecast(programme, burn(row.left_micro_yuan, budget, today), burn(unused, used, today))
 
     def _seen_by(self, caller: Caller) -> AbstractAsyncContextManager[Connection]:
-        if caller.role is Role.CITY:
-            return self._database.city(caller.subject)
+        if caller.city:
+            return access.own_rows(self._database, caller)
         if caller.role in (Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR):
             return self._database.hub()
-        raise RoleRefused(role=caller.role, needed="vouchers are for cities, the voucher office, auditors, operators")
+        raise RoleRefused(
+            role=caller.role, needed="vouchers are for cities, enterprises, the voucher office, auditors, operators"
+        )
 
 
 async def _care(tx: Connection, name: str, now: datetime) -> int:
@@ -312,8 +318,13 @@ async def _found(tx: Connection, voucher: str) -> VoucherRow:
 
 
 def _own_city(caller: Caller, named: str) -> str:
-    if caller.role is not Role.CITY:
-        raise RoleRefused(role=caller.role, needed="applications are made with the key of a city")
-    if named not in ("", caller.subject):
+    if not caller.city:
+        raise RoleRefused(role=caller.role, needed="applications are made with the key of a city or an enterprise")
+    if named not in ("", caller.city):
         raise RoleRefused(role=caller.role, needed=f"it is for {caller.subject}, leave the field city empty")
-    return caller.subject
+    return caller.city
+
+
+def _applicant(caller: Caller) -> Officer:
+    """Return who applies, as the story has it: "city ganzhou" or "enterprise ganzhou/acme"."""
+    return Officer(f"{caller.role} {caller.subject}", caller.key_id)

@@ -2,6 +2,9 @@
 
 However many watch, a process asks the database for news with one query: `Pulses` hears at once what its own numbering
 loop does, and asks twice a second for what another broker process has numbered.
+
+Cursors are of the city. An enterprise sees those of its own events: in order, none left out and none twice, with gaps
+where the events of others are. Its stream goes on from a cursor just as the city's does.
 """
 
 import asyncio
@@ -20,6 +23,9 @@ from broker.store import events
 from broker.store.database import Database
 
 PAGE_EVENTS_MAX: Final = 500
+STRETCH_EVENTS_MAX: Final = 20_000
+"""Events of its city that one transaction of an enterprise looks through for its own."""
+
 POLL_SECONDS: Final = 0.5
 IDLE_SECONDS_MAX: Final = 86_400
 
@@ -108,7 +114,7 @@ class Watch:
     ) -> AsyncGenerator[list[Event], None]:
         """Yield the events beyond `after_cursor` and whatever happens from then on, in order, 1 to 500 at a time.
 
-        Ends after `idle_seconds_max` without an event; 0 means never.
+        Ends after `idle_seconds_max` without an event of the caller's; 0 means never.
         Raise RoleRefused, InvalidRequest, CursorInFuture; DatabaseUnavailable at any time: resume from the last cursor.
         """
         watched = access.one_city_to_read(caller, city)
@@ -118,17 +124,49 @@ class Watch:
             last = await events.last(tx, watched)
         if after_cursor > last:
             raise CursorInFuture(cursor=after_cursor, last=last, city=watched)
-        cursor = after_cursor
+        cursor, quiet = after_cursor, _Quiet(idle_seconds_max)
         with self._pulses.watching(watched):
             while True:
-                async with access.transaction_of(self._database, caller) as tx:
-                    page = await events.read(tx, watched, cursor, PAGE_EVENTS_MAX)
+                page, cursor, up_to_date = await self._read(caller, watched, cursor)
                 if page:
-                    cursor = page[-1].cursor
                     yield page
-                if len(page) == PAGE_EVENTS_MAX:
-                    continue
-                if page:
-                    await asyncio.sleep(REST_SECONDS)
-                if not await self._pulses.beyond(watched, cursor, idle_seconds_max or None):
+                    quiet.begin()
+                elif quiet.is_over():
                     return
+                if page and up_to_date:
+                    await asyncio.sleep(REST_SECONDS)
+                if up_to_date and not await self._pulses.beyond(watched, cursor, quiet.seconds_left()):
+                    return
+
+    async def _read(self, caller: Caller, city: str, cursor: int) -> tuple[list[Event], int, bool]:
+        """Return the caller's next events, the cursor up to which it was read, and whether that is all there is."""
+        async with access.transaction_of(self._database, caller) as tx:
+            if not caller.enterprise:
+                page = await events.read(tx, city, cursor, PAGE_EVENTS_MAX)
+                return page, page[-1].cursor if page else cursor, len(page) < PAGE_EVENTS_MAX
+            # Of what its city does little may be an enterprise's: a stretch at a time, and none of it is read twice.
+            last = await events.last(tx, city)
+            until = min(last, cursor + STRETCH_EVENTS_MAX)
+            page = await events.read(tx, city, cursor, PAGE_EVENTS_MAX, until=until)
+        if len(page) == PAGE_EVENTS_MAX:
+            return page, page[-1].cursor, False
+        return page, until, until == last
+
+
+class _Quiet:
+    """How long there has been no event: from the last one that was handed over, whatever others do meanwhile."""
+
+    def __init__(self, seconds_max: int) -> None:
+        self._seconds_max = seconds_max
+        self.begin()
+
+    def begin(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+
+    def seconds_left(self) -> float | None:
+        """Return for how long to wait on; None: for ever."""
+        waited = asyncio.get_running_loop().time() - self._began
+        return max(0.0, self._seconds_max - waited) if self._seconds_max else None
+
+    def is_over(self) -> bool:
+        return self.seconds_left() == 0.0

@@ -234,7 +234,7 @@ class AdminService(AdminServiceServicer):
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
         """Return the keys, without secrets."""
-        return pb.ListKeysResponse(keys=map(convert.key_to_wire, await self._operations.keys()))
+        return pb.ListKeysResponse(keys=map(convert.key_to_wire, await self._operations.keys(caller_of(context))))
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
         """End a key."""

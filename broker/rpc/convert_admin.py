@@ -174,6 +174,13 @@ def new_key(request: pb.CreateKeyRequest) -> tuple[Role, str, str]:
     role = ROLE.read(checks, "role", request.role)
     if role in (Role.CITY, Role.AGENT, Role.OWNER):
         checks.slug("subject", request.subject)
+    elif role is Role.ENTERPRISE:
+        city, mark, enterprise = request.subject.partition("/")
+        if not mark:
+            checks.wrong("subject", f"must be CITY/ENTERPRISE, such as ganzhou/acme, not {shown(request.subject)}")
+        else:
+            checks.slug("subject", city)
+            checks.slug("subject", enterprise)
     elif request.subject:
         checks.wrong("subject", "must be empty: a key of this role is for no city, cluster or owner")
     note = request.note and checks.printable("note", request.note, NOTE_CHARACTERS_MAX)

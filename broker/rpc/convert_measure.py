@@ -172,8 +172,8 @@ def probes_cluster(request: pb.ListProbesRequest) -> str:
 
 
 def probes_to_wire(rows: Sequence[ProbeRow], caller: Caller) -> pb.ListProbesResponse:
-    """Return probes; which jobs they were is not for cities and owners: they are other cities'."""
-    whole = caller.role not in (Role.CITY, Role.OWNER)
+    """Return probes; which jobs they were is not for cities, enterprises and owners: they are other cities'."""
+    whole = caller.role not in (Role.CITY, Role.ENTERPRISE, Role.OWNER)
     return pb.ListProbesResponse(
         probes=[
             pb.Probe(

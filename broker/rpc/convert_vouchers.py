@@ -125,8 +125,11 @@ def enterprise_page(request: pb.ListEnterprisesRequest) -> tuple[str, tuple[str,
     return city, (first, second), limit
 
 
-def application(request: pb.ApplyForVoucherRequest, city: str) -> ApplicationDraft:
-    """Return what a city applies for. Raise InvalidRequest that names every wrong field."""
+def application(request: pb.ApplyForVoucherRequest, city: str, own: str) -> ApplicationDraft:
+    """Return what a city applies for. Raise InvalidRequest that names every wrong field.
+
+    `own`: the enterprise that applies with its own key, and need not name itself; empty: the city applies.
+    """
     checks = Checks()
     count = checks.count("workload_classes", request.workload_classes, 1, CLASSES_MAX)
     classes = [
@@ -136,7 +139,7 @@ def application(request: pb.ApplyForVoucherRequest, city: str) -> ApplicationDra
     found = ApplicationDraft(
         request_key=checks.printable_ascii("request_key", request.request_key, REQUEST_KEY_CHARACTERS_MAX),
         city=city,
-        enterprise=checks.slug("enterprise", request.enterprise),
+        enterprise=checks.slug("enterprise", request.enterprise or own),
         programme=checks.slug("programme", request.programme),
         side=CLAIM_SIDE.read(checks, "side", request.side),
         provider=checks.slug("provider", request.provider),

@@ -14,21 +14,25 @@ from broker.errors import DatabaseUnavailable, KeyRefused, RoleRefused
 from broker.market.identity import Identity
 from broker.rpc.interceptor import Context, Guard
 
-JOBS_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
-JOBS_CHANGE: Final = frozenset({Role.CITY, Role.OPERATOR})
+JOBS_READ: Final = frozenset({Role.CITY, Role.ENTERPRISE, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
+JOBS_CHANGE: Final = frozenset({Role.CITY, Role.ENTERPRISE, Role.OPERATOR})
 CLUSTER: Final = frozenset({Role.AGENT})
 ADMIN_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR})
 ADMIN_CHANGE: Final = frozenset({Role.OPERATOR})
+KEYS_READ: Final = ADMIN_READ | {Role.CITY}  # those of its enterprises
+KEYS_CHANGE: Final = ADMIN_CHANGE | {Role.CITY}
 RATES_READ: Final = frozenset({Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
-MARKET_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
+PRICES_READ: Final = frozenset({Role.CITY, Role.ENTERPRISE, Role.OPERATOR, Role.OBSERVER, Role.AUDITOR, Role.OWNER})
+ENERGY_READ: Final = PRICES_READ - {Role.ENTERPRISE}  # it is told by city
 RATES_CHANGE: Final = frozenset({Role.OPERATOR, Role.OWNER})
-BOOKS_READ: Final = frozenset({Role.CITY, Role.OWNER, Role.OPERATOR, Role.AUDITOR})
-INVOICES_READ: Final = frozenset({Role.CITY, Role.OPERATOR, Role.AUDITOR})
+BOOKS_READ: Final = frozenset({Role.CITY, Role.ENTERPRISE, Role.OWNER, Role.OPERATOR, Role.AUDITOR})
+INVOICES_READ: Final = frozenset({Role.CITY, Role.ENTERPRISE, Role.OPERATOR, Role.AUDITOR})
+USE_REPORTS_READ: Final = INVOICES_READ - {Role.ENTERPRISE}  # they are of whole cities
 STATEMENTS_READ: Final = frozenset({Role.OWNER, Role.OPERATOR, Role.AUDITOR})
-VOUCHERS_READ: Final = frozenset({Role.CITY, Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
+VOUCHERS_READ: Final = frozenset({Role.CITY, Role.ENTERPRISE, Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
 BUDGETS_READ: Final = frozenset({Role.VOUCHER_OFFICE, Role.OPERATOR, Role.AUDITOR})
 VOUCHERS_CHANGE: Final = frozenset({Role.VOUCHER_OFFICE})
-VOUCHERS_APPLY: Final = frozenset({Role.CITY})
+VOUCHERS_APPLY: Final = frozenset({Role.CITY, Role.ENTERPRISE})
 BOOKS_READ_WHOLE: Final = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
@@ -62,9 +66,9 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/RemoveQuota": ADMIN_CHANGE,
     "/broker.wire.v1.AdminService/SetHubPower": ADMIN_CHANGE,
     "/broker.wire.v1.AdminService/GetHubPower": ADMIN_READ,
-    "/broker.wire.v1.AdminService/CreateKey": ADMIN_CHANGE,
-    "/broker.wire.v1.AdminService/ListKeys": ADMIN_READ,
-    "/broker.wire.v1.AdminService/RevokeKey": ADMIN_CHANGE,
+    "/broker.wire.v1.AdminService/CreateKey": KEYS_CHANGE,
+    "/broker.wire.v1.AdminService/ListKeys": KEYS_READ,
+    "/broker.wire.v1.AdminService/RevokeKey": KEYS_CHANGE,
     "/broker.wire.v1.AdminService/CreateWindow": ADMIN_CHANGE,
     "/broker.wire.v1.AdminService/ListWindows": ADMIN_READ,
     "/broker.wire.v1.AdminService/CancelWindow": ADMIN_CHANGE,
@@ -77,14 +81,14 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AdminService/MakeRoom": ADMIN_CHANGE,
     "/broker.wire.v1.MarketService/SetRates": RATES_CHANGE,
     "/broker.wire.v1.MarketService/ListRates": RATES_READ,
-    "/broker.wire.v1.MarketService/ListPrices": MARKET_READ,
-    "/broker.wire.v1.MarketService/ListPriceHistory": MARKET_READ,
-    "/broker.wire.v1.MarketService/GetCapacity": MARKET_READ,
-    "/broker.wire.v1.MeasureService/GetEnergy": MARKET_READ,
+    "/broker.wire.v1.MarketService/ListPrices": PRICES_READ,
+    "/broker.wire.v1.MarketService/ListPriceHistory": PRICES_READ,
+    "/broker.wire.v1.MarketService/GetCapacity": PRICES_READ,
+    "/broker.wire.v1.MeasureService/GetEnergy": ENERGY_READ,
     "/broker.wire.v1.MeasureService/GetJobEnergy": JOBS_READ,
-    "/broker.wire.v1.MeasureService/ListReliability": MARKET_READ,
+    "/broker.wire.v1.MeasureService/ListReliability": PRICES_READ,
     "/broker.wire.v1.MeasureService/RecordProbe": ADMIN_CHANGE,
-    "/broker.wire.v1.MeasureService/ListProbes": MARKET_READ,
+    "/broker.wire.v1.MeasureService/ListProbes": PRICES_READ,
     "/broker.wire.v1.MeasureService/GetHubMonth": BOOKS_READ_WHOLE,
     "/broker.wire.v1.MeasureService/SetParkFigures": ADMIN_CHANGE,
     "/broker.wire.v1.MeasureService/ListParkFigures": ADMIN_READ,
@@ -103,7 +107,7 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.AccountService/GetStatement": STATEMENTS_READ,
     "/broker.wire.v1.AccountService/PostCreditNote": ADMIN_CHANGE,
     "/broker.wire.v1.AccountService/ListCreditNotes": BOOKS_READ,
-    "/broker.wire.v1.AccountService/GetUseReport": INVOICES_READ,
+    "/broker.wire.v1.AccountService/GetUseReport": USE_REPORTS_READ,
     "/broker.wire.v1.VoucherService/SetProgrammes": VOUCHERS_CHANGE,
     "/broker.wire.v1.VoucherService/ListProgrammes": VOUCHERS_READ,
     "/broker.wire.v1.VoucherService/SetEnterprise": VOUCHERS_CHANGE,
@@ -118,7 +122,7 @@ MAY_CALL: Final[Mapping[str, frozenset[Role]]] = {
     "/broker.wire.v1.VoucherService/ChangeVoucher": VOUCHERS_CHANGE,
     "/broker.wire.v1.VoucherService/ListStory": VOUCHERS_READ,
     "/broker.wire.v1.VoucherService/GetForecast": BUDGETS_READ,
-    "/broker.wire.v1.VoucherService/GetEvidence": BUDGETS_READ,
+    "/broker.wire.v1.VoucherService/GetEvidence": VOUCHERS_READ,
 }
 
 OPEN_ON_LOOPBACK: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")

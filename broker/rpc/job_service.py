@@ -137,13 +137,15 @@ class JobService(JobServiceServicer):
         return pb.ListJobsResponse(jobs=fitting, next_page_token=token)
 
     async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.WatchJobsResponse]:
-        """Follow a city's events."""
-        city = convert.city_or_empty(request.city)
-        following = self._watch.follow(caller_of(context), city, request.after_cursor, request.idle_seconds_max)
+        """Follow the events of a city, or of one of its enterprises."""
+        caller, city = caller_of(context), convert.city_or_empty(request.city)
+        following = self._watch.follow(caller, city, request.after_cursor, request.idle_seconds_max)
+        previous = request.after_cursor
         async with aclosing(following) as pages:
             async for page in pages:
                 for events in convert.chunks(map(convert.event_to_wire, page), ANSWER_BYTES_MAX):
-                    yield pb.WatchJobsResponse(events=events)
+                    yield pb.WatchJobsResponse(events=events, previous_cursor=previous if caller.enterprise else None)
+                    previous = events[-1].cursor
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
         """Cancel one job."""

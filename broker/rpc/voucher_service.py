@@ -58,7 +58,7 @@ class VoucherService(VoucherServiceServicer):
     async def ApplyForVoucher(self, request: pb.ApplyForVoucherRequest, context: Context) -> pb.ApplyForVoucherResponse:
         """Apply for a voucher."""
         caller = caller_of(context)
-        draft = convert.application(request, caller.subject)
+        draft = convert.application(request, caller.city, caller.enterprise)
         row, duplicate = await self._vouchers.apply(caller, draft, now=self._clock.now())
         return pb.ApplyForVoucherResponse(application=out.application(row), duplicate=duplicate)
 

@@ -1,7 +1,8 @@
 """Connections to PostgreSQL, as one of the two roles that do all the work.
 
-A transaction is opened for one city (`Database.city`: row-level security shows and takes only that city's rows) or for
-the hub (`Database.hub`: loops, agents and operators, all cities). Nothing runs outside a transaction.
+A transaction is opened for one city (`Database.city`: row-level security shows and takes only that city's rows, or
+those of one enterprise of it) or for the hub (`Database.hub`: loops, agents and operators, all cities). Nothing runs
+outside a transaction.
 
 The two DSNs may log in as the roles themselves, or as one user that may `SET ROLE` to both. Either way each new
 connection puts its role on and proves that it is fenced before it is used.
@@ -10,7 +11,7 @@ connection puts its role on and proves that it is fenced before it is used.
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeAlias
 
@@ -62,7 +63,9 @@ _WHO_AM_I: Final[LiteralString] = """
       FROM pg_roles r WHERE r.rolname = current_user
 """
 
-_SET_CITY: Final[LiteralString] = "SELECT set_config('xisuan.city', $1, true)"
+_SET_CITY: Final[LiteralString] = """
+    SELECT set_config('xisuan.city', $1, true), set_config('xisuan.enterprise', $2, true)
+"""
 _SET_OWNER: Final[LiteralString] = "SELECT set_config('xisuan.owner', $1, true)"
 
 
@@ -84,7 +87,7 @@ class Database:
         self._wait_seconds_max = wait_seconds_max
         # Half of the connections, so that a city whose calls are slow or many leaves some to the others.
         self._of_one_city = (city_pool.get_max_size() + 1) // 2
-        self._turns: dict[str, asyncio.Semaphore] = {}  # by city: cities that exist, so it stays small
+        self._turns: dict[str, asyncio.Semaphore] = {}  # by those who exist, so it stays small
 
     @classmethod
     async def connect(
@@ -124,8 +127,8 @@ class Database:
         await asyncio.gather(self._city_pool.close(), self._hub_pool.close())
 
     @asynccontextmanager
-    async def city(self, city: str) -> AsyncIterator[Connection]:
-        """Open a transaction that sees and changes only the rows of `city`.
+    async def city(self, city: str, enterprise: str = "") -> AsyncIterator[Connection]:
+        """Open a transaction that sees and changes only the rows of `city`, or of one enterprise of it.
 
         It is committed at the end of the block and rolled back by an exception. Do not open another one within: a city
         has only half of the connections.
@@ -134,20 +137,25 @@ class Database:
             DatabaseUnavailable: the server is away, or the city's own transactions take too long. When that happens at
                 the commit, the outcome is not known.
         """
-        async with self._turn(city), _transaction(self._city_pool, "city", self._wait_seconds_max) as tx:
-            await tx.execute(_SET_CITY, city)
+        async with AsyncExitStack() as held:
+            if enterprise:  # half of its city's turns, so that one of them leaves some to the others
+                await held.enter_async_context(self._turn(f"{city}/{enterprise}", (self._of_one_city + 1) // 2))
+            await held.enter_async_context(self._turn(city, self._of_one_city))
+            tx = await held.enter_async_context(_transaction(self._city_pool, "city", self._wait_seconds_max))
+            await tx.execute(_SET_CITY, city, enterprise)
             yield tx
 
     @asynccontextmanager
     async def owner(self, owner: str) -> AsyncIterator[Connection]:
         """Open a transaction that sees what is an owner's of clusters, and no city's; otherwise as `city`."""
-        async with self._turn(f"owner/{owner}"), _transaction(self._city_pool, "city", self._wait_seconds_max) as tx:
+        turn = self._turn(f"owner/{owner}", self._of_one_city)
+        async with turn, _transaction(self._city_pool, "city", self._wait_seconds_max) as tx:
             await tx.execute(_SET_OWNER, owner)
             yield tx
 
     @asynccontextmanager
-    async def _turn(self, city: str) -> AsyncIterator[None]:
-        turns = self._turns.setdefault(city, asyncio.Semaphore(self._of_one_city))
+    async def _turn(self, whose: str, at_once: int) -> AsyncIterator[None]:
+        turns = self._turns.setdefault(whose, asyncio.Semaphore(at_once))
         try:
             async with asyncio.timeout(self._wait_seconds_max):
                 await turns.acquire()

@@ -19,6 +19,8 @@ from broker.store.placements import placements
 NUMBERER_LOCK: Final = 0x7869_7375_616E_0001
 """Key of the advisory lock that only one numberer holds."""
 
+CURSOR_MAX: Final = 2**63 - 1
+
 TRY_LOCK: Final[LiteralString] = "SELECT pg_try_advisory_xact_lock($1)"
 NUMBER: Final[LiteralString] = """
     WITH first AS (
@@ -44,7 +46,7 @@ NUMBER: Final[LiteralString] = """
 """
 READ: Final[LiteralString] = """
     SELECT cursor, job_id, kind, at, attempt, lease_id, ending
-      FROM events WHERE city = $1 AND cursor > $2 ORDER BY cursor LIMIT $3
+      FROM events WHERE city = $1 AND cursor > $2 AND cursor <= $4 ORDER BY cursor LIMIT $3
 """
 LAST: Final[LiteralString] = "SELECT last FROM event_cursors WHERE city = $1"
 LAST_OF: Final[LiteralString] = "SELECT city, last FROM event_cursors WHERE city = ANY($1)"
@@ -82,9 +84,12 @@ async def number(tx: Connection, limit: int) -> Numbered:
     return Numbered(events, {r["city"]: r["last"] for r in rows})
 
 
-async def read(tx: Connection, city: str, after: int, limit: int) -> list[Event]:
-    """Return up to `limit` of the city's events beyond the cursor `after`, in their order."""
-    rows = await tx.fetch(READ, city, after, limit)
+async def read(tx: Connection, city: str, after: int, limit: int, *, until: int = CURSOR_MAX) -> list[Event]:
+    """Return up to `limit` of the city's events beyond the cursor `after`, in their order, none beyond `until`.
+
+    A transaction of an enterprise sees its own: the numbers between them are others'.
+    """
+    rows = await tx.fetch(READ, city, after, limit, until)
     leased = {LeaseId(r["lease_id"]) for r in rows if r["kind"] == JobEvent.LEASED and r["lease_id"] is not None}
     placed = await placements(tx, leased)
     return [_event(r, placed) for r in rows]

@@ -136,6 +136,7 @@ async def list_page(
     *,
     limit: int,
     city: str | None = None,
+    enterprise: str = "",
     states: Collection[JobState] = (),
     job_set: str = "",
     before: JobId | None = None,
@@ -146,6 +147,9 @@ async def list_page(
     if city is not None:
         values.append(city)
         conditions.append(f"city = ${len(values)}")
+    if enterprise:
+        values.append(enterprise)
+        conditions.append(f"enterprise = ${len(values)} AND enterprise <> ''")  # the second one finds the index
     if states:
         values.append(list(states))
         conditions.append(f"state = ANY(${len(values)})")

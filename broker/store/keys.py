@@ -16,7 +16,7 @@ class StoredKey:
         key_id: public id.
         secret_sha256: hash of the secret.
         role: what it allows.
-        subject: the city, cluster or owner it is for; empty for those who see all.
+        subject: the city, "CITY/ENTERPRISE", cluster or owner it is for; empty for those who see all.
         note: for people.
         created_at: when it was made.
         revoked_at: when it was ended; None while it works.
@@ -58,35 +58,44 @@ SUBJECT_IS_KNOWN: Final[LiteralString] = """
         WHEN 'city' THEN EXISTS (SELECT FROM cities WHERE city = $2)
         WHEN 'agent' THEN EXISTS (SELECT FROM clusters WHERE cluster = $2)
         WHEN 'owner' THEN EXISTS (SELECT FROM clusters WHERE owner = $2)
+        WHEN 'enterprise' THEN EXISTS (SELECT FROM enterprises
+                                        WHERE (city, enterprise) = (split_part($2, '/', 1), split_part($2, '/', 2)))
         ELSE $2::text = ''
     END
 """
 
 
 async def subject_is_known(tx: Connection, role: Role, subject: str) -> bool:
-    """Tell whether a key of the role can be for the subject: a known city, cluster or owner, or nothing."""
+    """Tell whether a key of the role can be for the subject: a known city, enterprise, cluster or owner, or nothing."""
     return bool(await tx.fetchval(SUBJECT_IS_KNOWN, role, subject))
 
 
-REVOKE: Final[LiteralString] = """
-    UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE key_id = $1 RETURNING true
-"""
+# Of which keys: all, or those that the enterprises of a city have.
+OF_CITY: Final[LiteralString] = "($1 = '' OR (role = 'enterprise' AND split_part(subject, '/', 1) = $1))"
+REVOKE: Final[LiteralString] = (
+    "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE key_id = $2 AND " + OF_CITY + " RETURNING true"
+)
 
 
-async def revoke(tx: Connection, key_id: str, at: datetime) -> bool:
-    """End the key for ever; repeating it keeps the first time. Return False when there is no such key."""
-    return bool(await tx.fetchval(REVOKE, key_id, at))
+async def revoke(tx: Connection, key_id: str, at: datetime, enterprises_of: str = "") -> bool:
+    """End the key for ever; repeating it keeps the first time. Return False when there is no such key.
+
+    `enterprises_of`: a city, for which there are only the keys of its enterprises.
+    """
+    return bool(await tx.fetchval(REVOKE, enterprises_of, key_id, at))
 
 
-LIST_KEYS: Final[LiteralString] = """
-    SELECT key_id, secret_sha256, role, subject, note, created_at, revoked_at
-      FROM api_keys ORDER BY created_at DESC, key_id
-"""
+LIST_KEYS: Final[LiteralString] = (
+    """
+    SELECT key_id, secret_sha256, role, subject, note, created_at, revoked_at FROM api_keys WHERE """
+    + OF_CITY
+    + " ORDER BY created_at DESC, key_id"
+)
 
 
-async def list_keys(tx: Connection) -> list[StoredKey]:
-    """Return all keys, newest first."""
-    return [_stored(**row) for row in await tx.fetch(LIST_KEYS)]
+async def list_keys(tx: Connection, enterprises_of: str = "") -> list[StoredKey]:
+    """Return all keys, newest first, or those of the enterprises of a city."""
+    return [_stored(**row) for row in await tx.fetch(LIST_KEYS, enterprises_of)]
 
 
 FIND: Final[LiteralString] = """

@@ -114,15 +114,18 @@ GET: Final[LiteralString] = "SELECT " + COLUMNS + FROM_QUOTES + " WHERE q.quote_
 LOCK: Final[LiteralString] = GET + " FOR UPDATE OF q"
 MANY: Final[LiteralString] = "SELECT " + COLUMNS + FROM_QUOTES + " WHERE q.quote_id = ANY($1) ORDER BY q.quote_id"
 BY_KEY: Final[LiteralString] = "SELECT " + COLUMNS + FROM_QUOTES + " WHERE q.city = $1 AND q.request_key = $2"
-LIST: Final[LiteralString] = (
+SOME: Final[LiteralString] = (
     "SELECT "
     + COLUMNS
     + FROM_QUOTES
     + """
      WHERE ($1::text IS NULL OR q.city = $1) AND (cardinality($2::text[]) = 0 OR q.state = ANY($2))
-       AND ($3::bigint IS NULL OR q.quote_id < $3)
-     ORDER BY q.quote_id DESC LIMIT $4
-"""
+       AND ($3::bigint IS NULL OR q.quote_id < $3)"""
+)
+NEWEST: Final[LiteralString] = " ORDER BY q.quote_id DESC LIMIT $4"
+LIST: Final[LiteralString] = SOME + NEWEST
+LIST_OF_ENTERPRISE: Final[LiteralString] = (
+    SOME + " AND q.city = $1 AND q.enterprise = $5 AND q.enterprise <> ''" + NEWEST
 )
 ACCEPT: Final[LiteralString] = """
     UPDATE quotes SET state = 'accepted', request_key = $2, accepted_at = $3, job_id = $4, hold_id = $5
@@ -202,10 +205,21 @@ async def by_request_key(tx: Connection, city: str, request_key: str) -> Quote |
 
 
 async def list_page(
-    tx: Connection, city: str | None, states: Collection[QuoteState], before: QuoteId | None, limit: int
+    tx: Connection,
+    city: str | None,
+    states: Collection[QuoteState],
+    before: QuoteId | None,
+    limit: int,
+    *,
+    enterprise: str = "",
 ) -> list[Quote]:
-    """Return quotes, newest first, numbers below `before`; None and nothing let everything pass."""
-    return [_quote(r) for r in await tx.fetch(LIST, city, list(states), before, limit)]
+    """Return quotes, newest first, numbers below `before`; None and nothing let everything pass.
+
+    `enterprise`: of the city; empty: all that the transaction may see.
+    """
+    values = (city, list(states), before, limit)
+    rows = await (tx.fetch(LIST_OF_ENTERPRISE, *values, enterprise) if enterprise else tx.fetch(LIST, *values))
+    return [_quote(r) for r in rows]
 
 
 async def accept(

@@ -1,12 +1,13 @@
 """Store new jobs, once for each request key: set-based, so that a stream of 50,000 takes seconds."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from broker.ids import JobId
 from broker.job import JobSpec, canonical_text, differences, text_sha256
+from broker.request_key import beside
 from broker.store import upstreams
 from broker.store.database import Connection
 
@@ -220,8 +221,18 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [",".join(s.vouchers) for s in specs],
     )
     added = {r["request_key"]: JobId(r["job_id"]) for r in rows}
-    await upstreams.insert(tx, city, [(added[d.request_key], d.spec) for d in drafts if d.request_key in added])
+    new = [(added[d.request_key], _by_stored_keys(d)) for d in drafts if d.request_key in added]
+    await upstreams.insert(tx, city, new)
     return added
+
+
+def _by_stored_keys(given: Draft) -> JobSpec:
+    """Return the job with the keys that it runs after as they are stored: they are keys of the same caller."""
+    if not given.spec.after_request_keys:
+        return given.spec
+    return replace(
+        given.spec, after_request_keys=tuple(beside(given.request_key, key) for key in given.spec.after_request_keys)
+    )
 
 
 def _first_start(given: Draft, at: datetime) -> datetime | None:

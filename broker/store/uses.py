@@ -47,12 +47,13 @@ class Wanted:
     """Which leases are asked for; what is not set lets everything pass. `started`: from, and before."""
 
     city: str | None = None
+    enterprise: str | None = None  # of that city
     owner: str | None = None
     job: JobId | None = None
     started: tuple[datetime, datetime] | None = None
 
 
-USES: Final[LiteralString] = (
+SELECT_USES: Final[LiteralString] = (
     """
     SELECT l.lease_id, l.job_id, l.city, j.enterprise, l.cluster, c.owner, p.model,
            (SELECT sum(CASE n.share_milli WHEN 0 THEN 1000 * cardinality(n.cards) ELSE n.tasks * n.share_milli END)
@@ -73,15 +74,24 @@ USES: Final[LiteralString] = (
      WHERE l.started_at IS NOT NULL AND ($1::bigint IS NULL OR l.lease_id < $1) AND ($2::text IS NULL OR l.city = $2)
        AND ($3::text IS NULL OR c.owner = $3) AND ($4::bigint IS NULL OR l.job_id = $4)
        AND ($5::timestamptz IS NULL OR l.started_at >= $5) AND ($6::timestamptz IS NULL OR l.started_at < $6)
-     ORDER BY l.lease_id DESC LIMIT $7
 """
+)
+NEWEST: Final[LiteralString] = " ORDER BY l.lease_id DESC LIMIT $7"
+USES: Final[LiteralString] = SELECT_USES + NEWEST
+# By its jobs, which have an index: of its city's leases few may be an enterprise's.
+USES_OF_ENTERPRISE: Final[LiteralString] = (
+    SELECT_USES + " AND j.city = $2 AND j.enterprise = $8 AND j.enterprise <> ''" + NEWEST
 )
 
 
 async def uses(tx: Connection, wanted: Wanted, before: LeaseId | None, limit: int) -> list[UseRow]:
     """Return a page of leases that have started, newest first, with numbers below `before`."""
     begin, end = wanted.started or (None, None)
-    rows = await tx.fetch(USES, before, wanted.city, wanted.owner, wanted.job, begin, end, limit)
+    values = (before, wanted.city, wanted.owner, wanted.job, begin, end, limit)
+    if wanted.enterprise is None:
+        rows = await tx.fetch(USES, *values)
+    else:
+        rows = await tx.fetch(USES_OF_ENTERPRISE, *values, wanted.enterprise)
     return [_use(r) for r in rows]
 
 
@@ -115,11 +125,26 @@ HOLDS: Final[LiteralString] = """
      WHERE ($1::bigint IS NULL OR hold_id < $1) AND ($2::text IS NULL OR city = $2) AND (NOT $3 OR state = 'open')
      ORDER BY hold_id DESC LIMIT $4
 """
+SEEN_ACCOUNTS: Final[LiteralString] = "SELECT account_id FROM ledger_accounts"
+# By the postings of accounts, which have an index: of its city's holds few may be an enterprise's.
+HOLDS_ON: Final[LiteralString] = """
+    SELECT hold_id FROM ledger_holds
+     WHERE ($1::bigint IS NULL OR hold_id < $1) AND ($2::text IS NULL OR city = $2) AND (NOT $3 OR state = 'open')
+       AND hold_id IN (SELECT p.transaction_id FROM ledger_postings p WHERE p.account_id = ANY($5))
+     ORDER BY hold_id DESC LIMIT $4
+"""
 
 
 async def hold_page(
-    tx: Connection, city: str | None, before: HoldId | None, limit: int, *, open_only: bool
+    tx: Connection, city: str | None, before: HoldId | None, limit: int, *, open_only: bool, few_accounts: bool = False
 ) -> list[Hold]:
-    """Return a page of holds, newest first, with numbers below `before`."""
-    rows = await tx.fetch(HOLDS, before, city, open_only, limit)
+    """Return a page of holds, newest first, with numbers below `before`.
+
+    `few_accounts`: the transaction sees the few of an enterprise, so look by these.
+    """
+    if few_accounts:
+        own = [r["account_id"] for r in await tx.fetch(SEEN_ACCOUNTS)]
+        rows = await tx.fetch(HOLDS_ON, before, city, open_only, limit, own)
+    else:
+        rows = await tx.fetch(HOLDS, before, city, open_only, limit)
     return (await holds.read(tx, [HoldId(r["hold_id"]) for r in rows]))[::-1]

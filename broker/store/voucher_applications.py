@@ -10,6 +10,7 @@ import asyncpg
 
 from broker.errors import ApplicationConflict, ContractClaimed, EnterpriseSplit
 from broker.ids import application_text
+from broker.request_key import sent_key
 from broker.store.database import Connection
 from broker.vouchers.applying import ApplicationDraft, Enterprise, plain
 from broker.vouchers.programme import ApplicantType, ClaimSide, Programme, ProgrammeFile
@@ -193,7 +194,9 @@ async def apply(tx: Connection, draft: ApplicationDraft, at: datetime) -> tuple[
         before = await tx.fetchrow(BEFORE, draft.city, draft.request_key)
         assert before is not None  # noqa: S101  # it was in the way
     if before["body_sha256"] != body:
-        raise ApplicationConflict(request_key=draft.request_key, application=application_text(before["application_id"]))
+        raise ApplicationConflict(
+            request_key=sent_key(draft.request_key), application=application_text(before["application_id"])
+        )
     return before["application_id"], True
 
 

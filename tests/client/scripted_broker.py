@@ -57,6 +57,9 @@ class ScriptedBroker(job_service_pb2_grpc.JobServiceServicer):
     events: list[pb.JobEvent] = field(default_factory=list)
     log: bytes = b""
     break_after: deque[int] = field(default_factory=deque)  # messages or events after which a stream breaks
+    previous: deque[int] = field(
+        default_factory=deque
+    )  # of an enterprise: what each event of a stream names as gone before
     silent_break: bool = False  # a stream that breaks ends in good order instead
 
     async def _meet(self, name: str, request: Any, context: Context) -> None:
@@ -121,7 +124,8 @@ class ScriptedBroker(job_service_pb2_grpc.JobServiceServicer):
                         return
                     await AWAY(context)
                 left -= 1
-                yield pb.WatchJobsResponse(events=[event])
+                previous = self.previous.popleft() if self.previous else None
+                yield pb.WatchJobsResponse(events=[event], previous_cursor=previous)
 
     async def ReadLogs(self, request: pb.ReadLogsRequest, context: Context) -> AsyncIterator[pb.ReadLogsResponse]:
         await self._meet("ReadLogs", request, context)

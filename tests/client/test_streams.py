@@ -1,5 +1,7 @@
 """Events and output over connections that break."""
 
+from collections import deque
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -39,6 +41,31 @@ async def test_a_stream_that_ends_without_being_idle_is_resumed() -> None:
 async def test_a_skipped_or_repeated_event_is_an_error(cursors: list[int]) -> None:
     """The contract says gap-free and in order: a client that bills or restarts by events must know when it broke."""
     broker = ScriptedBroker(events=events(cursors))
+
+    async with client_of(broker) as client:
+        with pytest.raises(StreamGap) as caught:
+            async for _ in client.watch(idle_seconds_max=1):
+                pass
+
+    assert caught.value.reason == "CURSOR_GAP"
+
+
+async def test_an_enterprise_sees_gaps_where_events_of_others_are() -> None:
+    """Over a reconnection too: what was asked for is what went before."""
+    broker = ScriptedBroker(events=events([3, 7, 8, 20]), previous=deque([0, 3, 7, 8]))
+    broker.break_after.append(2)
+
+    async with client_of(broker) as client:
+        seen = [event.cursor async for event in client.watch(idle_seconds_max=1)]
+
+    assert seen == [3, 7, 8, 20]
+
+
+@pytest.mark.parametrize(
+    ("cursors", "previous"), [([3, 7], [0, 4]), ([3, 7], [1, 3]), ([3, 3], [0, 3]), ([3, 2], [0, 3]), ([3], [5])]
+)
+async def test_a_message_that_an_enterprise_has_missed_is_an_error(cursors: list[int], previous: list[int]) -> None:
+    broker = ScriptedBroker(events=events(cursors), previous=deque(previous))
 
     async with client_of(broker) as client:
         with pytest.raises(StreamGap) as caught:

@@ -35,6 +35,7 @@ from broker.market.worlds import Worlds
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld, inventory
 from tests.market.test_rounds import POLICY, Table
+from tests.small_world import registered
 
 SECRET = b"a secret of tests"
 CHROMIUM = "/usr/bin/chromium"
@@ -52,7 +53,9 @@ PEOPLE = {
     "stranger": (Role.OWNER, "stranger"),
     "office": (Role.VOUCHER_OFFICE, ""),
     "agent": (Role.AGENT, "east"),
+    "enterprise": (Role.ENTERPRISE, "ganzhou/acme"),
 }
+NO_PAGES = {"agent", "enterprise"}
 
 
 @dataclass
@@ -184,6 +187,7 @@ async def open_desk(
         vouchers=Vouchers(database),
         office=VoucherOffice(database),
     )
+    await registered(database, "acme")
     keys = {
         who: (await identity.create(role, subject, "test", clock.now())).text
         for who, (role, subject) in PEOPLE.items()

@@ -5,13 +5,14 @@ import json
 import pytest
 from aiohttp import web
 
+from broker.caller import Role
 from broker.clock import ManualClock
 from broker.console import access
 from broker.console.guards import COOKIE
 from broker.console.logins import BURST
 from broker.console.server import application
 from broker.ids import job_text
-from tests.console.conftest import PEOPLE, SECRET, Desk
+from tests.console.conftest import NO_PAGES, PEOPLE, SECRET, Desk
 from tests.small_world import OPERATOR, T0
 
 
@@ -27,7 +28,7 @@ def test_every_page_of_the_console_says_who_may_see_it() -> None:
     assert routes == access.MAY_SEE.keys() | access.OPEN
 
 
-@pytest.mark.parametrize("who", [who for who in PEOPLE if who != "agent"])
+@pytest.mark.parametrize("who", [who for who in PEOPLE if who not in NO_PAGES])
 async def test_each_role_sees_its_pages_of_the_console_and_no_other(desk: Desk, who: str) -> None:
     role = PEOPLE[who][0]
     others = {"nanjing": "/jobs/", "stranger": "/clusters/"}.get(who, "nothing")  # what is not theirs is not found
@@ -88,6 +89,20 @@ async def test_console_login_refuses_wrong_keys_agents_and_too_many_tries(desk: 
 
     assert refused.status == 429
     assert refused.headers["Retry-After"] == "1"
+
+
+async def test_console_login_tells_an_enterprise_where_to_go_instead(desk: Desk) -> None:
+    """Pages add up whole cities. Nothing is begun, and there is no page that would let it in with a session either."""
+    async with desk.visitor() as visitor:
+        answer = await visitor.log_in(desk.keys["enterprise"])
+        text = await answer.text()
+        status, _ = await visitor.get("/jobs")
+
+    assert answer.status == 403
+    assert "This is the key of an enterprise" in text
+    assert COOKIE not in answer.cookies
+    assert status == 303  # to where keys are put in
+    assert [what for what in access.MAY_SEE if access.may(Role.ENTERPRISE, what)] == []
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x"])

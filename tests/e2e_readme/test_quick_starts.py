@@ -15,8 +15,8 @@ from tests.e2e_readme.test_readme import PORTS_OF_OUR_OWN, STARTED_SECONDS_MAX, 
 from tests.house.test_docs import ROOT
 
 DOCS = ROOT / "deploy" / "docs"
-PAGES = ("owner", "city", "operator", "finance", "benchmarker")
-"""In the order in which they are tried: jobs need a cluster, and looking needs something to see."""
+PAGES = ("owner", "city", "operator", "finance", "enterprise", "benchmarker")
+"""In the order in which they are tried: jobs need a cluster, looking needs work to see, an enterprise a voucher."""
 
 PAGE_SECONDS_MAX = 280.0
 """Some thirty commands, each a process of its own; half a second each on an idle machine."""
@@ -98,7 +98,7 @@ def test_a_quick_start_does_what_it_says(page: str, hub: Hub) -> None:
 
 
 def test_every_quick_start_is_tried() -> None:
-    """The five of the index, and no page beside them has commands that nothing runs."""
+    """The six of the index, and no page beside them has commands that nothing runs."""
     table = (DOCS / "README.md").read_text().partition("How it works")[0]
 
     assert set(re.findall(r"\]\((\w+)\.md\)", table)) == set(PAGES)

@@ -6,14 +6,17 @@ import json
 
 import pytest
 
+from broker.caller import Caller, Role
 from broker.errors import RoleRefused, VoucherNotFound
 from broker.ledger.holds import Capture
 from broker.market.evidence import Evidence
 from broker.store.database import Database
 from broker.vouchers.paying import Refused
 from tests.conftest import Dsns
-from tests.small_world import GANZHOU, T0, placed, submitted
+from tests.small_world import NANJING, T0, placed, submitted
 from tests.voucher_world import AUDITOR, open_office
+
+OWNER = Caller("key-owner", Role.OWNER, "longdong")
 
 
 async def test_a_pack_says_by_lease_what_was_paid_and_drawn(database: Database, dsns: Dsns) -> None:
@@ -72,13 +75,15 @@ async def test_an_enterprise_has_the_evidence_of_a_year_in_one_pack(database: Da
         with pytest.raises(VoucherNotFound):
             await evidence.of_enterprise(AUDITOR, city, name, year)
     with pytest.raises(RoleRefused):
-        await evidence.of_enterprise(GANZHOU, "ganzhou", "acme", 2026)
+        await evidence.of_enterprise(OWNER, "ganzhou", "acme", 2026)
+    with pytest.raises(VoucherNotFound):
+        await evidence.of_enterprise(NANJING, "ganzhou", "acme", 2026)
 
 
-async def test_evidence_is_for_those_who_check(database: Database, dsns: Dsns) -> None:
+async def test_evidence_is_for_those_who_check_and_whose_voucher_it_is(database: Database, dsns: Dsns) -> None:
     await open_office(database, dsns)
 
     with pytest.raises(RoleRefused):
-        await Evidence(database).of_voucher(GANZHOU, "qy-2026-1")
+        await Evidence(database).of_voucher(OWNER, "qy-2026-1")
     with pytest.raises(VoucherNotFound):
         await Evidence(database).of_voucher(AUDITOR, "qy-2026-1")

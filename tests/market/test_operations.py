@@ -293,7 +293,7 @@ async def test_keys_are_made_and_ended_on_record(hub: Hub) -> None:
 
     with pytest.raises(KeyRefused):  # at once, although it was remembered
         await hub.identity.caller(key.text, START)
-    [stored] = await hub.operations.keys()
+    [stored] = await hub.operations.keys(OPERATOR)
     assert (stored.key_id, stored.revoked_at) == (key.key_id, START)
     assert await hub.acts() == [
         ("create_key", key.key_id, {"role": "city", "subject": "ganzhou", "note": "for Wang"}),

@@ -9,10 +9,11 @@ import pytest
 from broker.errors import BrokerError, CursorInFuture, InvalidRequest, RoleRefused
 from broker.job import Event
 from broker.loops.numbering import Numbering
+from broker.market import watch
 from broker.market.watch import PAGE_EVENTS_MAX, Pulses, Watch
 from broker.store.database import Database
 from tests.deadlines import eventually
-from tests.small_world import AGENT, GANZHOU, NANJING, OBSERVER, OPERATOR, T0, lay_out, submitted
+from tests.small_world import ACME, AGENT, GANZHOU, NANJING, OBSERVER, OPERATOR, T0, a_spec, lay_out, submitted
 
 
 class Scene:
@@ -24,8 +25,8 @@ class Scene:
         self.watch = Watch(database, self.pulses)
         self.numbering = Numbering(database, announce=self.pulses.announce)
 
-    async def happen(self, *keys: str, city: str = "ganzhou") -> None:
-        await submitted(self.database, *keys, city=city)
+    async def happen(self, *keys: str, city: str = "ganzhou", enterprise: str = "") -> None:
+        await submitted(self.database, *keys, city=city, spec=a_spec(enterprise=enterprise))
         await self.numbering.run_once(T0)
 
     async def collect(self, after: int, count: int) -> list[Event]:
@@ -131,6 +132,56 @@ async def test_a_stream_without_events_ends_when_it_was_told_to(scene: Scene) ->
     seen = [page async for page in scene.watch.follow(GANZHOU, "", 0, 1)]
 
     assert [cursors(page) for page in seen] == [[1]]
+
+
+async def of_acme(scene: Scene, after: int, idle: int = 1) -> list[list[int]]:
+    return [cursors(page) async for page in scene.watch.follow(ACME, "", after, idle)]
+
+
+async def test_an_enterprise_reads_its_city_in_stretches_and_finds_its_own(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the stretches are in which only others act, and wherever its own lie in them."""
+    for size in (1, 2, 3, 7):
+        monkeypatch.setattr(watch, "STRETCH_EVENTS_MAX", size)
+        assert await of_acme(scene, 0) == []
+    for n in range(5):
+        await scene.happen(f"a{n}", f"b{n}", f"c{n}")
+        await scene.happen(f"mine{n}", enterprise="acme")
+
+    for size in (1, 2, 3, 7):
+        monkeypatch.setattr(watch, "STRETCH_EVENTS_MAX", size)
+        assert [c for page in await of_acme(scene, 0) for c in page] == [4, 8, 12, 16, 20]
+        assert [c for page in await of_acme(scene, 9) for c in page] == [12, 16, 20]
+
+
+async def test_a_large_enterprise_gets_full_pages(scene: Scene) -> None:
+    await scene.happen(*(f"k{n}" for n in range(PAGE_EVENTS_MAX + 3)), enterprise="acme")
+
+    assert [len(page) for page in await of_acme(scene, 0)] == [500, 3]
+
+
+async def test_what_others_of_its_city_do_does_not_keep_the_stream_of_an_enterprise_open(scene: Scene) -> None:
+    """It is told to end after a second without an event of its own; others have one all the time."""
+    await scene.happen("mine", enterprise="acme")
+    ended = asyncio.create_task(of_acme(scene, 0))
+
+    async def others_act_until_it_ends() -> bool:
+        await scene.happen(f"other-{asyncio.get_running_loop().time()}")
+        return ended.done()
+
+    await eventually(others_act_until_it_ends)
+
+    assert await ended == [[1]]
+
+
+async def test_an_enterprise_is_woken_by_its_own_events(scene: Scene) -> None:
+    following = asyncio.create_task(of_acme(scene, 0, 2))
+    await eventually(lambda: _is_watched(scene))
+    await scene.happen("others")
+    await scene.happen("mine", enterprise="acme")
+
+    assert await following == [[2]]
 
 
 @pytest.mark.parametrize(

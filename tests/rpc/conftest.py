@@ -23,7 +23,7 @@ from broker.store.database import Database
 from broker.wire.v1.job_service_pb2_grpc import JobServiceStub
 from scheduler.policy import Policy
 from tests.rpc.requests import NOW
-from tests.small_world import lay_out
+from tests.small_world import lay_out, registered
 
 
 @dataclass
@@ -69,8 +69,9 @@ async def edge(database: Database) -> AsyncIterator[Edge]:
 
 @asynccontextmanager
 async def open_edge(database: Database, *, key_recheck_seconds: float = 5.0) -> AsyncIterator[Edge]:
-    """JobService of the small world; callers: ganzhou, nanjing, agent, operator, observer."""
+    """JobService of the small world; callers: ganzhou, its enterprise acme, nanjing, agent, operator, observer."""
     await lay_out(database)
+    await registered(database, "acme")
     clock = ManualClock(NOW)
     identity = Identity(database)
     keys = {
@@ -78,6 +79,7 @@ async def open_edge(database: Database, *, key_recheck_seconds: float = 5.0) -> 
         for who, role, subject in [
             ("ganzhou", Role.CITY, "ganzhou"),
             ("nanjing", Role.CITY, "nanjing"),
+            ("acme", Role.ENTERPRISE, "ganzhou/acme"),
             ("agent", Role.AGENT, "longdong"),
             ("operator", Role.OPERATOR, ""),
             ("observer", Role.OBSERVER, ""),

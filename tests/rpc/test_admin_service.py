@@ -46,6 +46,7 @@ from scheduler.rounds import Round
 from tests.cluster_world import START, ClusterWorld, inventory
 from tests.rpc.refusals import refusal
 from tests.scheduler.planning_worlds import gangs
+from tests.small_world import registered
 
 METHODS = pb.DESCRIPTOR.services_by_name["AdminService"].methods_by_name
 
@@ -77,7 +78,9 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
     await world.attach("east", "one", inventory("n1", "n2", "n3"))
     clock, identity = ManualClock(START), Identity(database)
     nobodys = dict.fromkeys(("operator", "observer", "auditor", "voucher_office"), "")
-    roles = nobodys | {"owner": "owner", "city": "ganzhou", "agent": "east"}
+    roles = nobodys | {"owner": "owner", "city": "ganzhou", "agent": "east", "enterprise": "ganzhou/acme"}
+    await registered(database, "acme", "sister")
+    await registered(database, "lone", city="nanjing")
     keys = {r: (await identity.create(Role(r), subject, "test", START)).text for r, subject in roles.items()}
     service = AdminService(
         Operations(database, identity, wake=lambda: None),
@@ -273,6 +276,56 @@ async def test_keys_are_made_listed_and_revoked(admin: Admin) -> None:
     assert listed[made.key_id].note == "screen in the hall"
     assert listed[made.key_id].HasField("revoked_at")
     assert made.api_key.rpartition("_")[2] not in str(listed)
+
+
+async def test_a_city_makes_sees_and_ends_keys_of_its_enterprises(admin: Admin) -> None:
+    """And there are no others for it: not the operator's, not its own, not those of another city's enterprises."""
+    other = await admin(pb.CreateKeyRequest(role=pb.ROLE_ENTERPRISE, subject="nanjing/lone"))
+    made = await admin(pb.CreateKeyRequest(role=pb.ROLE_ENTERPRISE, subject="ganzhou/sister", note="CI"), "city")
+    listed = (await admin(pb.ListKeysRequest(), "city")).keys
+    unknown = await refusal(admin(pb.RevokeKeyRequest(key_id="nobody"), "city"))
+    foreign = [
+        await refusal(admin(pb.RevokeKeyRequest(key_id=key), "city"))
+        for key in (other.key_id, admin.keys["operator"].split("_")[1], admin.keys["city"].split("_")[1])
+    ]
+
+    await admin(pb.RevokeKeyRequest(key_id=made.key_id), "city")
+
+    assert {key.subject for key in listed} == {"ganzhou/sister", "ganzhou/acme"}
+    assert {(each.code, each.reason) for each in [unknown, *foreign]} == {("NOT_FOUND", "KEY_NOT_FOUND")}
+    ended = {key.key_id for key in (await admin(pb.ListKeysRequest())).keys if key.HasField("revoked_at")}
+    assert ended == {made.key_id}
+    async with admin.world.database.hub() as tx:
+        acts = await tx.fetch("SELECT act, key_id FROM operator_acts WHERE subject = $1 ORDER BY act_id", made.key_id)
+    assert [tuple(act) for act in acts] == [
+        ("create_key", admin.keys["city"].split("_")[1]),
+        ("revoke_key", admin.keys["city"].split("_")[1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "subject"),
+    [
+        (pb.ROLE_ENTERPRISE, "nanjing/lone"),
+        (pb.ROLE_CITY, "ganzhou"),
+        (pb.ROLE_OPERATOR, ""),
+        (pb.ROLE_OBSERVER, ""),
+        (pb.ROLE_AGENT, "east"),
+        (pb.ROLE_VOUCHER_OFFICE, ""),
+    ],
+)
+async def test_a_city_makes_no_other_keys(admin: Admin, role: pb.Role, subject: str) -> None:
+    refused = await refusal(admin(pb.CreateKeyRequest(role=role, subject=subject), "city"))
+
+    assert (refused.code, refused.reason) == ("PERMISSION_DENIED", "ROLE_REFUSED")
+
+
+async def test_a_key_is_for_a_registered_enterprise_alone(admin: Admin) -> None:
+    """One of another city with the same name is another one."""
+    for who, subject in (("operator", "nanjing/acme"), ("operator", "nowhere/acme"), ("city", "ganzhou/nobody")):
+        refused = await refusal(admin(pb.CreateKeyRequest(role=pb.ROLE_ENTERPRISE, subject=subject), who))
+
+        assert (refused.code, refused.reason) == ("NOT_FOUND", "ENTERPRISE_NOT_FOUND")
 
 
 async def store_round(admin: Admin, report: RoundReport, record: RoundRecord | None = None) -> RoundId:
@@ -495,6 +548,9 @@ WRONG = {
     "a round beyond all": (pb.GetRoundRequest(round=2**64 - 1), "round"),
     "a role of its own": (pb.CreateKeyRequest(role=9, subject="ganzhou"), "role"),
     "a city key without a city": (pb.CreateKeyRequest(role=pb.ROLE_CITY), "subject"),
+    "an enterprise key without a city": (pb.CreateKeyRequest(role=pb.ROLE_ENTERPRISE, subject="acme"), "subject"),
+    "an enterprise key for a path": (pb.CreateKeyRequest(role=pb.ROLE_ENTERPRISE, subject="a/b/c"), "subject"),
+    "an enterprise key for nobody": (pb.CreateKeyRequest(role=pb.ROLE_ENTERPRISE, subject="ganzhou/"), "subject"),
     "an operator key for a city": (pb.CreateKeyRequest(role=pb.ROLE_OPERATOR, subject="ganzhou"), "subject"),
     "no key": (pb.RevokeKeyRequest(), "key_id"),
     "a hub that is no slug": (pb.ListClustersRequest(hub="Gui An"), "hub"),

@@ -53,6 +53,27 @@ async def test_one_city_does_not_use_up_another_ones_rate(slow: Edge) -> None:
     assert await calls(slow, "operator", 40) == 40
 
 
+async def test_an_enterprise_has_half_of_its_citys_rate_and_leaves_the_rest(slow: Edge) -> None:
+    """Its calls are its city's too: together they make no more than the city may."""
+    assert await calls(slow, "acme", 40) == 10
+
+    refused = await refusal(slow.stub.ListJobs(spb.ListJobsRequest(), **slow.sent_by("acme")))
+
+    assert refused.reason == "TOO_MANY_CALLS"
+    assert (refused.facts["city"], refused.facts["calls_per_second_max"]) == ("ganzhou/acme", "10")
+    assert await calls(slow, "ganzhou", 40) == 10
+    slow.clock.advance(seconds=0.1)
+    assert await calls(slow, "acme", 40) == 1
+
+
+async def test_a_city_at_its_rate_stops_its_enterprises(slow: Edge) -> None:
+    await calls(slow, "ganzhou", 40)
+
+    refused = await refusal(slow.stub.ListJobs(spb.ListJobsRequest(), **slow.sent_by("acme")))
+
+    assert (refused.reason, refused.facts["city"]) == ("TOO_MANY_CALLS", "ganzhou")
+
+
 async def test_messages_of_a_bulk_submission_wait_for_their_turn(slow: Edge) -> None:
     """One call, and for each message one more and a thousandth for each item; nothing has to be sent twice."""
     batches = [[submit(f"key-{m}-{i}") for i in range(10)] for m in range(30)]
@@ -101,3 +122,18 @@ async def test_a_city_has_a_limited_number_of_streams_open(edge: Edge) -> None:
     assert (refused.code, refused.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_STREAMS")
     assert refused.facts == {"city": "ganzhou", "method": "SubmitJobs", "open": str(most)}
     assert others == spb.SubmitJobsResponse()
+
+
+async def test_streams_of_an_enterprise_are_half_of_its_citys_and_count_as_such(edge: Edge) -> None:
+    most = STREAMS_MAX["/broker.wire.v1.JobService/SubmitJobs"]
+    streams = [edge.stub.SubmitJobs(**edge.sent_by("acme")) for _ in range(most // 2)]
+    streams += [edge.stub.SubmitJobs(**edge.sent_by("ganzhou")) for _ in range(most // 2)]
+    for stream in streams:
+        await stream.write(spb.SubmitJobsRequest())
+        assert await stream.read() == spb.SubmitJobsResponse()
+
+    own = await refusal(edge.stub.SubmitJobs(sent([[]]), **edge.sent_by("acme")))
+    citys = await refusal(edge.stub.SubmitJobs(sent([[]]), **edge.sent_by("ganzhou")))
+
+    assert own.facts == {"city": "ganzhou/acme", "method": "SubmitJobs", "open": str(most // 2)}
+    assert citys.facts == {"city": "ganzhou", "method": "SubmitJobs", "open": str(most)}

@@ -217,7 +217,7 @@ def test_nonsense_is_refused_by_field_or_understood(data: st.DataObject) -> None
         (pb.SetProgrammesRequest, convert.programmes),
         (pb.SetEnterpriseRequest, convert.enterprise),
         (pb.ListEnterprisesRequest, convert.enterprise_page),
-        (pb.ApplyForVoucherRequest, lambda request: convert.application(request, "ganzhou")),
+        (pb.ApplyForVoucherRequest, lambda request: convert.application(request, "ganzhou", "")),
         (pb.WithdrawApplicationRequest, convert.withdrawal),
         (pb.ListApplicationsRequest, convert.application_page),
         (pb.ReviewApplicationRequest, convert.review),

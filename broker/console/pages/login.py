@@ -1,6 +1,7 @@
 """The way in and out: an API key once, then a signed cookie."""
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -14,6 +15,9 @@ from broker.errors import KeyRefused
 
 LOGINS: Final = web.AppKey("logins", Logins)
 KEY_CHARACTERS_MAX: Final = 200
+
+NOT_FOR: Final[Mapping[Role, str]] = {Role.AGENT: "login.agent", Role.ENTERPRISE: "login.enterprise"}
+"""Roles that have no page here, and what they are told. Pages add up whole cities, which an enterprise may not see."""
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -35,8 +39,8 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         caller = await desk.ask.identity.caller(key[:KEY_CHARACTERS_MAX], desk.now)
     except KeyRefused:
         return page(request, "login.html", status=401, problem="login.refused", next=wanted)
-    if caller.role is Role.AGENT:
-        return page(request, "login.html", status=403, problem="login.agent", next=wanted)
+    if caller.role in NOT_FOR:
+        return page(request, "login.html", status=403, problem=NOT_FOR[caller.role], next=wanted)
     answer = web.Response(status=303, headers={"Location": wanted})
     answer.set_cookie(
         COOKIE,

@@ -52,6 +52,7 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_OWNER: _ClassVar[Role]
     ROLE_AUDITOR: _ClassVar[Role]
     ROLE_VOUCHER_OFFICE: _ClassVar[Role]
+    ROLE_ENTERPRISE: _ClassVar[Role]
 AGENT_STATE_UNSPECIFIED: AgentState
 AGENT_STATE_NEVER: AgentState
 AGENT_STATE_LIVE: AgentState
@@ -79,6 +80,7 @@ ROLE_OBSERVER: Role
 ROLE_OWNER: Role
 ROLE_AUDITOR: Role
 ROLE_VOUCHER_OFFICE: Role
+ROLE_ENTERPRISE: Role
 
 class ApplyWorldRequest(_message.Message):
     __slots__ = ("document", "dry_run")

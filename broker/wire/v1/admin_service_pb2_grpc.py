@@ -335,7 +335,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateKey(self, request, context):
-        """Make an API key; its secret is shown this once.
+        """Make an API key; its secret is shown this once. A city makes keys of its own enterprises.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

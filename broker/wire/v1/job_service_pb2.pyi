@@ -162,10 +162,12 @@ class WatchJobsRequest(_message.Message):
     def __init__(self, after_cursor: _Optional[int] = ..., city: _Optional[str] = ..., idle_seconds_max: _Optional[int] = ...) -> None: ...
 
 class WatchJobsResponse(_message.Message):
-    __slots__ = ("events",)
+    __slots__ = ("events", "previous_cursor")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_CURSOR_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[JobEvent]
-    def __init__(self, events: _Optional[_Iterable[_Union[JobEvent, _Mapping]]] = ...) -> None: ...
+    previous_cursor: int
+    def __init__(self, events: _Optional[_Iterable[_Union[JobEvent, _Mapping]]] = ..., previous_cursor: _Optional[int] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("cursor", "job_id", "kind", "at", "attempt", "placement", "end")
