@@ -5,6 +5,7 @@ import typer
 from benchmarks import allocate, console, explain, ledger, metering, placer, submit
 from benchmarks.load import command as load
 from benchmarks.openb import command as openb
+from benchmarks.real_rivals import command as rivals
 from benchmarks.replay import command as replay
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command(name="ledger")(ledger.main)
 app.command(name="metering")(metering.main)
 app.command(name="openb")(openb.main)
 app.command(name="replay")(replay.main)
+app.command(name="rivals")(rivals.main)
 
 if __name__ == "__main__":
     app()
