@@ -1,0 +1,227 @@
+"""What a running broker costs: over jobs that wait, watchers of one city, and nodes whose agents have no news."""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import psutil
+
+from benchmarks.brokers import RunningBroker, broker
+from benchmarks.curves.curve import Curve
+from benchmarks.load import agents, worlds
+from benchmarks.load.agents import AgentsPlan, Links
+from benchmarks.load.engine import Faults
+from benchmarks.submit import specs
+from broker.audit.main import run as audited
+from broker.client import Client, JobSpec
+from broker.market.snapshot import prepare
+from broker.postgres import using
+from broker.store import snapshots
+from broker.store.database import Database
+from broker.wire.v1 import job_service_pb2 as pb
+from broker.wire.v1 import job_service_pb2_grpc as pb_grpc
+
+CITY: Final = "ganzhou"
+POOLS: Final = 12
+PROBE_JOBS: Final = 1_000
+"""Submitted in one call at each size: what that takes is the cost of a submission there."""
+
+EVENTS: Final = 200
+REST_SECONDS: Final = 6.0
+_BATCH: Final = 500
+_WATCHERS_OF_A_CONNECTION: Final = 500  # the broker takes a thousand calls on one
+_ATTACH_SECONDS_MAX: Final = 300.0
+_SEEN_SECONDS_MAX: Final = 300.0
+_READS: Final = 3
+_LEAST: Final = 1e-4  # of a cost in seconds: below this a clock says nothing
+_Tell = Callable[[str], None]
+
+
+async def by_waiting(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list[Curve], int]:
+    """Return submission and reading of the round's view over the jobs that wait, and what the audit found."""
+    submitting: list[float] = []
+    reading: list[float] = []
+    waiting = 0
+    with broker(world=_document()) as running, using(running.home / "postgres") as server:
+        async with _client(running) as client, _database(server.dsn_city, server.dsn_hub) as database:
+            for size in sizes:
+                await _submit(client, specs(max(size - PROBE_JOBS - waiting, 0), rng))
+                began = time.perf_counter()
+                await _submit(client, specs(PROBE_JOBS, rng))
+                submitting.append(time.perf_counter() - began)
+                waiting = max(size, waiting + PROBE_JOBS)
+                reading.append(await _read(database, waiting))
+                tell(f"{size:,} waiting: {PROBE_JOBS:,} more in {submitting[-1]:.2f} s, read in {reading[-1]:.2f} s")
+        _, found = await audited(server.dsn_hub, server.dsn_city, {})
+    over = "jobs that wait"
+    return [
+        Curve("submit_by_waiting", f"submission of {PROBE_JOBS:,} jobs, s", over, "seconds", sizes, submitting),
+        Curve("read_by_waiting", "reading a round's view, s", over, "seconds", sizes, reading),
+    ], len(found)
+
+
+async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list[Curve], int]:
+    """Return the broker's CPU until all watchers of a city have had the same events, and what the audit found."""
+    costs = []
+    with broker(world=_document()) as running, using(running.home / "postgres") as server:
+        process = psutil.Process(running.pid)
+        async with _client(running) as client:
+            for watchers in sizes:
+                async with _watching(running, watchers, await client.latest_cursor()) as seen:
+                    await _submit(client, specs(1, rng))
+                    await seen(1)  # now all of them are connected
+                    before = _cpu(process)
+                    await _submit(client, specs(EVENTS, rng))
+                    await seen(EVENTS)
+                    costs.append(max(_cpu(process) - before, _LEAST))
+                tell(f"{watchers:,} watchers: {costs[-1]:.2f} s of CPU")
+        _, found = await audited(server.dsn_hub, server.dsn_city, {})
+    told = f"{EVENTS} events to all watchers, CPU of the broker, s"
+    return [Curve("watch_by_watchers", told, "watchers of one city", "cpu_seconds", sizes, costs)], len(found)
+
+
+async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[Curve], int]:
+    """Return the broker's CPU while nothing happens, and reading the view, over nodes; and what the audit found."""
+    resting: list[float] = []
+    reading: list[float] = []
+    violations = 0
+    for nodes in sizes:
+        world = worlds.world("national", seed, nodes=nodes, pools=POOLS)
+        # no round is held only because time passes: it is the agents' reports that are measured
+        with (
+            broker("round_recheck_seconds=3600", world=world.document) as running,
+            using(running.home / "postgres") as server,
+            _agents(running, world, seed) as pipe,
+        ):
+            await _attached(pipe, len(world.clusters))
+            process = psutil.Process(running.pid)
+            await asyncio.sleep(1.0)  # what the attaching caused
+            before = _cpu(process)
+            await asyncio.sleep(REST_SECONDS)
+            resting.append(max((_cpu(process) - before) / REST_SECONDS, _LEAST))
+            async with _database(server.dsn_city, server.dsn_hub) as database:
+                reading.append(await _read(database, 1))
+            _, found = await audited(server.dsn_hub, server.dsn_city, {})
+            violations += len(found)
+        tell(f"{nodes:,} nodes: {100 * resting[-1]:.1f} % of a core at rest, read in {reading[-1]:.2f} s")
+    told = f"CPU of the broker at rest, {POOLS} agents, s a second"
+    return [
+        Curve("rest_by_nodes", told, "nodes", "cpu_seconds", sizes, resting),
+        Curve("read_by_nodes", "reading a round's view, s", "nodes", "seconds", sizes, reading),
+    ], violations
+
+
+def _document() -> str:
+    return worlds.world("laptop", 0).document  # its cities may call and wait as much as they like
+
+
+@asynccontextmanager
+async def _client(running: RunningBroker) -> AsyncIterator[Client]:
+    async with Client(running.endpoint, running.key(f"city-{CITY}"), call_seconds_max=120) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _database(dsn_city: str, dsn_hub: str) -> AsyncIterator[Database]:
+    database = await Database.connect(dsn_city, dsn_hub, hub_connections=3)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _submit(client: Client, jobs: Iterator[JobSpec]) -> None:
+    async for answer in client.submit_many(jobs, batch=_BATCH):
+        if answer.error is not None:
+            raise RuntimeError(f"a job was refused: {answer.error}")
+
+
+async def _read(database: Database, jobs_max: int) -> float:
+    """Return the seconds of reading and preparing what a round plans on; the quickest of some."""
+    best = float("inf")
+    for _ in range(_READS):
+        now, began = datetime.now(UTC), time.perf_counter()
+        async with database.hub() as tx:
+            view = await snapshots.read(tx, now, jobs_max)
+        prepare(view, now)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+@asynccontextmanager
+async def _watching(
+    running: RunningBroker, watchers: int, cursor: int
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Let so many follow the city; yield what waits until each has had so many more events."""
+    options = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+    connections = -(-watchers // _WATCHERS_OF_A_CONNECTION)
+    channels = [grpc.aio.insecure_channel(running.endpoint, options=options) for _ in range(connections)]
+    metadata = (("authorization", f"Bearer {running.key(f'city-{CITY}')}"),)
+    calls: list[Any] = []
+    for number in range(watchers):
+        stub = pb_grpc.JobServiceStub(channels[number % connections])  # type: ignore[no-untyped-call]
+        calls.append(stub.WatchJobs(pb.WatchJobsRequest(after_cursor=cursor), metadata=metadata))
+
+    async def follow(call: Any, events: int) -> None:
+        while events > 0:
+            message = await call.read()
+            if message is grpc.aio.EOF:
+                raise RuntimeError(f"a watcher's call ended with {events} events missing")
+            events -= len(message.events)
+
+    async def seen(events: int) -> None:
+        async with asyncio.timeout(_SEEN_SECONDS_MAX):
+            await asyncio.gather(*(follow(call, events) for call in calls))
+
+    try:
+        yield seen
+    finally:
+        for call in calls:
+            call.cancel()
+        for channel in channels:
+            await channel.close()
+
+
+@contextmanager
+def _agents(running: RunningBroker, world: worlds.LoadWorld, seed: int) -> Iterator[Connection]:
+    """Play the agents of all clusters in a process of its own; yield where it tells how they are."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    keys = {cluster: running.key(f"agent-{cluster}") for cluster in world.clusters}
+    records: Path = running.home / "records"
+    plan = AgentsPlan(running.endpoint, keys, world.clusters, records, seed, Faults(), Links((0.0, 0.0)))
+    process = spawn.Process(target=agents.main, args=(plan, there), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        if process.is_alive():
+            here.send(None)
+        process.join(10)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+async def _attached(pipe: Connection, clusters: int) -> None:
+    end = time.monotonic() + _ATTACH_SECONDS_MAX
+    while True:
+        while pipe.poll():
+            if pipe.recv().attached == clusters:
+                return
+        if time.monotonic() > end:
+            raise RuntimeError("the agents did not attach: look into the broker's log")
+        await asyncio.sleep(0.1)
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
