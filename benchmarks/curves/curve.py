@@ -1,7 +1,7 @@
 """A curve as it was measured: sizes, what each of them cost, and under which name that stands in the figures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from benchmarks.curves.fit import Fit, fit
 
@@ -12,7 +12,7 @@ class Curve:
 
     Attributes:
         name: in the figures. told: what it is, with the unit. over: what the sizes count.
-        unit: of the costs, as it ends a figure's name. costs: of each size, > 0.
+        unit: of the costs, as it ends a figure's name. costs: of each size, > 0. beside: further figures, by name.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Curve:
     unit: str
     sizes: Sequence[int]
     costs: Sequence[float]
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def fit(self) -> Fit:
@@ -30,6 +31,7 @@ class Curve:
     def figures(self) -> dict[str, float]:
         """Return them by name: "<curve>.<unit>_<size>", and the exponents."""
         found = {f"{self.name}.{self.unit}_{size}": cost for size, cost in zip(self.sizes, self.costs, strict=True)}
+        found |= {f"{self.name}.{name}": value for name, value in self.beside.items()}
         return found | {
             f"{self.name}.exponent": self.fit.whole,
             f"{self.name}.exponent_at_the_end": self.fit.end,

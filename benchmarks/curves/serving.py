@@ -3,7 +3,7 @@
 import asyncio
 import multiprocessing
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -39,6 +39,7 @@ _BATCH: Final = 500
 _WATCHERS_OF_A_CONNECTION: Final = 500  # the broker takes a thousand calls on one
 _ATTACH_SECONDS_MAX: Final = 300.0
 _SEEN_SECONDS_MAX: Final = 300.0
+_AGAIN_SECONDS: Final = 0.2
 _READS: Final = 3
 _LEAST: Final = 1e-4  # of a cost in seconds: below this a clock says nothing
 _Tell = Callable[[str], None]
@@ -69,22 +70,26 @@ async def by_waiting(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list[
 
 async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list[Curve], int]:
     """Return the broker's CPU until all watchers of a city have had the same events, and what the audit found."""
-    costs = []
+    costs: list[float] = []
+    resumed = 0
     with broker(world=_document()) as running, using(running.home / "postgres") as server:
         process = psutil.Process(running.pid)
         async with _client(running) as client:
-            for watchers in sizes:
-                async with _watching(running, watchers, await client.latest_cursor()) as seen:
+            for count in sizes:
+                async with _watching(running, count, await client.latest_cursor()) as watchers:
                     await _submit(client, specs(1, rng))
-                    await seen(1)  # now all of them are connected
+                    await _seen(watchers, 1)  # now all of them are connected
                     before = _cpu(process)
                     await _submit(client, specs(EVENTS, rng))
-                    await seen(EVENTS)
+                    await _seen(watchers, EVENTS)
                     costs.append(max(_cpu(process) - before, _LEAST))
-                tell(f"{watchers:,} watchers: {costs[-1]:.2f} s of CPU")
+                    again = sum(watcher.resumed for watcher in watchers)
+                tell(f"{count:,} watchers: {costs[-1]:.2f} s of CPU, {again:,} calls taken up again")
+                resumed += again
         _, found = await audited(server.dsn_hub, server.dsn_city, {})
-    told = f"{EVENTS} events to all watchers, CPU of the broker, s"
-    return [Curve("watch_by_watchers", told, "watchers of one city", "cpu_seconds", sizes, costs)], len(found)
+    told, beside = f"{EVENTS} events to all watchers, CPU of the broker, s", {"calls_taken_up_again": float(resumed)}
+    curve = Curve("watch_by_watchers", told, "watchers of one city", "cpu_seconds", sizes, costs, beside)
+    return [curve], len(found)
 
 
 async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[Curve], int]:
@@ -155,38 +160,61 @@ async def _read(database: Database, jobs_max: int) -> float:
     return best
 
 
-@asynccontextmanager
-async def _watching(
-    running: RunningBroker, watchers: int, cursor: int
-) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Let so many follow the city; yield what waits until each has had so many more events."""
-    options = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
-    connections = -(-watchers // _WATCHERS_OF_A_CONNECTION)
-    channels = [grpc.aio.insecure_channel(running.endpoint, options=options) for _ in range(connections)]
-    metadata = (("authorization", f"Bearer {running.key(f'city-{CITY}')}"),)
-    calls: list[Any] = []
-    for number in range(watchers):
-        stub = pb_grpc.JobServiceStub(channels[number % connections])  # type: ignore[no-untyped-call]
-        calls.append(stub.WatchJobs(pb.WatchJobsRequest(after_cursor=cursor), metadata=metadata))
+class _Watcher:
+    """Follows the city on a call of its own; when told to come again it resumes behind what it had, as clients do."""
 
-    async def follow(call: Any, events: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, key: str, cursor: int) -> None:
+        self._stub = pb_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._metadata = (("authorization", f"Bearer {key}"),)
+        self._cursor = cursor
+        self._call: Any = None
+        self.resumed = 0
+
+    async def see(self, events: int) -> None:
+        """Wait until so many more events have come."""
         while events > 0:
-            message = await call.read()
+            if self._call is None:
+                request = pb.WatchJobsRequest(after_cursor=self._cursor)
+                self._call = self._stub.WatchJobs(request, metadata=self._metadata)
+            try:
+                message = await self._call.read()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                self._call, self.resumed = None, self.resumed + 1
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
             if message is grpc.aio.EOF:
                 raise RuntimeError(f"a watcher's call ended with {events} events missing")
             events -= len(message.events)
+            self._cursor = message.events[-1].cursor
 
-    async def seen(events: int) -> None:
-        async with asyncio.timeout(_SEEN_SECONDS_MAX):
-            await asyncio.gather(*(follow(call, events) for call in calls))
+    def leave(self) -> None:
+        """End the call."""
+        if self._call is not None:
+            self._call.cancel()
 
+
+@asynccontextmanager
+async def _watching(running: RunningBroker, count: int, cursor: int) -> AsyncIterator[list[_Watcher]]:
+    """Let so many follow the city from the cursor on."""
+    options = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+    connections = -(-count // _WATCHERS_OF_A_CONNECTION)
+    channels = [grpc.aio.insecure_channel(running.endpoint, options=options) for _ in range(connections)]
+    key = running.key(f"city-{CITY}")
+    watchers = [_Watcher(channels[number % connections], key, cursor) for number in range(count)]
     try:
-        yield seen
+        yield watchers
     finally:
-        for call in calls:
-            call.cancel()
+        for watcher in watchers:
+            watcher.leave()
         for channel in channels:
             await channel.close()
+
+
+async def _seen(watchers: Sequence[_Watcher], events: int) -> None:
+    async with asyncio.timeout(_SEEN_SECONDS_MAX):
+        await asyncio.gather(*(watcher.see(events) for watcher in watchers))
 
 
 @contextmanager

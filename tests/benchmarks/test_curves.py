@@ -108,6 +108,7 @@ def test_all_sizes_can_be_fitted(sizes: object) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("parts", "names"),
     [

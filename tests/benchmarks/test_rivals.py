@@ -106,6 +106,7 @@ def test_the_table_knows_times_ours_and_leaves_out_what_was_not_measured() -> No
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(400)
 def test_a_small_run_measures_what_is_here_and_says_what_is_not(tmp_path: Path) -> None:
     """Slurm and HyperQueue are measured where they are installed; where not, the run says so and has no figure."""
     file = tmp_path / "rivals.json"
