@@ -56,12 +56,12 @@ dashboards: $(READY)  ## Write the Grafana dashboards (deploy/grafana/dashboards
 	@$(BIN)/python -m deploy.grafana
 
 lock: $(READY)  ## Pin all dependencies with hashes, from requirements*.in
-	@for part in requirements-dev requirements deploy/image/build; do \
+	@for part in requirements-dev requirements deploy/image/build benchmarks/real_rivals/hyperqueue; do \
 	  $(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	    $$part.in -o $$part.lock $$( [ $$part = requirements-dev ] || echo -c requirements-dev.lock ); done
+	    $$part.in -o $$part.lock $$( case $$part in requirements-dev|benchmarks/*) ;; *) echo -c requirements-dev.lock ;; esac ); done
 
-bench: $(READY)  ## Measure: bulk submission of 50,000 jobs in one call
-	@$(BIN)/python -m benchmarks submit
+bench: $(READY)  ## Measure the standard set (<= 10 minutes, on a quiet machine); writes benchmarks/results/ and the README's figures
+	@$(BIN)/python -m benchmarks standard
 
 clean:  ## Remove what the chores made (not your data)
 	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

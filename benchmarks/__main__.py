@@ -2,9 +2,11 @@
 
 import typer
 
-from benchmarks import allocate, console, explain, ledger, metering, placer, submit
+from benchmarks import allocate, console, explain, ledger, metering, placer, standard, submit
+from benchmarks.curves import command as curves
 from benchmarks.load import command as load
 from benchmarks.openb import command as openb
+from benchmarks.real_rivals import command as rivals
 from benchmarks.replay import command as replay
 
 app = typer.Typer(
@@ -24,13 +26,16 @@ def choose() -> None:
 app.command(name="allocate")(allocate.main)
 app.command(name="placer")(placer.main)
 app.command(name="console")(console.main)
+app.command(name="curves")(curves.main)
 app.command(name="explain")(explain.main)
 app.command(name="submit")(submit.main)
 app.command(name="load")(load.main)
 app.command(name="ledger")(ledger.main)
 app.command(name="metering")(metering.main)
 app.command(name="openb")(openb.main)
+app.command(name="standard")(standard.main)
 app.command(name="replay")(replay.main)
+app.command(name="rivals")(rivals.main)
 
 if __name__ == "__main__":
     app()

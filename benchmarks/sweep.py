@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import plots
+from benchmarks.curves.fit import exponent
 from benchmarks.result import Result
 from benchmarks.rounds import Planner
 from benchmarks.worlds.national import national
@@ -62,11 +62,3 @@ def measured(
     if plot is not None:
         console.print(f"plot: {plots.growth(plot, sizes, seconds, figures['exponent'])}")
     return Result("allocate", seed, figures, found)
-
-
-def exponent(sizes: list[int], seconds: list[float]) -> float:
-    """Return the slope of seconds over sizes, both in logarithms: 1 means that twice the jobs take twice the time."""
-    if len(sizes) < 2:
-        return 0.0
-    slope, _ = np.polyfit(np.log(sizes), np.log(seconds), 1)
-    return float(slope)

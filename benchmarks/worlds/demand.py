@@ -62,12 +62,12 @@ def shapes(draw: _Rng, count: int, real: RealJobs, pool_cards_max: int, hubs: in
     return content | _data(draw, tasks * milli, hubs)
 
 
-def jobs(draw: _Rng, count: int, shape_count: int, real: RealJobs) -> dict[str, Any]:
+def jobs(draw: _Rng, count: int, shape_count: int, real: RealJobs, cities: int = CITIES) -> dict[str, Any]:
     """Return the arrays of jobs. Emergencies are a tier of their own, above all else."""
     # people ask for more time than they need: up to four times, at most two weeks
     walltime = draw.choice(real.duration_seconds, count) * draw.uniform(1, 4, count)
     priority = draw.choice(4, count, p=[0.2, 0.7, 0.09, 0.01])
-    city = draw.integers(0, CITIES, count)
+    city = draw.integers(0, cities, count)
     tenant = city * TENANTS_PER_CITY + draw.integers(0, TENANTS_PER_CITY, count)
     return {
         "job_id": [f"job-{job}" for job in range(count)],

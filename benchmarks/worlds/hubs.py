@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.worlds.demand import CITIES, TENANTS_PER_CITY
+from benchmarks.worlds.demand import TENANTS_PER_CITY
 from benchmarks.worlds.makes import models
 from scheduler.snapshot import Ints
 
@@ -30,9 +30,9 @@ _MILLION: Final = 10**6
 _Rng = np.random.Generator
 
 
-def ways(draw: _Rng) -> dict[str, Any]:
+def ways(draw: _Rng, cities: int) -> dict[str, Any]:
     """Return round trips, transfer prices (0.005 to 0.03 yuan a GiB) and speeds (1 to 10 Gbit/s) of cities to hubs."""
-    size = (CITIES, len(HUBS))
+    size = (cities, len(HUBS))
     speed = draw.integers(120, 1_200, size)
     return {
         "round_trip_micros": draw.integers(5_000, 45_000, size),
@@ -74,14 +74,14 @@ def power(draw: _Rng, world: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def cities(draw: _Rng, world: dict[str, Any]) -> dict[str, Any]:
+def cities(draw: _Rng, world: dict[str, Any], count: int) -> dict[str, Any]:
     """Return the cities, their fair-share weights, and what each of them uses now."""
     busy, _ = _busy_and_free(world)
     total = int(_by_hub(world, busy, np.array(models()["model_fp16_programme_milli_tflops"])).sum())
-    share = draw.lognormal(0, 0.7, CITIES)
+    share = draw.lognormal(0, 0.7, count)
     return {
-        "city_names": [f"city-{city}" for city in range(CITIES)],
-        "city_weight_ppm": draw.integers(500_000, 2_000_001, CITIES),
+        "city_names": [f"city-{city}" for city in range(count)],
+        "city_weight_ppm": draw.integers(500_000, 2_000_001, count),
         "city_used_milli_tflops": (share / share.sum() * total).astype(np.int64),
     }
 
@@ -89,10 +89,10 @@ def cities(draw: _Rng, world: dict[str, Any]) -> dict[str, Any]:
 class _Tree:
     """The quotas of all hubs, as rows: parents before children."""
 
-    def __init__(self) -> None:
+    def __init__(self, cities: int) -> None:
         self.names: list[str] = []
         self.rows: list[tuple[int, int, int, int, int]] = []  # parent, guaranteed, borrow, lend, used
-        self.leaf = np.full((CITIES * TENANTS_PER_CITY, len(HUBS)), -1)
+        self.leaf = np.full((cities * TENANTS_PER_CITY, len(HUBS)), -1)
 
     def add(self, name: str, parent: int, guaranteed: int, borrow: int, lend: int, used: int) -> int:
         """Append a quota; return its index."""
@@ -101,12 +101,12 @@ class _Tree:
         return len(self.rows) - 1
 
 
-def quotas(draw: _Rng, world: dict[str, Any]) -> dict[str, Any]:
+def quotas(draw: _Rng, world: dict[str, Any], cities: int) -> dict[str, Any]:
     """Return the tree hub > city > enterprise: every city has quotas in some hubs, its enterprises share them."""
     figure = np.array(models()["model_fp16_programme_milli_tflops"])
     busy, free = (_by_hub(world, cards, figure) for cards in _busy_and_free(world))
-    present = np.argsort(draw.random((CITIES, len(HUBS))), axis=1) < HUBS_PER_CITY
-    tree = _Tree()
+    present = np.argsort(draw.random((cities, len(HUBS))), axis=1) < HUBS_PER_CITY
+    tree = _Tree(cities)
     for hub in range(len(HUBS)):
         here = np.flatnonzero(present[:, hub]).tolist()
         if here:
@@ -114,7 +114,7 @@ def quotas(draw: _Rng, world: dict[str, Any]) -> dict[str, Any]:
     columns = ("parent", "guaranteed_milli_tflops", "borrow_milli_tflops", "lend_milli_tflops", "used_milli_tflops")
     values = np.array(tree.rows, dtype=np.int64).T
     content: dict[str, Any] = {f"quota_{column}": value for column, value in zip(columns, values, strict=True)}
-    tenants = [f"city-{city}/enterprise-{number}" for city in range(CITIES) for number in range(TENANTS_PER_CITY)]
+    tenants = [f"city-{city}/enterprise-{number}" for city in range(cities) for number in range(TENANTS_PER_CITY)]
     return content | {"quota_names": tree.names, "tenant_names": tenants, "tenant_quota": tree.leaf}
 
 
@@ -129,7 +129,7 @@ def _quotas_of(draw: _Rng, tree: _Tree, hub: int, here: list[int], busy: int, fr
     used = (weight * 0.3 * busy).astype(np.int64)
     below = draw.random(used.shape) < 0.6
     guaranteed = np.where(below, used + (weight * 0.17 * free).astype(np.int64), used * 4 // 5)
-    part = free // (CITIES * TENANTS_PER_CITY)  # what an enterprise would get here if all got the same
+    part = free // len(tree.leaf)  # what an enterprise would get here if all got the same
     more = np.maximum(guaranteed, used) - guaranteed + (draw.uniform(0.2, 1.0, used.shape) * part).astype(np.int64)
     borrow = np.where(draw.random(used.shape) < 0.3, more, -1)
     city_used, city_guaranteed = used.sum(axis=1), guaranteed.sum(axis=1)

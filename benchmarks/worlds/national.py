@@ -19,17 +19,17 @@ DEMAND_FOR_FEW_POOLS: Final = 30  # over the pools, on top: the fewer there are,
 FREE_SHARE_MAX: Final = 0.55
 
 
-def national(seed: int, nodes: int, pools: int, jobs: int, real: RealJobs) -> Snapshot:
+def national(seed: int, nodes: int, pools: int, jobs: int, real: RealJobs, *, cities: int = demand.CITIES) -> Snapshot:
     """Return the world of this seed. With few jobs fewer cards are free, so that demand is always a multiple.
 
     Args:
-        nodes: in all, at least one for each pool. pools: at least 1. jobs: pending.
+        nodes: in all, at least one for each pool. pools: at least 1. jobs: pending. cities: that they come from.
     """
     draw = np.random.Generator(np.random.PCG64(seed))
     pool_nodes = supply.sizes(draw, nodes, pools)
     shape_count = demand.shape_count(jobs)
     shapes = demand.shapes(draw, shape_count, real, int(pool_nodes.max()) * supply.NODE_CARDS, len(hubs.HUBS))
-    job = demand.jobs(draw, jobs, shape_count, real)
+    job = demand.jobs(draw, jobs, shape_count, real, cities)
     task_milli = np.where(shapes["shape_share_milli"] > 0, shapes["shape_share_milli"], 1000)
     milli = shapes["shape_tasks"] * shapes["shape_cards_per_task"] * task_milli
     asked = int(milli[job["job_shape"]].sum()) / 1000
@@ -40,7 +40,8 @@ def national(seed: int, nodes: int, pools: int, jobs: int, real: RealJobs) -> Sn
     world |= supply.pools(draw, pools, len(hubs.HUBS))
     world |= supply.nodes(draw, pool_nodes, free_share)
     world |= supply.splits(draw, world["pool_model"], world["node_pool"], world["node_free_cards"])
-    world |= hubs.ways(draw)
-    for rule in (hubs.power, hubs.cities, hubs.quotas):
-        world |= rule(draw, world)
+    world |= hubs.ways(draw, cities)
+    world |= hubs.power(draw, world)
+    for rule in (hubs.cities, hubs.quotas):
+        world |= rule(draw, world, cities)
     return Snapshot(**world)
