@@ -271,3 +271,23 @@ def test_a_lease_ends_when_it_should_until_that_time_has_passed() -> None:
     ]  # fmt: skip
 
     assert ends == [[S + 570]] * 3
+
+
+def test_nodes_stand_by_pool_domain_and_name() -> None:
+    """Domains are numbered within their pool by name; nodes that name none are one domain, the first."""
+    made = prepare(
+        view(
+            node(1, "n3", pool=5, domain="leaf-b"),
+            node(2, "n1", pool=5, domain="leaf-b"),
+            node(3, "n2", pool=5, domain="leaf-a"),
+            node(4, "n9", pool=5),
+            node(5, "m2", pool=4, domain="leaf-b"),
+            node(6, "m1", pool=4, domain="leaf-b"),
+        ),
+        NOW,
+    )
+
+    assert made.snapshot.node_names == ("m1", "m2", "n9", "n2", "n1", "n3")
+    assert made.snapshot.node_pool.tolist() == [0, 0, 1, 1, 1, 1]
+    assert made.snapshot.node_domain.tolist() == [0, 0, 0, 1, 2, 2]
+    assert [each.node_id for each in made.nodes] == [6, 5, 4, 3, 2, 1]

@@ -11,7 +11,7 @@ from tests.conftest import Dsns
 from tests.store.test_roles import LEDGER, OWN, PUBLIC, ROWS, TABLES_OF_CITIES, tables_of_cities
 
 # Of the city, and seen by each of its enterprises: where its events end, and what moving its data takes.
-SHARED = PUBLIC | {"event_cursors", "transfers"}
+SHARED = PUBLIC | {"event_cursors", "transfers", "paused_queues"}
 
 # Of the whole city, and of no enterprise.
 OF_THE_CITY = {"energy_counts"}

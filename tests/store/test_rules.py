@@ -15,7 +15,7 @@ from broker.store.database import Database
 from broker.store.energy import year_of
 from broker.store.rules import RulesView, UseRow
 from broker.worlds.quotas import QuotaRow
-from tests.cluster_world import START, ClusterWorld, ended, inventory
+from tests.cluster_world import START, ClusterWorld, ended
 from tests.small_world import is_blocked
 
 WATTS = 600  # card and host
@@ -79,22 +79,6 @@ async def test_shares_count_by_their_milli(world: ClusterWorld) -> None:
     [use] = (await read(world)).use
 
     assert use.milli_cards == 250
-
-
-async def test_domains_are_numbered_within_their_pool(world: ClusterWorld) -> None:
-    """A pool whose nodes name none is one domain, which nobody need write down."""
-    await world.attach("east", "one", inventory("n1", "n2", "n3", "n4"))
-    await world.attach("west", "two", inventory("n1", "n2"))
-    async with world.database.hub() as tx:
-        await tx.execute(
-            "UPDATE nodes SET domain = CASE node WHEN 'n4' THEN 'leaf-b' ELSE 'leaf-a' END WHERE cluster = 'east'"
-        )
-        await tx.execute("UPDATE nodes SET domain = '' WHERE cluster = 'east' AND node = 'n1'")
-        names = {r["node_id"]: (r["cluster"], r["node"]) for r in await tx.fetch("SELECT * FROM nodes")}
-
-    found = {names[node]: number for node, number in (await read(world)).node_domain.items()}
-
-    assert found == {("east", "n2"): 1, ("east", "n3"): 1, ("east", "n4"): 2}
 
 
 async def test_energy_is_counted_whether_or_not_the_count_has_run(world: ClusterWorld) -> None:
