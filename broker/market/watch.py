@@ -9,8 +9,10 @@ where the events of others are. Its stream goes on from a cursor just as the cit
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -102,17 +104,35 @@ class Pulses:
             await asyncio.sleep(POLL_SECONDS)
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Page:
+    """Events that were read once for all who had got that far.
+
+    Attributes:
+        events: of whom it was read for, in order, at most 500.
+        cursor: up to which it was read.
+        up_to_date: there was nothing beyond it.
+    """
+
+    events: tuple[Event, ...]
+    cursor: int
+    up_to_date: bool
+
+
 class Watch:
     """The use case behind WatchJobs."""
 
     def __init__(self, database: Database, pulses: Pulses) -> None:
         self._database = database
         self._pulses = pulses
+        self._reading: dict[tuple[Hashable, str, int], asyncio.Task[Page]] = {}  # by who may see it, city and cursor
 
     async def follow(
         self, caller: Caller, city: str, after_cursor: int, idle_seconds_max: int = 0
-    ) -> AsyncGenerator[list[Event], None]:
-        """Yield the events beyond `after_cursor` and whatever happens from then on, in order, 1 to 500 at a time.
+    ) -> AsyncGenerator[Page, None]:
+        """Yield the events beyond `after_cursor` and whatever happens from then on, in order; no page is empty.
+
+        Those of one city who are woken together share their pages: they are the same objects.
 
         Ends after `idle_seconds_max` without an event of the caller's; 0 means never.
         Raise RoleRefused, InvalidRequest, CursorInFuture; DatabaseUnavailable at any time: resume from the last cursor.
@@ -127,30 +147,44 @@ class Watch:
         cursor, quiet = after_cursor, _Quiet(idle_seconds_max)
         with self._pulses.watching(watched):
             while True:
-                page, cursor, up_to_date = await self._read(caller, watched, cursor)
-                if page:
+                page = await self._shared(caller, watched, cursor)
+                cursor = page.cursor
+                if page.events:
                     yield page
                     quiet.begin()
                 elif quiet.is_over():
                     return
-                if page and up_to_date:
+                if page.events and page.up_to_date:
                     await asyncio.sleep(REST_SECONDS)
-                if up_to_date and not await self._pulses.beyond(watched, cursor, quiet.seconds_left()):
+                if page.up_to_date and not await self._pulses.beyond(watched, cursor, quiet.seconds_left()):
                     return
 
-    async def _read(self, caller: Caller, city: str, cursor: int) -> tuple[list[Event], int, bool]:
-        """Return the caller's next events, the cursor up to which it was read, and whether that is all there is."""
+    async def _shared(self, caller: Caller, city: str, cursor: int) -> Page:
+        """Return the caller's next page: hundreds who wait for the same one are one transaction."""
+        key = (access.city_to_read(caller, ""), caller.enterprise), city, cursor
+        task = self._reading.get(key)
+        if task is None:
+            task = self._reading[key] = asyncio.create_task(self._read(caller, city, cursor))
+            task.add_done_callback(partial(self._read_is_over, key))
+        return await asyncio.shield(task)  # who leaves does not take the others' page along
+
+    def _read_is_over(self, key: tuple[Hashable, str, int], task: "asyncio.Task[Page]") -> None:
+        del self._reading[key]
+        if not task.cancelled():
+            task.exception()  # all who had asked may have left, and then nobody else looks at it
+
+    async def _read(self, caller: Caller, city: str, cursor: int) -> Page:
         async with access.transaction_of(self._database, caller) as tx:
             if not caller.enterprise:
                 page = await events.read(tx, city, cursor, PAGE_EVENTS_MAX)
-                return page, page[-1].cursor if page else cursor, len(page) < PAGE_EVENTS_MAX
+                return Page(tuple(page), page[-1].cursor if page else cursor, len(page) < PAGE_EVENTS_MAX)
             # Of what its city does little may be an enterprise's: a stretch at a time, and none of it is read twice.
             last = await events.last(tx, city)
             until = min(last, cursor + STRETCH_EVENTS_MAX)
             page = await events.read(tx, city, cursor, PAGE_EVENTS_MAX, until=until)
         if len(page) == PAGE_EVENTS_MAX:
-            return page, page[-1].cursor, False
-        return page, until, until == last
+            return Page(tuple(page), page[-1].cursor, False)
+        return Page(tuple(page), until, until == last)
 
 
 class _Quiet:

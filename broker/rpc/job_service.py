@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from broker.caller import Caller
 from broker.clock import Clock
@@ -16,7 +17,7 @@ from broker.ids import JobId, job_text
 from broker.market.jobs import Jobs, Receipt, token_after
 from broker.market.logs import Logs
 from broker.market.verdicts import Explanation
-from broker.market.watch import Watch
+from broker.market.watch import Page, Watch
 from broker.rpc import convert
 from broker.rpc.arrivals import Arrivals
 from broker.rpc.convert import Submission
@@ -85,6 +86,7 @@ class JobService(JobServiceServicer):
         self._explain = explain
         self._logs = logs
         self._clock = clock
+        self._told: WeakKeyDictionary[Page, list[list[pb.JobEvent]]] = WeakKeyDictionary()
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         """Store one job."""
@@ -143,9 +145,17 @@ class JobService(JobServiceServicer):
         previous = request.after_cursor
         async with aclosing(following) as pages:
             async for page in pages:
-                for events in convert.chunks(map(convert.event_to_wire, page), ANSWER_BYTES_MAX):
+                for events in self._told_of(page):
                     yield pb.WatchJobsResponse(events=events, previous_cursor=previous if caller.enterprise else None)
                     previous = events[-1].cursor
+
+    def _told_of(self, page: Page) -> list[list[pb.JobEvent]]:
+        """Return the events of a page, in lists for one message each; made once for all who share it."""
+        told = self._told.get(page)
+        if told is None:
+            told = list(convert.chunks(map(convert.event_to_wire, page.events), ANSWER_BYTES_MAX))
+            self._told[page] = told
+        return told
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
         """Cancel one job."""

@@ -1,16 +1,17 @@
 """Whoever follows sees every event once and in order, from any cursor on, however it is woken."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
+from broker.caller import Caller
 from broker.errors import BrokerError, CursorInFuture, InvalidRequest, RoleRefused
 from broker.job import Event
 from broker.loops.numbering import Numbering
 from broker.market import watch
-from broker.market.watch import PAGE_EVENTS_MAX, Pulses, Watch
+from broker.market.watch import PAGE_EVENTS_MAX, Page, Pulses, Watch
 from broker.store.database import Database
 from tests.deadlines import eventually
 from tests.small_world import ACME, AGENT, GANZHOU, NANJING, OBSERVER, OPERATOR, T0, a_spec, lay_out, submitted
@@ -34,7 +35,7 @@ class Scene:
         seen: list[Event] = []
         async with aclosing(self.watch.follow(GANZHOU, "", after, 20)) as pages:
             async for page in pages:
-                seen += page
+                seen += page.events
                 if len(seen) >= count:
                     break
         return seen
@@ -45,7 +46,7 @@ async def scene(database: Database) -> Scene:
     return Scene(await lay_out(database, clusters=False))
 
 
-def cursors(events: list[Event]) -> list[int]:
+def cursors(events: Iterable[Event]) -> list[int]:
     return [e.cursor for e in events]
 
 
@@ -85,7 +86,7 @@ async def test_pages_hold_five_hundred_events_at_most(scene: Scene) -> None:
     await scene.happen(*(f"k{n}" for n in range(PAGE_EVENTS_MAX + 3)))
 
     async with aclosing(scene.watch.follow(GANZHOU, "", 0, 20)) as pages:
-        sizes = [len(await anext(pages)), len(await anext(pages))]
+        sizes = [len((await anext(pages)).events), len((await anext(pages)).events)]
 
     assert sizes == [500, 3]
 
@@ -126,16 +127,38 @@ async def test_many_watchers_ask_the_database_with_one_voice(scene: Scene) -> No
     assert not scene.pulses.watched()
 
 
+async def test_who_is_woken_together_gets_the_same_page(scene: Scene) -> None:
+    """Read once for all of them, and none takes it along who leaves before it has come; an enterprise's is its own."""
+
+    async def first_page(caller: Caller) -> Page:
+        async with aclosing(scene.watch.follow(caller, "", 0, 20)) as pages:
+            return await anext(pages)
+
+    watchers = [asyncio.create_task(first_page(GANZHOU)) for _ in range(50)]
+    acme = asyncio.create_task(first_page(ACME))
+    await eventually(lambda: _is_watched(scene, 51))
+    impatient = asyncio.create_task(first_page(GANZHOU))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await scene.happen("a")
+    await scene.happen("b", enterprise="acme")
+    pages = await asyncio.gather(*watchers)
+
+    assert len(set(map(id, pages))) < 10
+    assert {page.events[0].cursor for page in pages} == {1}
+    assert cursors((await acme).events) == [2]
+
+
 async def test_a_stream_without_events_ends_when_it_was_told_to(scene: Scene) -> None:
     await scene.happen("a")
 
     seen = [page async for page in scene.watch.follow(GANZHOU, "", 0, 1)]
 
-    assert [cursors(page) for page in seen] == [[1]]
+    assert [cursors(page.events) for page in seen] == [[1]]
 
 
 async def of_acme(scene: Scene, after: int, idle: int = 1) -> list[list[int]]:
-    return [cursors(page) async for page in scene.watch.follow(ACME, "", after, idle)]
+    return [cursors(page.events) async for page in scene.watch.follow(ACME, "", after, idle)]
 
 
 async def test_an_enterprise_reads_its_city_in_stretches_and_finds_its_own(
@@ -212,10 +235,10 @@ async def test_operators_and_observers_follow_the_city_they_name(scene: Scene, c
 
     page = await _first_page(scene.watch.follow(caller, "nanjing", 0, 20))  # type: ignore[arg-type]
 
-    assert cursors(page) == [1]
+    assert cursors(page.events) == [1]
 
 
-async def _first_page(pages: AsyncIterator[list[Event]]) -> list[Event]:
+async def _first_page(pages: AsyncIterator[Page]) -> Page:
     return await anext(pages)
 
 
