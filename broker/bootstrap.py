@@ -9,6 +9,7 @@ import gc
 import ipaddress
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,10 @@ ROUND_REST_SHARE: Final = 0.5
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 """Rarer than Python's own: submissions make objects by the hundred and circles hardly ever, and the search for circles
 took a third of the time."""
+
+SWITCH_SECONDS: Final = 0.0005
+"""For so long a thread that prepares a round keeps the interpreter from the calls. Python's own 5 ms add up: a call
+gives it away itself, and has to wait for it again, with each of its dozens of system calls."""
 
 PRICES_REST_SECONDS: Final = 1.0
 """Prices are written once a second at most, however many rounds there are."""
@@ -198,6 +203,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     with _dsns(settings) as dsns:
         gc.set_threshold(*GC_THRESHOLDS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         asyncio.run(_serve(settings, dsns, on_ready))
 
 
