@@ -36,5 +36,5 @@ POWER_THEN: Final[LiteralString] = (
 )
 """Joins `w`: watts of a card with its share of the host; and `h`: pue_milli, 0 where it was not known.
 
-To leases `l`, their pools `p` and clusters `c`; for transactions of the hub.
+To leases `l`, their pools `p` and clusters `c`.
 """

@@ -11,7 +11,7 @@ from broker.audit.charges import Charge
 from broker.audit.energy import Counted, EnergyFacts
 from broker.audit.facts import EventFact, Facts, JobFact, LeaseFact, RunFact
 from broker.audit.ledger import RULES as OF_THE_BOOKS
-from broker.audit.limits import Draw, HubCap, LimitFacts, QuotaLimit, Share
+from broker.audit.limits import Draw, HubCap, LimitFacts, PauseSpan, Placed, QuotaLimit, Share
 from broker.audit.papers import RULES as OF_PAPERS
 from broker.audit.promised import ClaimFact, FateFact, PromisedFacts, PromiseFact
 from broker.audit.quoted import RULES as OF_QUOTES
@@ -191,6 +191,16 @@ PLANTED: list[tuple[str, Callable[[Facts], Facts]]] = [
     (
         "no_quota_over_its_limit",
         lambda f: replace(f, limits=LimitFacts(quotas=(QuotaLimit("qingyang/nanjing", 319_999, NOON),), draws=(DRAW,))),
+    ),
+    (
+        "nothing_starts_where_it_is_paused",
+        lambda f: replace(
+            f,
+            limits=LimitFacts(
+                pauses=(PauseSpan("queue", "ganzhou", NOON, None),),
+                placed=(Placed(10, "ganzhou", "east", after(5), False),),
+            ),
+        ),
     ),
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=after(10)),))),
     ("no_job_before_its_turn", lambda f: replace(f, turns=(replace(TURN, came_at=None),))),

@@ -131,10 +131,14 @@ async def test_a_backup_moves_to_a_postgresql_of_ones_own_and_old_ones_are_delet
         moved = xisuan("backup", "restore", saved.backup, *there, environment={})
         again = xisuan("backup", "restore", saved.backup, *there, environment={})
         backups = ("backup", "make", open_folder / "backups", "--keep", "1")
-        made = [xisuan(*backups, *there, environment={}) for _ in range(2)]
+        made = [xisuan(*backups, *there, environment={})]
+        while len(made) < 2:  # each second has one
+            last = xisuan(*backups, *there, environment={})
+            if "one backup a second" not in last.err:
+                made.append(last)
 
     assert moved.code == 0, moved.err
     assert again.code == 1
     assert "empty one" in again.err
-    assert made[0].code == 0, made[0].err
+    assert [each.code for each in made] == [0, 0], made[1].err
     assert [path.name for path in (open_folder / "backups").iterdir()] == [Path(made[1].data["backup"]).name]

@@ -16,7 +16,6 @@ from broker.ledger.transactions import Move
 from broker.loops.numbering import Numbering
 from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
-from broker.market.energy_report import EnergyReports
 from broker.market.evidence import Evidence
 from broker.market.explain import Explain
 from broker.market.identity import Identity
@@ -26,16 +25,14 @@ from broker.market.logs import AgentLinks, Logs
 from broker.market.month_reports import MonthReports
 from broker.market.papers import Papers
 from broker.market.prices import Prices
-from broker.market.probes import Probes
 from broker.market.quotes import QuoteRules, Quotes
 from broker.market.rates import Rates
-from broker.market.reliability import Reliability
 from broker.market.uses import Uses
 from broker.market.watch import Pulses, Watch
+from broker.rooms import measures_of
 from broker.rpc.account_service import AccountService
 from broker.rpc.job_service import JobService
 from broker.rpc.market_service import MarketService
-from broker.rpc.measure_service import MeasureService
 from broker.rpc.server import build_server
 from broker.rpc.voucher_service import VoucherService
 from broker.store.database import Database
@@ -169,7 +166,7 @@ def _services(database: Database, world: VoucherWorld, clock: ManualClock, pulse
         AccountService(
             Ledger(database), clock, uses=Uses(database), papers=Papers(database), reports=MonthReports(database)
         ),
-        MeasureService(EnergyReports(database), Reliability(database), Probes(database), clock),
+        measures_of(database, clock),
         VoucherService(world.office, world.vouchers, Evidence(database), clock),
     ]
 

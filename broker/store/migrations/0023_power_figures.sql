@@ -41,3 +41,4 @@ CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON model_watts
 CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON hub_pues
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_immutable();
 GRANT SELECT, INSERT ON model_watts, hub_pues TO xisuan_hub;
+GRANT SELECT ON model_watts, hub_pues TO xisuan_city;  -- cities read the evidence of their own vouchers
