@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Final
 
@@ -26,6 +26,9 @@ from scheduler.decided import Decided
 from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 
 log = structlog.get_logger("rounds")
+
+LOOK_AGAIN: Final = timedelta(seconds=2)
+"""While nobody waits the world is read this often: the fast lane pauses for it, and is told what has become free."""
 
 PROMISES_MAX: Final = 10_000
 """The most that a policy can say."""
@@ -62,6 +65,7 @@ class RoundLoop:
         self._now = clock_now
         self._placing = rounds.placing
         self._leads = False
+        self._looked_at = datetime.min.replace(tzinfo=UTC)  # at the world
         self._seen: tuple[str, datetime] | None = None  # digest of the last world whose plan is settled, and when
 
     @property
@@ -81,6 +85,8 @@ class RoundLoop:
             self._placing.drop()
             return 0
         await self._placing.place_arrived(now)  # whoever can start now need not be in the round's world
+        if self._placing.at_work and now - self._looked_at < LOOK_AGAIN and not await self._rounds.anybody_waits(now):
+            return 0
         started = perf_counter()
         async with self._placing.paused():
             prepared = await self._rounds.read(now)
@@ -89,6 +95,9 @@ class RoundLoop:
             if due:  # a view of an equal world read before has set nothing aside, and does not know this round's plan
                 self._placing.drop()
             await self._placing.begin(lead, prepared, digest)
+        self._looked_at = now
+        if await self._placing.place_arrived(self._now()) and not await self._rounds.anybody_waits(now):
+            return 0  # all who waited had come while the world was read
         if not due:
             return 0
         self._seen = None  # a round that ends in an error has to be planned again at once
@@ -116,6 +125,7 @@ class RoundLoop:
         placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)
         if self._placing.outdated:
             await self._look_again(lead)
+        await self._placing.place_arrived(self._now())  # what came meanwhile, or was handed back
         if not stale:  # what was handed back as stale is due again at once
             self._seen = digest, now
         if not planned.violations:

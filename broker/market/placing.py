@@ -14,7 +14,7 @@ locked and looked at again. Power and quotas are the view's to keep: nobody leas
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -66,7 +66,6 @@ class _View:
     digest: str  # of the world
     placer: Placer
     prices: tuple[OpeningPrice, ...]  # that the placer goes by
-    newest: JobId  # jobs up to here are known to the round that read the world, or were decided here
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
 
@@ -143,6 +142,7 @@ class Beside:
         try:
             await asyncio.to_thread(view.placer.settle, self._world.snapshot, plan, started)
         except DoesNotFit:  # a lease made here has ended already, and the round found its cards free again
+            self.outdated = True
             return
         view.round = round_id
         view.prices = self.settled.prices
@@ -183,6 +183,13 @@ class Placing:
         self._settled: _Settled | None = None
         self._view: _View | None = None
         self._outdated = False
+        self._judged: JobId | None = None  # jobs up to here were looked at, here or by the round before the first view
+        self._again: frozenset[JobId] = frozenset()  # judged jobs to look at once more
+
+    @property
+    def at_work(self) -> bool:
+        """Whether there is a view, so that who arrives is looked at without a round."""
+        return self._view is not None
 
     @property
     def outdated(self) -> bool:
@@ -202,12 +209,13 @@ class Placing:
         """
         settled = self._settled
         if not self._enabled or settled is None or settled.lead != lead:
-            self._view = None
+            self._view = self._judged = None
         elif self._view is None or self._view.digest != digest or self._view.rules_version != world.rules_version:
             self._view = None
             cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
-            newest = max((job.job for job in world.waiting.values()), default=JobId(0))
-            self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices, newest)
+            self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
+            if self._judged is None:
+                self._judged = max((job.job for job in world.waiting.values()), default=JobId(0))
         self._outdated = False
 
     @asynccontextmanager
@@ -225,6 +233,11 @@ class Placing:
             beside = Beside(world, decided, prices, within, view)
             yield beside
             self._settled, self._view, self._outdated = beside.settled, beside.view, beside.outdated
+
+    def look_again_at(self, jobs: Iterable[JobId]) -> None:
+        """Judge these jobs as if they had just arrived: a round wanted to start them, and their nodes were taken."""
+        if self._enabled:
+            self._again |= frozenset(jobs)
 
     def drop(self) -> None:
         """Lease nothing here until the next view: its round came to nothing, or this broker does not lead."""
@@ -254,8 +267,10 @@ class Placing:
         """Return how many jobs were looked at and how many leased, all in one transaction."""
         began = perf_counter()
         async with self._database.hub() as tx:
-            rows, shapes = await snapshots.arrived(tx, view.newest, now, JOBS_PER_COMMIT_MAX)
+            judged = self._judged or JobId(0)
+            rows, shapes = await snapshots.arrived(tx, judged, now, JOBS_PER_COMMIT_MAX, self._again)
             if not rows:
+                self._again = frozenset()
                 return 0, 0
             payable = await _payable(tx, view.world, rows, shapes, now)
             arrivals = arrived(view.world, payable, shapes, now)
@@ -280,7 +295,8 @@ class Placing:
                 leases = await rounds.offer(tx, view.round, drafts, at)
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
-        view.newest = rows[-1].job
+        self._judged = max(judged, rows[-1].job)
+        self._again -= {row.job for row in rows}
         view.leased += [(arrivals.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])

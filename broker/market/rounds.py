@@ -95,6 +95,11 @@ class Rounds:
         self._expecting = Expecting(database)
         self.placing = placing or Placing(database, policy=Policy(), wake_cluster=wake_cluster, enabled=False)
 
+    async def anybody_waits(self, now: datetime) -> bool:
+        """Tell whether there is a job that could start now."""
+        async with self._database.hub() as tx:
+            return await snapshots.anybody_waits(tx, now)
+
     async def read(self, now: datetime) -> Prepared:
         """Return what the next round is planned on.
 
@@ -173,6 +178,7 @@ class Rounds:
                     tx, round_id, placed=done.placed, stale=done.stale, stopped=len(stopped), commit_millis=done.millis
                 )
             await fast.settle(lead, round_id, started)
+        self._look_again_at_stale(prepared, decided, started)
         count_waits(drafts, now + timedelta(seconds=done.millis / 1000))
         for cluster in {draft.cluster for draft in drafts} | set(stopped.values()):
             self._wake_cluster(cluster)
@@ -180,6 +186,12 @@ class Rounds:
         self._priced(_prices_of(prepared, decided, last, round_id))
         await self._tell_reasons(prepared, decided, promised)
         return done
+
+    def _look_again_at_stale(self, prepared: Prepared, decided: Decided, started: Sequence[Placement]) -> None:
+        """Have the fast lane look at gangs that were handed back, but for those that wait for a promised start."""
+        ended = {each.job_id for each in started} | {job_text(row.job) for row in prepared.view.promises}
+        back = (each.job_id for each in decided.plan.placements if each.job_id not in ended)
+        self.placing.look_again_at([prepared.job(job_id) for job_id in back])
 
     async def _accepted(self, tx: Connection, prepared: Prepared) -> tuple[PromiseRow, ...]:
         """Return the starts that accepted quotes were promised since the world was read."""

@@ -1,6 +1,6 @@
 """Read what a round is planned on: one consistent view of queue, nodes, leases, catalogue and rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
@@ -164,13 +164,18 @@ WAITING: Final[LiteralString] = (
      LIMIT $2
 """
 )
+ANYBODY: Final[LiteralString] = """
+    SELECT EXISTS (SELECT FROM jobs
+                    WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
+                      AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open)
+"""
 ARRIVED: Final[LiteralString] = (
     """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
            enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
            funds_refused_at
       FROM jobs j
-     WHERE state = 'pending' AND job_id > $1 AND (start_by IS NULL OR start_by > $2)
+     WHERE state = 'pending' AND (job_id > $1 OR job_id = ANY($4)) AND (start_by IS NULL OR start_by > $2)
        AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open AND """
     + NOT_PAUSED
     + """
@@ -208,6 +213,11 @@ async def read(tx: Connection, now: datetime, jobs_max: int) -> WorldView:
     )
 
 
+async def anybody_waits(tx: Connection, now: datetime) -> bool:
+    """Tell whether there is a waiting job whose time has come."""
+    return bool(await tx.fetchval(ANYBODY, now))
+
+
 async def read_for(tx: Connection, job: JobId, now: datetime, *, with_leases: bool = False) -> WorldView:
     """Return the world with this job as the only waiting one, whatever its state; with none when it does not exist.
 
@@ -226,10 +236,10 @@ async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict
 
 
 async def arrived(
-    tx: Connection, after: JobId, now: datetime, jobs_max: int
+    tx: Connection, after: JobId, now: datetime, jobs_max: int, again: Collection[JobId] = ()
 ) -> tuple[tuple[WaitingRow, ...], Mapping[int, Mapping[str, Any]]]:
-    """Return the first waiting jobs with ids above `after`, and the requirements of their shapes by shape_id."""
-    rows = tuple(map(_waiting, await tx.fetch(ARRIVED, after, now, jobs_max)))
+    """Return the first waiting jobs with ids above `after` or in `again`, and requirements of their shapes by id."""
+    rows = tuple(map(_waiting, await tx.fetch(ARRIVED, after, now, jobs_max, list(again))))
     shape_ids = sorted({row.shape_id for row in rows})
     return rows, {r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)} if rows else {}
 

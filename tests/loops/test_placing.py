@@ -17,7 +17,7 @@ from broker.ledger.transactions import Move
 from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import Planned, PlanningProcess
-from broker.loops.rounds import RoundLoop
+from broker.loops.rounds import LOOK_AGAIN, RoundLoop
 from broker.market.energy import HubEnergy, PowerChange
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
@@ -71,9 +71,10 @@ class Lanes:
         return await self.world.submit(city, **{"ceiling_micro_yuan_per_pflops_hour": RICH} | changes)
 
     async def submit_to_round(self, **changes: Any) -> JobId:
-        """Submit a job that the fast lane does not see: it has no view until the next round reads the world."""
-        self.placing.drop()
-        return await self.submit(**changes)
+        """Submit a job that the fast lane leaves to the next round, as if it had looked at it and had no room."""
+        job = await self.submit(**changes)
+        self.placing._judged = job
+        return job
 
     async def round(self) -> int:
         return await self.rounds.run_once(self.world.now)
@@ -390,6 +391,37 @@ async def test_room_of_a_large_gang_of_the_running_round_is_not_taken(here: Lane
     await here.world.check()
 
 
+async def test_what_came_while_a_round_was_planned_and_what_it_handed_back_start_with_its_commit(here: Lanes) -> None:
+    """The nodes of the one were taken by the other; neither waits for a round more."""
+    await here.first_round()
+    planned = await here.submit_to_round(cards_per_task=8)
+    task = await here.round_under_way()
+    for _ in range(2):
+        await here.submit(cards_per_task=4)
+    await here.place()
+    here.placing.drop()  # so the next one meets no view until the commit
+    late = await here.submit()
+    await here.end(task)
+
+    assert await here.world.state_of(late) is JobState.LEASED
+    assert await here.world.state_of(planned) in (JobState.LEASED, JobState.PENDING)
+    assert len(await here.numbers()) == 2
+
+
+async def test_while_nobody_waits_no_world_is_read(here: Lanes) -> None:
+    """But now and then, so that the fast lane knows what has become free."""
+    await here.first_round()
+    view = here.placing._view
+
+    await here.round()
+    assert here.placing._view is view
+
+    here.world.now += LOOK_AGAIN
+    await here.submit(cards_per_task=1)
+    await here.round()
+    assert here.placing._view is not view
+
+
 async def test_a_job_whose_ceiling_is_below_the_clearing_price_waits_for_the_round(here: Lanes) -> None:
     """There is room, but for what it costs since twenty jobs wanted sixteen cards."""
     world = here.world
@@ -399,6 +431,7 @@ async def test_a_job_whose_ceiling_is_below_the_clearing_price_waits_for_the_rou
     for job in jobs:
         if await world.state_of(job) is JobState.PENDING:
             await world.cancel(job)
+    world.now += LOOK_AGAIN
     await here.round()
     poor = await here.submit(ceiling_micro_yuan_per_pflops_hour=FAIR // 10)
     rich = await here.submit()
