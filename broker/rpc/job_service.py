@@ -34,7 +34,7 @@ BULK_BYTES_MAX: Final = 4 * 1024 * 1024
 BULK_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """How much of a bulk submission is read before what is ahead of it is stored."""
 
-BULK_GATHER_SECONDS: Final = 0.01
+BULK_GATHER_SECONDS: Final = 0.02
 """For so long small messages that come one after the other are gathered for one transaction."""
 
 ITEM_BYTES: Final = 4096
