@@ -72,7 +72,7 @@ def test_the_readme_shows_its_part_and_keeps_the_rest(folder: Path) -> None:
     assert text.endswith(f"{END}\n\nmore\n")
     assert "\nold\n" not in text
     assert with_figures(text, found) == text
-    assert "in one call, jobs a second: 1,2" in text
+    assert "streamed, a message for each, jobs a second: 1,2" in text
     assert "Measured on: 2 cores, commit abc." in text
 
 
@@ -96,7 +96,7 @@ def test_a_paper_without_the_marks_is_refused() -> None:
         ("[]", "no figures"),
         ('{"figures": {}}', "no figures"),
         (json.dumps(result(SET[0], audit={"violations": 2})), "void"),
-        (json.dumps(result(SET[0], figures={})), "no bulk_per_second"),
+        (json.dumps(result(SET[0], figures={})), "no batched_per_second"),
     ],
 )
 def test_a_file_that_is_no_clean_result_is_refused(tmp_path: Path, content: str, said: str) -> None:
