@@ -22,11 +22,13 @@ NUMBERER_LOCK: Final = 0x7869_7375_616E_0001
 CURSOR_MAX: Final = 2**63 - 1
 
 TRY_LOCK: Final[LiteralString] = "SELECT pg_try_advisory_xact_lock($1)"
+# Up to an id, not by a join: the outbox is empty at most times, and a plan that was made then would look through all of it
+# for each event of a burst. What is seen up to the last one of the oldest is those, and nothing else.
 NUMBER: Final[LiteralString] = """
     WITH first AS (
-        SELECT event_id FROM event_outbox ORDER BY event_id LIMIT $1
+        SELECT max(event_id) AS last FROM (SELECT event_id FROM event_outbox ORDER BY event_id LIMIT $1) AS oldest
     ), taken AS (
-        DELETE FROM event_outbox o USING first WHERE o.event_id = first.event_id
+        DELETE FROM event_outbox o WHERE o.event_id <= (SELECT last FROM first)
         RETURNING o.event_id, o.city, o.job_id, o.kind, o.at, o.attempt, o.lease_id, o.ending
     ), counted AS (
         SELECT city, count(*) AS events FROM taken GROUP BY city
