@@ -22,8 +22,8 @@ NUMBERER_LOCK: Final = 0x7869_7375_616E_0001
 CURSOR_MAX: Final = 2**63 - 1
 
 TRY_LOCK: Final[LiteralString] = "SELECT pg_try_advisory_xact_lock($1)"
-# Up to an id, not by a join: the outbox is empty at most times, and a plan that was made then would look through all of it
-# for each event of a burst. What is seen up to the last one of the oldest is those, and nothing else.
+# Up to an id, not by a join: the outbox is empty at most times, and a plan that was made then would look through all of
+# it for each event of a burst. What is seen up to the last one of the oldest is those, and nothing else.
 NUMBER: Final[LiteralString] = """
     WITH first AS (
         SELECT max(event_id) AS last FROM (SELECT event_id FROM event_outbox ORDER BY event_id LIMIT $1) AS oldest
