@@ -84,6 +84,10 @@ class RoundLoop:
         if lead is None:
             self._placing.drop()
             return 0
+        async with self._leading_on(lead):  # all the time: who arrives in thousands is looked at for longer than a term
+            return await self._round(lead, now)
+
+    async def _round(self, lead: Lead, now: datetime) -> int:
         await self._placing.place_arrived(now)  # whoever can start now need not be in the round's world
         if self._placing.at_work and now - self._looked_at < LOOK_AGAIN and not await self._rounds.anybody_waits(now):
             return 0
@@ -113,8 +117,7 @@ class RoundLoop:
         )
         policy_json = opened.to_json()
         try:
-            async with self._leading_on(lead):
-                planned = await self._planner.plan(snapshot, horizon, policy_json, self._budget_seconds)
+            planned = await self._planner.plan(snapshot, horizon, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
         if planned.stops_dropped:
@@ -135,8 +138,7 @@ class RoundLoop:
     async def _expect(self, lead: Lead, prepared: Prepared, decided: Decided) -> None:
         """Tell expected starts after everything else: nobody waits for an estimate."""
         with suppress(NotLeader):  # who leads now tells them with its first round
-            async with self._leading_on(lead):
-                told = await self._rounds.expect(lead, prepared, decided, self._now())
+            told = await self._rounds.expect(lead, prepared, decided, self._now())
             log.info("starts_expected", told=told.told, learned=told.learned, millis=told.millis)
 
     async def _look_again(self, lead: Lead) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import pytest
@@ -31,6 +31,7 @@ from broker.store.leases import LeaseRef
 from broker.worlds.quotas import QuotaRow
 from tests.cluster_world import START, ClusterWorld, ended
 from tests.conftest import Dsns
+from tests.deadlines import eventually
 from tests.market.test_rounds import POLICY
 from tests.small_world import asked
 
@@ -369,6 +370,32 @@ async def test_who_lost_the_lead_leases_nothing_and_drops_its_view(here: Lanes, 
         await tx.execute("UPDATE leadership SET holder = $1, epoch = $2", old["holder"], old["epoch"])
     assert await here.place() == 0
     assert await world.state_of(job) is JobState.PENDING
+
+
+async def test_who_leads_goes_on_leading_while_many_are_looked_at(here: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of thousands takes longer than a term: the round that follows must not be planned in vain."""
+    await here.first_round()
+    here.rounds._lead_term = timedelta(seconds=0.4)
+    place = here.placing.place_arrived
+
+    async def expires() -> datetime:
+        return (await here.world.row("SELECT expires_at FROM leadership"))["expires_at"]  # type: ignore[no-any-return]
+
+    async def takes_its_time(now: datetime) -> int:
+        before = await expires()
+        here.world.advance(0.1)
+
+        async def renewed() -> bool:
+            return await expires() > before
+
+        await eventually(renewed)
+        return await place(now)
+
+    monkeypatch.setattr(here.placing, "place_arrived", takes_its_time)
+    job = await here.submit_to_round(cards_per_task=4)
+
+    assert await here.round() == 1
+    assert await here.world.state_of(job) is JobState.LEASED
 
 
 # What has to wait
