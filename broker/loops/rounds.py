@@ -30,6 +30,9 @@ log = structlog.get_logger("rounds")
 LOOK_AGAIN: Final = timedelta(seconds=2)
 """While nobody waits the world is read this often: the fast lane pauses for it, and is told what has become free."""
 
+COMMITS_BETWEEN: Final = 10
+"""Transactions of the fast lane that a round waits for: a stream can last, and the lane's own loop goes on with it."""
+
 PROMISES_MAX: Final = 10_000
 """The most that a policy can say."""
 
@@ -88,7 +91,7 @@ class RoundLoop:
             return await self._round(lead, now)
 
     async def _round(self, lead: Lead, now: datetime) -> int:
-        await self._placing.place_arrived(now)  # whoever can start now need not be in the round's world
+        await self._place(now)  # whoever can start now need not be in the round's world
         if self._placing.at_work and now - self._looked_at < LOOK_AGAIN and not await self._rounds.anybody_waits(now):
             return 0
         started = perf_counter()
@@ -100,7 +103,7 @@ class RoundLoop:
                 self._placing.drop()
             await self._placing.begin(lead, prepared, digest)
         self._looked_at = now
-        if await self._placing.place_arrived(self._now()) and not await self._rounds.anybody_waits(now):
+        if await self._place(self._now()) and not await self._rounds.anybody_waits(now):
             return 0  # all who waited had come while the world was read
         if not due:
             return 0
@@ -128,12 +131,15 @@ class RoundLoop:
         placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)
         if self._placing.outdated:
             await self._look_again(lead)
-        await self._placing.place_arrived(self._now())  # what came meanwhile, or was handed back
+        await self._place(self._now())  # what came meanwhile, or was handed back
         if not stale:  # what was handed back as stale is due again at once
             self._seen = digest, now
         if not planned.violations:
             await self._expect(lead, prepared, decided)
         return placed
+
+    async def _place(self, now: datetime) -> int:
+        return await self._placing.place_arrived(now, commits_max=COMMITS_BETWEEN)
 
     async def _expect(self, lead: Lead, prepared: Prepared, decided: Decided) -> None:
         """Tell expected starts after everything else: nobody waits for an estimate."""

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from time import perf_counter
 from typing import Final
 
@@ -255,10 +256,13 @@ class Placing:
         """Lease nothing here until the next view: its round came to nothing, or this broker does not lead."""
         self._view = None
 
-    async def place_arrived(self, now: datetime) -> int:
-        """Lease what has arrived and may start at once. Return how many jobs that was."""
+    async def place_arrived(self, now: datetime, *, commits_max: int | None = None) -> int:
+        """Lease what has arrived and may start at once. Return how many jobs that was.
+
+        Ends when nobody is left to look at, or after `commits_max` transactions.
+        """
         began, placed = perf_counter(), 0
-        while True:
+        for _ in count() if commits_max is None else range(commits_max):
             async with self._turn:
                 view = self._view
                 if view is None or view.over:
@@ -274,7 +278,8 @@ class Placing:
                     raise
             placed += leased
             if looked_at < JOBS_PER_COMMIT_MAX:
-                return placed
+                break
+        return placed
 
     async def _place_some(self, view: _View, now: datetime) -> tuple[int, int]:
         """Return how many jobs were looked at and how many leased, all in one transaction."""
