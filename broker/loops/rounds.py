@@ -30,6 +30,9 @@ log = structlog.get_logger("rounds")
 LOOK_AGAIN: Final = timedelta(seconds=2)
 """While nobody waits the world is read this often: the fast lane pauses for it, and is told what has become free."""
 
+COMMITS_BETWEEN: Final = 10
+"""Transactions of the fast lane that a round waits for: a stream can last, and the lane's own loop goes on with it."""
+
 PROMISES_MAX: Final = 10_000
 """The most that a policy can say."""
 
@@ -84,7 +87,11 @@ class RoundLoop:
         if lead is None:
             self._placing.drop()
             return 0
-        await self._placing.place_arrived(now)  # whoever can start now need not be in the round's world
+        async with self._leading_on(lead):  # all the time: who arrives in thousands is looked at for longer than a term
+            return await self._round(lead, now)
+
+    async def _round(self, lead: Lead, now: datetime) -> int:
+        await self._place(now)  # whoever can start now need not be in the round's world
         if self._placing.at_work and now - self._looked_at < LOOK_AGAIN and not await self._rounds.anybody_waits(now):
             return 0
         started = perf_counter()
@@ -96,7 +103,7 @@ class RoundLoop:
                 self._placing.drop()
             await self._placing.begin(lead, prepared, digest)
         self._looked_at = now
-        if await self._placing.place_arrived(self._now()) and not await self._rounds.anybody_waits(now):
+        if await self._place(self._now()) and not await self._rounds.anybody_waits(now):
             return 0  # all who waited had come while the world was read
         if not due:
             return 0
@@ -113,8 +120,7 @@ class RoundLoop:
         )
         policy_json = opened.to_json()
         try:
-            async with self._leading_on(lead):
-                planned = await self._planner.plan(snapshot, horizon, policy_json, self._budget_seconds)
+            planned = await self._planner.plan(snapshot, horizon, policy_json, self._budget_seconds)
         except PlannerDied:
             return await self._failed(lead, prepared, snapshot, now, "the planning process died")
         if planned.stops_dropped:
@@ -125,18 +131,20 @@ class RoundLoop:
         placed, stale = await self._settle(lead, prepared, record, planned, decided, snapshot_millis, started, now)
         if self._placing.outdated:
             await self._look_again(lead)
-        await self._placing.place_arrived(self._now())  # what came meanwhile, or was handed back
+        await self._place(self._now())  # what came meanwhile, or was handed back
         if not stale:  # what was handed back as stale is due again at once
             self._seen = digest, now
         if not planned.violations:
             await self._expect(lead, prepared, decided)
         return placed
 
+    async def _place(self, now: datetime) -> int:
+        return await self._placing.place_arrived(now, commits_max=COMMITS_BETWEEN)
+
     async def _expect(self, lead: Lead, prepared: Prepared, decided: Decided) -> None:
         """Tell expected starts after everything else: nobody waits for an estimate."""
         with suppress(NotLeader):  # who leads now tells them with its first round
-            async with self._leading_on(lead):
-                told = await self._rounds.expect(lead, prepared, decided, self._now())
+            told = await self._rounds.expect(lead, prepared, decided, self._now())
             log.info("starts_expected", told=told.told, learned=told.learned, millis=told.millis)
 
     async def _look_again(self, lead: Lead) -> None:

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from time import perf_counter
 from typing import Final
 
@@ -32,7 +33,7 @@ from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
 from broker.market.policies import Policies
-from broker.market.promising import Leased
+from broker.market.promising import Leased, without
 from broker.market.recent import Recent
 from broker.market.snapshot import Prepared, Shapes, arrived, zones
 from broker.market.waits import count_waits
@@ -68,6 +69,7 @@ class _View:
     prices: tuple[OpeningPrice, ...]  # that the placer goes by
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
+    over: bool = False  # it leases nothing more; what it leased still counts in the commit of the round beside it
 
     @property
     def rules_version(self) -> int:
@@ -79,15 +81,20 @@ class _View:
         """Jobs that were promised a start when the world was read: the view leaves their nodes alone."""
         return [row.job for row in self.source.view.promises]
 
+    @property
+    def begun(self) -> set[str]:
+        """Jobs that were leased here; the round that is planned beside it may have them in its world."""
+        return {placement.job_id for _, placement in self.leased}
+
     def within_limits(self, decided: Decided, margin_seconds: int) -> Sequence[Placement]:
         """Return those of a round's placements that keep power and quotas beside what was leased here.
 
         Power that is promised for later is kept as well. `margin_seconds`: of the policy.
         """
-        placements: Sequence[Placement] = decided.placements
         if not self.leased:
-            return placements
-        source = self.source
+            return decided.placements
+        source, begun = self.source, self.begun
+        placements: Sequence[Placement] = [each for each in decided.placements if each.job_id not in begun]
         placements = within_power(
             source.snapshot, source.horizon, decided.promises, self.leased, placements, margin_seconds
         )
@@ -124,19 +131,21 @@ class Beside:
         self.within_limits = within
         """The round's placements that keep power and quotas beside what the fast lane leased meanwhile."""
         self.leased: Leased = () if view is None else tuple(view.leased)
+        self.decided = _beside(decided, view)
+        """The decision without what it promises jobs that the fast lane leased meanwhile, and stops for them."""
         self.settled: _Settled | None = None
         self.view: _View | None = None
         self.outdated = False
         self.overtaken = False  # quotes were accepted while the round was planned
-        self._world, self._decided, self._prices, self._before = world, decided, prices, view
+        self._world, self._prices, self._before = world, prices, view
 
     async def settle(self, lead: Lead, round_id: RoundId, started: Sequence[Placement]) -> None:
         """Take over what was committed: leases, prices, the round's number."""
-        plan = self._decided.plan
+        plan = self.decided.plan
         last = plan.tiers[-1].name
         self.settled = _Settled(lead, round_id, tuple(price for price in self._prices if price.tier == last))
         view = self._before
-        if view is None or self.overtaken or self._cut(view):
+        if view is None or view.over or self.overtaken or self._cut(view):
             self.outdated = True
             return
         try:
@@ -151,8 +160,8 @@ class Beside:
 
     def _cut(self, view: _View) -> bool:
         """Tell whether the view's world or the round's had zones or promises: one does not stand for the other then."""
-        promises = bool(self._decided.promises) or bool(self._world.horizon.promises)
-        return promises or view.world is not view.source or self._decided.zones != self._world.snapshot.pool_names
+        promises = bool(self.decided.promises) or bool(self._world.horizon.promises)
+        return promises or view.world is not view.source or self.decided.zones != self._world.snapshot.pool_names
 
 
 class Placing:
@@ -189,7 +198,7 @@ class Placing:
     @property
     def at_work(self) -> bool:
         """Whether there is a view, so that who arrives is looked at without a round."""
-        return self._view is not None
+        return self._view is not None and not self._view.over
 
     @property
     def outdated(self) -> bool:
@@ -210,7 +219,11 @@ class Placing:
         settled = self._settled
         if not self._enabled or settled is None or settled.lead != lead:
             self._view = self._judged = None
-        elif self._view is None or self._view.digest != digest or self._view.rules_version != world.rules_version:
+        elif (
+            self._view is None
+            or self._view.over
+            or (self._view.digest, self._view.rules_version) != (digest, world.rules_version)
+        ):
             self._view = None
             cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
             self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
@@ -228,7 +241,7 @@ class Placing:
             within: Sequence[Placement] = decided.placements
             if view is not None:
                 margin = self._policy.lease_end_margin_seconds
-                within = await asyncio.to_thread(view.within_limits, decided, margin)
+                within = await asyncio.to_thread(view.within_limits, _beside(decided, view), margin)
             self._view = None  # until it is known what was committed
             beside = Beside(world, decided, prices, within, view)
             yield beside
@@ -243,25 +256,30 @@ class Placing:
         """Lease nothing here until the next view: its round came to nothing, or this broker does not lead."""
         self._view = None
 
-    async def place_arrived(self, now: datetime) -> int:
-        """Lease what has arrived and may start at once. Return how many jobs that was."""
+    async def place_arrived(self, now: datetime, *, commits_max: int | None = None) -> int:
+        """Lease what has arrived and may start at once. Return how many jobs that was.
+
+        Ends when nobody is left to look at, or after `commits_max` transactions.
+        """
         began, placed = perf_counter(), 0
-        while True:
+        for _ in count() if commits_max is None else range(commits_max):
             async with self._turn:
-                if self._view is None:
+                view = self._view
+                if view is None or view.over:
                     return placed
                 at = now + timedelta(seconds=perf_counter() - began)
                 try:
-                    looked_at, leased = await self._place_some(self._view, at)
+                    looked_at, leased = await self._place_some(view, at)
                 except (NotLeader, Overtaken):
-                    self._view = None
+                    view.over = True
                     return placed
-                except Exception:  # what of it was committed is not known
-                    self._view = None
+                except Exception:  # what of it was committed is not known, so it counts
+                    view.over = True
                     raise
             placed += leased
             if looked_at < JOBS_PER_COMMIT_MAX:
-                return placed
+                break
+        return placed
 
     async def _place_some(self, view: _View, now: datetime) -> tuple[int, int]:
         """Return how many jobs were looked at and how many leased, all in one transaction."""
@@ -295,9 +313,10 @@ class Placing:
                 leases = await rounds.offer(tx, view.round, drafts, at)
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
+                whole = arrivals if view.world is view.source else arrived(view.source, payable, shapes, now)
+                view.leased += [(whole.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
         self._judged = max(judged, rows[-1].job)
         self._again -= {row.job for row in rows}
-        view.leased += [(arrivals.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
@@ -318,6 +337,11 @@ async def _payable(
     there = await prepaid.balances(tx)
     alone = replace(world.view, waiting=tuple(rows), shapes=shapes, prepaid=there, promises=(), make_room_for=())
     return without_short(alone, now)[0].waiting
+
+
+def _beside(decided: Decided, view: _View | None) -> Decided:
+    """Return the decision without promises to jobs that the view has leased: they wait for nothing more."""
+    return decided if view is None or not view.leased else without(decided, view.begun)
 
 
 def _placer(

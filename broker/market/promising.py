@@ -79,7 +79,7 @@ def kept(
     handed_back = {each.job_id for each in decided.news if each.fate is Fate.STARTED} - begun | set(not_cleared)
     before = {job_text(row.job): row for row in prepared.view.promises}
     again = tuple(each for each in prepared.horizon.promises if each.job_id in handed_back)
-    decided = _without(decided, handed_back)
+    decided = without(decided, handed_back)
     promises, news = decided.promises, decided.news
     if leased or again or not_cleared:
         others = (*again, *promises_of(prepared, accepted))
@@ -118,7 +118,7 @@ def stops_of(prepared: Prepared, decided: Decided, found: Kept, not_cleared: Col
     ]
 
 
-def _without(decided: Decided, jobs: Collection[str]) -> Decided:
+def without(decided: Decided, jobs: Collection[str]) -> Decided:
     """Return the decision without what it promises these jobs, and tells of them."""
     return replace(
         decided,

@@ -144,10 +144,10 @@ class Rounds:
                 if not await leadership.still_leads(tx, lead.holder, lead.epoch):
                     raise NotLeader(lead)
                 wanted, accepted = fast.within_limits, await self._accepted(tx, prepared)
-                stood = decided
+                stood = fast.decided
                 if accepted:
                     fast.overtaken = True
-                    beside = partial(beside_accepted, prepared, decided, wanted, fast.leased, accepted)
+                    beside = partial(beside_accepted, prepared, stood, wanted, fast.leased, accepted)
                     stood, wanted = await asyncio.to_thread(beside, self._margin_seconds)
                 fitting = await still_fitting(tx, prepared, wanted, now)
                 priced = [replace(draft, price=price_of[each.job_id]) for each, draft in fitting]

@@ -163,13 +163,14 @@ class Watch:
         """Return the caller's next page: hundreds who wait for the same one are one transaction."""
         key = (access.city_to_read(caller, ""), caller.enterprise), city, cursor
         task = self._reading.get(key)
-        if task is None:
+        if task is None or task.done():  # one that is over may have missed what this caller was woken for
             task = self._reading[key] = asyncio.create_task(self._read(caller, city, cursor))
             task.add_done_callback(partial(self._read_is_over, key))
         return await asyncio.shield(task)  # who leaves does not take the others' page along
 
     def _read_is_over(self, key: tuple[Hashable, str, int], task: "asyncio.Task[Page]") -> None:
-        del self._reading[key]
+        if self._reading.get(key) is task:
+            del self._reading[key]
         if not task.cancelled():
             task.exception()  # all who had asked may have left, and then nobody else looks at it
 

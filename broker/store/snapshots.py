@@ -176,7 +176,8 @@ ARRIVED: Final[LiteralString] = (
            funds_refused_at
       FROM jobs j
      WHERE state = 'pending' AND (job_id > $1 OR job_id = ANY($4)) AND (start_by IS NULL OR start_by > $2)
-       AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open AND """
+       AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
+       AND NOT EXISTS (SELECT FROM promises p WHERE p.job_id = j.job_id) AND """
     + NOT_PAUSED
     + """
      ORDER BY job_id LIMIT $3
@@ -238,7 +239,10 @@ async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict
 async def arrived(
     tx: Connection, after: JobId, now: datetime, jobs_max: int, again: Collection[JobId] = ()
 ) -> tuple[tuple[WaitingRow, ...], Mapping[int, Mapping[str, Any]]]:
-    """Return the first waiting jobs with ids above `after` or in `again`, and requirements of their shapes by id."""
+    """Return the first waiting jobs with ids above `after` or in `again`, and requirements of their shapes by id.
+
+    Those that are promised a start are left to the rounds: they start where it was promised, and it is told.
+    """
     rows = tuple(map(_waiting, await tx.fetch(ARRIVED, after, now, jobs_max, list(again))))
     shape_ids = sorted({row.shape_id for row in rows})
     return rows, {r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)} if rows else {}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import pytest
@@ -18,6 +18,7 @@ from broker.lifecycle import EndReason, JobEvent, JobState
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import Planned, PlanningProcess
 from broker.loops.rounds import LOOK_AGAIN, RoundLoop
+from broker.market import placing as placing_room
 from broker.market.energy import HubEnergy, PowerChange
 from broker.market.identity import Identity
 from broker.market.ledger import Ledger
@@ -31,6 +32,7 @@ from broker.store.leases import LeaseRef
 from broker.worlds.quotas import QuotaRow
 from tests.cluster_world import START, ClusterWorld, ended
 from tests.conftest import Dsns
+from tests.deadlines import eventually
 from tests.market.test_rounds import POLICY
 from tests.small_world import asked
 
@@ -369,6 +371,50 @@ async def test_who_lost_the_lead_leases_nothing_and_drops_its_view(here: Lanes, 
         await tx.execute("UPDATE leadership SET holder = $1, epoch = $2", old["holder"], old["epoch"])
     assert await here.place() == 0
     assert await world.state_of(job) is JobState.PENDING
+
+
+async def test_who_leads_goes_on_leading_while_many_are_looked_at(here: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of thousands takes longer than a term: the round that follows must not be planned in vain."""
+    await here.first_round()
+    here.rounds._lead_term = timedelta(seconds=0.4)
+    place = here.placing.place_arrived
+
+    async def expires() -> datetime:
+        return (await here.world.row("SELECT expires_at FROM leadership"))["expires_at"]  # type: ignore[no-any-return]
+
+    async def takes_its_time(now: datetime, *, commits_max: int) -> int:
+        before = await expires()
+        here.world.advance(0.1)
+
+        async def renewed() -> bool:
+            return await expires() > before
+
+        await eventually(renewed)
+        return await place(now, commits_max=commits_max)
+
+    monkeypatch.setattr(here.placing, "place_arrived", takes_its_time)
+    job = await here.submit_to_round(cards_per_task=4)
+
+    assert await here.round() == 1
+    assert await here.world.state_of(job) is JobState.LEASED
+
+
+async def test_a_stream_that_does_not_end_keeps_no_round_waiting(here: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the fast lane has looked at one job there is another one."""
+    await here.first_round()
+    waiting = await here.submit_to_round(cards_per_task=8)
+    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 1)
+    place_some = here.placing._place_some
+
+    async def and_another_arrives(*given: Any) -> tuple[int, int]:
+        await here.submit(cards_per_task=16)
+        return await place_some(*given)
+
+    monkeypatch.setattr(here.placing, "_place_some", and_another_arrives)
+
+    async with asyncio.timeout(60):
+        await here.round()
+    assert await here.world.state_of(waiting) is JobState.LEASED
 
 
 # What has to wait

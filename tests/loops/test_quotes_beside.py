@@ -10,17 +10,19 @@ import pytest
 from broker.audit import promised, quoted, tables
 from broker.caller import Caller, Role
 from broker.errors import CapacityGone
+from broker.job import Build, PriorityClass
 from broker.lifecycle import JobState, PromiseFate
+from broker.loops.rounds import LOOK_AGAIN
 from broker.market.catalogue import Catalogues
 from broker.market.jobs import Jobs
 from broker.market.quotes import AcceptedQuote, QuoteRules, Quotes, StartWindow
 from broker.store import promises
 from broker.store.database import Database
 from broker.store.quotes import Quote
-from tests.cluster_world import ClusterWorld, spec
+from tests.cluster_world import ClusterWorld, inventory, spec
 from tests.conftest import Dsns
 from tests.deadlines import eventually
-from tests.loops.test_placing import RICH, Lanes, Slow, lanes, world
+from tests.loops.test_placing import RICH, Change, Lanes, Slow, broken_limits, cap_power, lanes, limit_city, world
 from tests.market.test_rounds import POLICY
 from tests.small_world import is_blocked
 
@@ -120,6 +122,80 @@ async def test_the_fast_lane_takes_no_cards_that_were_accepted_since_it_looked(h
     assert await here.world.state_of(quote.job) is JobState.LEASED  # type: ignore[arg-type]
     assert await here.world.state_of(late) is JobState.PENDING
     assert await fates(here, quote) == [PromiseFate.MADE, PromiseFate.KEPT]
+
+
+@pytest.mark.parametrize("limit", [cap_power, limit_city], ids=lambda limit: limit.__name__)
+async def test_what_was_leased_before_an_acceptance_counts_in_the_commit_of_the_round(
+    here: Lanes, dsns: Dsns, limit: Change
+) -> None:
+    """One of three cards is used, and the round has plans for both others. One of these went to a job that arrived.
+
+    Since then a quote was accepted, so the fast lane stands still until the world is read anew.
+    """
+    await limit(here.world.database)
+    await here.first_round()
+    planned = await here.submit_to_round(cards_per_task=2)
+    task = await here.round_under_way()
+    await here.submit()
+    assert await here.place() == 1
+    await accept(here, await quote_for(here, in_seconds=7200, cards_per_task=1, walltime_seconds=600))
+    late = await here.submit()
+    assert await here.place() == 0
+
+    assert await here.end(task) == 0
+    assert await here.world.state_of(planned) is JobState.PENDING
+    assert await here.world.state_of(late) is JobState.LEASED
+    assert await broken_limits(dsns) == set()
+
+
+async def test_the_job_of_a_quote_is_left_to_the_rounds(here: Lanes) -> None:
+    """There is room for it on the other node too: it starts where it was promised, and that is told."""
+    await here.first_round(walltime_seconds=7200)
+    quote = (await accept(here, await quote_for(here, cards_per_task=4, walltime_seconds=600))).quote
+
+    assert await here.place() == 0
+    assert await here.round() == 1
+
+    assert await here.world.state_of(quote.job) is JobState.LEASED  # type: ignore[arg-type]
+    assert await fates(here, quote) == [PromiseFate.MADE, PromiseFate.KEPT]
+
+
+async def test_a_job_that_was_leased_beside_a_round_is_promised_nothing_by_it(here: Lanes) -> None:
+    """It was handed back, and has waited too long: the round gives its cards to an emergency, and it a later start."""
+    here.rounds._lead_term = timedelta(days=4)
+    await here.first_round(cards_per_task=8, walltime_seconds=7 * 86_400)
+    leased = await here.submit_to_round(cards_per_task=8, walltime_seconds=600)
+    here.world.now += timedelta(days=2)
+    first = await here.submit_to_round(cards_per_task=8, walltime_seconds=600, priority=PriorityClass.EMERGENCY)
+    here.placing.drop()
+    here.placing.look_again_at([leased])
+    task = await here.round_under_way()
+    assert await here.world.state_of(leased) is JobState.LEASED
+
+    await here.end(task)
+
+    assert await here.world.state_of(first) is JobState.PENDING
+    async with here.world.database.hub() as tx:
+        assert leased not in [row.job for row in await promises.read(tx)]
+        assert await promises.history(tx, leased) == []
+
+
+async def test_what_is_leased_beside_zones_is_told_in_the_world_of_the_round(here: Lanes) -> None:
+    """The zone of the booked node moves the pools behind it: power is counted by those of the round's own world."""
+    await here.world.attach("west", "one", inventory("w1", model="a800"))
+    await here.first_round()
+    await accept(here, await quote_for(here, in_seconds=1800))
+    here.world.now += LOOK_AGAIN
+    await here.round()
+    await here.submit(builds=(Build("cuda", ("python", "train.py")),))
+
+    assert await here.place() == 1
+
+    view = here.placing._view
+    assert view is not None
+    assert view.zoned.has_zones
+    [(jobs, placement)] = view.leased
+    assert jobs.pool_names[placement.pool] == "west/main"
 
 
 async def test_of_two_that_accept_at_once_one_is_bound_and_the_other_hears_of_another_start(here: Lanes) -> None:

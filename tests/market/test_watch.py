@@ -149,6 +149,20 @@ async def test_who_is_woken_together_gets_the_same_page(scene: Scene) -> None:
     assert cursors((await acme).events) == [2]
 
 
+async def test_who_comes_when_a_page_has_just_been_read_does_not_get_it(scene: Scene) -> None:
+    """It may be older than what the watcher was woken for: given again and again, it would let nobody else run."""
+    first = asyncio.create_task(scene.watch._shared(GANZHOU, "ganzhou", 0))
+    await asyncio.sleep(0)
+    [reading] = scene.watch._reading.values()
+    while not reading.done():  # noqa: ASYNC110  # who waits for it goes on after it was forgotten
+        await asyncio.sleep(0)
+
+    second = await scene.watch._shared(GANZHOU, "ganzhou", 0)
+
+    assert second is not await first
+    assert not scene.watch._reading
+
+
 async def test_a_stream_without_events_ends_when_it_was_told_to(scene: Scene) -> None:
     await scene.happen("a")
 
