@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from scheduler.fields import WITHIN_POOL
+from scheduler.fields import MILLI_PER_CARD, WITHIN_POOL
 from scheduler.horizon import Horizon, Promise
+from scheduler.mix import UsualTask, mix_of
 from scheduler.placer import Placer
 from scheduler.policy import Policy
 from scheduler.profile import Gang, Profile
@@ -32,7 +33,8 @@ _ONE_NODE: Final[dict[str, Any]] = {
 
 def warm() -> None:
     """Load or make what the first round and the fast lane need beside the planner."""
-    Placer(empty_snapshot(), Policy()).warm()
+    for mix in (None, mix_of({UsualTask(0, 1, MILLI_PER_CARD, ()): 1})):  # what came so far says where tasks go
+        Placer(empty_snapshot(), Policy(), mix=mix).warm()
     _warm_profile()
     gc.freeze()  # the compiler leaves some hundred thousand objects that every garbage collection would walk through
 
