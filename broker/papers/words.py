@@ -1,21 +1,18 @@
 """What pages for people say, in each language: one file of texts for each, by key. A test keeps them complete."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-import yaml
+from broker.texts import texts_of
 
 LANGUAGES: Final = ("zh", "en")
 _FOLDER: Final = Path(__file__).parent / "words"
 
 
-@cache
 def texts(language: str) -> Mapping[str, str]:
     """Return every text of a language by its key."""
-    found: dict[str, str] = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text(encoding="utf-8"))
-    return found
+    return texts_of(_FOLDER, language)
 
 
 def say(language: str, key: str, /, **facts: object) -> str:
