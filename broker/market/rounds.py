@@ -6,7 +6,7 @@ and the job still waits. Each gang whole, or handed back as stale. Promises are 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -184,7 +184,7 @@ class Rounds:
             self._wake_cluster(cluster)
         self._remember(LastRound(round_id, decided.plan, prepared.snapshot, prepared.horizon))
         self._priced(_prices_of(prepared, decided, last, round_id))
-        await self._tell_reasons(prepared, decided, promised)
+        await self._tell_reasons(prepared, decided, {row.job for row in promised.rows})
         return done
 
     def _look_again_at_stale(self, prepared: Prepared, decided: Decided, started: Sequence[Placement]) -> None:
@@ -241,6 +241,8 @@ class Rounds:
         stopped = {each: ordered[each.lease] for each in asked if each.lease in ordered}
         if accepted or found.rows != prepared.view.promises:
             await promises.keep(tx, found.rows)
+        waiting = [row.job for row in found.rows]  # whoever sees the promise sees that the job waits for it
+        await store_jobs.set_waiting_reasons(tx, waiting, [Held.PROMISED.value] * len(waiting))
         await promises.tell(tx, round_id, found.entries, at)
         return found, stopped
 
@@ -259,11 +261,10 @@ class Rounds:
                 await rounds.keep_record(tx, round_id, record, self._records_kept)
         return round_id
 
-    async def _tell_reasons(self, prepared: Prepared, decided: Decided, promised: Kept) -> None:
-        """Write why each job waits; in batches, so that no submission waits long for a row."""
+    async def _tell_reasons(self, prepared: Prepared, decided: Decided, promised: Collection[JobId]) -> None:
+        """Write why each job waits that is promised no start; in batches: no submission waits long for a row."""
         told = [(prepared.job(r.job_id), r.reason.value) for r in decided.refusals]
-        told += [(row.job, Held.PROMISED.value) for row in promised.rows]
-        await self._tell(told)
+        await self._tell([(job, reason) for job, reason in told if job not in promised])
 
     async def _tell(self, told: Sequence[tuple[JobId, str]]) -> None:
         for start in range(0, len(told), WAITING_REASONS_BATCH):

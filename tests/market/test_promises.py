@@ -121,6 +121,22 @@ async def test_a_blocked_gang_is_promised_the_end_of_what_runs(table: Promising)
     assert await table.reader.refusals(report.round, 9) == [(job_text(gang), Held.PROMISED)]
 
 
+async def test_a_promise_and_the_reason_to_wait_for_it_are_seen_together(
+    table: Promising, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other reasons are told after the commit: somebody looks before that, or the broker dies between them."""
+
+    async def ends_here(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(table.rounds, "_tell_reasons", ends_here)
+    _, gang = await table.blocked()
+
+    job = await table.world.job(gang)
+    assert job.promised is not None
+    assert job.waiting_reason == Held.PROMISED
+
+
 async def test_a_stream_of_later_small_jobs_does_not_starve_a_promised_gang(table: Promising) -> None:
     """Every minute another rich job of one card for three minutes: what ends before starts, and the gang in time."""
     small, gang = await table.blocked()
