@@ -272,7 +272,7 @@ def _bulk_bytes(message: pb.SubmitJobsRequest) -> int:
         raise invalid("items", f"has {items} entries, must have at most {BULK_ITEMS_MAX}: send more messages")
     if size > BULK_BYTES_MAX:
         raise invalid("items", f"has {size} bytes, must have at most {BULK_BYTES_MAX}: send more messages")
-    return size + items * ITEM_BYTES
+    return size + max(1, items) * ITEM_BYTES  # an empty one is kept until it is answered, too
 
 
 def _result(item: _Item, outcome: Receipt | BrokerError | None) -> pb.SubmitJobResult:

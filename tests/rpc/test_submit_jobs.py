@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from broker.rpc.arrivals import Arrivals
-from broker.rpc.job_service import _answers, _Message
+from broker.rpc.job_service import _answers, _bulk_bytes, _Message
 from broker.wire.v1 import job_service_pb2 as spb
 from tests.deadlines import eventually
 from tests.rpc.conftest import Edge
@@ -137,6 +137,13 @@ async def test_messages_that_say_so_are_answered_together(edge: Edge) -> None:
     own = [answer[0].request_key for answer in found if len(answer) == 1]
     assert set(own) >= {f"key-{i}" for i in alone}
     assert len(found) < 150
+
+
+def test_a_message_weighs_something_even_without_items() -> None:
+    """Else one who sends nothing but empty ones were never held back."""
+    empty, one_item = spb.SubmitJobsRequest(), spb.SubmitJobsRequest(items=[submit("a")])
+
+    assert 0 < _bulk_bytes(empty) < _bulk_bytes(one_item)
 
 
 def test_who_shares_an_answer() -> None:
