@@ -30,6 +30,11 @@ class RunningBroker:
             raise RuntimeError("the broker was not started")
         return self.program.process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.program.process is not None and self.program.process.poll() is None
+
     def key(self, name: str) -> str:
         """Return a key that it wrote, such as "city-ganzhou" or "operator"."""
         return read_key(self.home / "keys" / f"{name}.key")

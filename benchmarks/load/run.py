@@ -152,6 +152,8 @@ async def _run(running: RunningBroker, plan: LoadPlan, show: Callable[[Live], No
         show(live)
         await asyncio.to_thread(playing.process.join, 10)
         _, findings = await audited(server.dsn_hub, server.dsn_city, {c: records / c for c in plan.world.clusters})
+    if not running.alive:
+        findings = [*findings, Finding("the_broker_lives_to_the_end", "it ended while it was measured: see its log")]
     return Ran(results, playing.last, sampler.samples, found, began, findings, drained)
 
 

@@ -1,7 +1,9 @@
 """The load on a whole exchange: what is drawn, the fake engine, and a short run with faults, audited."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -10,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.brokers import broker
+from benchmarks.load.agents import Links
 from benchmarks.load.arrivals import arrivals
+from benchmarks.load.clients import Way
 from benchmarks.load.engine import ENDED, RUN_SECONDS, RUNNING, STARTING, FakeEngine, Faults
 from benchmarks.load.histogram import histogram, merged, millis, of_seconds, record
+from benchmarks.load.run import Live, LoadPlan, run
 from benchmarks.load.worlds import WORLDS, PoolStock, world
 from benchmarks.worlds.trace import real_jobs
 from broker.wire.v1 import cluster_service_pb2 as wire
@@ -168,3 +174,25 @@ def test_a_short_load_with_faults_is_clean_and_counted(tmp_path: Path) -> None:
         check=True,
     )
     assert "1.00" in both.stdout
+
+
+@pytest.mark.e2e
+def test_a_run_whose_broker_is_killed_ends_and_is_void() -> None:
+    """Everything that was due is still accounted for, and nobody takes its figures for those of an exchange."""
+    on = world("laptop", 1)
+    due = arrivals(1, on.cities, 20.0, 6.0, real_jobs(None), hour=10.0, run_seconds_max=1.0, gang_cards_max=8)
+    plan = LoadPlan(on, due, 6.0, 1.0, Way.UNARY, 1, 64, 1, Faults(0.0), Links())
+
+    with broker(world=on.document) as running:
+
+        def watched(live: Live) -> None:
+            if live.counts.acknowledged > 10:
+                os.kill(running.pid, signal.SIGKILL)
+
+        ran = run(running, plan, watched)
+
+    assert [finding.rule for finding in ran.findings] == ["the_broker_lives_to_the_end"]
+    counts = [result.counts for result in ran.results]
+    lost = sum(sum(each.refused.values()) for each in counts) + sum(result.not_sent for result in ran.results)
+    assert sum(each.acknowledged for each in counts) + lost == due.at_seconds.size
+    assert lost > 0
