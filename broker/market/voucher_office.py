@@ -260,9 +260,12 @@ async def step_application(
 def _next(found: ApplicationRow, event: StoryEvent) -> ApplicationState:
     state = APPLICATION.get((found.state, event))
     if state is None:
-        possible = ", ".join(e for (s, e), _ in APPLICATION.items() if s is found.state) or "nothing more"
+        possible = ", ".join(e for (s, e), _ in APPLICATION.items() if s is found.state) or "nothing"
         raise VoucherStepRefused(
-            subject=application_text(found.application), state=found.state, step=event, why=f"possible is {possible}"
+            subject=application_text(found.application),
+            state=found.state,
+            step=event,
+            why=f"what can follow is {possible}",
         )
     return state
 

@@ -273,8 +273,8 @@ async def _step(
     terms = found.terms
     state = VOUCHER.get((terms.state, event))
     if state is None:
-        possible = ", ".join(e for (s, e), _ in VOUCHER.items() if s is terms.state) or "nothing more"
-        raise _refused(found, event, f"possible is {possible}")
+        possible = ", ".join(e for (s, e), _ in VOUCHER.items() if s is terms.state) or "nothing"
+        raise _refused(found, event, f"what can follow is {possible}")
     suspended = state is VoucherState.SUSPENDED
     to = replace(
         changed,

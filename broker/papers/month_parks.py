@@ -239,7 +239,7 @@ def _gauges(hub: HubPart, entered: ParkFigures | None, words: Say) -> list[Gauge
         Gauge(
             words("park.heat"),
             NOTHING if heat is None else number(heat / 1000, 1),
-            words("park.heat.of", share=share(heat or 0, drawn_kwh)),
+            words("park.heat.above" if (heat or 0) > drawn_kwh else "park.heat.of", share=share(heat or 0, drawn_kwh)),
             words("park.line.none"),
             None,
             meter([("s0", min(heat or 0, drawn_kwh))], drawn_kwh, label=words("park.heat")),

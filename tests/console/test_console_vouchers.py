@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from playwright.async_api import Browser, expect
 
 from broker.market.prices import Prices
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld
 from tests.conftest import Dsns
 from tests.console.conftest import Desk, open_desk
+from tests.console.test_console_browser import IS_WIDE, STICKING_OUT, page_of
 from tests.market.test_rounds import Table
 from tests.small_world import GANZHOU, NANJING, T0
 from tests.voucher_world import OF_ACME, VoucherWorld, open_office
@@ -125,6 +127,20 @@ async def test_an_auditor_and_a_city_grant_nothing_in_the_console(counter: Desk,
             assert (sent.status, refused.status, (await visitor.get(f"{place}/grant"))[0]) == (403, 403, 403)
             assert '<form class="stack"' not in page
     assert await office.story(application=number) == ["applied", "review_begun"]
+
+
+@pytest.mark.parametrize("step", ["", "/grant?yuan=0.003"])
+async def test_pages_of_a_grant_fit_a_narrow_screen_of_the_console(
+    counter: Desk, office: VoucherWorld, chromium: Browser, step: str
+) -> None:
+    place = f"/vouchers/applications/{await office.applied(papers=('contract',))}{step}"
+    async with page_of(chromium, counter, "office") as page:
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.goto(counter.address + place)
+
+        await expect(page.locator("main form").first).to_be_visible()
+        assert not await page.evaluate(IS_WIDE)
+        assert await page.evaluate(STICKING_OUT) == []
 
 
 async def test_a_grant_from_another_site_does_nothing_in_the_console(counter: Desk, office: VoucherWorld) -> None:

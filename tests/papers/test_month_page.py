@@ -108,6 +108,15 @@ def test_a_line_that_is_missed_is_called_missed() -> None:
     assert "48.9 %" in read(page(worse, "en")).text
 
 
+def test_more_heat_than_energy_is_doubted_and_not_given_as_a_share() -> None:
+    month = a_month()
+    [hub] = month.hubs
+    cold = replace(month, hubs=(replace(hub, meter_joules=1),))
+
+    assert texts("en")["park.heat.above"] not in read(page(month, "en")).text
+    assert texts("en")["park.heat.above"] in read(page(cold, "en")).text
+
+
 def test_what_was_not_entered_is_told_with_the_command_that_enters_it() -> None:
     month = a_month()
     bare = replace(month, hubs=tuple(replace(hub, figures=()) for hub in month.hubs))
