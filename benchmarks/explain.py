@@ -32,12 +32,13 @@ from scheduler.changes import Change, Effect, changes
 from scheduler.explain import explain
 from scheduler.horizon import Fate, Horizon, News
 from scheduler.placer import last_prices
-from scheduler.plan import Plan, Refusal
+from scheduler.plan import Plan
 from scheduler.planner import plan
 from scheduler.policy import Policy
 from scheduler.profile import Profile
 from scheduler.promiser import Promiser
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusal, Refusals
 from scheduler.replanning import planned_changes
 from scheduler.snapshot import Snapshot
 from scheduler.verify import Violation, violations
@@ -200,7 +201,7 @@ def promised_ahead(world: Snapshot, made: Plan, now: Snapshot, seed: int) -> Hor
     profile = Profile(now, horizon, policy.lease_end_margin_seconds)
     waiting = set(now.job_id)
     blocked = [Refusal(each.job_id, Reason.CARDS_SHORT, each.pool) for each in made.refusals if each.job_id in waiting]
-    promises = Promiser(now, profile, policy, last_prices(world, made)).promise(blocked, ())
+    promises = Promiser(now, profile, policy, last_prices(world, made)).promise(Refusals.of(blocked), ())
     return replace(horizon, promises=tuple(promises))
 
 

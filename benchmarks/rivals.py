@@ -16,9 +16,10 @@ from benchmarks.offers import Facts, facts, worth
 from benchmarks.packing import Choices, Placed, choices_of, fill, offers, room
 from benchmarks.worlds.national import national
 from benchmarks.worlds.trace import real_jobs
-from scheduler.plan import Placement, Plan, Refusal
+from scheduler.plan import Placement, Plan
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusal
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.verify import Rule, Violation, violations
 

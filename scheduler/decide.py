@@ -20,7 +20,7 @@ from scheduler.choices import choose
 from scheduler.horizon import Horizon, News, Promise
 from scheduler.limits import limits_of
 from scheduler.placer import last_prices
-from scheduler.plan import Placement, Plan, Refusal
+from scheduler.plan import Placement, Plan
 from scheduler.planner import Stop, never, plan
 from scheduler.policy import Policy
 from scheduler.power_ahead import PowerAhead
@@ -28,7 +28,8 @@ from scheduler.profile import Profile, held_until_s
 from scheduler.promiser import Promiser, input_seconds
 from scheduler.promises import Standing, carried_out, stand
 from scheduler.reasons import REFUSALS, Reason
-from scheduler.snapshot import UNKNOWN, Ints, Snapshot
+from scheduler.refusals import Refusals
+from scheduler.snapshot import Ints, Snapshot
 from scheduler.spare import CARDS, CPU, FIRST, MEMORY, POOL, SHARE_OF_CARD, WATTS, taken
 from scheduler.workers import Inline, Workers
 from scheduler.zones import Zoned, zoned
@@ -46,7 +47,7 @@ class Decision:
     plan: Plan  # of that world
     starts: tuple[Placement, ...]  # promised gangs that start
     placements: tuple[Placement, ...]  # everything that starts now, those first
-    refusals: tuple[Refusal, ...]  # what waits on and is promised nothing yet
+    refusals: Refusals  # what waits on and is promised nothing yet
     promises: tuple[Promise, ...]  # that stand after the round, new ones included
     made: tuple[Promise, ...]  # the new ones
     news: tuple[News, ...]  # of those that stood before
@@ -74,7 +75,7 @@ def decide(
         plan=planned,
         starts=tuple(standing.starts),
         placements=(*standing.starts, *placements),
-        refusals=tuple(each for each in refusals if each.job_id not in promised),
+        refusals=refusals.without(promised),
         promises=(*standing.promises, *made),
         made=tuple(made),
         news=tuple(standing.news),
@@ -169,28 +170,24 @@ def _drawn(world: Snapshot, placements: Sequence[Placement], margin_seconds: int
 
 def _held_seconds(world: Snapshot, placements: Sequence[Placement], pool: Ints, margin_seconds: int) -> Ints:
     """Return for how long gangs that start now may hold what they have."""
-    position = {job_id: job for job, job_id in enumerate(world.job_id)}
-    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+    job = np.array([world.job_index[each.job_id] for each in placements], dtype=np.int64)
     seconds: Ints = input_seconds(world, job, pool) + world.job_walltime_seconds[job] + margin_seconds
     return seconds
 
 
-def _refusals(world: Snapshot, around: Zoned, planned: Plan, policy: Policy) -> tuple[Refusal, ...]:
+def _refusals(world: Snapshot, around: Zoned, planned: Plan, policy: Policy) -> Refusals:
     """Return the refusals as they are in the world: what is too large for a zone may be so for no pool."""
-    position = {job_id: job for job, job_id in enumerate(world.job_id)}
-    of_zones = [each for each in planned.refusals if each.reason in _OF_ZONES] if around.has_zones else []
+    refusals = Refusals.of(planned.refusals)
+    if not around.has_zones:
+        return refusals
+    of_zones = refusals.where(refusals.having(_OF_ZONES))
     known = {}
     if of_zones:
-        alone = choose(world.of_jobs([position[each.job_id] for each in of_zones]), policy)
+        alone = choose(world.of_jobs([world.job_index[name] for name in of_zones.names]), policy)
         groups = alone.groups
         group = np.repeat(np.arange(groups.count.size), groups.count)
         for at, job in zip(group.tolist(), groups.members.tolist(), strict=True):
             reason = REFUSALS[alone.nearest_code[at]]
             fits = bool(alone.eligible[at]) or reason not in _OF_ZONES
-            known[of_zones[job].job_id] = Reason.RESERVED if fits else reason
-    if not around.has_zones:
-        return planned.refusals
-    names, reasons, pools = zip(*planned.refusals, strict=True) if planned.refusals else ((), (), ())
-    pool_of = np.append(around.pool_of, UNKNOWN)  # no pool at all: the last one
-    there = pool_of[np.array(pools, dtype=np.int64)].tolist()
-    return tuple(map(Refusal._make, zip(names, map(known.get, names, reasons), there, strict=True)))
+            known[of_zones.names[job]] = Reason.RESERVED if fits else reason
+    return refusals.with_reasons(known).in_pools(around.pool_of)

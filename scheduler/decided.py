@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+
 from scheduler.errors import BadPlan, SchedulerError
 from scheduler.horizon import Cause, Fate, Horizon, News, Promise
-from scheduler.plan import Placement, Plan, Refusal
-from scheduler.reasons import Reason
+from scheduler.plan import Placement, Plan
 from scheduler.reclaim import Claim, Preemption
+from scheduler.refusals import Refusals
 from scheduler.rounds import Round
 from scheduler.snapshot import Snapshot
 
@@ -25,7 +26,7 @@ class Decided:
     zones: tuple[str, ...]  # names of the pools of that world: what the prices of `plan` speak of
     pool_of: tuple[int, ...]  # of each zone its pool
     placements: tuple[Placement, ...]  # everything that starts now, promised gangs first
-    refusals: tuple[Refusal, ...]  # what waits on and is promised nothing
+    refusals: Refusals  # what waits on and is promised nothing
     promises: tuple[Promise, ...]  # that stand after the round
     made: tuple[str, ...]  # jobs of the new ones
     news: tuple[News, ...]  # of those that stood before
@@ -44,7 +45,7 @@ class Decided:
             zones=planned.pool_names,
             pool_of=tuple(made.zoned.pool_of.tolist()),
             placements=made.placements,
-            refusals=tuple(each for each in made.refusals if each.job_id not in promised),
+            refusals=made.refusals.without(promised),
             promises=promises,
             made=tuple(each.job_id for each in promises if each.job_id not in stood),
             news=tuple(_sooner(each, reclaimed) for each in made.news),
@@ -57,13 +58,15 @@ class Decided:
         Placements and refusals are there only where they are not as in the plan: a long queue is not written twice.
         """
         placements = None if self.placements == self.plan.placements else self.placements
-        as_planned = set(_unzoned(self.plan.refusals, self.pool_of))
+        planned = Refusals.of(self.plan.refusals).in_pools(self.pool_of)
+        as_planned = dict(planned.rows())
+        changed = [as_planned.get(name) != row for name, row in self.refusals.rows()]
         content = {
             "snapshot_hash": self.snapshot_hash,
             "zones": self.zones,
             "pool_of": self.pool_of,
             "placements": placements and [each._asdict() for each in placements],
-            "refusals": [each._asdict() for each in self.refusals if each not in as_planned],
+            "refusals": self.refusals.where(np.array(changed, dtype=bool)).to_json(),
             "promises": [asdict(each) for each in self.promises],
             "made": self.made,
             "news": [asdict(each) for each in self.news],
@@ -78,7 +81,7 @@ class Decided:
         read = Plan.from_bytes(plan)
         try:
             found = cls(**_content(read, json.loads(decision)))
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError, SchedulerError) as error:
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError, SchedulerError) as error:
             raise BadPlan("decision", f"is not a stored decision ({str(error)[:200]})") from error
         if found.to_bytes() != decision:
             raise BadPlan("decision", "is not in canonical form")
@@ -90,19 +93,18 @@ def _content(plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
     if given["placements"] is not None:
         placements = tuple(Placement(**_tuples(each, "nodes", "tasks", "cards")) for each in given["placements"])
     promises = tuple(Promise(**_tuples(each, "nodes", "tasks")) for each in given["promises"])
-    changed = {each["job_id"]: Refusal(**{**each, "reason": Reason(each["reason"])}) for each in given["refusals"]}
-    promised = {each.job_id for each in promises}
+    changed = {each.job_id: each for each in Refusals.from_json(given["refusals"])}
+    pool_of = tuple(map(int, given["pool_of"]))
+    refusals = Refusals.of(plan.refusals).in_pools(pool_of).without({each.job_id for each in promises})
+    if changed:
+        refusals = Refusals.of([changed.get(each.job_id, each) for each in refusals])
     return {
         "snapshot_hash": str(given["snapshot_hash"]),
         "plan": plan,
         "zones": tuple(given["zones"]),
-        "pool_of": tuple(given["pool_of"]),
+        "pool_of": pool_of,
         "placements": placements,
-        "refusals": tuple(
-            changed.get(each.job_id, each)
-            for each in _unzoned(plan.refusals, given["pool_of"])
-            if each.job_id not in promised
-        ),
+        "refusals": refusals,
         "promises": promises,
         "made": tuple(given["made"]),
         "news": tuple(_news(each) for each in given["news"]),
@@ -118,10 +120,6 @@ def _sooner(news: News, reclaimed: dict[str, Promise]) -> News:
     if promise.start_s <= news.promised_s:
         return replace(news, fate=Fate.KEPT, start_s=promise.start_s, cause=None)
     return replace(news, start_s=promise.start_s)
-
-
-def _unzoned(refusals: Iterable[Refusal], pool_of: Sequence[int]) -> Iterator[Refusal]:
-    return (each._replace(pool=pool_of[each.pool]) if each.pool >= 0 else each for each in refusals)
 
 
 def _news(given: dict[str, Any]) -> News:

@@ -160,7 +160,8 @@ class _Search:
         """Yield the best proposal for each blocked gang that has one."""
         world, decision, profile = self._world, self._decision, self._decision.profile
         promised = {each.job_id: each for each in decision.promises if each.not_before_s <= world.taken_at_s}
-        blocked = {each.job_id for each in decision.refusals if each.reason in BLOCKED} | promised.keys()
+        refused = decision.refusals
+        blocked = {*refused.where(refused.having(BLOCKED)).names, *promised}
         blocked &= set(only) or blocked
         jobs = [job for job, job_id in enumerate(world.job_id) if job_id in blocked]
         if not jobs or not self._open:

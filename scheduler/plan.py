@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from scheduler.errors import BadPlan, SchedulerError
 from scheduler.policy import Policy
-from scheduler.reasons import Reason
+from scheduler.refusals import Refusal, Refusals
 
 
 class PlanStatus(StrEnum):
@@ -31,14 +32,6 @@ class Placement(NamedTuple):
     cards: tuple[int, ...] = ()
     """Of shares only: the card of each task, node by node. 0 and above: a card of the snapshot's `split_node`;
     -1, -2, ...: the first, second, ... whole free card of that node that this plan splits."""
-
-
-class Refusal(NamedTuple):
-    """A job that does not start now, with the reason of the pool that came nearest."""
-
-    job_id: str
-    reason: Reason
-    pool: int  # the pool that the reason speaks of; -1 when there is no pool at all
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ class Plan:
     snapshot_hash: str  # input_hash() of the snapshot
     policy: Policy  # with `effort` set to the effort spent: the policy that gives exactly this plan again
     placements: tuple[Placement, ...]  # in the order of the snapshot's jobs
-    refusals: tuple[Refusal, ...]  # in the order of the snapshot's jobs
+    refusals: Sequence[Refusal]  # in the order of the snapshot's jobs; `Refusals` of a planner
     tiers: tuple[Tier, ...]  # the highest first; at least one, the last is market worth's
     objective_micro_yuan_per_hour: int  # sum of the placements' worths
     bound_micro_yuan_per_hour: int  # sum of the worth tiers' bounds: no plan as good above can be worth more
@@ -121,7 +114,7 @@ class Plan:
             "policy": vars(self.policy),
             "tiers": [vars(tier) | {"prices": vars(tier.prices)} for tier in self.tiers],
             "placements": [placement._asdict() for placement in self.placements],
-            "refusals": [refusal._asdict() for refusal in self.refusals],
+            "refusals": Refusals.of(self.refusals).to_json(),
         }
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
@@ -131,7 +124,7 @@ class Plan:
         try:
             given = json.loads(data)
             plan = _plan(given)
-        except (ValueError, KeyError, TypeError, RecursionError, SchedulerError) as error:
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError, SchedulerError) as error:
             raise BadPlan("plan", f"is not a stored plan ({str(error)[:200]})") from error
         if plan.to_bytes() != data:
             raise BadPlan("plan", "is not in canonical form")
@@ -146,7 +139,7 @@ def _plan(given: dict[str, Any]) -> Plan:
             Placement(**{**item, **{name: tuple(item[name]) for name in ("nodes", "tasks", "cards")}})
             for item in given["placements"]
         ),
-        refusals=tuple(Refusal(**{**item, "reason": Reason(item["reason"])}) for item in given["refusals"]),
+        refusals=Refusals.from_json(given["refusals"]),
         tiers=tuple(Tier(**{**item, "prices": _prices(item["prices"])}) for item in given["tiers"]),
         objective_micro_yuan_per_hour=int(given["objective_micro_yuan_per_hour"]),
         bound_micro_yuan_per_hour=int(given["bound_micro_yuan_per_hour"]),

@@ -28,9 +28,9 @@ from scheduler.fields import MILLI_PER_CARD
 from scheduler.greedy import built, construct
 from scheduler.ground import Ground, Terrain, deal
 from scheduler.improve import Improver
-from scheduler.plan import Placement, Plan, PlanStatus, Refusal, Tier
+from scheduler.plan import Placement, Plan, PlanStatus, Tier
 from scheduler.policy import Policy
-from scheduler.reasons import REFUSALS
+from scheduler.refusals import Refusals
 from scheduler.rows import PPM, Costs, PriceVector, Rows, capacity_rows, costs_at, to_prices
 from scheduler.scan import coarse_shards_of, shards_of
 from scheduler.search import GUARANTEE, Aim, Relaxation, Search
@@ -341,12 +341,12 @@ def _placements(choices: Choices, answer: Ground) -> tuple[tuple[Placement, ...]
     return tuple(map(Placement._make, zip(*columns, strict=True))), placed
 
 
-def _refusals(choices: Choices, placed: Bools) -> tuple[Refusal, ...]:
+def _refusals(choices: Choices, placed: Bools) -> Refusals:
     groups = choices.groups
     job_group = np.empty(groups.members.size, dtype=np.int64)
     job_group[groups.members] = np.repeat(np.arange(groups.count.size), groups.count)
     waits = np.flatnonzero(~placed)
     group = job_group[waits]
     names = [choices.snapshot.job_id[at] for at in waits.tolist()]
-    reasons = [REFUSALS[code] for code in choices.nearest_code[group].tolist()]
-    return tuple(map(Refusal._make, zip(names, reasons, choices.nearest_pool[group].tolist(), strict=True)))
+    code, pool = choices.nearest_code[group], choices.nearest_pool[group]
+    return Refusals(names, code.astype(np.int64), pool.astype(np.int64))

@@ -132,7 +132,8 @@ class _Search:
         world = self._world
         if not self._open:
             return []
-        waits = {each.job_id for each in self._decision.refusals if each.reason in _HELPED}
+        refused = self._decision.refusals
+        waits = set(refused.where(refused.having(_HELPED)).names)
         waits |= {each.job_id for each in promised.values() if each.not_before_s <= world.taken_at_s}
         lowest = int(self._horizon.lease_tier[sorted(self._open)].max())
         entitled = self._accounts.entitled()

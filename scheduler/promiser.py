@@ -11,10 +11,10 @@ from scheduler.arrivals import Judge, Offers
 from scheduler.horizon import NEVER, TIME_MAX, Promise
 from scheduler.judging import UNMEASURED
 from scheduler.limits import limits_of
-from scheduler.plan import Refusal
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.profile import Gang, Profile
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusals
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.spare import Spare
 from scheduler.tariff import Tariff
@@ -47,7 +47,7 @@ class Promiser:
         self._judge = Judge(limits, policy, Spare(world, limits))
         self._tariff = Tariff(world, limits, prices)
 
-    def promise(self, refusals: Sequence[Refusal], standing: Sequence[Promise]) -> list[Promise]:
+    def promise(self, refusals: Refusals, standing: Sequence[Promise]) -> list[Promise]:
         """Promise starts to some of the jobs that a round refused, beside the promises that stand.
 
         The longest overdue comes first, for each of the places kept for such jobs; then those blocked gangs that gain
@@ -56,11 +56,12 @@ class Promiser:
         places = self._policy.promises_max - len(standing)
         if places <= 0:
             return []
-        position = {job_id: job for job, job_id in enumerate(self._world.job_id)}
-        jobs = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED_OR_OUTBID], np.int64)
+        index = self._world.job_index
+        late = refusals.where(refusals.having(BLOCKED_OR_OUTBID))
+        jobs = np.array([index[name] for name in late.names], np.int64)
         overdue = self._overdue(jobs)
         made = self._first(overdue, min(places, self._policy.promises_overdue))
-        blocked = np.array([position[each.job_id] for each in refusals if each.reason in BLOCKED], np.int64)
+        blocked = jobs[late.having(BLOCKED)]
         blocked = self._large(blocked[~np.isin(blocked, overdue)])
         return made + self._first(blocked, places - len(made), self._room([*standing, *made]))
 

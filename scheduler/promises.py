@@ -162,8 +162,7 @@ def carried_out(world: Snapshot, placements: Sequence[Placement]) -> Snapshot:
         while quota >= 0:
             quotas[quota] += use
             quota = int(world.quota_parent[quota])
-    position = {job_id: job for job, job_id in enumerate(world.job_id)}
     cities = world.city_used_milli_tflops.copy()
-    city = world.job_city[[position[each.job_id] for each in placements]]
+    city = world.job_city[[world.job_index[each.job_id] for each in placements]]
     np.add.at(cities, city, gangs.table[:, USE])
     return world.with_free(hub_used_watts=watts, quota_used_milli_tflops=quotas, city_used_milli_tflops=cities, **free)

@@ -8,7 +8,7 @@ then others have come, and what the round started runs on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from scheduler.plan import Placement, Plan
 from scheduler.planner import plan as make_plan
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusals
 from scheduler.snapshot import ARRAYS_OF_JOBS, Bools, Ints, Snapshot
 
 SMALL_NODES: Final = 300
@@ -98,8 +99,8 @@ def at_stake(world: Snapshot, made: Plan, job_id: str, pool: int, small_nodes: i
     if len(world.node_names) <= small_nodes and len(world.job_id) <= SMALL_JOBS:
         return Stake(world, frozenset(placement.job_id for placement in made.placements))
     here = {placement.job_id for placement in made.placements if placement.pool == pool}
-    position = {name: at for at, name in enumerate(world.job_id)}
-    waiting = np.array([position[refusal.job_id] for refusal in made.refusals], dtype=np.int64)
+    position = world.job_index
+    waiting = np.array([position[name] for name in Refusals.of(made.refusals).names], dtype=np.int64)
     rivals = _most_offering(world, waiting[_may_run_in(world, pool)[world.job_shape[waiting]]])
     jobs = sorted({*(position[name] for name in here), *rivals, position[job_id]})
     elsewhere = [placement for placement in made.placements if placement.pool != pool]
@@ -230,7 +231,7 @@ def _nodes_of(world: Snapshot, pool: int) -> dict[str, Any]:
     return arrays | {"split_node": world.split_node[split] - low}
 
 
-def _drawn(world: Snapshot, placements: Sequence[Placement], position: dict[str, int]) -> dict[str, Ints]:
+def _drawn(world: Snapshot, placements: Sequence[Placement], position: Mapping[str, int]) -> dict[str, Ints]:
     """Return watts and quotas as they are used when these placements run as well."""
     job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
     pools = np.array([each.pool for each in placements], dtype=np.int64)

@@ -6,8 +6,9 @@ ends with, so that worths, prices and the bound are exact. Values outside `field
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -343,9 +344,7 @@ class Snapshot:
         for value in arrays.values():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
-        other = object.__new__(Snapshot)
-        vars(other).update(vars(self) | arrays)
-        return other
+        return self._with(arrays)
 
     def with_jobs(self, taken_at_s: int, **arrays: Any) -> Snapshot:
         """Return the same world with other jobs in it, at another time; it costs what the new arrays cost.
@@ -355,13 +354,12 @@ class Snapshot:
         """
         for name in arrays.keys() - ARRAYS_OF_JOBS.keys():
             raise BadSnapshot(name, "says nothing of jobs, shapes, builds or sizes: make a new snapshot")
-        other = object.__new__(Snapshot)
-        content = dict(vars(self), taken_at_s=frozen("taken_at_s", "int", taken_at_s))
+        content: dict[str, Any] = {"taken_at_s": frozen("taken_at_s", "int", taken_at_s)}
         for name in ARRAYS_OF_JOBS:
             kind = _KINDS[name]
             given = arrays.get(name, () if kind.startswith("tuple") else _NOTHING[name])
             content[name] = frozen(name, kind, given)
-        vars(other).update(content)
+        other = self._with(content)
         other._check_values(ARRAYS_OF_JOBS)
         check_unique("job_id", other.job_id)
         other._check_shapes()
@@ -374,12 +372,22 @@ class Snapshot:
         """
         for name in arrays.keys() - ARRAYS_IN_USE:
             raise BadSnapshot(name, f"is none of {', '.join(sorted(ARRAYS_IN_USE))}: make a new snapshot")
-        other = object.__new__(Snapshot)
-        vars(other).update(vars(self) | {name: frozen(name, _KINDS[name], arrays[name]) for name in arrays})
+        other = self._with({name: frozen(name, _KINDS[name], arrays[name]) for name in arrays})
         other._check_values(arrays)
         other._check_nodes()
         other._check_splits()
         return other
+
+    def _with(self, arrays: Mapping[str, Any]) -> Snapshot:
+        """Return a copy with these arrays, which are checked by the caller."""
+        other = object.__new__(Snapshot)
+        vars(other).update({name: value for name, value in vars(self).items() if name != "job_index"}, **arrays)
+        return other
+
+    @cached_property
+    def job_index(self) -> Mapping[str, int]:
+        """Of each job its index."""
+        return {job_id: job for job, job_id in enumerate(self.job_id)}
 
     def to_bytes(self) -> bytes:
         """Return the snapshot as an uncompressed .npz file: the same snapshot gives the same bytes."""

@@ -181,8 +181,7 @@ class Spare:
 
 def taken(limits: Limits, jobs: Snapshot, placements: Sequence[Placement]) -> Gangs:
     """Return what placements of these jobs take."""
-    position = {job_id: job for job, job_id in enumerate(jobs.job_id)}
-    job = np.array([position[each.job_id] for each in placements], dtype=np.int64)
+    job = np.array([jobs.job_index[each.job_id] for each in placements], dtype=np.int64)
     pool = np.array([each.pool for each in placements], dtype=np.int64)
     of, node, tasks, card = _entries(placements)
     size = np.zeros(job.size, dtype=np.int64)

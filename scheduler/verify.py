@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.plan import Placement, Plan, PlanStatus, Prices, Refusal, Tier
+from scheduler.plan import Placement, Plan, PlanStatus, Prices, Tier
 from scheduler.reasons import REFUSALS, Reason
+from scheduler.refusals import Refusal
 from scheduler.snapshot import Snapshot
 from scheduler.verify_bound import GUARANTEE, Bounds, Wanted, complaint
 from scheduler.verify_limits import broken_before

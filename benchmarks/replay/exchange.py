@@ -192,7 +192,8 @@ class Exchange:
             self._view = open_world(world, horizon, self._policy.lease_end_margin_seconds)
             self._placer = Placer(self._view.world, self._policy, self._prices)
             self._stale = False
-        found = self._placer.place(self._demand.snapshot(self._view.world, now_s, arrived))
+        fits = arrived[self._load.per_task[arrived] <= free.max()]  # the placer knows of nothing more that is free
+        found = self._placer.place(self._demand.snapshot(self._view.world, now_s, fits)) if fits.size else []
         placed = [self._view.unzoned(each.placement) for each in found if isinstance(each, Placed)]
         starts = self._starts(now_s, placed, free)
         gone = {one.job for one in starts}

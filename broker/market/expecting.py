@@ -174,12 +174,12 @@ def news(
 def _expectations(prepared: Prepared, decided: Decided, forecast: Forecast) -> tuple[Ints, Ints, Ints, Ints]:
     """Return job, class of size, P50 and P90 of each job that a round left waiting, ascending by job."""
     world = prepared.snapshot
-    position = {job_id: at for at, job_id in enumerate(world.job_id)}
-    at = _ints([position[each.job_id] for each in decided.refusals])
-    by_waiting = np.array([each.reason in STARTS_BY_WAITING for each in decided.refusals], dtype=bool)
+    refused = decided.refusals
+    at = _ints([world.job_index[name] for name in refused.names])
+    by_waiting = refused.having(STARTS_BY_WAITING)
     found = expected(world, replace(prepared.horizon, promises=()), decided.plan.policy, forecast)
     tells = by_waiting & (found.p90_s[at] - world.taken_at_s <= EXPECTED_SECONDS_MAX)
-    job = _ints([prepared.job(each.job_id) for each in decided.refusals])
+    job = _ints([prepared.job(name) for name in refused.names])
     order = np.argsort(job)
     p50_s, p90_s = (np.where(tells, quantile[at], NOTHING)[order] for quantile in (found.p50_s, found.p90_s))
     return job[order], found.size[at][order], p50_s, p90_s
@@ -187,7 +187,7 @@ def _expectations(prepared: Prepared, decided: Decided, forecast: Forecast) -> t
 
 def _waiting_on(prepared: Prepared, decided: Decided) -> Ints:
     """Return the jobs that wait on after a round, ascending."""
-    waits = [each.job_id for each in decided.refusals] + [each.job_id for each in decided.promises]
+    waits = [*decided.refusals.names, *(each.job_id for each in decided.promises)]
     return np.sort(_ints([prepared.job(job_id) for job_id in waits]))
 
 

@@ -5,7 +5,6 @@ and the job still waits. Each gang whole, or handed back as stale. Promises are 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -263,7 +262,8 @@ class Rounds:
 
     async def _tell_reasons(self, prepared: Prepared, decided: Decided, promised: Collection[JobId]) -> None:
         """Write why each job waits that is promised no start; in batches: no submission waits long for a row."""
-        told = [(prepared.job(r.job_id), r.reason.value) for r in decided.refusals]
+        refused = decided.refusals
+        told = ((prepared.job(name), reason.value) for name, reason in zip(refused.names, refused.reasons, strict=True))
         await self._tell([(job, reason) for job, reason in told if job not in promised])
 
     async def _tell(self, told: Sequence[tuple[JobId, str]]) -> None:
@@ -296,7 +296,7 @@ def report_of(
 ) -> RoundReport:
     """Return the report of a decision that is about to be committed; `millis` are snapshot, plan, verify."""
     plan = decided.plan
-    refused = Counter(r.reason.value for r in decided.refusals)
+    refused = {reason.value: jobs for reason, jobs in decided.refusals.by_reason.items()}
     if decided.promises:
         refused[Held.PROMISED.value] = len(decided.promises)
     return RoundReport(

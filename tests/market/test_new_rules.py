@@ -16,6 +16,7 @@ from broker.store.database import Database
 from broker.store.leases import LeaseRef
 from scheduler.plan import Placement, Plan
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusals
 from tests.cluster_world import ClusterWorld, ended, inventory
 from tests.market.test_rounds import RICH, Table
 
@@ -173,7 +174,7 @@ async def test_a_gang_of_shares_that_does_not_fit_whole_takes_nothing(table: Tab
     late = Placement(prepared.snapshot.job_id[1], placed.build, placed.pool, placed.nodes, (1,), 1, (-1,))
 
     done = await table.commit(
-        lead, prepared, replace(plan, placements=(placed._replace(cards=(-1, -2)), late), refusals=())
+        lead, prepared, replace(plan, placements=(placed._replace(cards=(-1, -2)), late), refusals=Refusals.of(()))
     )
 
     assert (done.placed, done.stale) == (1, 1)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from scheduler.plan import Placement, Plan, PlanStatus, Prices, Refusal, Tier
+from scheduler.plan import Placement, Plan, PlanStatus, Prices, Tier
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusal
 from scheduler.snapshot import Snapshot
 from scheduler.verify_bound import GUARANTEE, Bounds, Wanted
 from scheduler.verify_limits import broken_before

@@ -10,9 +10,10 @@ import pytest
 from exhaustive import no_prices, optimal_plan, sealed
 from planning_worlds import arrays, random_ruled_world, snapshot
 
-from scheduler.plan import Placement, Plan, PlanStatus, Prices, Refusal, Tier
+from scheduler.plan import Placement, Plan, PlanStatus, Prices, Tier
 from scheduler.policy import Policy
 from scheduler.reasons import Reason
+from scheduler.refusals import Refusal
 from scheduler.snapshot import Snapshot
 from scheduler.verify import Rule, violations
 
