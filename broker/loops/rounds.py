@@ -28,7 +28,7 @@ from scheduler.policy import OpeningPrice, OpeningSeat, Policy
 log = structlog.get_logger("rounds")
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
-"""While nobody waits the world is read this often: the fast lane pauses for it, and is told what has become free."""
+"""While nobody waits the world is read this often: so the fast lane is told what has become free."""
 
 COMMITS_BETWEEN: Final = 10
 """Transactions of the fast lane that a round waits for: a stream can last, and the lane's own loop goes on with it."""
@@ -95,13 +95,7 @@ class RoundLoop:
         if self._placing.at_work and now - self._looked_at < LOOK_AGAIN and not await self._rounds.anybody_waits(now):
             return 0
         started = perf_counter()
-        async with self._placing.paused():
-            prepared = await self._rounds.read(now)
-            digest = await asyncio.to_thread(_digest, prepared)
-            due = bool(prepared.waiting) and self._worth_planning(digest, prepared, now)
-            if due:  # a view of an equal world read before has set nothing aside, and does not know this round's plan
-                self._placing.drop()
-            await self._placing.begin(lead, prepared, digest)
+        prepared, digest, due = await self._look(lead, now)
         self._looked_at = now
         if await self._place(self._now()) and not await self._rounds.anybody_waits(now):
             return 0  # all who waited had come while the world was read
@@ -137,6 +131,27 @@ class RoundLoop:
         if not planned.violations:
             await self._expect(lead, prepared, decided)
         return placed
+
+    async def _look(self, lead: Lead, now: datetime) -> tuple[Prepared, str, bool]:
+        """Read the world for a round and for the fast lane, which goes on meanwhile where it can.
+
+        Return it with its digest, and whether it is due to be planned. Then it gets a new view: one of an equal world
+        that was read before has set nothing aside, and does not know this round's plan.
+        """
+        mark = self._placing.mark()
+        if mark is not None:
+            prepared, digest, due = await self._read(now)
+            if await self._placing.go_on(mark, lead, prepared, digest, anew=due):
+                return prepared, digest, due
+        async with self._placing.paused():
+            prepared, digest, due = await self._read(now)
+            await self._placing.begin(lead, prepared, digest, anew=due)
+        return prepared, digest, due
+
+    async def _read(self, now: datetime) -> tuple[Prepared, str, bool]:
+        prepared = await self._rounds.read(now)
+        digest = await asyncio.to_thread(_digest, prepared)
+        return prepared, digest, bool(prepared.waiting) and self._worth_planning(digest, prepared, now)
 
     async def _place(self, now: datetime) -> int:
         return await self._placing.place_arrived(now, commits_max=COMMITS_BETWEEN)

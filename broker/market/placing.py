@@ -3,9 +3,10 @@
 A *view* is a world as a round read it, with what was leased here since. Nodes that are promised or will close are open
 in it to what ends before. While the round plans, the room of its best gangs is set aside; when it is committed, the
 view takes over what it started, and its prices; where there are promises or zones the view is `outdated` instead, and
-the world is read anew. Who reads the world for a round, or commits one, holds `paused`, so view and tables never
-disagree about what this broker has leased; what is freed meanwhile is seen by the next view. Jobs that are not placed
-stay as they are: the next round looks at them.
+the world is read anew. While a world is read for a round the view before goes on, and the new one takes over what was
+leased meanwhile (`mark`, `go_on`); where that cannot be told, and for a commit, the lane holds `paused`, so view and
+tables never disagree about what this broker has leased. What is freed meanwhile is seen by the next view. Jobs that are
+not placed stay as they are: the next round looks at them.
 
 Among pools and nodes that cost a job the same, the placer goes by the usual mix (`recent.py`), made anew for each view.
 
@@ -25,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from broker import metrics
-from broker.ids import JobId, RoundId
+from broker.ids import JobId, RoundId, lease_text
 from broker.market import quoted
 from broker.market.fitting import CardName, still_fitting
 from broker.market.funding import without_short
@@ -69,6 +70,7 @@ class _View:
     prices: tuple[OpeningPrice, ...]  # that the placer goes by
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
+    leases: list[str] = field(default_factory=list)  # of each of them its lease
     over: bool = False  # it leases nothing more; what it leased still counts in the commit of the round beside it
 
     @property
@@ -102,6 +104,14 @@ class _View:
         there = [each._replace(pool=at) for each, at in zip(placements, zone, strict=True)]
         within = {each.job_id for each in self.placer.within_limits(self.world.snapshot, there)}
         return [each for each in placements if each.job_id in within]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the fast lane stood when somebody began to read the world."""
+
+    view: _View | None
+    leased: int  # by the view until then
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,7 @@ class Beside:
         view.round = round_id
         view.prices = self.settled.prices
         view.leased.clear()
+        view.leases.clear()
         self.view = view
 
     def _cut(self, view: _View) -> bool:
@@ -194,6 +205,7 @@ class Placing:
         self._outdated = False
         self._judged: JobId | None = None  # jobs up to here were looked at, here or by the round before the first view
         self._again: frozenset[JobId] = frozenset()  # judged jobs to look at once more
+        self._left: set[JobId] | None = None  # jobs that found no room while the world is read, so by the view before
 
     @property
     def at_work(self) -> bool:
@@ -211,25 +223,66 @@ class Placing:
         async with self._turn:
             yield
 
-    async def begin(self, lead: Lead, world: Prepared, digest: str) -> None:
+    def mark(self) -> Mark | None:
+        """Return where the lane stands, before the world is read beside it; None: the lane has to be `paused` for that.
+
+        A view that is cut into zones does not stand for another one.
+        """
+        view = self._view
+        if view is not None and (view.over or view.world is not view.source):
+            return None
+        self._left = set()
+        return Mark(view, 0 if view is None else len(view.leased))
+
+    async def go_on(self, mark: Mark, lead: Lead, world: Prepared, digest: str, *, anew: bool) -> bool:
+        """Go on with a world that was read since the mark, as `begin` does, and with what was leased meanwhile.
+
+        Return False where that cannot be: then the world has to be read once more, within `paused`.
+
+        Args:
+            digest: of the world; the view that is there stays when it is of the same.
+            anew: not even then.
+        """
+        view = await self._made(lead, world, digest, anew=anew)
+        async with self._turn:
+            left, self._left = self._left or set(), None
+            if self._view is not mark.view or (mark.view is not None and mark.view.over):
+                return False
+            if view is None:
+                return True
+            if mark.view is not None and not await asyncio.to_thread(_take_over, view, mark):
+                return False
+            self._begin(view)
+            self._again |= left
+            return True
+
+    async def begin(self, lead: Lead, world: Prepared, digest: str, *, anew: bool = False) -> None:
         """Look at the world that a round has read, and set room aside for its best gangs. Only within `paused`.
 
-        `digest`: of the world; the view that is there stays when it is of the same.
+        `digest` and `anew`: as for `go_on`.
         """
-        settled = self._settled
+        view = await self._made(lead, world, digest, anew=anew)
+        self._left = None
+        if view is not None:
+            self._begin(view)
+
+    async def _made(self, lead: Lead, world: Prepared, digest: str, *, anew: bool) -> _View | None:
+        """Return a view of this world; None: the one that is there stays, or without prices there is none."""
+        settled, there = self._settled, self._view
         if not self._enabled or settled is None or settled.lead != lead:
             self._view = self._judged = None
-        elif (
-            self._view is None
-            or self._view.over
-            or (self._view.digest, self._view.rules_version) != (digest, world.rules_version)
-        ):
-            self._view = None
-            cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
-            self._view = _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
-            if self._judged is None:
-                self._judged = max((job.job for job in world.waiting.values()), default=JobId(0))
+            return None
+        same = there is not None and (there.digest, there.rules_version) == (digest, world.rules_version)
         self._outdated = False
+        if there is not None and same and not (there.over or anew):
+            return None
+        cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
+        return _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
+
+    def _begin(self, view: _View) -> None:
+        self._view = view
+        if self._judged is None:
+            self._judged = max((job.job for job in view.source.waiting.values()), default=JobId(0))
 
     @asynccontextmanager
     async def committing(
@@ -315,8 +368,11 @@ class Placing:
                     await self._policies.sign(tx, leases.values())
                 whole = arrivals if view.world is view.source else arrived(view.source, payable, shapes, now)
                 view.leased += [(whole.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
+                view.leases += [lease_text(leases[draft.job]) for draft in drafts]
         self._judged = max(judged, rows[-1].job)
         self._again -= {row.job for row in rows}
+        if self._left is not None:
+            self._left |= {row.job for row in rows} - {draft.job for draft in drafts}
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
@@ -344,11 +400,49 @@ def _beside(decided: Decided, view: _View | None) -> Decided:
     return decided if view is None or not view.leased else without(decided, view.begun)
 
 
+def _take_over(view: _View, mark: Mark) -> bool:
+    """Count in a new view what the one before has leased since the mark; return whether that can be told and fits.
+
+    What has ended since counts until the next view. Leases that the new world shows are those from before it was read.
+    """
+    before = mark.view
+    if before is None:
+        return True
+    shown = set(view.source.horizon.lease_id)
+    since = zip(before.leases[mark.leased :], before.leased[mark.leased :], strict=True)
+    late = [(lease, each) for lease, each in since if lease not in shown]
+    if not late:
+        return True
+    if view.world is not view.source or not _same_places(before.source.snapshot, view.source.snapshot):
+        return False
+    if any(placement.cards for _, (_, placement) in late):
+        return False  # cards that were split since have no name in the new world
+    view.placer.lift()
+    try:
+        for _, (jobs, placement) in late:
+            view.placer.take(jobs, [placement])
+    except DoesNotFit:
+        return False
+    _set_aside(view.placer, view.world.snapshot)
+    view.leases, view.leased = [lease for lease, _ in late], [each for _, each in late]
+    return True
+
+
+def _same_places(one: Snapshot, other: Snapshot) -> bool:
+    """Tell whether pools and nodes have the same names at the same positions."""
+    named = one.pool_names == other.pool_names and one.node_names == other.node_names
+    return named and np.array_equal(one.node_pool, other.node_pool)
+
+
+def _set_aside(placer: Placer, world: Snapshot) -> None:
+    placer.set_aside(large_gangs(world, GANGS_JUDGED_MAX), GANGS_SET_ASIDE)
+
+
 def _placer(
     world: Prepared, policy: Policy, prices: Sequence[OpeningPrice], recent: Recent
 ) -> tuple[Prepared, Zoned, Placer]:
     cut, zoned = zones(world, policy.lease_end_margin_seconds)
     placer = Placer(cut.snapshot, policy, prices, recent.mix(cut.snapshot))
     placer.warm()
-    placer.set_aside(large_gangs(cut.snapshot, GANGS_JUDGED_MAX), GANGS_SET_ASIDE)
+    _set_aside(placer, cut.snapshot)
     return cut, zoned, placer

@@ -26,6 +26,6 @@ class Recent:
     def mix(self, waiting: Snapshot) -> Mix | None:
         """Return the mix of the queue and of what is remembered; None while there is nothing."""
         count: Counter[UsualTask] = usual_tasks(waiting)
-        for task, times in self._leased:
+        for task, times in tuple(self._leased):  # more may be leased while this is looked at
             count[task] += times
         return mix_of(count) if count else None

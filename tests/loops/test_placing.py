@@ -40,6 +40,11 @@ FAIR = 10**9  # what is offered when nobody is in a hurry
 RICH = 5 * FAIR
 OPERATOR = Caller("key-operator", Role.OPERATOR)
 Change: TypeAlias = Callable[[Database], Awaitable[None]]
+Act: TypeAlias = Callable[[], Awaitable[None]]
+
+
+async def nothing() -> None:
+    """Do nothing."""
 
 
 class Slow(PlanningProcess):
@@ -105,6 +110,27 @@ class Lanes:
     async def end(self, task: "asyncio.Task[int]") -> int:
         self.planner.may_end.set()
         return await task
+
+    def once_read(
+        self, act: Callable[[], Awaitable[None]], before: Callable[[], Awaitable[None]] = nothing
+    ) -> list[int]:
+        """Do something before and after the world is read the next time, when nobody has yet what was read.
+
+        Return how many jobs each reading found waiting, as it goes on.
+        """
+        read, waiting = self.rounds._rounds.read, list[int]()
+
+        async def reading(now: datetime) -> Any:
+            if not waiting:
+                await before()
+            prepared = await read(now)
+            waiting.append(len(prepared.waiting))
+            if len(waiting) == 1:
+                await act()
+            return prepared
+
+        self.rounds._rounds.read = reading  # type: ignore[method-assign]
+        return waiting
 
     async def break_off(self, task: "asyncio.Task[int]") -> None:
         task.cancel()
@@ -264,6 +290,89 @@ async def test_a_job_that_arrives_while_a_round_is_planned_is_leased_meanwhile(h
     assert await here.end(task) == 1
     assert await here.world.state_of(planned) is JobState.LEASED
     assert await here.world.held() == 1 + 3 + 4
+    await here.world.check()
+
+
+async def test_a_job_that_arrives_while_the_world_is_read_is_leased_meanwhile(here: Lanes) -> None:
+    """The new view counts it, and so does the round that is planned on that world; it is not read twice."""
+    await here.first_round()
+    planned = await here.submit_to_round(cards_per_task=4)
+    meanwhile: list[JobId] = []
+
+    async def arrive() -> None:
+        meanwhile.append(await here.submit(cards_per_task=3))
+        assert await asyncio.wait_for(here.place(), 10) == 1
+
+    waiting = here.once_read(arrive)
+
+    assert await here.round() == 1
+    assert len(waiting) == 1
+    assert await here.world.state_of(meanwhile[0]) is JobState.LEASED
+    assert await here.world.state_of(planned) is JobState.LEASED
+    rest = [await here.submit() for _ in range(9)]
+    assert await here.place() == 16 - 1 - 3 - 4
+    assert [await here.world.state_of(job) for job in rest].count(JobState.PENDING) == 1
+    await here.world.check()
+
+
+async def test_a_job_that_waited_when_the_world_was_read_is_leased_once(here: Lanes) -> None:
+    """The round has it in its world, the view before leases it; that world shows its cards as free."""
+    await here.first_round()
+    planned = await here.submit_to_round(cards_per_task=8)
+    arrived: list[JobId] = []
+
+    async def arrive() -> None:
+        arrived.append(await here.submit(cards_per_task=7))
+
+    async def place() -> None:
+        assert await asyncio.wait_for(here.place(), 10) == 1
+
+    waiting = here.once_read(place, arrive)
+
+    assert await here.round() == 1
+    assert waiting == [2]
+    assert await here.world.state_of(planned) is JobState.LEASED
+    assert await here.world.state_of(arrived[0]) is JobState.LEASED
+    assert await here.world.held() == 16
+    await here.world.check()
+
+
+async def test_a_share_that_is_leased_while_the_world_is_read_has_it_read_again(here: Lanes) -> None:
+    """The card that was split for it has no name in what was read."""
+    async with here.world.database.hub() as tx:
+        await tx.execute("UPDATE accelerator_models SET slices_milli = '{500}'")
+    await here.first_round()
+    await here.submit_to_round(cards_per_task=4)
+
+    async def arrive() -> None:
+        await here.submit(share_milli=500)
+        assert await asyncio.wait_for(here.place(), 10) == 1
+
+    waiting = here.once_read(arrive)
+
+    assert await here.round() == 1
+    assert len(waiting) == 2
+    await here.world.check()
+
+
+async def test_who_found_no_room_while_the_world_was_read_is_looked_at_again(here: Lanes) -> None:
+    """By the view before there is none; by the new one there is: what ran has ended."""
+    ran = await here.first_round(cards_per_task=8)
+    other = await here.submit(cards_per_task=8)
+    assert await here.place() == 1
+    meanwhile: list[JobId] = []
+    await here.finish(ran)
+    await here.submit_to_round(cards_per_task=1, ceiling_micro_yuan_per_pflops_hour=1)
+
+    async def arrive() -> None:
+        meanwhile.append(await here.submit(cards_per_task=8))
+        assert await asyncio.wait_for(here.place(), 10) == 0
+
+    here.once_read(arrive)
+    await here.round()
+
+    assert await here.world.state_of(other) is JobState.LEASED
+    assert await here.world.state_of(meanwhile[0]) is JobState.LEASED
     await here.world.check()
 
 
