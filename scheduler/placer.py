@@ -242,7 +242,8 @@ class Placer:
             jobs: the snapshot that was planned.
             plan: of the round; its prices count from now on.
             started: its placements that were committed; the others went stale beside what was placed here meanwhile.
-        Raises: DoesNotFit: as `take`.
+                Where they have what ended meanwhile a node counts as full.
+        Raises: DoesNotFit: a share that was started has no card here.
         """
         self.lift()
         self._spare.take(self._spare.gangs(jobs, started), apart=True)

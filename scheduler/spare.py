@@ -145,7 +145,9 @@ class Spare:
     def take(self, gangs: Gangs, *, apart: bool = False) -> None:
         """Count gangs as placed, on the nodes that they name.
 
-        `apart`: who named their new split cards does not know ours, so each is taken whole and shared with nobody.
+        `apart`: by somebody else on the same nodes. Who named their new split cards does not know ours, so each is
+        taken whole and shared with nobody; and they may have what had become free there, of which this ground does not
+        know, so a node of which more is taken than is free has nothing left.
         Raises: DoesNotFit: something is taken that is not free; this ground must not be used any more.
         """
         short = int(_move(self._land, self._free, gangs.table, gangs.entries, 1, apart))
@@ -278,13 +280,23 @@ def _move(land: Land, free: Free, table: Ints, entries: Ints, sign: int, apart: 
             if share > 0 and not _move_share(land, free, pool, node, entries[at, 2], share, tasks, opened):
                 return gang
             if min(free.nodes[node, 0], free.nodes[node, 1], free.nodes[node, 2]) < 0:
-                return gang
+                if not apart:
+                    return gang
+                _leave_nothing(free, pool, node)
         hub, leaf = land.pools[pool, HUB], table[gang, LEAF]
         if free.watts[hub] < NO_LIMIT:
             free.watts[hub] -= sign * table[gang, WATTS]
         if leaf >= 0:
             quota_take(leaf, sign * table[gang, USE], land.parent, free.account)
     return -1
+
+
+@compiled
+def _leave_nothing(free: Free, pool: int, node: int) -> None:
+    """Let a node have nothing free of which it has less than nothing."""
+    free.total[pool] -= min(free.nodes[node, 0], 0)
+    for resource in range(3):
+        free.nodes[node, resource] = max(free.nodes[node, resource], 0)
 
 
 @compiled

@@ -160,7 +160,7 @@ class Beside:
             return
         try:
             await asyncio.to_thread(view.placer.settle, self._world.snapshot, plan, started)
-        except DoesNotFit:  # a lease made here has ended already, and the round found its cards free again
+        except DoesNotFit:  # a card that was split here is another one in the round
             self.outdated = True
             return
         view.round = round_id

@@ -81,7 +81,7 @@ def kept(
     again = tuple(each for each in prepared.horizon.promises if each.job_id in handed_back)
     decided = without(decided, handed_back)
     promises, news = decided.promises, decided.news
-    if leased or again or not_cleared:
+    if promises and (leased or again or not_cleared):
         others = (*again, *promises_of(prepared, accepted))
         promises, news = beside(prepared, decided, started, leased, others, margin_seconds)
     made = set(decided.made)

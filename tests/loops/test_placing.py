@@ -406,6 +406,28 @@ async def test_the_view_goes_on_after_the_round_that_was_planned_beside_it(here:
     await here.world.check()
 
 
+async def test_the_view_goes_on_when_the_round_has_what_ended_meanwhile(here: Lanes, world: ClusterWorld) -> None:
+    """A job is leased beside the round, has the cards that the round plans with, and ends before its commit."""
+    session = await world.attach()
+    await here.first_round(cards_per_task=8)
+    await here.submit_to_round(cards_per_task=8)
+    task = await here.round_under_way()
+    short = await here.submit(cards_per_task=8)
+    assert await here.place() == 1
+    ref = await world.row("SELECT lease_id, epoch FROM leases WHERE job_id = $1", short)
+    done = ended(LeaseRef(ref["lease_id"], ref["epoch"]), Ending(EndReason.COMPLETED))
+    await world.report(session, 1, done)
+
+    waiting = here.once_read(nothing)
+    assert await here.end(task) == 1
+
+    assert waiting == []
+    assert here.placing.at_work
+    await here.submit()
+    assert await here.place() == 0
+    await world.check()
+
+
 async def test_a_pair_of_cards_is_left_whole_while_pairs_are_usual(here: Lanes) -> None:
     """Two cards are free on one node and three on the other: the tightest would be the pair that the queue asks for."""
     for cards in (5, 6):

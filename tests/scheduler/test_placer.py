@@ -182,6 +182,23 @@ def test_after_a_round_on_its_own_world_the_placer_goes_on(seed: int) -> None:
     assert violations(world, sealed(world, ROUND, in_order(world, [*meanwhile, *fitting, *later]))) == []
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_what_has_ended_when_a_round_is_settled_counts_as_taken_and_never_as_free_twice(seed: int) -> None:
+    """All that was placed meanwhile has ended, and the round found its cards free: the placer hears of neither."""
+    world = random_world(seed, jobs=40, pools=4, nodes_per_pool=6)
+    waiting = world.of_jobs(range(10))
+    placer = Placer(waiting, ROUND)
+    one_by_one(placer, world, range(10, 25))
+
+    made = plan(waiting, ROUND)
+    whole = [each for each in made.placements if not each.cards]
+    placer.settle(waiting, made, whole)
+    later = started(one_by_one(placer, world, range(25, 40)))
+
+    assert violations(world, sealed(world, ROUND, in_order(world, [*whole, *later]))) == []
+
+
 def that_fit(world: Snapshot, before: Iterable[Placement], wanted: Iterable[Placement]) -> list[Placement]:
     """Return those of the wanted placements that fit beside the others, in their order, whole cards only."""
     free = np.stack([world.node_free_cards, world.node_free_cpu_milli, world.node_free_memory_mib], axis=1)
