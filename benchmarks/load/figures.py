@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.load.histogram import figures as percentiles
 from benchmarks.load.histogram import merged, millis, of_seconds
+from benchmarks.load.outcome import Outcome
 from benchmarks.load.run import Ran
 from benchmarks.load.sampling import PARTS
 
@@ -30,6 +31,7 @@ def figures(ran: Ran, seconds: float, cards: int) -> dict[str, float]:
         "placed_per_second_peak": _peak(leases[:, 1]),
         **percentiles("ack", merged(each.ack for each in results)),
         **percentiles("submit_to_lease", of_seconds(to_lease.tolist())),
+        **with_prices(ran.outcome),
         **percentiles("lease_to_start", of_seconds(to_start[~np.isnan(to_start)].tolist())),
         **percentiles("event_lag", merged(each.lag for each in results)),
         **_stall(ran),
@@ -42,6 +44,19 @@ def figures(ran: Ran, seconds: float, cards: int) -> dict[str, float]:
         found |= {"node_failures": float(ran.told.node_failures), "cuts": float(ran.told.cuts)}
         found["broken_streams"] = float(ran.told.broken_streams)
     return found
+
+
+def with_prices(outcome: Outcome) -> dict[str, float]:
+    """Return what those waited for a lease who came when there were prices: after the first round was committed.
+
+    Without prices nobody is placed at once, so a short run says as much of how a broker begins as of how it goes on.
+    """
+    leases, committed = outcome.leases, outcome.rounds[outcome.rounds[:, 6] > 0]
+    if not committed.size:
+        return {}
+    later = leases[leases[:, 0] >= committed[0, 0] + committed[0, 1]]
+    waited = of_seconds((later[:, 1] - later[:, 0]).tolist())
+    return {f"with_prices_{name}": value for name, value in percentiles("submit_to_lease", waited).items()}
 
 
 def _rate(at: np.ndarray) -> float:

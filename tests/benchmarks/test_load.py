@@ -17,7 +17,9 @@ from benchmarks.load.agents import Links
 from benchmarks.load.arrivals import arrivals
 from benchmarks.load.clients import Way
 from benchmarks.load.engine import ENDED, RUN_SECONDS, RUNNING, STARTING, FakeEngine, Faults
+from benchmarks.load.figures import with_prices
 from benchmarks.load.histogram import histogram, merged, millis, of_seconds, record
+from benchmarks.load.outcome import Outcome
 from benchmarks.load.run import Live, LoadPlan, run
 from benchmarks.load.worlds import WORLDS, PoolStock, world
 from benchmarks.worlds.trace import real_jobs
@@ -144,6 +146,18 @@ def test_a_node_that_fails_ends_what_runs_there_and_comes_back(tmp_path: Path) -
         (job_pb2.END_REASON_SIGNAL, 9),
         (job_pb2.END_REASON_START_FAILED, 0),
     )
+
+
+def test_who_came_before_there_were_prices_is_told_apart() -> None:
+    """The first round that is committed ends at 13; a rejected one before it made no prices."""
+    leases = np.array([[10.0, 13.0, 14.0], [12.9, 13.0, 14.0], [13.0, 13.1, 14.0], [20.0, 20.1, 21.0]])
+    rounds = np.array([[10.0, 1.0, 1, 0, 0, 0, 0], [11.0, 2.0, 2, 2, 0, 0, 1], [30.0, 1.0, 1, 0, 0, 0, 1]])
+    nothing = np.zeros((0, 2))
+
+    found = with_prices(Outcome(4, leases, rounds, nothing))
+
+    assert found["with_prices_submit_to_lease_p99_ms"] == pytest.approx(100, rel=0.01)
+    assert with_prices(Outcome(4, leases, rounds[:1], nothing)) == {}
 
 
 @pytest.mark.e2e
