@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from scheduler.errors import BadPlan, SchedulerError
+from scheduler.errors import BadPlan
 from scheduler.horizon import Cause, Fate, Horizon, News, Promise
-from scheduler.plan import Placement, Plan
+from scheduler.plan import UNREADABLE, Placement, Plan
 from scheduler.reclaim import Claim, Preemption
 from scheduler.refusals import Refusals
 from scheduler.rounds import Round
@@ -81,7 +81,7 @@ class Decided:
         read = Plan.from_bytes(plan)
         try:
             found = cls(**_content(read, json.loads(decision)))
-        except (ValueError, LookupError, TypeError, OverflowError, RecursionError, SchedulerError) as error:
+        except UNREADABLE as error:
             raise BadPlan("decision", f"is not a stored decision ({str(error)[:200]})") from error
         if found.to_bytes() != decision:
             raise BadPlan("decision", "is not in canonical form")

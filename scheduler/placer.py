@@ -125,6 +125,10 @@ class Placer:
         """What `place` has placed and nobody has released, in that order."""
         return tuple(placement for _, placement in self._placed.values())
 
+    def has_placed(self, job_id: str) -> bool:
+        """Tell whether `place` has placed the job since the last `settle`, and nobody has released it."""
+        return job_id in self._placed
+
     def warm(self) -> None:
         """Load or make the compiled code, so that no arrival waits for it."""
         offers = self._offers(self._world.with_jobs(self._world.taken_at_s))
@@ -247,6 +251,7 @@ class Placer:
         """
         self.lift()
         self._spare.take(self._spare.gangs(jobs, started), apart=True)
+        self._placed.clear()  # what of it has ended is nobody's any more: a job that waits again may be placed again
         self._tariff = Tariff(self._world, self._limits, last_prices(jobs, plan))
 
     def _offers(self, jobs: Snapshot) -> Offers:

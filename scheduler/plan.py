@@ -6,11 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from scheduler.errors import BadPlan, SchedulerError
 from scheduler.policy import Policy
 from scheduler.refusals import Refusal, Refusals
+
+UNREADABLE: Final = (
+    ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, SchedulerError,
+)  # fmt: skip
+"""What content raises that is not what `to_bytes` wrote."""
 
 
 class PlanStatus(StrEnum):
@@ -124,7 +129,7 @@ class Plan:
         try:
             given = json.loads(data)
             plan = _plan(given)
-        except (ValueError, LookupError, TypeError, OverflowError, RecursionError, SchedulerError) as error:
+        except UNREADABLE as error:
             raise BadPlan("plan", f"is not a stored plan ({str(error)[:200]})") from error
         if plan.to_bytes() != data:
             raise BadPlan("plan", "is not in canonical form")

@@ -55,6 +55,8 @@ class Refusals(Sequence[Refusal]):
         names, reasons, pools = (given[name] for name in _COLUMNS)
         if not all(type(each) is str for each in names) or not all(type(each) is int for each in pools):
             raise TypeError("names are not texts, or pools no integers")
+        if min(pools, default=0) < UNKNOWN:
+            raise ValueError("a pool is below -1")
         code = np.array([_CODE[reason] for reason in reasons], dtype=np.int64)
         return cls(names, code, np.array(pools, dtype=np.int64))
 

@@ -381,7 +381,9 @@ class Snapshot:
     def _with(self, arrays: Mapping[str, Any]) -> Snapshot:
         """Return a copy with these arrays, which are checked by the caller."""
         other = object.__new__(Snapshot)
-        vars(other).update({name: value for name, value in vars(self).items() if name != "job_index"}, **arrays)
+        content = vars(self).copy()  # at once: another thread may ask for the index meanwhile
+        content.pop("job_index", None)
+        vars(other).update(content, **arrays)
         return other
 
     @cached_property

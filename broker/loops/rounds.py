@@ -97,10 +97,9 @@ class RoundLoop:
         started = perf_counter()
         prepared, digest, due = await self._look(lead, now)
         self._looked_at = now
-        if await self._place(self._now()) and not await self._rounds.anybody_waits(now):
-            return 0  # all who waited had come while the world was read
-        if not due:
-            return 0
+        await self._place(self._now())
+        if not due or not await self._rounds.anybody_waits(now):
+            return 0  # all who waited were leased since, or while the world was read
         self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
         horizon = await asyncio.to_thread(prepared.horizon.to_bytes)

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from broker import metrics
-from broker.ids import JobId, RoundId, lease_text
+from broker.ids import JobId, RoundId, job_text, lease_text
 from broker.market import quoted
 from broker.market.fitting import CardName, still_fitting
 from broker.market.funding import without_short
@@ -164,6 +164,7 @@ class Beside:
             self.outdated = True
             return
         view.round = round_id
+        view.digest = ""  # what was started since is in no world that was read
         view.prices = self.settled.prices
         view.leased.clear()
         view.leases.clear()
@@ -224,13 +225,10 @@ class Placing:
             yield
 
     def mark(self) -> Mark | None:
-        """Return where the lane stands, before the world is read beside it; None: the lane has to be `paused` for that.
-
-        A view that is cut into zones does not stand for another one.
-        """
+        """Return where the lane stands, before the world is read beside it; None: the lane has to be `paused` for that."""
         view = self._view
         if view is not None and (view.over or view.world is not view.source):
-            return None
+            return None  # one that is cut into zones does not stand for another
         self._left = set()
         return Mark(view, 0 if view is None else len(view.leased))
 
@@ -274,8 +272,8 @@ class Placing:
             return None
         same = there is not None and (there.digest, there.rules_version) == (digest, world.rules_version)
         self._outdated = False
-        if there is not None and same and not (there.over or anew):
-            return None
+        if there is not None and same and not (there.over or anew or there.leased):
+            return None  # were anything leased in it, an equal world would say that this has ended
         cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
         return _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
 
@@ -344,6 +342,8 @@ class Placing:
                 self._again = frozenset()
                 return 0, 0
             payable = await _payable(tx, view.world, rows, shapes, now)
+            # who was placed in this view and waits again, as that lease has ended, is left to the round
+            payable = [row for row in payable if not view.placer.has_placed(job_text(row.job))]
             arrivals = arrived(view.world, payable, shapes, now)
             decisions = await asyncio.to_thread(view.placer.place, arrivals.snapshot)
             placements = [each.placement for each in decisions if isinstance(each, Placed)]
@@ -403,17 +403,17 @@ def _beside(decided: Decided, view: _View | None) -> Decided:
 def _take_over(view: _View, mark: Mark) -> bool:
     """Count in a new view what the one before has leased since the mark; return whether that can be told and fits.
 
-    What has ended since counts until the next view. Leases that the new world shows are those from before it was read.
+    What has ended since counts until the next view. Leases that the new world shows were made before it was read.
     """
-    before = mark.view
-    if before is None:
+    if (before := mark.view) is None:
         return True
     shown = set(view.source.horizon.lease_id)
     since = zip(before.leases[mark.leased :], before.leased[mark.leased :], strict=True)
     late = [(lease, each) for lease, each in since if lease not in shown]
     if not late:
         return True
-    if view.world is not view.source or not _same_places(before.source.snapshot, view.source.snapshot):
+    same_rules = before.rules_version == view.rules_version  # else its leases may count to other quotas
+    if not (same_rules and view.world is view.source and _same_places(before.source.snapshot, view.source.snapshot)):
         return False
     if any(placement.cards for _, (_, placement) in late):
         return False  # cards that were split since have no name in the new world
@@ -430,8 +430,8 @@ def _take_over(view: _View, mark: Mark) -> bool:
 
 def _same_places(one: Snapshot, other: Snapshot) -> bool:
     """Tell whether pools and nodes have the same names at the same positions."""
-    named = one.pool_names == other.pool_names and one.node_names == other.node_names
-    return named and np.array_equal(one.node_pool, other.node_pool)
+    nodes = one.node_names == other.node_names and np.array_equal(one.node_pool, other.node_pool)
+    return nodes and one.pool_names == other.pool_names
 
 
 def _set_aside(placer: Placer, world: Snapshot) -> None:

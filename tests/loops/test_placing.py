@@ -428,6 +428,64 @@ async def test_the_view_goes_on_when_the_round_has_what_ended_meanwhile(here: La
     await world.check()
 
 
+async def test_a_job_whose_lease_ended_while_its_round_was_planned_is_leased_again(
+    here: Lanes, world: ClusterWorld
+) -> None:
+    """The view has placed it, the round has it in its world as well, and it waits again when that is committed."""
+    session = await world.attach()
+    await here.first_round()
+    await here.submit_to_round(cards_per_task=8, ceiling_micro_yuan_per_pflops_hour=RICH)
+    again: list[JobId] = []
+
+    async def arrive() -> None:
+        again.append(await here.submit(cards_per_task=2))
+
+    here.once_read(nothing, arrive)
+    task = await here.round_under_way()
+    ref = await world.row("SELECT lease_id, epoch FROM leases WHERE job_id = $1", again[0])
+    await world.report(session, 1, ended(LeaseRef(ref["lease_id"], ref["epoch"]), Ending(EndReason.VANISHED)))
+    assert await world.state_of(again[0]) is JobState.PENDING
+
+    assert await here.end(task) == 1
+
+    assert here.placing.at_work
+    assert await world.state_of(again[0]) is JobState.LEASED
+    await world.check()
+
+
+async def test_what_ended_on_a_quiet_exchange_is_seen_by_the_next_reading(here: Lanes, world: ClusterWorld) -> None:
+    """The world is what it was before the lane leased anything in it."""
+    await here.finish(await here.first_round())
+    world.now += 2 * LOOK_AGAIN
+    await here.round()
+    jobs = [await here.submit(cards_per_task=8) for _ in range(2)]
+    assert await here.place() == 2
+    await here.finish(*jobs)
+    world.now += 2 * LOOK_AGAIN
+    await here.round()
+
+    await here.submit(cards_per_task=8)
+
+    assert await here.place() == 1
+
+
+async def test_no_round_is_planned_for_who_was_leased_while_the_world_was_read(here: Lanes) -> None:
+    await here.first_round()
+    before = await here.numbers()
+
+    async def arrive() -> None:
+        await here.submit(cards_per_task=2)
+
+    async def place() -> None:
+        assert await asyncio.wait_for(here.place(), 10) == 1
+
+    here.world.now += 2 * LOOK_AGAIN
+    here.once_read(place, arrive)
+
+    assert await here.round() == 0
+    assert await here.numbers() == before
+
+
 async def test_a_pair_of_cards_is_left_whole_while_pairs_are_usual(here: Lanes) -> None:
     """Two cards are free on one node and three on the other: the tightest would be the pair that the queue asks for."""
     for cards in (5, 6):

@@ -1,6 +1,7 @@
 """Refusals as columns: whatever is done with them is what would be done with a tuple of each."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,14 @@ def test_pools_and_reasons_are_changed_as_in_a_tuple(one: tuple[Refusal, ...], k
 
     assert changed == tuple(each._replace(reason=known.get(each.job_id, each.reason)) for each in there)
     assert columns == one
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"job_id": ["a"], "reason": ["OUTBID"], "pool": [-2]}, {"job_id": [1], "reason": [], "pool": []}]
+)
+def test_what_was_not_written_is_not_read(given: Any) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Refusals.from_json(given)
 
 
 def test_what_is_no_refusal_is_not_taken() -> None:
