@@ -225,7 +225,7 @@ class Placing:
             yield
 
     def mark(self) -> Mark | None:
-        """Return where the lane stands, before the world is read beside it; None: the lane has to be `paused` for that."""
+        """Return where the lane stands, before the world is read beside it; None: that needs it to be `paused`."""
         view = self._view
         if view is not None and (view.over or view.world is not view.source):
             return None  # one that is cut into zones does not stand for another
