@@ -55,6 +55,8 @@ def with_prices(outcome: Outcome) -> dict[str, float]:
     if not committed.size:
         return {}
     later = leases[leases[:, 0] >= committed[0, 0] + committed[0, 1]]
+    if not later.size:
+        return {}  # nobody is no latency of 0
     waited = of_seconds((later[:, 1] - later[:, 0]).tolist())
     return {f"with_prices_{name}": value for name, value in percentiles("submit_to_lease", waited).items()}
 

@@ -158,6 +158,7 @@ def test_who_came_before_there_were_prices_is_told_apart() -> None:
 
     assert found["with_prices_submit_to_lease_p99_ms"] == pytest.approx(100, rel=0.01)
     assert with_prices(Outcome(4, leases, rounds[:1], nothing)) == {}
+    assert with_prices(Outcome(2, leases[:2], rounds, nothing)) == {}
 
 
 @pytest.mark.e2e

@@ -169,12 +169,8 @@ def test_equal_calls_decide_the_same(seed: int) -> None:
 @given(seed=st.integers(0, 10**6))
 def test_after_a_round_on_its_own_world_the_placer_goes_on(seed: int) -> None:
     """The round did not know what was placed meanwhile: what still fits is started, and what comes then fits beside."""
-    world = random_world(seed, jobs=40, pools=4, nodes_per_pool=6)
-    waiting = world.of_jobs(range(10))
-    placer = Placer(waiting, ROUND)
-    meanwhile = started(one_by_one(placer, world, range(10, 25)))
+    world, waiting, placer, meanwhile, made = beside_a_round(seed)
 
-    made = plan(waiting, ROUND)
     fitting = that_fit(world, meanwhile, made.placements)
     placer.settle(waiting, made, fitting)
     later = started(one_by_one(placer, world, range(25, 40)))
@@ -186,17 +182,22 @@ def test_after_a_round_on_its_own_world_the_placer_goes_on(seed: int) -> None:
 @given(seed=st.integers(0, 10**6))
 def test_what_has_ended_when_a_round_is_settled_counts_as_taken_and_never_as_free_twice(seed: int) -> None:
     """All that was placed meanwhile has ended, and the round found its cards free: the placer hears of neither."""
-    world = random_world(seed, jobs=40, pools=4, nodes_per_pool=6)
-    waiting = world.of_jobs(range(10))
-    placer = Placer(waiting, ROUND)
-    one_by_one(placer, world, range(10, 25))
+    world, waiting, placer, _, made = beside_a_round(seed)
 
-    made = plan(waiting, ROUND)
     whole = [each for each in made.placements if not each.cards]
     placer.settle(waiting, made, whole)
     later = started(one_by_one(placer, world, range(25, 40)))
 
     assert violations(world, sealed(world, ROUND, in_order(world, [*whole, *later]))) == []
+
+
+def beside_a_round(seed: int) -> tuple[Snapshot, Snapshot, Placer, list[Placement], Plan]:
+    """Return a world of forty jobs, that of the first ten, a placer of it, what it placed of the next, and a plan."""
+    world = random_world(seed, jobs=40, pools=4, nodes_per_pool=6)
+    waiting = world.of_jobs(range(10))
+    placer = Placer(waiting, ROUND)
+    meanwhile = started(one_by_one(placer, world, range(10, 25)))
+    return world, waiting, placer, meanwhile, plan(waiting, ROUND)
 
 
 def that_fit(world: Snapshot, before: Iterable[Placement], wanted: Iterable[Placement]) -> list[Placement]:

@@ -60,11 +60,19 @@ def test_pools_and_reasons_are_changed_as_in_a_tuple(one: tuple[Refusal, ...], k
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"job_id": ["a"], "reason": ["OUTBID"], "pool": [-2]}, {"job_id": [1], "reason": [], "pool": []}]
+    "given",
+    [
+        {},
+        {"job_id": ["a"], "reason": ["OUTBID"], "pool": [-2]},
+        {"job_id": ["a"], "reason": [[]], "pool": [0]},
+        {"job_id": [1], "reason": [], "pool": []},
+    ],
 )
 def test_what_was_not_written_is_not_read(given: Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         Refusals.from_json(given)
+    with pytest.raises(OverflowError):
+        Refusals.from_json({"job_id": ["a"], "reason": ["OUTBID"], "pool": [2**70]})
 
 
 def test_what_is_no_refusal_is_not_taken() -> None:
