@@ -26,7 +26,9 @@ async def page_of(browser: Browser, desk: Desk, who: str = "operator", locale: s
     page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     await page.goto(desk.address)
-    await page.keyboard.type(desk.keys[who])  # the field has the focus
+    # The browser gives the field its focus when it first paints, which on a busy machine is after `goto` is done.
+    await expect(page.locator("#api_key")).to_be_focused()
+    await page.keyboard.type(desk.keys[who])
     await page.keyboard.press("Enter")
     await expect(page.locator("header nav")).to_be_visible()
     try:
