@@ -24,6 +24,7 @@ demo: $(READY)  ## Watch a real trace being served and paid for, then audit it (
 	@$(BIN)/xisuan demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
 
 test: $(READY)  ## Run all tests
+	@$(BIN)/python -m scheduler.rehearsal  # machine code, made once: three workers would each make it
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(READY)  ## Lint, format, types, layering, wire contract, size limits; no tests of behaviour (<= 2 minutes)

@@ -11,7 +11,7 @@ from rich.console import Console
 from broker.audit.rules import Finding
 from broker.demo import day, rush
 from broker.demo.options import DemoOptions, Scenario
-from broker.demo.programs import DemoFailed
+from broker.demo.programs import DemoFailed, make_machine_code
 from broker.demo.stage import Stage, set_up
 
 SCENARIOS: Final[Mapping[Scenario, Callable[[Stage, DemoOptions, Console], Awaitable[list[Finding]]]]] = {
@@ -29,6 +29,8 @@ def run(options: DemoOptions, console: Console | None = None) -> int:
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        with console.status("making the planner's machine code (some minutes the first time, then a second) ..."):
+            make_machine_code()  # or the jobs of the first minutes would all wait for it
         with set_up(options.folder, keep=options.keep) as stage:
             console.print(f"broker at {stage.endpoint}, {len(stage.agents)} agents; everything is in {stage.folder}")
             console.print(

@@ -71,6 +71,13 @@ class Program:
             return "(no log)"
 
 
+def make_machine_code() -> None:
+    """Have the planner's loops compiled: at once where that was done before, else some minutes. Raise DemoFailed."""
+    done = subprocess.run([sys.executable, "-m", "scheduler.rehearsal"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoFailed(f"the planner cannot be compiled:\n{done.stderr}")
+
+
 def kill_postmaster(home: Path) -> int:
     """Kill the embedded PostgreSQL's main process (SIGKILL) and return its pid."""
     for pid_file in home.rglob("postmaster.pid"):

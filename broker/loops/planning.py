@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import signal
@@ -13,20 +14,24 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from multiprocessing import get_context
 from time import monotonic, perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
-from broker.loops.warming import empty_snapshot, warm
 from scheduler.decided import Decided
 from scheduler.horizon import Horizon
 from scheduler.opening import prices_of, seats_of
 from scheduler.policy import OpeningPrice, OpeningSeat, Policy
+from scheduler.rehearsal import rehearse
 from scheduler.rounds import round_violations, run_round
 from scheduler.snapshot import Snapshot
 
 OVERTIME_SECONDS_MAX: Final = 300.0
 """Far more than what a plan needs beyond its budget: the first answer and the verifier, for the largest worlds."""
 
+COMPILING_SECONDS_MAX: Final = 3600.0
+"""Far more than it takes to make the machine code on a slow and busy machine."""
+
 _PR_SET_PDEATHSIG = 1
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +76,29 @@ class PlanningProcess:
 
         Raise PlannerClosed when `close` was called meanwhile.
         """
+        longest = budget_seconds + self._overtime_seconds_max
+        return await self._run(longest, plan_and_verify, snapshot, horizon, policy_json, budget_seconds)
+
+    async def warm(self) -> None:
+        """Start the process and let it load the solver and the machine code, so that no round and no call pays for it.
+
+        The first time on a machine the code is made, which takes some minutes; raises as `plan`.
+        """
+        await self._run(COMPILING_SECONDS_MAX, _warm)
+
+    async def _run(self, seconds_max: float, work: Callable[..., Result], *arguments: object) -> Result:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._niceness,)
             )
         try:
-            async with asyncio.timeout(budget_seconds + self._overtime_seconds_max):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._executor, plan_and_verify, snapshot, horizon, policy_json, budget_seconds
-                )
+            async with asyncio.timeout(seconds_max):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
         except (BrokenProcessPool, TimeoutError) as error:
             if self._executor is None:
                 raise PlannerClosed from error
             self.close()
             raise PlannerDied from error
-
-    async def warm(self) -> None:
-        """Start the process and let it load the solver, so that the first round does not pay for it."""
-        await self.plan(empty_snapshot().to_bytes(), Horizon().to_bytes(), Policy(effort=1).to_json(), 1.0)
-        if self._executor is not None:  # the fast lane's code too: made here, it is only loaded where calls are served
-            await asyncio.get_running_loop().run_in_executor(self._executor, warm)
 
     def pids(self) -> list[int]:
         """Return the process's id; empty while there is none."""
@@ -106,6 +114,11 @@ class PlanningProcess:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _warm() -> None:
+    rehearse()
+    gc.freeze()  # the compiler leaves some hundred thousand objects that every garbage collection would walk through
 
 
 def plan_and_verify(snapshot: bytes, horizon: bytes, policy_json: str, budget_seconds: float) -> Planned:

@@ -79,7 +79,7 @@ class RoundLoop:
     async def run_once(self, now: datetime) -> int:
         """Plan and commit one round if this broker leads and the world has changed. Return how many gangs it placed."""
         if not self._planner.pids():
-            await self._planner.warm()  # loading the solver can take longer than a lead lasts, so it comes before
+            await self._warm()  # it can take longer than a lead lasts, so it comes before
             now = self._now()
         lead = await self._lead(now)
         self._leads = lead is not None
@@ -89,6 +89,12 @@ class RoundLoop:
             return 0
         async with self._leading_on(lead):  # all the time: who arrives in thousands is looked at for longer than a term
             return await self._round(lead, now)
+
+    async def _warm(self) -> None:
+        log.info("planner_starts", note="the first one on a machine makes its machine code, which takes some minutes")
+        started = perf_counter()
+        await self._planner.warm()
+        log.info("planner_ready", millis=round((perf_counter() - started) * 1000))
 
     async def _round(self, lead: Lead, now: datetime) -> int:
         await self._place(now)  # whoever can start now need not be in the round's world

@@ -13,7 +13,6 @@ from broker.ids import RoundId
 from broker.lifecycle import JobState
 from broker.loops.planning import Planned, PlannerClosed, PlannerDied, PlanningProcess
 from broker.loops.rounds import RoundLoop
-from broker.loops.warming import empty_snapshot
 from broker.market.lead import NotLeader
 from broker.market.rounds import Rounds, RoundsReader
 from broker.store import jobs
@@ -22,6 +21,7 @@ from scheduler.horizon import Horizon
 from scheduler.opening import prices_of
 from scheduler.plan import Plan
 from scheduler.policy import Policy
+from scheduler.rehearsal import waiting_world
 from scheduler.replay import replay
 from scheduler.snapshot import Snapshot
 from tests.cluster_world import ClusterWorld
@@ -201,7 +201,7 @@ async def test_a_planning_process_that_never_answers_is_replaced() -> None:
     planner = PlanningProcess(overtime_seconds_max=0.5)
     try:
         planning = asyncio.create_task(
-            planner.plan(empty_snapshot().to_bytes(), Horizon().to_bytes(), POLICY.to_json(), 0.0)
+            planner.plan(waiting_world().to_bytes(), Horizon().to_bytes(), POLICY.to_json(), 0.0)
         )
 
         async def there() -> bool:
