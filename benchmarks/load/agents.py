@@ -82,6 +82,7 @@ class FakeAgent:
         self._sequence = 0
         self._interval = 1.0
         self._changed = asyncio.Event()
+        self._answered = asyncio.Event()  # the last report
 
     async def run(self, endpoint: str) -> None:
         """Hold streams, one after the other."""
@@ -133,6 +134,8 @@ class FakeAgent:
         try:
             while (message := await call.read()) is not grpc.aio.EOF:
                 if message.WhichOneof("message") == "desired":
+                    if message.desired.report_sequence == self._sequence:
+                        self._answered.set()
                     on_the_way.put_nowait((_now() + self._delay, message.desired))
         finally:
             arriving.cancel()
@@ -156,10 +159,12 @@ class FakeAgent:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._changed.wait()
+                    await self._answered.wait()  # as the real one does
             await asyncio.sleep(max(GATHER_SECONDS, rested_at - _now()))
             rested_at = _now() + REST_SECONDS
             self._changed.clear()
             self._sequence += 1
+            self._answered.clear()
             report = wire.Report(sequence=self._sequence, nodes=self._engine.down(), leases=self._engine.reports())
             report.at.FromDatetime(wall(time.time()))
             await self._send(call, wire.SyncRequest(report=report))

@@ -86,6 +86,7 @@ class Session:
         self._wishes: asyncio.Queue[LogWish] = asyncio.Queue(_WISHES_MAX)
         self._writing = asyncio.Lock()
         self._due = asyncio.Event()
+        self._answered = asyncio.Event()  # the last report
         self._welcome = asyncio.Event()
 
     @property
@@ -178,6 +179,8 @@ class Session:
     async def _renew(self, report_sequence: int, terms: Terms) -> None:
         while self._sent_ns and self._sent_ns[0][0] <= report_sequence:
             sequence, sent_ns = self._sent_ns.popleft()
+            if sequence == self._sequence:
+                self._answered.set()
             if sequence == report_sequence:
                 try:
                     await self._engine.renew(sent_ns + round(terms.kill_after_seconds * 1e9))
@@ -231,6 +234,7 @@ class Session:
                 await self._say_hello(call)
             observation = await self._engine.observe()
             self._sequence += 1
+            self._answered.clear()
             self._sent_ns.append((self._sequence, boottime_ns()))  # before it is sent: the terms must end too early
             usage = await self._usage(observation)
             report = convert.report(observation, sequence=self._sequence, at=self._clock.now(), usage=usage)
@@ -239,6 +243,7 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._terms.report_interval_seconds):
                     await self._due.wait()
+                    await self._answered.wait()  # a broker that is busy gets one report of many changes
                 await asyncio.sleep(max(GATHER_SECONDS, rested_at - asyncio.get_running_loop().time()))
 
     async def _usage(self, observation: Observation) -> list[Used]:

@@ -29,7 +29,8 @@ from broker.market.reports import (
 from broker.store import clusters, leases, orders
 from broker.store.clusters import PoolInventory
 from broker.store.database import Connection, Database
-from broker.store.orders import LiveLease
+from broker.store.leases import LeaseRef
+from broker.store.orders import LeaseOrder, LiveLease
 
 ORDERS_MAX: Final = 256
 """Orders in one Desired; a build's command and environment make them large. The next ones follow the next report."""
@@ -98,10 +99,17 @@ class Terms:
 class ClusterSignals:
     """Tells the streams in this process that what should be on a cluster may have changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Callable[[str], None] = lambda _: None) -> None:
+        """`elsewhere` tells the other processes of this broker, each of which calls `heard`."""
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._elsewhere = elsewhere
 
     def wake(self, cluster: str) -> None:
+        """Let the cluster's agent be told at once, whichever process of this broker it is connected to."""
+        self.heard(cluster)
+        self._elsewhere(cluster)
+
+    def heard(self, cluster: str) -> None:
         """Let the cluster's agent be told at once. Costs nothing when it is not connected here."""
         for signal in self._waiting.get(cluster, ()):
             signal.set()
@@ -145,6 +153,8 @@ class Session:
     _read_at: datetime
     _report: Report | None = None
     _desired: Desired = field(default_factory=Desired)
+    _orders: dict[LeaseRef, LeaseOrder] = field(default_factory=dict)  # to start: an order never changes
+    _told: set[LeaseRef] = field(default_factory=set)  # orders on this stream since the last report
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one exchange at a time
 
 
@@ -237,7 +247,9 @@ class Clusters:
             return replace(session._desired, report_sequence=report.sequence, usage=answers)
 
     async def refresh(self, session: Session, now: datetime) -> Desired | None:
-        """Return what should be now, None when the agent was told exactly that.
+        """Return what should be now, None when the agent was told exactly that. Each order comes once.
+
+        What the agent has not begun by its next report comes again with the answer to that.
 
         An agent that was not heard of late is told nothing: a word that reached it late would renew leases that the
         broker is about to give up.
@@ -251,11 +263,14 @@ class Clusters:
             async with self._database.hub() as tx:
                 await clusters.check_speaks(tx, session.cluster, session.epoch)
                 live = await orders.live(tx, session.cluster)
-                desired = await self._desired(tx, session.cluster, live, session._report)
-            if desired == replace(session._desired, report_sequence=0):
+                desired = await self._desired(tx, session, live, session._report)
+            before, session._desired = session._desired, desired
+            untold = {order.ref for order in desired.start} - session._told
+            if not untold and (desired.stop, desired.settled) == (before.stop, before.settled):
                 return None
-            session._desired = desired
-            return desired
+            session._told |= untold
+            untold |= {stop.ref for stop in desired.stop}  # a stop alone says nothing to who has not seen the order
+            return replace(desired, start=tuple(order for order in desired.start if order.ref in untold))
 
     async def _note(self, session: Session, report: Report, now: datetime) -> None:
         """Write no more than that the agent was heard, and not even that when it was noted a moment ago."""
@@ -288,19 +303,24 @@ class Clusters:
             )
             gone = {e.ref for e in ended}
             left = [lease for lease in live if lease.ref not in gone]
-            desired = await self._desired(tx, session.cluster, left, report)
+            desired = await self._desired(tx, session, left, report)
         tell_of_rejections(session.cluster, rejected)
         usage.tell_of_refusals(session.cluster, answers)
         session._report, session._desired = replace(report, usage=()), desired
+        session._told = {order.ref for order in desired.start}
         session._noted_at = session._read_at = now
         if news or ended or ready or was is not AgentState.LIVE:
             self._capacity_freed()
         return answers
 
-    async def _desired(self, tx: Connection, cluster: str, live: list[LiveLease], report: Report) -> Desired:
-        known = await orders.known(tx, cluster, {ref.lease for ref in strangers(live, report)})
+    async def _desired(self, tx: Connection, session: Session, live: list[LiveLease], report: Report) -> Desired:
+        known = await orders.known(tx, session.cluster, {ref.lease for ref in strangers(live, report)})
+        start = to_start(live, report)[:ORDERS_MAX]
+        unread = [ref.lease for ref in start if ref not in session._orders]
+        read = {order.ref: order for order in await orders.orders(tx, unread)}
+        session._orders = {ref: order for ref in start if (order := read.get(ref) or session._orders.get(ref))}
         return Desired(
-            start=tuple(await orders.orders(tx, to_start(live, report)[:ORDERS_MAX])),
+            start=tuple(session._orders.values()),
             stop=tuple(to_stop(live, report, known)),
             settled=settled(live, report),
         )

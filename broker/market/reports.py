@@ -176,10 +176,10 @@ def changes(live: Sequence[LiveLease], report: Report) -> Changes:
     return Changes(tuple(started), tuple(stopped), ready)
 
 
-def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseId]:
+def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseRef]:
     """Return the leases of which the agent has no trace, oldest first."""
     seen = {s.ref for s in report.leases}
-    return [lease.ref.lease for lease in live if lease.ref not in seen]
+    return [lease.ref for lease in live if lease.ref not in seen]
 
 
 def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId]) -> list[LeaseStop]:

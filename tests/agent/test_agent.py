@@ -165,6 +165,32 @@ async def test_changes_are_reported_at_once(open_folder: Path) -> None:
     assert len(broker.streams) == 1
 
 
+async def test_changes_go_out_together_when_the_broker_has_answered(open_folder: Path) -> None:
+    """A broker that is busy gets one report of many changes, not a queue of reports of one each."""
+    broker = ScriptedBroker()
+    broker.mute = True
+    broker.welcome = wire.Welcome(
+        session_epoch=1,
+        report_interval_millis=3_600_000,
+        suspect_after_millis=3_600_000,
+        lost_after_millis=3_600_000,
+        kill_after_millis=3_600_000,
+    )
+    record = open_folder / "state" / "engine.jsonl"
+
+    async with serving(broker), running(config(open_folder, broker.port)):
+        await until(lambda: len(broker.streams) == 1 and len(broker.streams[0].reports) == 1)
+        stream = broker.streams[0]
+        stream.say(wire.SyncResponse(desired=wire.Desired(start=[order("sleep 0.5")])))
+        await until(lambda: record.exists() and '"end"' in record.read_text())
+        unanswered = len(stream.reports)
+        stream.say(wire.SyncResponse(desired=wire.Desired(report_sequence=1)))
+        await until(broker.is_in("lease-1", ENDED))
+
+    assert unanswered == 1
+    assert [lease.phase for lease in broker.story("lease-1")] == [ENDED]
+
+
 async def test_a_cancelled_job_is_confirmed(broker: ScriptedBroker, open_folder: Path) -> None:
     """With the broker's grace, and reported when nothing runs any more."""
     broker.start["lease-1"] = order("trap 'echo told; exit 0' TERM; while :; do sleep 0.02; done")

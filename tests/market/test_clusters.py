@@ -375,6 +375,38 @@ async def test_a_wake_tells_the_agent_at_once_and_only_once(world: ClusterWorld)
     assert await world.clusters.refresh(session, world.now) is None
 
 
+async def test_news_name_each_order_once_and_an_answer_names_it_until_it_has_begun(world: ClusterWorld) -> None:
+    """Else an agent that gets a hundred leases one by one is sent five thousand orders."""
+    session = await world.attach()
+    await world.report(session, 1)
+    _, first = await world.placed()
+    await world.clusters.refresh(session, world.now)
+    _, second = await world.placed()
+
+    news = await world.clusters.refresh(session, world.now)
+    answer = await world.report(session, 2)
+    again = await world.clusters.refresh(session, world.now)
+
+    assert news is not None
+    assert orders_of(news) == [second.lease]
+    assert orders_of(answer) == [first.lease, second.lease]
+    assert again is None
+
+
+async def test_news_of_a_stop_bring_the_order_that_the_agent_may_not_have_seen(world: ClusterWorld) -> None:
+    session = await world.attach()
+    await world.report(session, 1)
+    job, first = await world.placed()
+    await world.placed()
+    await world.clusters.refresh(session, world.now)
+    await world.cancel(job)
+
+    news = await world.clusters.refresh(session, world.now)
+
+    assert news is not None
+    assert (orders_of(news), [stop.ref for stop in news.stop]) == ([first.lease], [first])
+
+
 async def test_an_agent_that_is_silent_is_told_nothing(world: ClusterWorld) -> None:
     """A word that reached it late would renew what is about to be given up."""
     session = await world.attach()
