@@ -98,13 +98,14 @@ class RoundLoop:
 
     async def _round(self, lead: Lead, now: datetime) -> int:
         await self._place(now)  # whoever can start now need not be in the round's world
+        opening = self._placing.needs_round(lead)  # its prices let the fast lane begin, also where nobody waits yet
         if self._placing.at_work and now - self._looked_at < LOOK_AGAIN and not await self._rounds.anybody_waits(now):
             return 0
         started = perf_counter()
         prepared, digest, due = await self._look(lead, now)
         self._looked_at = now
         await self._place(self._now())
-        if not due or not await self._rounds.anybody_waits(now):
+        if not due or not (opening or await self._rounds.anybody_waits(now)):
             return 0  # all who waited were leased since, or while the world was read
         self._seen = None  # a round that ends in an error has to be planned again at once
         snapshot = await asyncio.to_thread(prepared.snapshot.to_bytes)
@@ -145,18 +146,19 @@ class RoundLoop:
         """
         mark = self._placing.mark()
         if mark is not None:
-            prepared, digest, due = await self._read(now)
+            prepared, digest, due = await self._read(lead, now)
             if await self._placing.go_on(mark, lead, prepared, digest, anew=due):
                 return prepared, digest, due
         async with self._placing.paused():
-            prepared, digest, due = await self._read(now)
+            prepared, digest, due = await self._read(lead, now)
             await self._placing.begin(lead, prepared, digest, anew=due)
         return prepared, digest, due
 
-    async def _read(self, now: datetime) -> tuple[Prepared, str, bool]:
+    async def _read(self, lead: Lead, now: datetime) -> tuple[Prepared, str, bool]:
         prepared = await self._rounds.read(now)
         digest = await asyncio.to_thread(_digest, prepared)
-        return prepared, digest, bool(prepared.waiting) and self._worth_planning(digest, prepared, now)
+        wanted = bool(prepared.waiting) or self._placing.needs_round(lead)
+        return prepared, digest, wanted and self._worth_planning(digest, prepared, now)
 
     async def _place(self, now: datetime) -> int:
         return await self._placing.place_arrived(now, commits_max=COMMITS_BETWEEN)

@@ -193,10 +193,8 @@ class Placing:
 
         `holding`: holds money for leases of cities that pay in advance.
         """
-        self._holding = holding
-        self._policies = policies
-        self._database = database
-        self._policy = policy
+        self._database, self._policy = database, policy
+        self._holding, self._policies = holding, policies
         self.wake_cluster = wake_cluster
         self._enabled = enabled
         self._turn = asyncio.Lock()
@@ -217,6 +215,10 @@ class Placing:
     def outdated(self) -> bool:
         """Whether the last commit left no view only because the world has to be read anew for one."""
         return self._enabled and self._outdated
+
+    def needs_round(self, lead: Lead) -> bool:
+        """Tell whether there are no prices yet, as no round of this lead was committed, so that nothing is leased."""
+        return self._enabled and (self._settled is None or self._settled.lead != lead)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:

@@ -525,8 +525,20 @@ async def test_nothing_is_leased_beside_the_rounds_when_that_is_off(world: Clust
     assert await here.round() == 1
 
 
+async def test_on_a_hub_where_nobody_waits_the_first_job_is_leased_without_a_round_of_its_own(here: Lanes) -> None:
+    """One round of nobody gives the prices: else who comes first waits for reading, planning and commit."""
+    await here.world.attach()
+
+    rounds_of_nobody = [await here.round(), await here.round()]
+    job = await here.submit()
+    leased = await here.place()
+
+    assert (rounds_of_nobody, leased) == ([0, 0], 1)
+    assert await here.world.state_of(job) is JobState.LEASED
+    assert len(await here.numbers()) == 1
+
+
 async def test_without_a_committed_round_there_are_no_prices_and_nothing_is_leased(here: Lanes) -> None:
-    await here.round()
     job = await here.submit()
 
     assert await here.place() == 0
