@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from broker.calls.keeper import CALL_PROGRAM
 from broker.client.settings import read_key, read_profile
 from broker.demo.programs import Program
 
@@ -38,6 +41,14 @@ class RunningBroker:
     def key(self, name: str) -> str:
         """Return a key that it wrote, such as "city-ganzhou" or "operator"."""
         return read_key(self.home / "keys" / f"{name}.key")
+
+
+def takes_calls(process: psutil.Process) -> bool:
+    """Tell whether this child of a broker is one of the processes that take its calls."""
+    try:
+        return CALL_PROGRAM in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 @contextmanager

@@ -24,21 +24,14 @@ from rich.console import Console
 from benchmarks.result import Result
 from broker import postgres
 from broker.caller import Role
+from broker.calls.bus import Bus
 from broker.clock import SystemClock
 from broker.config import Settings
 from broker.console_start import console, started
-from broker.market.catalogue import Catalogues
-from broker.market.explain import Explain
-from broker.market.identity import Identity
-from broker.market.jobs import Jobs
-from broker.market.logs import AgentLinks
-from broker.market.operations import Operations
-from broker.market.prices import Prices
-from broker.market.worlds import Worlds
 from broker.policy.keys import Signer
+from broker.rooms import house_of
 from broker.store.database import Database
 from broker.store.migrate import migrate
-from scheduler.policy import Policy
 
 CLUSTERS: Final = 40
 NODES: Final = 1125  # of each cluster
@@ -137,25 +130,11 @@ async def _analyse(dsn: str) -> None:
 @asynccontextmanager
 async def _served(folder: Path, database: Database) -> AsyncIterator[tuple[str, str]]:
     """Serve the console; yield its address and an operator's key."""
-    clock, identity, catalogues = SystemClock(), Identity(database), Catalogues(database)
-    settings = Settings(home=folder, console_listen="127.0.0.1:0")
-    server = console(
-        settings,
-        database,
-        clock,
-        Policy(),
-        Signer.generate(),
-        AgentLinks(),
-        identity,
-        Jobs(database, catalogues, wake=_nobody, stop_wanted=lambda _: None),
-        Explain(database, Policy(), clock),
-        Operations(database, identity, wake=_nobody),
-        Worlds(database, wake=_nobody),
-        Prices(database, changes_days=1, hours_days=1),
-        _nobody,
-    )
+    clock, settings = SystemClock(), Settings(home=folder, console_listen="127.0.0.1:0")
+    house = house_of(settings, database, clock, Bus())
+    server = console(settings, database, clock, Signer.generate(), house)
     address = await started(settings, server)
-    key = await identity.create(Role.OPERATOR, "", "benchmark", clock.now())
+    key = await house.identity.create(Role.OPERATOR, "", "benchmark", clock.now())
     try:
         yield address, key.text
     finally:

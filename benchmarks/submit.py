@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import asyncpg
 import grpc
@@ -19,7 +19,7 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks.brokers import RunningBroker, broker
+from benchmarks.brokers import RunningBroker, broker, takes_calls
 from benchmarks.result import Result
 from broker.audit.main import run as audited
 from broker.client import Build, Client, JobSpec
@@ -37,12 +37,15 @@ def main(
     unary: Annotated[int, typer.Option(min=1, help="Jobs in single calls.")] = 3_000,
     in_flight: Annotated[int, typer.Option(min=1, help="Single calls at the same time.")] = 64,
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Jobs in one message of a batch.")] = 1000,
+    more: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Of the broker; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the jobs' sizes.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
 ) -> None:
     """Measure durable submissions per second: in batches, streamed, in single calls, and a bare COPY beside them."""
     console = Console()
-    with broker() as running:
+    with broker(*(more or ())) as running:
         plan = Plan(jobs, streams, unary, in_flight, batch)
         result = asyncio.run(_measure(running, plan, seed, console))
     result.show(console)
@@ -118,7 +121,10 @@ class Processors:
 
     def _now(self) -> dict[str, float]:
         found = {whose: _cpu_seconds(process) for whose, process in self._whose.items()}
-        found["planner"] = sum(map(_cpu_seconds, self._whose["broker"].children()))
+        children = self._whose["broker"].children()
+        calls = [child for child in children if takes_calls(child)]
+        found["broker"] += sum(map(_cpu_seconds, calls))
+        found["planner"] = sum(_cpu_seconds(child) for child in children if child not in calls)
         found["postgres"] += sum(map(_cpu_seconds, self._whose["postgres"].children()))
         return found
 
@@ -139,12 +145,16 @@ def _messages(name: str, jobs: int, size: int, luck: random.Random) -> list[pb.S
     return [pb.SubmitJobsRequest(items=chunk, answer_together=size == 1) for chunk in chunks]
 
 
+_OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1),)
+"""For each stream, as each city's client has one."""
+
+
 async def _streamed(running: RunningBroker, messages: list[list[pb.SubmitJobsRequest]]) -> tuple[float, int]:
     """Send each list on a stream of another city at the same time. Return the seconds, and how many were accepted."""
     keys = [running.key(path.stem) for path in sorted((running.home / "keys").glob("city-*.key"))]
 
     async def one(key: str, mine: list[pb.SubmitJobsRequest]) -> int:
-        async with grpc.aio.insecure_channel(running.endpoint) as channel:
+        async with grpc.aio.insecure_channel(running.endpoint, options=_OWN_CONNECTION) as channel:
             stub = JobServiceStub(channel)  # type: ignore[no-untyped-call]
             call = stub.SubmitJobs(iter_async(mine), metadata=[("authorization", f"Bearer {key}")])
             return sum([sum(1 for r in answer.results if r.HasField("accepted")) async for answer in call])

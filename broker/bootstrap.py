@@ -10,8 +10,8 @@ import ipaddress
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +19,14 @@ import structlog
 
 from broker import console_start, first_start, health, metrics, postgres
 from broker.caller import Caller, Role
+from broker.calls.bus import Bus
+from broker.calls.keeper import CallProcesses, reserve
+from broker.calls.seat import Seat
 from broker.clock import Clock, SystemClock
 from broker.config import Settings
 from broker.console.server import ConsoleServer
 from broker.dsn import read_dsn
+from broker.log_lines import LogStyle
 from broker.loops.census import Census
 from broker.loops.chaining import Chaining
 from broker.loops.charging import ChargingLoop
@@ -31,7 +35,6 @@ from broker.loops.expiry import Expiry
 from broker.loops.green import GreenLoop
 from broker.loops.hold_expiry import HoldExpiry
 from broker.loops.maintenance import Maintenance
-from broker.loops.numbering import Numbering
 from broker.loops.offers import Offers
 from broker.loops.placing import PlacingLoop
 from broker.loops.planning import PlanningProcess
@@ -42,43 +45,24 @@ from broker.loops.rounds import RoundLoop
 from broker.loops.service import Service, run_forever
 from broker.loops.silence import Silence
 from broker.loops.vouchers import VoucherCare
-from broker.market.capacity import Capacity
-from broker.market.catalogue import Catalogues
-from broker.market.clusters import Clusters, ClusterSignals
-from broker.market.evidence import Evidence
-from broker.market.explain import Explain
-from broker.market.green import GreenWaits
 from broker.market.identity import Identity
-from broker.market.jobs import Jobs
-from broker.market.logs import AgentLinks, Logs
-from broker.market.operations import Operations
 from broker.market.policies import Policies
-from broker.market.rates import Rates
-from broker.market.voucher_office import VoucherOffice
 from broker.market.vouchers import Vouchers
-from broker.market.watch import Pulses, Watch
 from broker.market.worlds import Worlds
+from broker.policy.keys import Signer
 from broker.rooms import (
-    Wakes,
-    accounts_of,
-    admin_service,
-    calls_per_second_max,
+    House,
+    call_server,
     charging_of,
-    measures_of,
+    house_of,
+    numbering_of,
     placing_of,
-    policy_of,
-    prices_of,
     quote_ends,
-    quotes_of,
     round_loop,
     terms_of,
 )
-from broker.rpc.cluster_service import ClusterService
-from broker.rpc.job_service import JobService
-from broker.rpc.market_service import MarketService
-from broker.rpc.server import RpcServer, build_server
+from broker.rpc.server import RpcServer
 from broker.rpc.tls import CannotListen, ListenAddress, server_credentials
-from broker.rpc.voucher_service import VoucherService
 from broker.store import migrate as migrations
 from broker.store.database import Database
 
@@ -107,6 +91,11 @@ RELEASE_REST_SHARE: Final = 4.0
 CENSUS_REST_SHARE: Final = 9.0
 """Reading the hub's state for /metrics takes a tenth of the time at most."""
 
+CONNECTIONS_ALWAYS: Final = 60
+"""So many of its 100 the embedded server has for one broker in any case; the rest is for audits, backups, tools."""
+
+CONNECTIONS_BESIDE: Final = 40
+
 log = structlog.get_logger("broker")
 
 
@@ -134,11 +123,11 @@ class Loop:
 class Broker:
     """One broker process, put together."""
 
-    server: RpcServer
+    server: RpcServer | None  # None: its calls have processes of their own
     loops: tuple[Loop, ...]
-    planner: PlanningProcess
-    rounds: RoundLoop
     clock: Clock
+    planner: PlanningProcess | None = None  # None: it takes calls alone
+    rounds: RoundLoop | None = None
     console: ConsoleServer | None = None
 
     @contextlib.asynccontextmanager
@@ -159,17 +148,21 @@ class Broker:
                     ),
                     name=loop.service.name,
                 )
-            await self.server.start()
+            if self.server is not None:
+                await self.server.start()
             try:
                 yield
             finally:
                 if self.console is not None:
                     await self.console.stop()
-                await self.server.stop(GRACE_SECONDS)
+                if self.server is not None:
+                    await self.server.stop(GRACE_SECONDS)
                 stop.set()
-                self.planner.close()
+                if self.planner is not None:
+                    self.planner.close()
         with contextlib.suppress(Exception):  # without a database there is nothing to let go of
-            await self.rounds.resign(self.clock.now())
+            if self.rounds is not None:
+                await self.rounds.resign(self.clock.now())
 
 
 class PostgresKeeper:
@@ -177,8 +170,10 @@ class PostgresKeeper:
 
     name = "postgres"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        """`settings`: of the server, beyond its own."""
         self._folder = folder
+        self._settings = settings
 
     async def run_once(self, now: object) -> int:  # noqa: ARG002  it is looked at, not calculated
         """Start the server if it does not run; return how often."""
@@ -186,25 +181,33 @@ class PostgresKeeper:
             return 0
         log.warning("postgres is not running, starting it")
         try:
-            await asyncio.to_thread(postgres.start, self._folder)
+            await asyncio.to_thread(lambda: postgres.start(self._folder, settings=self._settings))
         except postgres.EmbeddedPostgresError as error:
             log.warning("postgres does not start, trying again", error=str(error))
             return 0
         return 1
 
 
-def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, on_ready: Callable[[str], None], log_style: LogStyle = LogStyle.CONSOLE) -> None:
     """Run one broker until SIGTERM or SIGINT. `on_ready` is called with the endpoint once calls are taken.
 
-    Raises: MigrationError, EmbeddedPostgresError, CannotListen, RoleUnusable, BrokerError: it cannot start.
+    `log_style`: of the log lines of processes that take its calls.
+
+    Raises: MigrationError, EmbeddedPostgresError, CannotListen, CannotStart, RoleUnusable, BrokerError: it cannot
+        start.
     """
     _check_listening(settings)
     # As root the database runs as another user, who must be able to enter; what is private in here is private itself.
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     with _dsns(settings) as dsns:
-        gc.set_threshold(*GC_THRESHOLDS)
-        sys.setswitchinterval(SWITCH_SECONDS)
-        asyncio.run(_serve(settings, dsns, on_ready))
+        _tune_python()
+        asyncio.run(_serve(settings, dsns, on_ready, log_style))
+
+
+def serve_calls(settings: Settings, dsns: Dsns, seat: Seat) -> None:
+    """Take a broker's calls in this process until SIGTERM, or until the broker's own process is gone."""
+    _tune_python()
+    asyncio.run(_serve_calls(settings, dsns, seat))
 
 
 def migrate(settings: Settings, *, dry_run: bool) -> list[str]:
@@ -220,23 +223,94 @@ def _dsns(settings: Settings) -> Iterator[Dsns]:
         dsn = read_dsn(settings.dsn)
         yield Dsns(read_dsn(settings.dsn_owner, field="dsn_owner") or dsn, dsn, dsn)
         return
-    with postgres.using(settings.home / "postgres") as server:
+    with postgres.using(settings.home / "postgres", settings=_server_settings(settings)) as server:
         yield Dsns(server.dsn_owner, server.dsn_city, server.dsn_hub)
+
+
+def _server_settings(settings: Settings) -> dict[str, str]:
+    """Return what the embedded server needs beyond its own settings: connections for every process of this broker."""
+    wanted = (1 + settings.call_processes) * (settings.city_connections + settings.hub_connections)
+    return {} if wanted <= CONNECTIONS_ALWAYS else {"max_connections": str(wanted + CONNECTIONS_BESIDE)}
 
 
 async def _awaited(work: Awaitable[Any]) -> Any:
     return await work
 
 
-async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    well = health.Health()
+async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None], log_style: LogStyle) -> None:
+    stop, well = _stopped_by_signals(), health.Health()
     _serve_health(settings, well)
     applied = await migrations.ensure(dsns.owner)
     if applied:
         log.info("migrated", applied=[m.name for m in applied])
+    async with _connected(settings, dsns) as database, contextlib.AsyncExitStack() as held:
+        clock, bus = SystemClock(), Bus()
+        signer = await _prepared(settings, database, clock)
+        calls, listen = _call_processes(settings, dsns, bus, log_style, held)
+        broker = await build(settings, database, clock, bus, signer)
+        await held.enter_async_context(broker.running())
+        if calls is not None:
+            await held.enter_async_context(calls.running())
+        console = await console_start.started(settings, broker.console)
+        address = ListenAddress.parse(listen)
+        endpoint = local_endpoint(address, address.port if broker.server is None else broker.server.port)
+        first_start.tell_clients(settings, endpoint)
+        log.info("serving", endpoint=endpoint, console=console, database="given" if settings.dsn else "embedded")
+        well.ready = True
+        on_ready(endpoint)
+        await stop.wait()
+        well.ready = False
+        log.info("stopping")
+
+
+async def _prepared(settings: Settings, database: Database, clock: Clock) -> Signer:
+    """Let the first broker of all apply the world and make keys; return the key that signs policies."""
+    worlds, identity = Worlds(database, wake=lambda: None), Identity(database)  # no loop runs yet
+    await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
+    return await asyncio.to_thread(first_start.policy_signer, settings)
+
+
+def _call_processes(
+    settings: Settings, dsns: Dsns, bus: Bus, log_style: LogStyle, held: contextlib.AsyncExitStack
+) -> tuple[CallProcesses | None, str]:
+    """Return what keeps the processes for calls, if there are to be some, and the address that they share."""
+    if not settings.call_processes:
+        return None, settings.listen
+    taken, listen = reserve(settings.listen)
+    held.enter_context(taken)
+    charge = {
+        "settings": settings.model_dump(mode="json"),
+        "dsns": asdict(dsns),
+        "listen": listen,
+        "log_style": log_style.value,
+    }
+    return CallProcesses(bus, settings.call_processes, charge), listen
+
+
+async def _serve_calls(settings: Settings, dsns: Dsns, seat: Seat) -> None:
+    stop, well = _stopped_by_signals(), health.Health()
+    _serve_health(settings, well, after=seat.process)
+    async with _connected(settings, dsns) as database:
+        clock = SystemClock()
+        signer = await asyncio.to_thread(first_start.policy_signer, settings)
+        house = house_of(settings, database, clock, seat.bus, seat.process)
+        server = call_server(settings, database, clock, house, signer, seat.listen, shared=True)
+        loops = _loops_of_calls(house, database, numbers=seat.process == 1)
+        async with Broker(server, tuple(loops), clock).running(), seat.taken(stop):
+            well.ready = True
+            await stop.wait()
+            well.ready = False
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextlib.asynccontextmanager
+async def _connected(settings: Settings, dsns: Dsns) -> AsyncIterator[Database]:
     database = await Database.connect(
         dsns.city,
         dsns.hub,
@@ -244,19 +318,14 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
         hub_connections=settings.hub_connections,
     )
     try:
-        broker = await build(settings, database, SystemClock())
-        async with broker.running():
-            console = await console_start.started(settings, broker.console)
-            endpoint = local_endpoint(ListenAddress.parse(settings.listen), broker.server.port)
-            first_start.tell_clients(settings, endpoint)
-            log.info("serving", endpoint=endpoint, console=console, database="given" if settings.dsn else "embedded")
-            well.ready = True
-            on_ready(endpoint)
-            await stop.wait()
-            well.ready = False
-            log.info("stopping")
+        yield database
     finally:
         await database.close()
+
+
+def _tune_python() -> None:
+    gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def _check_listening(settings: Settings) -> None:
@@ -276,85 +345,61 @@ def local_endpoint(listen: ListenAddress, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def build(settings: Settings, database: Database, clock: Clock) -> Broker:
-    """Put a broker together on a migrated database; the first one of all applies the world and makes keys."""
-    wakes = Wakes(*(asyncio.Event() for _ in range(4)))
-    signals, links = ClusterSignals(), AgentLinks()
-    terms = terms_of(settings)
-    policy = policy_of(settings)
-    identity, catalogues, wake = Identity(database), Catalogues(database), wakes.work
-    worlds = Worlds(database, wake=wake)
-    operations = Operations(database, identity, wake=wake)
-    await first_start.prepare(settings, worlds, identity, BOOTSTRAP, clock.now())
-    signer = await asyncio.to_thread(first_start.policy_signer, settings)
-    pulses, explain = Pulses(database), Explain(database, policy, clock)
-    green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
-    jobs = Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green)
-    clusters = Clusters(database, terms, signals, capacity_freed=wakes.work)
-    prices = prices_of(settings, database, wakes)
-    server = build_server(
-        [
-            JobService(jobs, Watch(database, pulses), explain, Logs(database, links), clock),
-            ClusterService(clusters, links, terms, clock, policy_key_id=signer.key_id),
-            admin_service(settings, database, operations, worlds, policy, signer, wakes, clock),
-            MarketService(
-                Rates(database, wake=wakes.work),
-                prices,
-                Capacity(database),
-                quotes_of(settings, database, policy, jobs, explain, wakes),
-                clock,
-            ),
-            accounts_of(database, clock, wakes),
-            measures_of(database, clock),
-            VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
-        ],
-        listen=settings.listen,
-        identity=identity,
-        calls_per_second_max=lambda city: calls_per_second_max(catalogues, city),
-        clock=clock,
-        tls_certificate=settings.tls_cert,
-        tls_private_key=settings.tls_key,
-    )
+async def build(settings: Settings, database: Database, clock: Clock, bus: Bus, signer: Signer) -> Broker:
+    """Put a broker together on a migrated database that has a catalogue; its calls may have processes of their own."""
+    house = house_of(settings, database, clock, bus)
+    wakes, work, terms = house.wakes, house.wakes.work, terms_of(settings)
     planner, policies = PlanningProcess(niceness=settings.planner_niceness), Policies(signer)
-    placing = placing_of(settings, database, policy, policies, wakes, signals)
-    rounds = round_loop(settings, database, planner, policy, policies, clock, placing, explain, prices)
+    placing = placing_of(settings, database, house.policy, policies, wakes, house.signals)
+    rounds = round_loop(
+        settings, database, planner, house.policy, policies, clock, placing, house.explain, house.prices
+    )
     loops = [
         Loop(
             rounds, settings.leader_lease_seconds / 4, wakes.rounds, settings.round_interval_seconds, ROUND_REST_SHARE
         ),
         Loop(PlacingLoop(placing), 0.5, wakes.placing),
-        Loop(Numbering(database, announce=pulses.announce), 0.2, wakes.numbering, 0.01),
-        Loop(Offers(database, signals), 0.25),
-        Loop(Silence(database, terms, capacity_freed=wakes.work), 1.0),
-        Loop(Expiry(database, wake=wakes.numbering.set), 1.0),
-        Loop(Release(database, wake=wakes.work), 1.0, rest_share=RELEASE_REST_SHARE),
-        Loop(GreenLoop(green, wake=wakes.work), 60.0),
+        Loop(Silence(database, terms, capacity_freed=work), 1.0),
+        Loop(Expiry(database, wake=wakes.events), 1.0),
+        Loop(Release(database, wake=work), 1.0, rest_share=RELEASE_REST_SHARE),
+        Loop(GreenLoop(house.green, wake=work), 60.0),
         Loop(Maintenance(database, wake_cluster=placing.wake_cluster), 1.0),
         Loop(Census(database, leads=lambda: rounds.leads), 5.0, rest_share=CENSUS_REST_SHARE),
         Loop(EnergyCount(database), 60.0),
-        Loop(PriceKeeping(prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
+        Loop(PriceKeeping(house.prices), 30.0, wakes.prices, PRICES_REST_SECONDS),
         Loop(Chaining(database), 1.0),
-        Loop(HoldExpiry(database, wake=wakes.work), 10.0),
+        Loop(HoldExpiry(database, wake=work), 10.0),
         Loop(ChargingLoop(charging_of(settings, database, wakes)), CHARGING_SECONDS),
         Loop(QuoteKeeping(database, quote_ends(settings, database)), 1.0),
         Loop(VoucherCare(Vouchers(database)), 10.0),
     ]
     if not settings.dsn:
-        loops.append(Loop(PostgresKeeper(settings.home / "postgres"), 1.0))
-    console = console_start.console(
-        settings, database, clock, policy, signer, links, identity, jobs, explain, operations, worlds, prices, wake
-    )
-    return Broker(server, tuple(loops), planner, rounds, clock, console)
+        loops.append(Loop(PostgresKeeper(settings.home / "postgres", _server_settings(settings)), 1.0))
+    server = None
+    if not settings.call_processes:
+        server = call_server(settings, database, clock, house, signer, settings.listen, shared=False)
+        loops += _loops_of_calls(house, database, numbers=True)
+    console = console_start.console(settings, database, clock, signer, house)
+    return Broker(server, tuple(loops), clock, planner, rounds, console)
 
 
-def _serve_health(settings: Settings, well: health.Health) -> None:
+def _loops_of_calls(house: House, database: Database, *, numbers: bool) -> list[Loop]:
+    loops = [Loop(Offers(database, house.signals), 0.25)]
+    if numbers:
+        loops.append(Loop(numbering_of(house, database), 0.2, house.wakes.numbering, 0.01))
+    return loops
+
+
+def _serve_health(settings: Settings, well: health.Health, after: int = 0) -> None:
+    """Answer probes; `after`: so many ports after the broker's own, unless that one may be any."""
     if not settings.metrics_listen:
         return
     address = ListenAddress.parse(settings.metrics_listen)
+    port = address.port + after if address.port else 0
     try:
-        health.serve(address.host, address.port, metrics.exposition, well)
+        health.serve(address.host, port, metrics.exposition, well)
     except OSError as error:
         raise CannotListen(
-            f"{settings.metrics_listen} cannot be bound for metrics ({error.strerror}): choose another address with "
-            "--metrics-listen, or turn metrics off with an empty one"
+            f"{ListenAddress(address.host, port).text} cannot be bound for metrics ({error.strerror}): choose another "
+            "address with --metrics-listen, or turn metrics off with an empty one"
         ) from error

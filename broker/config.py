@@ -28,6 +28,16 @@ class Settings(BaseModel):
         str,
         Field(description="Address of /metrics for Prometheus, and of /livez and /readyz; empty turns them off."),
     ] = "127.0.0.1:7490"
+    call_processes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=64,
+            description="Processes that take the API's calls, so that these use more cores and no round disturbs them. "
+            "Each has as many database connections, and its own /metrics at one of the ports after metrics_listen. "
+            "0: the broker's own process takes them.",
+        ),
+    ] = 0
     console_listen: Annotated[
         str,
         Field(

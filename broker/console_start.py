@@ -1,6 +1,5 @@
 """Put the console together: the use cases that it may ask, its secret, where it listens and with what."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from broker.clock import Clock
@@ -10,60 +9,37 @@ from broker.console.server import ConsoleServer, application
 from broker.console.sessions import secret_of
 from broker.market.capacity import Capacity
 from broker.market.energy import HubEnergy
-from broker.market.explain import Explain
-from broker.market.identity import Identity
-from broker.market.jobs import Jobs
-from broker.market.logs import AgentLinks, Logs
-from broker.market.operations import Operations
+from broker.market.logs import Logs
 from broker.market.pauses import Pauses
 from broker.market.previews import Previews
-from broker.market.prices import Prices
 from broker.market.round_opened import RoundsOpened
 from broker.market.rounds import RoundsReader
 from broker.market.standing import Standing
 from broker.market.voucher_office import VoucherOffice
 from broker.market.vouchers import Vouchers
-from broker.market.worlds import Worlds
 from broker.policy.keys import Signer
+from broker.rooms import House
 from broker.rpc.tls import CannotListen, ListenAddress, browser_context
 from broker.store.database import Database
-from scheduler.policy import Policy
 
 
-def console(
-    settings: Settings,
-    database: Database,
-    clock: Clock,
-    policy: Policy,
-    signer: Signer,
-    links: AgentLinks,
-    identity: Identity,
-    jobs: Jobs,
-    explain: Explain,
-    operations: Operations,
-    worlds: Worlds,
-    prices: Prices,
-    wake: Callable[[], None],
-) -> ConsoleServer | None:
-    """Return the console, not started; None when it is turned off. Raise CannotListen: no TLS beyond loopback.
-
-    `wake` lets the next round see a pause at once.
-    """
+def console(settings: Settings, database: Database, clock: Clock, signer: Signer, house: House) -> ConsoleServer | None:
+    """Return the console, not started; None when it is turned off. Raise CannotListen: no TLS beyond loopback."""
     if not settings.console_listen:
         return None
     ask = UseCases(
-        identity=identity,
-        jobs=jobs,
-        explain=explain,
-        logs=Logs(database, links),
-        operations=operations,
+        identity=house.identity,
+        jobs=house.jobs,
+        explain=house.explain,
+        logs=Logs(database, house.links),
+        operations=house.operations,
         energy=HubEnergy(database, wake=lambda: None),  # it is only asked
-        worlds=worlds,
+        worlds=house.worlds,
         rounds=RoundsReader(database),
         opened=RoundsOpened(database),
-        pauses=Pauses(database, wake=wake),
-        previews=Previews(database, policy, jobs_max=settings.round_jobs_max),
-        prices=prices,
+        pauses=Pauses(database, wake=house.wakes.work),
+        previews=Previews(database, house.policy, jobs_max=settings.round_jobs_max),
+        prices=house.prices,
         capacity=Capacity(database),
         standing=Standing(database),
         vouchers=Vouchers(database),

@@ -4,23 +4,32 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from broker.calls.bus import Bus
+from broker.calls.links import SharedLinks
 from broker.clock import Clock
 from broker.config import Settings
+from broker.loops.numbering import Numbering
 from broker.loops.planning import PlanningProcess
 from broker.loops.rounds import RoundLoop
+from broker.market.capacity import Capacity
 from broker.market.catalogue import Catalogues
 from broker.market.charging import Charging, ChargingTerms
-from broker.market.clusters import ClusterSignals, Terms
+from broker.market.clusters import Clusters, ClusterSignals, Terms
 from broker.market.energy import HubEnergy
 from broker.market.energy_report import EnergyReports
+from broker.market.evidence import Evidence
 from broker.market.explain import Explain
+from broker.market.green import GreenWaits
 from broker.market.holding import Holding
 from broker.market.hub_months import HubMonths
+from broker.market.identity import Identity
 from broker.market.jobs import Jobs
 from broker.market.ledger import Ledger
+from broker.market.logs import AgentLinks, Logs
 from broker.market.month_reports import MonthReports
 from broker.market.moves import Moves
 from broker.market.operations import Operations
@@ -35,33 +44,138 @@ from broker.market.probes import Probes
 from broker.market.quotas import Quotas
 from broker.market.quote_ends import QuoteEnds, QuoteFees
 from broker.market.quotes import QuoteRules, Quotes
+from broker.market.rates import Rates
 from broker.market.reliability import Reliability
 from broker.market.rounds import Rounds, RoundsReader
 from broker.market.uses import Uses
+from broker.market.voucher_office import VoucherOffice
+from broker.market.vouchers import Vouchers
+from broker.market.watch import Pulses, Watch
 from broker.market.windows import Windows
 from broker.market.worlds import Worlds
 from broker.policy.keys import Signer
 from broker.rpc.account_service import AccountService
 from broker.rpc.admin_service import AdminService
+from broker.rpc.cluster_service import ClusterService
+from broker.rpc.job_service import JobService
+from broker.rpc.market_service import MarketService
 from broker.rpc.measure_service import MeasureService
+from broker.rpc.server import RpcServer, build_server
+from broker.rpc.voucher_service import VoucherService
 from broker.store.database import Database
 from scheduler.policy import Policy
 
 
-@dataclass(slots=True)
 class Wakes:
-    """Who is woken when something happened, so that nobody has to wait for an interval."""
+    """Who is woken when something happened, in any process of this broker, so that nobody waits for an interval."""
 
-    rounds: asyncio.Event
-    placing: asyncio.Event
-    numbering: asyncio.Event
-    prices: asyncio.Event
+    def __init__(self, bus: Bus) -> None:
+        self.rounds, self.placing, self.numbering, self.prices = (asyncio.Event() for _ in range(4))
+        self._bus = bus
+        bus.on("work", lambda _: self._work())
+        bus.on("events", lambda _: self.numbering.set())
 
     def work(self) -> None:
         """There is new work, or new room for it."""
+        self._work()
+        self._bus.tell("work")
+
+    def events(self) -> None:
+        """There are events to be numbered."""
+        self.numbering.set()
+        self._bus.tell("events")
+
+    def _work(self) -> None:
         self.rounds.set()
         self.placing.set()
         self.numbering.set()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What calls, console and loops of one process share."""
+
+    bus: Bus
+    wakes: Wakes
+    signals: ClusterSignals
+    links: AgentLinks
+    pulses: Pulses
+    identity: Identity
+    catalogues: Catalogues
+    worlds: Worlds
+    operations: Operations
+    policy: Policy
+    explain: Explain
+    green: GreenWaits
+    jobs: Jobs
+    prices: Prices
+
+
+def house_of(settings: Settings, database: Database, clock: Clock, bus: Bus, process: int = 0) -> House:
+    """Return what is shared in the broker's own process (0), or in one of those that take its calls."""
+    wakes = Wakes(bus)
+    signals = ClusterSignals(elsewhere=lambda cluster: bus.tell("cluster", cluster))
+    bus.on("cluster", signals.heard)
+    pulses = Pulses(database)
+    bus.on("numbered", pulses.announce)
+    identity, catalogues, policy = Identity(database), Catalogues(database), policy_of(settings)
+    green = GreenWaits(database, catalogues, settings.green_patience_hours, settings.green_saving_percent)
+    return House(
+        bus=bus,
+        wakes=wakes,
+        signals=signals,
+        links=SharedLinks(bus, process),
+        pulses=pulses,
+        identity=identity,
+        catalogues=catalogues,
+        worlds=Worlds(database, wake=wakes.work),
+        operations=Operations(database, identity, wake=wakes.work),
+        policy=policy,
+        explain=Explain(database, policy, clock),
+        green=green,
+        jobs=Jobs(database, catalogues, wake=wakes.work, stop_wanted=signals.wake, green=green),
+        prices=prices_of(settings, database, wakes),
+    )
+
+
+def numbering_of(house: House, database: Database) -> Numbering:
+    """Return what numbers events; watchers of all processes hear of it."""
+
+    def announce(last: Mapping[str, int]) -> None:
+        house.pulses.announce(last)
+        house.bus.tell("numbered", dict(last))
+
+    return Numbering(database, announce=announce)
+
+
+def call_server(
+    settings: Settings, database: Database, clock: Clock, house: House, signer: Signer, listen: str, *, shared: bool
+) -> RpcServer:
+    """Return the server of all calls, bound and not started; `shared`: other processes listen there, too.
+
+    Raises: CannotListen.
+    """
+    clusters = Clusters(database, terms_of(settings), house.signals, capacity_freed=house.wakes.work)
+    watch, logs, work = Watch(database, house.pulses), Logs(database, house.links), house.wakes.work
+    quotes = quotes_of(settings, database, house.policy, house.jobs, house.explain, house.wakes)
+    return build_server(
+        [
+            JobService(house.jobs, watch, house.explain, logs, clock),
+            ClusterService(clusters, house.links, terms_of(settings), clock, policy_key_id=signer.key_id),
+            admin_service(settings, database, house.operations, house.worlds, house.policy, signer, house.wakes, clock),
+            MarketService(Rates(database, wake=work), house.prices, Capacity(database), quotes, clock),
+            accounts_of(database, clock, house.wakes),
+            measures_of(database, clock),
+            VoucherService(VoucherOffice(database), Vouchers(database), Evidence(database), clock),
+        ],
+        listen=listen,
+        shared=shared,
+        identity=house.identity,
+        calls_per_second_max=lambda city: calls_per_second_max(house.catalogues, city),
+        clock=clock,
+        tls_certificate=settings.tls_cert,
+        tls_private_key=settings.tls_key,
+    )
 
 
 def admin_service(
@@ -171,7 +285,7 @@ def placing_of(
 
     def placed_on(cluster: str) -> None:
         signals.wake(cluster)
-        wakes.numbering.set()
+        wakes.events()
 
     return Placing(
         database,

@@ -109,7 +109,7 @@ def _machine(ran: Ran, cards: int) -> dict[str, float]:
     first, last = ran.samples[0], ran.samples[-1]
     span = max(last.at - first.at, 1e-9)
     found = {f"{part}_cores": (last.cpu_seconds[part] - first.cpu_seconds[part]) / span for part in PARTS}
-    found["broker_peak_mib"] = max(s.memory_mib["broker"] for s in ran.samples)
+    found["broker_peak_mib"] = max(s.memory_mib["broker"] + s.memory_mib["calls"] for s in ran.samples)
     found["planning_peak_mib"] = max(s.memory_mib["planning"] for s in ran.samples)
     found["database_active_share"] = last.database_active_seconds / span
     found["pending_max"] = float(max(s.pending for s in ran.samples))

@@ -16,7 +16,7 @@ from benchmarks.result import commit, in_short, machine
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS: Final = ("#2f6690", "#d1495b", "#3a7d44", "#e0a030", "#6d597a")
+_COLOURS: Final = ("#2f6690", "#d1495b", "#3a7d44", "#e0a030", "#6d597a", "#2a9d8f")
 _TAIL: Final = np.concatenate([np.linspace(0, 90, 91), 100 - np.logspace(1, -3, 60)])
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1f24;background:#fff}

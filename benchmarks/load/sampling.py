@@ -11,7 +11,9 @@ from typing import Any, Final
 import asyncpg
 import psutil
 
-PARTS: Final = ("broker", "planning", "database", "agents", "clients")
+from benchmarks.brokers import takes_calls
+
+PARTS: Final = ("broker", "calls", "planning", "database", "agents", "clients")
 
 STATE: Final = """
     SELECT (SELECT count(*) FROM jobs WHERE state = 'pending') AS pending,
@@ -86,7 +88,8 @@ class Sampler:
         found = [("broker", self.broker_pid)]
         found += [(part, pid) for part, pids in self.beside.items() for pid in pids]
         with suppress(psutil.Error):
-            found += [("planning", child.pid) for child in psutil.Process(self.broker_pid).children(recursive=True)]
+            children = psutil.Process(self.broker_pid).children(recursive=True)
+            found += [("calls" if takes_calls(child) else "planning", child.pid) for child in children]
         for pid_file in self.home.rglob("postmaster.pid"):
             postmaster = int(pid_file.read_text().split("\n", 1)[0])
             try:

@@ -2,7 +2,6 @@
 
 import contextlib
 import platform
-import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +14,7 @@ from broker.cli.errors import ExitCode, complain, usage
 from broker.cli.options import AsJson, DryRun, examples
 from broker.cli.output import note, print_json, show, table
 from broker.cli.settings import home_of
+from broker.log_lines import LogStyle, open_log
 
 if TYPE_CHECKING:
     from broker.config import Settings
@@ -23,13 +23,6 @@ Home = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for data,
 Dsn = Annotated[
     str, typer.Option(envvar="XISUAN_DSN", help="PostgreSQL to use, as a user who may SET ROLE [an embedded one].")
 ]
-
-
-class LogStyle(StrEnum):
-    """How log lines look."""
-
-    CONSOLE = "console"
-    JSON = "json"
 
 
 class Scenario(StrEnum):
@@ -47,6 +40,7 @@ def register(app: typer.Typer) -> None:
             "xisuan serve --world my-world.yaml --dsn postgresql://xisuan@db/xisuan",
             "xisuan serve --listen 0.0.0.0:7443 --tls-cert cert.pem --tls-key key.pem",
             "xisuan serve --console 127.0.0.1:7480              with pages for a browser, see the log for the address",
+            "xisuan serve --set call_processes=2                calls in two processes of their own, for more cores",
             "xisuan serve --settings                            what else can be set, with --set NAME=VALUE",
         )
     )(serve)
@@ -105,11 +99,13 @@ def serve(
         "round_interval_seconds": round_interval_seconds,
     }
     chosen = _settings({name: value for name, value in given.items() if value is not None} | _pairs(more or []))
-    _open_log(log)
+    open_log(log)
     from broker import bootstrap
 
     with _start_failures():
-        bootstrap.serve(chosen, lambda endpoint: note(f"serving at {endpoint}; keys are in {chosen.home / 'keys'}"))
+        bootstrap.serve(
+            chosen, lambda endpoint: note(f"serving at {endpoint}; keys are in {chosen.home / 'keys'}"), log
+        )
 
 
 def agent(
@@ -210,6 +206,7 @@ def _show_settings() -> None:
 @contextlib.contextmanager
 def _start_failures(*, as_json: bool = False) -> Iterator[None]:
     """Tell errors that say by themselves why the program cannot start, without a traceback."""
+    from broker.calls.keeper import CannotStart
     from broker.errors import BrokerError
     from broker.postgres import EmbeddedPostgresError
     from broker.rpc.tls import CannotListen
@@ -221,36 +218,11 @@ def _start_failures(*, as_json: bool = False) -> Iterator[None]:
     except BrokerError as error:
         fields = [(problem.field, problem.description) for problem in error.fields]
         complain(str(error), reason=error.reason, code=error.code, fields=fields, as_json=as_json)
-    except (EmbeddedPostgresError, CannotListen, RoleUnusable, MigrationError) as error:
+    except (EmbeddedPostgresError, CannotListen, CannotStart, RoleUnusable, MigrationError) as error:
         complain(str(error), reason=type(error).__name__, code="FAILED_PRECONDITION", as_json=as_json)
     else:
         return
     raise typer.Exit(ExitCode.REFUSED)
-
-
-def _open_log(style: LogStyle) -> None:
-    """Send log lines to stderr, one an event."""
-    import structlog
-
-    drawn: structlog.typing.Processor
-    if style is LogStyle.JSON:
-        drawn = structlog.processors.JSONRenderer(ensure_ascii=False)
-    else:
-        # Plain: the default shows local variables, among them API keys and passwords.
-        drawn = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if style is LogStyle.JSON else []),
-            drawn,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-    )
 
 
 def _version(package: str) -> str:

@@ -128,6 +128,10 @@ class AgentLinks:
             del self._links[link.cluster]
         link.closed()
 
+    def clusters(self) -> list[str]:
+        """Return the clusters whose agents are connected here."""
+        return list(self._links)
+
     def to(self, cluster: str) -> AgentLink:
         """Return the cluster's stream. Raise AgentUnreachable when there is none here."""
         link = self._links.get(cluster)

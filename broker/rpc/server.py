@@ -42,7 +42,6 @@ OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 1000),  # of one connection
-    ("grpc.so_reuseport", 0),  # a second broker on the port is an error, not a thief of every other call
     # Dead peers are found within a minute; peers may ask every ten seconds whether we live, also between calls.
     ("grpc.keepalive_time_ms", 40_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -121,6 +120,7 @@ def build_server(
     servicers: Sequence[object],
     *,
     listen: str,
+    shared: bool = False,
     identity: Identity,
     calls_per_second_max: CallsPerSecondMax,
     clock: Clock,
@@ -133,6 +133,7 @@ def build_server(
     Args:
         servicers: implementations of the services of broker.wire.v1, each at most once.
         listen: HOST:PORT; port 0 takes any free one.
+        shared: other processes of the same broker listen there, too, and each connection goes to one of them.
         identity: tells whose an API key is.
         calls_per_second_max: tells a city's limit.
         clock: the edge's clock.
@@ -148,7 +149,8 @@ def build_server(
         RequireKey(identity, clock, recheck_seconds=key_recheck_seconds),
         LimitCalls(calls_per_second_max, clock),
     ]
-    server = grpc.aio.server(interceptors=guards, options=OPTIONS)
+    # Else a second broker on the port is an error, not a thief of every other connection.
+    server = grpc.aio.server(interceptors=guards, options=(*OPTIONS, ("grpc.so_reuseport", int(shared))))
     services = tuple(_register(servicer, server) for servicer in servicers)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)

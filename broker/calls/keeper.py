@@ -1,0 +1,190 @@
+"""Start the processes that take the calls, keep them alive, and carry what they tell each other."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+
+from broker.calls.bus import LINE_BYTES_MAX, READY, Bus, line_of, lines_of
+from broker.rpc.tls import CannotListen, ListenAddress
+
+CALL_PROGRAM: Final = "broker.call_process"
+"""The module that such a process runs."""
+
+START_SECONDS_MAX: Final = 60.0
+STOP_SECONDS_MAX: Final = 10.0
+BACKOFF_SECONDS: Final = 0.2
+BACKOFF_SECONDS_MAX: Final = 5.0
+UNREAD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What a process has not read of what it was told; one that stands still for so long is started again."""
+
+log = structlog.get_logger("broker")
+
+
+class CannotStart(Exception):
+    """A process that takes calls has not come up; its own lines in the log say why."""
+
+
+class CallProcesses:
+    """The processes of one broker that take its calls, numbered from 1; number 0 is the broker's own."""
+
+    def __init__(self, bus: Bus, count: int, charge: Mapping[str, Any]) -> None:
+        """`charge`: what each of them is told to do, beside its number; it may hold passwords."""
+        self._bus = bus
+        self._charge = charge
+        self._children = {number: _Child() for number in range(1, count + 1)}
+        bus.connect(lambda lines: self._tell(lines, but=0))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Have all of them take calls for as long as the block runs. Raise CannotStart: one does not come up."""
+        keeping = [asyncio.create_task(self._keep(number), name=f"calls-{number}") for number in self._children]
+        try:
+            for number, child in self._children.items():
+                try:
+                    await asyncio.wait_for(child.ready.wait(), START_SECONDS_MAX)
+                except TimeoutError:
+                    raise CannotStart(
+                        f"call process {number} takes no calls after {START_SECONDS_MAX:.0f} s: its log says why"
+                    ) from None
+            yield
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+            await asyncio.gather(*(child.stop() for child in self._children.values()))
+
+    def pids(self) -> list[int]:
+        """Return the ids of those that run now."""
+        return [child.process.pid for child in self._children.values() if child.process is not None]
+
+    async def _keep(self, number: int) -> None:
+        """Start the process, and start it again whenever it has ended."""
+        failures = 0
+        while True:
+            child = self._children[number]
+            await child.start(number, self._charge, lambda line: self._heard(number, line))
+            failures = 0 if child.ready.is_set() else failures + 1
+            log.warning("call_process_ended", process=number, code=child.code)
+            self._relay(line_of("links", {"process": number, "clusters": []}), but=number)
+            await asyncio.sleep(min(BACKOFF_SECONDS * 2**failures, BACKOFF_SECONDS_MAX))
+
+    def _heard(self, number: int, line: bytes) -> None:
+        if line == READY:
+            self._children[number].ready.set()
+            self._relay(line_of("hello", number), but=number)  # so that it hears who has which agents
+        else:
+            self._relay(line, but=number)
+
+    def _relay(self, line: bytes, but: int) -> None:
+        self._bus.hear(line)
+        self._tell(line, but)
+
+    def _tell(self, lines: bytes, but: int) -> None:
+        for number, child in self._children.items():
+            if number != but:
+                child.tell(lines)
+
+
+class _Child:
+    """One process, and the end of the pair of sockets that is ours."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.process: asyncio.subprocess.Process | None = None
+        self.code: int | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def start(self, number: int, charge: Mapping[str, Any], heard: Any) -> None:
+        """Start it and hear it until it has ended."""
+        self.ready.clear()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", CALL_PROGRAM, str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
+        try:
+            self.tell(json.dumps(dict(charge) | {"process": number}).encode() + b"\n")
+            await lines_of(reader, heard)
+            await self._end()
+        finally:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close()
+
+    def tell(self, lines: bytes) -> None:
+        """Write to it; one that has ended, or does not read, is not waited for."""
+        if self._writer is None or self._writer.is_closing():
+            return
+        self._writer.write(lines)
+        if self._writer.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+            log.error("call_process_hangs")
+            self._kill()
+
+    async def stop(self) -> None:
+        """Let calls end for a while, then end it."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+            await self._end()
+
+    async def _end(self) -> None:
+        """Wait for its end, and do not wait for ever."""
+        assert self.process is not None  # noqa: S101
+        try:
+            self.code = await asyncio.wait_for(self.process.wait(), STOP_SECONDS_MAX)
+        except TimeoutError:
+            self._kill()
+            self.code = await self.process.wait()
+
+    def _kill(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+
+
+def reserve(listen: str) -> tuple[socket.socket, str]:
+    """Take an address that several processes will listen on, without listening. Return it with its port's number.
+
+    While the socket lives nobody else but this user's processes can have the port. Raises: CannotListen: it is in use,
+    also by processes that would share it.
+    """
+    address = ListenAddress.parse(listen)
+    try:
+        with _bound(address, shared=False):  # fails where anybody has it, also one who would share
+            pass
+        taken = _bound(address, shared=True)
+    except OSError as error:
+        raise CannotListen(
+            f"{address.text} cannot be bound: it is in use or not an address of this machine "
+            "(choose another one, or port 0 for any free port)"
+        ) from error
+    port = taken.getsockname()[1]
+    return taken, ListenAddress(address.host, port).text
+
+
+def _bound(address: ListenAddress, *, shared: bool) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        address.host or "::", address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(place)
+    except BaseException:
+        made.close()
+        raise
+    return made
