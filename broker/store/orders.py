@@ -64,7 +64,7 @@ class Attempt:
 LIVE: Final[LiteralString] = """
     SELECT l.lease_id, l.epoch, l.state, l.started_at IS NOT NULL AS ran,
            CASE WHEN coalesce(j.cancel_requested_at, l.stop_ordered_at) IS NOT NULL
-                THEN (j.spec->>'grace_seconds')::int END AS stop_grace_seconds,
+                THEN j.grace_seconds END AS stop_grace_seconds,
            j.cancel_requested_at IS NOT NULL AS cancelled, j.data_ready_at IS NOT NULL AS data_ready
       FROM leases l JOIN jobs j USING (job_id)
      WHERE l.cluster = $1 AND l.state <> 'ended'

@@ -104,20 +104,20 @@ POOLS: Final[LiteralString] = """
     SELECT p.pool_id, p.cluster, p.pool, c.hub, p.model, c.owner
       FROM pools p JOIN clusters c USING (cluster) ORDER BY p.cluster, p.pool
 """
-NODES: Final[LiteralString] = """
+_NODES: Final[LiteralString] = """
     WITH used AS (
         SELECT ln.node_id,
                sum(ln.tasks::bigint * (s.requirement->>'cpu_milli_per_task')::bigint) AS cpu_milli,
                sum(ln.tasks::bigint * (s.requirement->>'memory_mib_per_task')::bigint) AS memory_mib
-          FROM leases l JOIN lease_nodes ln USING (lease_id) JOIN jobs j USING (job_id) JOIN shapes s USING (shape_id)
-         WHERE l.state <> 'ended' AND ($1::int[] IS NULL OR ln.node_id = ANY($1))
+          FROM :LIVE JOIN jobs j USING (job_id) JOIN shapes s USING (shape_id)
+         WHERE l.state <> 'ended'
          GROUP BY ln.node_id
     ), held AS (
         SELECT node_id, bit_or(1::bigint << card) AS cards FROM held_cards
-         WHERE $1::int[] IS NULL OR node_id = ANY($1) GROUP BY node_id
+         WHERE node_id :AMONG GROUP BY node_id
     ), shared AS (
         SELECT node_id, card, sum(milli)::int AS milli, sum(tasks)::int AS tasks FROM held_cards
-         WHERE milli < 1000 AND ($1::int[] IS NULL OR node_id = ANY($1)) GROUP BY node_id, card
+         WHERE milli < 1000 AND node_id :AMONG GROUP BY node_id, card
     ), split AS (  -- cards of which new work may have a share: not those that strangers use as well
         SELECT node_id, jsonb_agg(jsonb_build_array(s.card, s.milli, s.tasks) ORDER BY s.card) AS cards
           FROM shared s JOIN nodes n USING (node_id)
@@ -126,7 +126,7 @@ NODES: Final[LiteralString] = """
         SELECT DISTINCT ON (n.node_id) n.node_id, w.starts_at, w.ends_at
           FROM maintenance_windows w JOIN nodes n ON n.cluster = w.cluster
                AND (w.pool_id IS NULL OR n.pool_id = w.pool_id) AND (w.nodes = '{}' OR n.node = ANY(w.nodes))
-         WHERE w.cancelled_at IS NULL AND w.ends_at > $2 AND ($1::int[] IS NULL OR n.node_id = ANY($1))
+         WHERE w.cancelled_at IS NULL AND w.ends_at > $1 AND n.node_id :AMONG
          ORDER BY n.node_id, w.starts_at, w.ends_at DESC
     )
     SELECT n.pool_id, min(p.model) AS model, array_agg(n.node_id) AS node_id, array_agg(n.node) AS node,
@@ -134,7 +134,7 @@ NODES: Final[LiteralString] = """
            array_agg(n.cpu_milli) AS cpu_milli, array_agg(n.memory_mib) AS memory_mib,
            array_agg(n.mode = 'open' AND n.present AND NOT n.down AND c.agent_state = 'live'
                      AND c.cluster <> ALL (ARRAY(SELECT cluster::text FROM paused_clusters))
-                     AND (w.starts_at IS NULL OR w.starts_at > $2)) AS open,
+                     AND (w.starts_at IS NULL OR w.starts_at > $1)) AS open,
            array_agg(coalesce(h.cards, 0) | CASE WHEN n.foreign_cards = '{}' THEN 0 ELSE
                      (SELECT bit_or(1::bigint << f) FROM unnest(n.foreign_cards) AS f) END) AS taken,
            array_agg(coalesce(u.cpu_milli, 0)::bigint) AS used_cpu_milli,
@@ -146,9 +146,18 @@ NODES: Final[LiteralString] = """
       FROM nodes n JOIN clusters c USING (cluster) JOIN pools p USING (pool_id)
       LEFT JOIN used u USING (node_id) LEFT JOIN held h USING (node_id) LEFT JOIN split s USING (node_id)
       LEFT JOIN closing w USING (node_id)
-     WHERE (n.present OR h.cards IS NOT NULL) AND ($1::int[] IS NULL OR n.node_id = ANY($1))
+     WHERE (n.present OR h.cards IS NOT NULL) AND n.node_id :AMONG
      GROUP BY n.pool_id
 """
+NODES: Final[LiteralString] = _NODES.replace(":AMONG", "IS NOT NULL").replace(
+    ":LIVE", "leases l JOIN lease_nodes ln USING (lease_id)"
+)
+# What is held leads to the leases of these nodes, however many others live: each lease holds a card wherever it is.
+NODES_NAMED: Final[LiteralString] = _NODES.replace(":AMONG", "= ANY($2)").replace(
+    ":LIVE",
+    """(SELECT DISTINCT lease_id, node_id FROM held_cards WHERE node_id = ANY($2)) AS here
+               JOIN lease_nodes ln USING (lease_id, node_id) JOIN leases l USING (lease_id)""",
+)
 WAITING: Final[LiteralString] = (
     """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
@@ -233,7 +242,7 @@ async def read_for(tx: Connection, job: JobId, now: datetime, *, with_leases: bo
 
 async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict[int, NodeRow]:
     """Return these nodes as they are now, by id."""
-    return {row.node_id: row for row in _table(await tx.fetch(NODES, node_ids, now))}
+    return {row.node_id: row for row in _table(await tx.fetch(NODES_NAMED, now, node_ids))}
 
 
 async def arrived(
@@ -257,7 +266,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         cities=tuple((r["city"], r["weight_ppm"]) for r in await tx.fetch(CITIES)),
         round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
         pools=await _pools(tx, now),
-        nodes=_table(await tx.fetch(NODES, None, now)),
+        nodes=_table(await tx.fetch(NODES, now)),
         shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
         waiting=rows,
         rules=await rules.read(tx, now),
