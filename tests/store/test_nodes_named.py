@@ -1,4 +1,4 @@
-"""Nodes that are asked for by id are the same as among all nodes: read from what is held on them, not from all leases."""
+"""Nodes asked for by id are what they are among all: read from what is held on them, not from all leases."""
 
 from broker.job import Ending
 from broker.lifecycle import EndReason
@@ -15,7 +15,7 @@ async def test_nodes_by_id_are_those_of_the_whole_view(database: Database) -> No
     await world.offer(gang, {"n1": [1, 2], "n2": [0]})
     single = await world.submit(cpu_milli_per_task=300)
     await world.offer(single, {"n1": [5]})
-    await world.report(session, 2, ended(over, Ending(EndReason.EXIT_CODE)))
+    await world.report(session, 2, ended(over, Ending(EndReason.COMPLETED)))
 
     async with world.database.hub() as tx:
         whole = {row.node_id: row for row in (await snapshots.read(tx, world.now, 100)).nodes}
@@ -23,4 +23,4 @@ async def test_nodes_by_id_are_those_of_the_whole_view(database: Database) -> No
         named = await snapshots.read_nodes(tx, [*some, 10**6], world.now)
 
     assert named == {node_id: whole[node_id] for node_id in some}
-    assert [row.used_cpu_milli for _, row in sorted(whole.items())] == [1000, 700, 0, 0]
+    assert [row.cpu_milli - row.free_cpu_milli for _, row in sorted(whole.items())] == [1000, 700, 0, 0]
