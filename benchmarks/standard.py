@@ -86,13 +86,19 @@ SET: Final = (
     ),
     Entry(
         "load-national",
-        ("load", "--world", "national", "--rate", "300", "--minutes", "0.5", "--way", "batch", "--drain", "30"),
-        "45,000 nodes in 40 clusters under 300 submissions a second, in batches, open loop",
+        (
+            *("load", "--world", "national", "--rate", "500", "--minutes", "0.5", "--way", "batch", "--drain", "30"),
+            *("--set", "call_processes=1"),
+        ),
+        "45,000 nodes in 40 clusters under 500 submissions a second, in batches, open loop, with a process for calls",
         (
             Figure("submitted_per_second", "submitted a second", readme=True),
             Figure("placed_per_second", "placed a second", readme=True),
             Figure("ack_p99_ms", "acknowledged, 99th percentile, ms", readme=True),
             Figure("submit_to_lease_p50_ms", "submitted to leased, median, ms", readme=True),
+            Figure("submit_to_lease_p99_ms", "submitted to leased, 99th percentile, ms", readme=True),
+            Figure("lease_to_start_p50_ms", "leased to started, median, ms"),
+            Figure("rpc_stall_p99_ms", "99th percentile of small calls during rounds, less that between them, ms"),
             Figure("gap_percent_mean", "gap of the rounds to their bounds, mean, %"),
         ),
     ),

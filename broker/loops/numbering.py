@@ -14,6 +14,7 @@ import structlog
 
 from broker import metrics
 from broker.ids import job_text, lease_text
+from broker.log_lines import tell_all
 from broker.store import events
 from broker.store.database import Database
 from broker.store.events import NumberedEvent
@@ -53,12 +54,15 @@ class Numbering:
 def _tell(numbered: Sequence[NumberedEvent]) -> None:
     for (city, kind), times in Counter((each.city, each.kind) for each in numbered).items():
         metrics.job_event(city, kind, times)
-    for each in numbered:
-        facts: dict[str, str | int] = {"job": job_text(each.job), "city": each.city}
-        if each.attempt:
-            facts["attempt"] = each.attempt
-        if each.lease is not None:
-            facts["lease"] = lease_text(each.lease)
-        if each.reason is not None:
-            facts["reason"] = each.reason
-        log.info(f"job_{each.kind}", **facts)
+    tell_all(log, ((f"job_{each.kind}", _facts(each)) for each in numbered))
+
+
+def _facts(event: NumberedEvent) -> dict[str, str | int]:
+    facts: dict[str, str | int] = {"job": job_text(event.job), "city": event.city}
+    if event.attempt:
+        facts["attempt"] = event.attempt
+    if event.lease is not None:
+        facts["lease"] = lease_text(event.lease)
+    if event.reason is not None:
+        facts["reason"] = event.reason
+    return facts
