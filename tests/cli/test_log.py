@@ -7,9 +7,9 @@ import pytest
 
 CRASH = """
 import structlog
-from broker.cli.service import LogStyle, _open_log
+from broker.log_lines import LogStyle, open_log
 
-_open_log(LogStyle("{style}"))
+open_log(LogStyle("{style}"))
 
 def call(api_key):
     raise ValueError("it broke")
