@@ -45,7 +45,8 @@ class Numbering:
                 batch = await events.number(tx, self._batch_events)
             if batch.last:
                 self._announce(batch.last)
-            await asyncio.to_thread(_tell, batch.events)
+            if batch.events:
+                await asyncio.to_thread(_tell, batch.events)
             total += len(batch.events)
             if len(batch.events) < self._batch_events:
                 return total

@@ -26,7 +26,7 @@ class Offers:
         if not here:
             self._seen = {}
             return 0
-        async with self._database.hub() as tx:
+        async with self._database.hub_once() as tx:
             offered = await orders.offered(tx, here)
         news = [cluster for cluster, found in offered.items() if self._seen.get(cluster) != found]
         self._seen = offered

@@ -277,7 +277,7 @@ class Clusters:
         session._report = report
         if _lately(session._noted_at, now, self._terms.heartbeat):
             return
-        async with self._database.hub() as tx:
+        async with self._database.hub_once() as tx:
             was = await clusters.heard(tx, session.cluster, session.epoch, now)
         session._noted_at = now
         if was is not AgentState.LIVE:
