@@ -98,7 +98,6 @@ SET: Final = (
             Figure("submit_to_lease_p50_ms", "submitted to leased, median, ms", readme=True),
             Figure("submit_to_lease_p99_ms", "submitted to leased, 99th percentile, ms", readme=True),
             Figure("lease_to_start_p50_ms", "leased to started, median, ms"),
-            Figure("rpc_stall_p99_ms", "99th percentile of small calls during rounds, less that between them, ms"),
             Figure("gap_percent_mean", "gap of the rounds to their bounds, mean, %"),
         ),
     ),
