@@ -95,6 +95,7 @@ CONNECTIONS_ALWAYS: Final = 60
 """So many of its 100 the embedded server has for one broker in any case; the rest is for audits, backups, tools."""
 
 CONNECTIONS_BESIDE: Final = 40
+PORT_MAX: Final = 65_535
 
 log = structlog.get_logger("broker")
 
@@ -331,7 +332,12 @@ def _tune_python() -> None:
 def _check_listening(settings: Settings) -> None:
     """Raise CannotListen before anything is made, if it is the settings that forbid it."""
     for text in filter(None, (settings.listen, settings.metrics_listen)):
-        ListenAddress.parse(text)
+        address = ListenAddress.parse(text)
+        if text == settings.metrics_listen and address.port + settings.call_processes > PORT_MAX:
+            raise CannotListen(
+                f"{text} leaves no ports behind it for the metrics of {settings.call_processes} call processes: "
+                "choose a lower one with --metrics-listen"
+            )
     for text in filter(None, (settings.listen, settings.console_listen)):
         server_credentials(ListenAddress.parse(text), settings.tls_cert, settings.tls_key)
 

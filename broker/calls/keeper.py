@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final
 
 import structlog
@@ -70,9 +70,13 @@ class CallProcesses:
         failures = 0
         while True:
             child = self._children[number]
-            await child.start(number, self._charge, lambda line: self._heard(number, line))
+            try:
+                await child.start(number, self._charge, lambda line: self._heard(number, line))
+            except OSError as error:  # no more processes or files for now
+                log.error("call_process_not_started", process=number, error=str(error))
+            else:
+                log.warning("call_process_ended", process=number, code=child.code)
             failures = 0 if child.ready.is_set() else failures + 1
-            log.warning("call_process_ended", process=number, code=child.code)
             self._relay(line_of("links", {"process": number, "clusters": []}), but=number)
             await asyncio.sleep(min(BACKOFF_SECONDS * 2**failures, BACKOFF_SECONDS_MAX))
 
@@ -106,11 +110,13 @@ class _Child:
         """Start it and hear it until it has ended."""
         self.ready.clear()
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ExitStack() as unless_started, theirs:
+            unless_started.enter_context(ours)
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", CALL_PROGRAM, str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
+            unless_started.pop_all()
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
         try:
             self.tell(json.dumps(dict(charge) | {"process": number}).encode() + b"\n")
