@@ -249,9 +249,9 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
         signer = await _prepared(settings, database, clock)
         calls, listen = _call_processes(settings, dsns, bus, log_style, held)
         broker = await build(settings, database, clock, bus, signer)
-        await held.enter_async_context(broker.running())
         if calls is not None:
-            await held.enter_async_context(calls.running())
+            await held.enter_async_context(calls.running(stop))
+        await held.enter_async_context(broker.running())
         console = await console_start.started(settings, broker.console)
         address = ListenAddress.parse(listen)
         endpoint = local_endpoint(address, address.port if broker.server is None else broker.server.port)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def open_log(style: LogStyle, **always: str | int) -> None:
             *([structlog.processors.format_exc_info] if style is LogStyle.JSON else []),
             drawn,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger("info"),
     )
 
@@ -77,7 +78,21 @@ def tell_all(log: Any, lines: Iterable[tuple[str, Facts]]) -> None:
         ]
     else:
         told = [f"{at} [info     ] {event:<30} {_listed({**facts, **always})}" for event, facts in lines]
-    sys.stderr.write("".join([f"{line}\n" for line in told]))
+    _write(told)
+
+
+def _write(lines: Iterable[str]) -> None:
+    """Write whole lines in pieces that a pipe takes at once: other processes of this broker write to it, too."""
+    piece, size = list[str](), 0
+    for line in lines:
+        length = len(line.encode()) + 1
+        if piece and size + length > PIPE_BUF:
+            sys.stderr.write("".join(piece))
+            sys.stderr.flush()
+            piece, size = [], 0
+        piece.append(f"{line}\n")
+        size += length
+    sys.stderr.write("".join(piece))
     sys.stderr.flush()
 
 

@@ -1,7 +1,8 @@
 """What the processes of one broker tell each other, so that none has to wait for its next look at the database.
 
-Nothing here is remembered, and nothing rests on it: whatever is told is in the database as well, where every process
-finds it some hundred milliseconds later. A line of JSON is one message: `[topic, value]`.
+Nothing here is remembered. Work, news and numbers of events are in the database as well, where every process finds them
+some hundred milliseconds later; only which agent's stream is where, and pieces of output, are told nowhere else. A
+line of JSON is one message: `[topic, value]`.
 """
 
 import asyncio
@@ -47,7 +48,9 @@ class Bus:
             return
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._waiting[line_of(topic, value)] = None
+        line = line_of(topic, value)
+        self._waiting.pop(line, None)  # what is told last arrives last
+        self._waiting[line] = None
 
     def hear(self, line: bytes) -> None:
         """Take a line from another process. What cannot be read, or nobody here waits for, is passed over."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -43,17 +44,18 @@ class CallProcesses:
         bus.connect(lambda lines: self._tell(lines, but=0))
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Have all of them take calls for as long as the block runs. Raise CannotStart: one does not come up."""
+    async def running(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Have all of them take calls for as long as the block runs. Raise CannotStart: one does not come up.
+
+        `stop`: ends the wait for them, so that the block begins and can end at once.
+        """
         keeping = [asyncio.create_task(self._keep(number), name=f"calls-{number}") for number in self._children]
         try:
             for number, child in self._children.items():
-                try:
-                    await asyncio.wait_for(child.ready.wait(), START_SECONDS_MAX)
-                except TimeoutError:
+                if not await _either(child.ready, stop, START_SECONDS_MAX):
                     raise CannotStart(
                         f"call process {number} takes no calls after {START_SECONDS_MAX:.0f} s: its log says why"
-                    ) from None
+                    )
             yield
         finally:
             for task in keeping:
@@ -78,12 +80,12 @@ class CallProcesses:
                 log.warning("call_process_ended", process=number, code=child.code)
             failures = 0 if child.ready.is_set() else failures + 1
             self._relay(line_of("links", {"process": number, "clusters": []}), but=number)
-            await asyncio.sleep(min(BACKOFF_SECONDS * 2**failures, BACKOFF_SECONDS_MAX))
+            await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_SECONDS_MAX))
 
     def _heard(self, number: int, line: bytes) -> None:
         if line == READY:
             self._children[number].ready.set()
-            self._relay(line_of("hello", number), but=number)  # so that it hears who has which agents
+            self._relay(line_of("hello", number), but=0)  # so that all hear who has which agents
         else:
             self._relay(line, but=number)
 
@@ -113,8 +115,9 @@ class _Child:
         with ExitStack() as unless_started, theirs:
             unless_started.enter_context(ours)
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", CALL_PROGRAM, str(theirs.fileno()),
+                sys.executable, "-P", "-m", CALL_PROGRAM, str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
+                env=_environment(),
             )  # fmt: skip
             unless_started.pop_all()
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
@@ -147,7 +150,8 @@ class _Child:
         """Wait for its end, and do not wait for ever."""
         assert self.process is not None  # noqa: S101
         try:
-            self.code = await asyncio.wait_for(self.process.wait(), STOP_SECONDS_MAX)
+            async with asyncio.timeout(STOP_SECONDS_MAX):  # not wait_for, which can swallow a cancellation
+                self.code = await self.process.wait()
         except TimeoutError:
             self._kill()
             self.code = await self.process.wait()
@@ -156,6 +160,22 @@ class _Child:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
+
+
+async def _either(one: asyncio.Event, other: asyncio.Event, seconds: float) -> bool:
+    """Wait until one of the two is set; return whether that was in time."""
+    waits = [asyncio.ensure_future(each.wait()) for each in (one, other)]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return bool(done)
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, with where our code came from: the folder that we are in may hold another program of the name."""
+    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def reserve(listen: str) -> tuple[socket.socket, str]:
@@ -168,7 +188,10 @@ def reserve(listen: str) -> tuple[socket.socket, str]:
     try:
         with _bound(address, shared=False):  # fails where anybody has it, also one who would share
             pass
-        taken = _bound(address, shared=True)
+        try:
+            taken = _bound(address, shared=True)
+        except OSError:  # connections that a broker without such processes has had may linger for a minute
+            taken = _bound(address, shared=True, over_old=True)
     except OSError as error:
         raise CannotListen(
             f"{address.text} cannot be bound: it is in use or not an address of this machine "
@@ -178,7 +201,8 @@ def reserve(listen: str) -> tuple[socket.socket, str]:
     return taken, ListenAddress(address.host, port).text
 
 
-def _bound(address: ListenAddress, *, shared: bool) -> socket.socket:
+def _bound(address: ListenAddress, *, shared: bool, over_old: bool = False) -> socket.socket:
+    """Bind. With SO_REUSEADDR anybody could have the port as well, as long as nobody listens there."""
     family, kind, protocol, _, place = socket.getaddrinfo(
         address.host or "::", address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -186,7 +210,8 @@ def _bound(address: ListenAddress, *, shared: bool) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if over_old or not shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind(place)

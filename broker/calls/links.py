@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -24,7 +25,8 @@ class SharedLinks(AgentLinks):
         super().__init__()
         self._bus = bus
         self._process = process
-        self._elsewhere: dict[str, tuple[int, AgentLink]] = {}  # by cluster
+        self._me = f"{process}-{secrets.token_hex(4)}"  # a process that is started again is another one
+        self._elsewhere: dict[str, dict[int, tuple[str, AgentLink]]] = {}  # by cluster and process, the newest last
         self._answering: set[asyncio.Task[None]] = set()
         bus.on("links", self._heard_links)
         bus.on("hello", lambda _: self._tell())
@@ -43,32 +45,33 @@ class SharedLinks(AgentLinks):
 
     def to(self, cluster: str) -> AgentLink:
         """Return the cluster's stream, or a way to the process that has it. Raise AgentUnreachable: there is none."""
-        if cluster not in self.clusters() and cluster in self._elsewhere:
-            return self._elsewhere[cluster][1]
+        if cluster not in self.clusters() and (there := self._elsewhere.get(cluster)):
+            return next(reversed(there.values()))[1]
         return super().to(cluster)
 
     def _tell(self) -> None:
-        self._bus.tell("links", {"process": self._process, "clusters": self.clusters()})
+        self._bus.tell("links", {"process": self._process, "who": self._me, "clusters": self.clusters()})
 
     def _heard_links(self, told: Mapping[str, Any]) -> None:
-        process, now = int(told["process"]), set(told["clusters"])
-        for cluster, (other, link) in list(self._elsewhere.items()):
-            if other == process and cluster not in now:
-                del self._elsewhere[cluster]
-                link.closed()
+        process, who, now = int(told["process"]), str(told.get("who", "")), set(told["clusters"])
+        for cluster, there in list(self._elsewhere.items()):
+            if process in there and (cluster not in now or there[process][0] != who):
+                there.pop(process)[1].closed()
+                if not there:
+                    del self._elsewhere[cluster]
         for cluster in now:
-            if cluster not in self._elsewhere or self._elsewhere[cluster][0] != process:
-                self._elsewhere[cluster] = process, self._way(process, cluster)
+            there = self._elsewhere.setdefault(cluster, {})
+            if process not in there:
+                there[process] = who, self._way(who, cluster)
 
-    def _way(self, process: int, cluster: str) -> AgentLink:
+    def _way(self, who: str, cluster: str) -> AgentLink:
         def send(request: LogRequest) -> None:
-            wanted = asdict(request) | {"to": process, "from": self._process, "cluster": cluster}
-            self._bus.tell("ask", wanted)
+            self._bus.tell("ask", asdict(request) | {"to": who, "from": self._me, "cluster": cluster})
 
         return AgentLink(cluster, send, close=_nothing)
 
     def _asked(self, wanted: Mapping[str, Any]) -> None:
-        if wanted["to"] == self._process:
+        if wanted["to"] == self._me:
             task = asyncio.create_task(self._answer(wanted), name="log-piece")
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
@@ -77,7 +80,7 @@ class SharedLinks(AgentLinks):
         ref = LeaseRef(LeaseId(int(wanted["ref"]["lease"])), int(wanted["ref"]["epoch"]))
         answer: dict[str, Any] = {
             "to": wanted["from"],
-            "from": self._process,
+            "from": self._me,
             "cluster": wanted["cluster"],
             "request": wanted["request"],
         }
@@ -93,14 +96,16 @@ class SharedLinks(AgentLinks):
         self._bus.tell("answer", answer | {"problem": piece.problem})
 
     def _answered(self, told: Mapping[str, Any]) -> None:
-        process, link = self._elsewhere.get(told["cluster"], (0, None))
-        if told["to"] != self._process or told["from"] != process or link is None:
+        if told["to"] != self._me:
             return
-        if told.get("gone"):
-            link.closed()
-        else:
-            problem = LogProblem(told["problem"]) if told["problem"] else None
-            link.answered(int(told["request"]), LogPiece(base64.b64decode(told["data"]), told["complete"], problem))
+        ways = [link for who, link in self._elsewhere.get(told["cluster"], {}).values() if who == told["from"]]
+        for link in ways:
+            if told.get("gone"):
+                link.failed(int(told["request"]))
+            else:
+                problem = LogProblem(told["problem"]) if told["problem"] else None
+                piece = LogPiece(base64.b64decode(told["data"]), told["complete"], problem)
+                link.answered(int(told["request"]), piece)
 
 
 def _nothing(error: BrokerError) -> None:

@@ -68,6 +68,7 @@ class RoundLoop:
         self._now = clock_now
         self._placing = rounds.placing
         self._leads = False
+        self._led: Lead | None = None  # when it last led
         self._looked_at = datetime.min.replace(tzinfo=UTC)  # at the world
         self._seen: tuple[str, datetime] | None = None  # digest of the last world whose plan is settled, and when
 
@@ -87,6 +88,8 @@ class RoundLoop:
         if lead is None:
             self._placing.drop()
             return 0
+        if lead != self._led:
+            self._led, self._seen = lead, None  # a new lead has no prices, whatever world was planned before
         async with self._leading_on(lead):  # all the time: who arrives in thousands is looked at for longer than a term
             return await self._round(lead, now)
 

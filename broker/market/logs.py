@@ -99,6 +99,12 @@ class AgentLink:
         if answer is not None and not answer.done():
             answer.set_result(piece)
 
+    def failed(self, number: int) -> None:
+        """Tell who waits for this answer that none will come."""
+        answer = self._waiting.get(number)
+        if answer is not None and not answer.done():
+            answer.set_exception(self._unreachable())
+
     def closed(self) -> None:
         """Tell all who wait that no answer will come."""
         for answer in self._waiting.values():

@@ -23,7 +23,7 @@ async def test_what_is_told_again_in_one_turn_goes_out_once() -> None:
     bus.tell("work")
     await turn()
 
-    assert sent == [line_of("work", None) + line_of("cluster", "east"), line_of("work", None)]
+    assert sent == [line_of("cluster", "east") + line_of("work", None), line_of("work", None)]
 
 
 async def test_what_is_told_before_there_is_anybody_is_not_kept() -> None:

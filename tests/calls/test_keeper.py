@@ -27,7 +27,7 @@ async def test_a_start_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch
     """The machine may have no process left for a moment, also when one that was killed is to be started again."""
     real, attempts = asyncio.create_subprocess_exec, list[str]()
 
-    async def start(program: str, _m: str, module: str, fd: str, **more: Any) -> Any:
+    async def start(program: str, _p: str, _m: str, module: str, fd: str, **more: Any) -> Any:
         attempts.append(module)
         if len(attempts) < 3:
             raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -38,7 +38,7 @@ async def test_a_start_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch
     before = files()
     processes = CallProcesses(Bus(), 1, {"settings": {}})
 
-    async with processes.running():
+    async with processes.running(asyncio.Event()):
         [pid] = processes.pids()
         assert psutil.pid_exists(pid)
 

@@ -124,3 +124,57 @@ async def test_an_agent_that_comes_to_another_process_is_found_there() -> None:
 
     assert len(after.asked) + len(before.asked) == 2
     assert after.asked
+
+
+async def test_an_answer_to_a_process_that_is_no_more_goes_to_nobody() -> None:
+    """The one in its place counts its questions from 1 again, and would give one city another's output."""
+    processes, agent = Processes(), Agent(answers=False)
+    processes.links[1].connect(agent.link)
+    await told()
+    old = asyncio.create_task(processes.links[0].to("east").ask(REF, 0, LogStream.STDOUT, 0, timeout_seconds=60))
+    await told()
+    again = SharedLinks(processes.buses[0], 0)
+    processes.buses[0].tell("hello", 0)
+    await told()
+    new = asyncio.create_task(again.to("east").ask(REF, 1, LogStream.STDOUT, 0, timeout_seconds=60))
+    await told()
+
+    agent.link.answered(agent.asked[0].request, LogPiece(b"of the first", complete=True))
+    await told()
+    waits = not new.done()
+    agent.link.answered(agent.asked[1].request, LogPiece(b"of the second", complete=True))
+
+    assert waits
+    assert (await asyncio.wait_for(new, 5)).data == b"of the second"
+    old.cancel()
+
+
+async def test_what_is_told_late_of_an_agent_that_has_moved_hides_it_from_nobody() -> None:
+    """Its old stream is half open at the other process, which tells of it until it notices."""
+    processes, before, after = Processes(), Agent(), Agent()
+    third = SharedLinks(bus := Bus(), 2)
+    processes.links[1].connect(before.link)
+    await told()
+    for who, clusters in (("2-x", ["east"]), ("1-y", ["east", "west"]), ("1-y", ["west"])):
+        third._heard_links({"process": int(who[0]), "who": who, "clusters": clusters})
+
+    assert third.to("east").cluster == "east"
+    assert bus is not None
+    assert after.asked == []
+
+
+async def test_a_read_that_fails_fails_no_other_one() -> None:
+    processes, agent = Processes(), Agent(answers=False)
+    processes.links[1].connect(agent.link)
+    await told()
+    way = processes.links[0].to("east")
+    asks = [asyncio.create_task(way.ask(REF, n, LogStream.STDOUT, 0, timeout_seconds=60)) for n in range(2)]
+    await told()
+
+    agent.link.failed(agent.asked[0].request)
+    await told()
+    agent.link.answered(agent.asked[1].request, LogPiece(b"well", complete=True))
+
+    with pytest.raises(AgentUnreachable):
+        await asyncio.wait_for(asks[0], 5)
+    assert (await asyncio.wait_for(asks[1], 5)).data == b"well"

@@ -35,6 +35,14 @@ def test_an_address_where_somebody_listens_is_refused(shared: bool) -> None:
         reserve(f"127.0.0.1:{there.getsockname()[1]}")
 
 
+def test_two_brokers_that_start_at_once_do_not_get_one_address() -> None:
+    """Before any of their processes listens."""
+    taken, listen = reserve("127.0.0.1:0")
+
+    with taken, pytest.raises(CannotListen, match="choose another one"):
+        reserve(listen)
+
+
 def test_an_ipv6_address_can_be_shared() -> None:
     taken, listen = reserve("[::1]:0")
 

@@ -538,6 +538,22 @@ async def test_on_a_hub_where_nobody_waits_the_first_job_is_leased_without_a_rou
     assert len(await here.numbers()) == 1
 
 
+async def test_who_leads_again_in_the_same_world_plans_a_round_for_its_prices(here: Lanes, planner: Slow) -> None:
+    """Its prices were of the lead before: what was seen then does not keep it from planning."""
+    await here.world.attach()
+    await here.round()
+    await here.rounds.resign(here.world.now)
+    other = lanes(here.world, planner, "second")
+    await other.round()
+    await other.rounds.resign(here.world.now)
+
+    await here.round()
+    job = await here.submit()
+
+    assert await here.place() == 1
+    assert await here.world.state_of(job) is JobState.LEASED
+
+
 async def test_without_a_committed_round_there_are_no_prices_and_nothing_is_leased(here: Lanes) -> None:
     job = await here.submit()
 
