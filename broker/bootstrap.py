@@ -96,6 +96,8 @@ CONNECTIONS_ALWAYS: Final = 60
 
 CONNECTIONS_BESIDE: Final = 40
 PORT_MAX: Final = 65_535
+NUMBERING_BESIDE_SECONDS: Final = 2.0
+"""Events are numbered by the first process that takes calls; so often the others look whether it does so."""
 
 log = structlog.get_logger("broker")
 
@@ -251,6 +253,7 @@ async def _serve(settings: Settings, dsns: Dsns, on_ready: Callable[[str], None]
         broker = await build(settings, database, clock, bus, signer)
         if calls is not None:
             await held.enter_async_context(calls.running(stop))
+            well.serves = calls.any_ready
         await held.enter_async_context(broker.running())
         console = await console_start.started(settings, broker.console)
         address = ListenAddress.parse(listen)
@@ -392,8 +395,8 @@ async def build(settings: Settings, database: Database, clock: Clock, bus: Bus, 
 def _loops_of_calls(house: House, database: Database, *, numbers: bool) -> list[Loop]:
     loops = [Loop(Offers(database, house.signals), 0.25)]
     if numbers:
-        loops.append(Loop(numbering_of(house, database), 0.2, house.wakes.numbering, 0.01))
-    return loops
+        return [*loops, Loop(numbering_of(house, database), 0.2, house.wakes.numbering, 0.01)]
+    return [*loops, Loop(numbering_of(house, database), NUMBERING_BESIDE_SECONDS)]
 
 
 def _serve_health(settings: Settings, well: health.Health, after: int = 0) -> None:

@@ -13,6 +13,7 @@ import structlog
 from broker import bootstrap
 from broker.calls.seat import Seat
 from broker.config import Settings
+from broker.die_with_parent import die_with_parent
 from broker.errors import BrokerError
 from broker.log_lines import LogStyle, open_log
 from broker.rpc.tls import CannotListen
@@ -21,6 +22,7 @@ from broker.store.database import RoleUnusable
 
 def main() -> None:
     """Take calls until the broker is gone, or says so."""
+    die_with_parent()
     line = socket.socket(fileno=int(sys.argv[1]))
     charge = _first_line(line)
     process = int(charge["process"])

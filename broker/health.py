@@ -34,11 +34,12 @@ class Health:
 
     def __init__(self) -> None:
         self.ready = False
+        self.serves: Callable[[], bool] = lambda: True  # whether somebody takes its calls, where others do so for it
         self._loop = asyncio.get_running_loop()
 
     def problem(self, path: str) -> str:
         """Return what is wrong, empty when all is well. Called from other threads."""
-        if path == "/readyz" and not self.ready:
+        if path == "/readyz" and not (self.ready and self.serves()):
             return "it takes no calls: it starts, or is about to end"
         answer = asyncio.run_coroutine_threadsafe(_nothing(), self._loop)
         try:

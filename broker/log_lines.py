@@ -103,4 +103,4 @@ def _listed(facts: Facts) -> str:
 def _shown(value: str | int) -> str:
     """Return the value as structlog's console shows it: quoted where it could be taken for more than one word."""
     text = str(value)
-    return text if text.isprintable() and not any(sign in text for sign in " \"'=") and text else repr(text)
+    return text if text.isprintable() and not any(sign in text for sign in " \"'=") else repr(text)

@@ -44,12 +44,15 @@ async def test_a_broker_is_live_from_the_start_and_ready_while_it_takes_calls(ur
     before = await ask(f"{url}/readyz"), await ask(f"{url}/livez")
     health.ready = True
     serving = await ask(f"{url}/readyz")
+    health.serves = lambda: False  # the processes that take its calls are all away
+    unserved = await ask(f"{url}/readyz")
+    health.serves = lambda: True
     health.ready = False
     ending = await ask(f"{url}/readyz")
 
     assert (before[0][0], before[1]) == (503, (200, "ok\n"))
     assert serving == (200, "ok\n")
-    assert ending[0] == 503
+    assert (unserved[0], ending[0]) == (503, 503)
     assert "takes no calls" in ending[1]
 
 

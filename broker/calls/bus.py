@@ -18,6 +18,10 @@ LINE_BYTES_MAX: Final = 1024 * 1024
 READY: Final = b'["ready",null]\n'
 """What a process writes first: it takes calls from now on."""
 
+PING: Final = b'["ping",null]\n'
+PONG: Final = b'["pong",null]\n'
+"""Whether it still does anything: asked by the broker's own process, answered at once."""
+
 _log = structlog.get_logger("broker")
 
 Handler = Callable[[Any], None]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from broker.calls.bus import LINE_BYTES_MAX, READY, Bus, line_of, lines_of
+from broker.calls.bus import LINE_BYTES_MAX, PING, PONG, READY, Bus, line_of, lines_of
 from broker.rpc.tls import CannotListen, ListenAddress
 
 CALL_PROGRAM: Final = "broker.call_process"
@@ -24,7 +24,11 @@ STOP_SECONDS_MAX: Final = 10.0
 BACKOFF_SECONDS: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
 UNREAD_BYTES_MAX: Final = 64 * 1024 * 1024
-"""What a process has not read of what it was told; one that stands still for so long is started again."""
+"""What a process may leave unread of what it was told; with more it is started again."""
+
+PING_SECONDS: Final = 1.0
+PINGS_UNANSWERED_MAX: Final = 15
+"""A process that hangs keeps its connections and does nothing for them; after so many it is started again."""
 
 log = structlog.get_logger("broker")
 
@@ -36,11 +40,25 @@ class CannotStart(Exception):
 class CallProcesses:
     """The processes of one broker that take its calls, numbered from 1; number 0 is the broker's own."""
 
-    def __init__(self, bus: Bus, count: int, charge: Mapping[str, Any]) -> None:
-        """`charge`: what each of them is told to do, beside its number; it may hold passwords."""
+    def __init__(
+        self,
+        bus: Bus,
+        count: int,
+        charge: Mapping[str, Any],
+        *,
+        program: str = CALL_PROGRAM,
+        pings_max: int = PINGS_UNANSWERED_MAX,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            charge: what each of them is told to do, beside its number; it may hold passwords.
+            program: the module that they run.
+            pings_max: so many that it has not answered mean that a process hangs.
+        """
         self._bus = bus
         self._charge = charge
-        self._children = {number: _Child() for number in range(1, count + 1)}
+        self._children = {number: _Child(program, pings_max) for number in range(1, count + 1)}
         bus.connect(lambda lines: self._tell(lines, but=0))
 
     @asynccontextmanager
@@ -63,9 +81,9 @@ class CallProcesses:
             await asyncio.gather(*keeping, return_exceptions=True)
             await asyncio.gather(*(child.stop() for child in self._children.values()))
 
-    def pids(self) -> list[int]:
-        """Return the ids of those that run now."""
-        return [child.process.pid for child in self._children.values() if child.process is not None]
+    def any_ready(self) -> bool:
+        """Tell whether one of them takes calls now."""
+        return any(child.ready.is_set() for child in self._children.values())
 
     async def _keep(self, number: int) -> None:
         """Start the process, and start it again whenever it has ended."""
@@ -79,10 +97,14 @@ class CallProcesses:
             else:
                 log.warning("call_process_ended", process=number, code=child.code)
             failures = 0 if child.ready.is_set() else failures + 1
+            child.ready.clear()
             self._relay(line_of("links", {"process": number, "clusters": []}), but=number)
             await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_SECONDS_MAX))
 
     def _heard(self, number: int, line: bytes) -> None:
+        self._children[number].unanswered = 0
+        if line == PONG:
+            return
         if line == READY:
             self._children[number].ready.set()
             self._relay(line_of("hello", number), but=0)  # so that all hear who has which agents
@@ -102,33 +124,48 @@ class CallProcesses:
 class _Child:
     """One process, and the end of the pair of sockets that is ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str, pings_max: int) -> None:
         self.ready = asyncio.Event()
+        self.unanswered = 0  # pings
+        self._program = program
+        self._pings_max = pings_max
         self.process: asyncio.subprocess.Process | None = None
         self.code: int | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def start(self, number: int, charge: Mapping[str, Any], heard: Any) -> None:
         """Start it and hear it until it has ended."""
-        self.ready.clear()
+        self.unanswered = 0
         ours, theirs = socket.socketpair()
         with ExitStack() as unless_started, theirs:
             unless_started.enter_context(ours)
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", CALL_PROGRAM, str(theirs.fileno()),
+                sys.executable, "-P", "-m", self._program, str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
                 env=_environment(),
             )  # fmt: skip
             unless_started.pop_all()
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
+        pinging = asyncio.create_task(self._ping(number), name=f"ping-{number}")
         try:
             self.tell(json.dumps(dict(charge) | {"process": number}).encode() + b"\n")
             await lines_of(reader, heard)
             await self._end()
         finally:
+            pinging.cancel()
             writer, self._writer = self._writer, None
             if writer is not None:
                 writer.close()
+
+    async def _ping(self, number: int) -> None:
+        """Kill it when it has not answered for long. Pings count, not time: we may have stood still ourselves."""
+        await self.ready.wait()
+        while self.unanswered < self._pings_max:
+            self.unanswered += 1
+            self.tell(PING)
+            await asyncio.sleep(PING_SECONDS)
+        log.error("call_process_hangs", process=number, pings=self.unanswered)
+        self._kill()
 
     def tell(self, lines: bytes) -> None:
         """Write to it; one that has ended, or does not read, is not waited for."""
@@ -136,7 +173,7 @@ class _Child:
             return
         self._writer.write(lines)
         if self._writer.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
-            log.error("call_process_hangs")
+            log.error("call_process_reads_nothing")
             self._kill()
 
     async def stop(self) -> None:
@@ -181,7 +218,8 @@ def _environment() -> dict[str, str]:
 def reserve(listen: str) -> tuple[socket.socket, str]:
     """Take an address that several processes will listen on, without listening. Return it with its port's number.
 
-    While the socket lives nobody else but this user's processes can have the port. Raises: CannotListen: it is in use,
+    While the socket lives only processes of this user that ask to share it can have the port; where connections of an
+    earlier broker linger, this is so once somebody listens. Raises: CannotListen: it is in use,
     also by processes that would share it.
     """
     address = ListenAddress.parse(listen)

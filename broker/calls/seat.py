@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from broker.calls.bus import LINE_BYTES_MAX, READY, Bus, lines_of
+from broker.calls.bus import LINE_BYTES_MAX, PONG, READY, Bus, lines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Seat:
         """Say that calls are taken, and hear what the others tell; set `stop` when the broker is gone."""
         reader, writer = await asyncio.open_connection(sock=self.line, limit=LINE_BYTES_MAX)
         self.bus.connect(writer.write)
+        self.bus.on("ping", lambda _: writer.write(PONG))
         hearing = asyncio.create_task(self._hear(reader, stop), name="bus")
         writer.write(READY)
         try:

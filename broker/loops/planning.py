@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import platform
@@ -16,6 +15,7 @@ from multiprocessing import get_context
 from time import monotonic, perf_counter
 from typing import Final, TypeVar
 
+from broker.die_with_parent import die_with_parent
 from scheduler.decided import Decided
 from scheduler.horizon import Horizon
 from scheduler.opening import prices_of, seats_of
@@ -30,7 +30,6 @@ OVERTIME_SECONDS_MAX: Final = 300.0
 COMPILING_SECONDS_MAX: Final = 3600.0
 """Far more than it takes to make the machine code on a slow and busy machine."""
 
-_PR_SET_PDEATHSIG = 1
 Result = TypeVar("Result")
 
 
@@ -163,4 +162,4 @@ def _begin(niceness: int) -> None:
     """Ask Linux to kill this process when the broker dies, leave Ctrl-C to the broker, and step back for calls."""
     os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()

@@ -1,6 +1,7 @@
 """Use cases of agents: attach, report, and be told what should be. One transaction each.
 
-Level-triggered: every report is the whole truth, every answer the whole of what should be. A report that says nothing
+Level-triggered: every report is the whole truth, every answer to one the whole of what should be; news between two
+reports name what is new in it. A report that says nothing
 new costs one small write, or none.
 """
 
@@ -269,7 +270,7 @@ class Clusters:
             if not untold and (desired.stop, desired.settled) == (before.stop, before.settled):
                 return None
             session._told |= untold
-            untold |= {stop.ref for stop in desired.stop}  # a stop alone says nothing to who has not seen the order
+            untold |= {stop.ref for stop in set(desired.stop).difference(before.stop)}  # a stop alone may say nothing
             return replace(desired, start=tuple(order for order in desired.start if order.ref in untold))
 
     async def _note(self, session: Session, report: Report, now: datetime) -> None:

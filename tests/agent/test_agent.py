@@ -73,6 +73,16 @@ def order(
     return wire.LeaseOrder(**(values | changes))  # type: ignore[arg-type]
 
 
+PATIENT_WELCOME = wire.Welcome(
+    session_epoch=1,
+    report_interval_millis=3_600_000,
+    suspect_after_millis=3_600_000,
+    lost_after_millis=3_600_000,
+    kill_after_millis=3_600_000,
+)
+"""Nothing happens because time passes."""
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async def check() -> bool:
         return holds()
@@ -150,13 +160,7 @@ async def test_what_a_job_has_used_is_told_until_it_is_known(open_folder: Path) 
 async def test_changes_are_reported_at_once(open_folder: Path) -> None:
     """Not at the next interval, which may be long."""
     broker = ScriptedBroker()
-    broker.welcome = wire.Welcome(
-        session_epoch=1,
-        report_interval_millis=3_600_000,
-        suspect_after_millis=3_600_000,
-        lost_after_millis=3_600_000,
-        kill_after_millis=3_600_000,
-    )
+    broker.welcome = PATIENT_WELCOME
     broker.start["lease-1"] = order("true")
 
     async with serving(broker), running(config(open_folder, broker.port)):
@@ -169,13 +173,7 @@ async def test_changes_go_out_together_when_the_broker_has_answered(open_folder:
     """A broker that is busy gets one report of many changes, not a queue of reports of one each."""
     broker = ScriptedBroker()
     broker.mute = True
-    broker.welcome = wire.Welcome(
-        session_epoch=1,
-        report_interval_millis=3_600_000,
-        suspect_after_millis=3_600_000,
-        lost_after_millis=3_600_000,
-        kill_after_millis=3_600_000,
-    )
+    broker.welcome = PATIENT_WELCOME
     record = open_folder / "state" / "engine.jsonl"
 
     async with serving(broker), running(config(open_folder, broker.port)):
@@ -189,6 +187,18 @@ async def test_changes_go_out_together_when_the_broker_has_answered(open_folder:
 
     assert unanswered == 1
     assert [lease.phase for lease in broker.story("lease-1")] == [ENDED]
+
+
+async def test_a_broker_that_leaves_a_report_unanswered_gets_the_next_ones_all_the_same(open_folder: Path) -> None:
+    """At their interval: else it would take an agent that waits for its word for one that is gone."""
+    broker = ScriptedBroker()
+    broker.mute = True
+    broker.welcome = wire.Welcome()
+    broker.welcome.CopyFrom(PATIENT_WELCOME)
+    broker.welcome.report_interval_millis = 50
+
+    async with serving(broker), running(config(open_folder, broker.port)):
+        await until(lambda: len(broker.streams) == 1 and len(broker.streams[0].reports) == 4)
 
 
 async def test_a_cancelled_job_is_confirmed(broker: ScriptedBroker, open_folder: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from broker.calls.bus import Bus
+from broker.calls.bus import Bus, line_of
 from broker.calls.links import SharedLinks
 from broker.errors import AgentUnreachable, BrokerError
 from broker.ids import LeaseId
@@ -51,6 +51,14 @@ class Agent:
         raise error
 
 
+async def connected(agent: Agent) -> Processes:
+    """Return processes of which the second one has the agent's stream, and the first one knows it."""
+    processes = Processes()
+    processes.links[1].connect(agent.link)
+    await told()
+    return processes
+
+
 async def told() -> None:
     """Let what was told arrive."""
     for _ in range(4):
@@ -58,9 +66,7 @@ async def told() -> None:
 
 
 async def test_a_piece_is_read_through_the_other_process() -> None:
-    processes, agent = Processes(), Agent()
-    processes.links[1].connect(agent.link)
-    await told()
+    processes = await connected(agent := Agent())
 
     piece = await processes.links[0].to("east").ask(REF, 3, LogStream.STDERR, 5, timeout_seconds=5)
 
@@ -69,9 +75,7 @@ async def test_a_piece_is_read_through_the_other_process() -> None:
 
 
 async def test_a_problem_comes_through_as_well() -> None:
-    processes, agent = Processes(), Agent(problem=LogProblem.UNKNOWN_TASK)
-    processes.links[1].connect(agent.link)
-    await told()
+    processes = await connected(Agent(problem=LogProblem.UNKNOWN_TASK))
 
     piece = await processes.links[0].to("east").ask(REF, 9, LogStream.STDOUT, 0, timeout_seconds=5)
 
@@ -86,9 +90,7 @@ async def test_an_agent_of_no_process_is_unreachable_at_once() -> None:
 
 
 async def test_who_reads_when_the_agent_goes_is_told_at_once() -> None:
-    processes, agent = Processes(), Agent(answers=False)
-    processes.links[1].connect(agent.link)
-    await told()
+    processes = await connected(agent := Agent(answers=False))
     reading = asyncio.create_task(processes.links[0].to("east").ask(REF, 0, LogStream.STDOUT, 0, timeout_seconds=60))
     await told()
 
@@ -101,9 +103,7 @@ async def test_who_reads_when_the_agent_goes_is_told_at_once() -> None:
 
 
 async def test_a_process_that_comes_later_hears_who_has_which_agent() -> None:
-    processes, agent = Processes(), Agent()
-    processes.links[1].connect(agent.link)
-    await told()
+    processes = await connected(Agent())
     late = SharedLinks(processes.buses[0], 0)  # in the place of the process that was there
 
     processes.buses[0].tell("hello", 0)
@@ -113,10 +113,8 @@ async def test_a_process_that_comes_later_hears_who_has_which_agent() -> None:
 
 
 async def test_an_agent_that_comes_to_another_process_is_found_there() -> None:
-    processes, before, after = Processes(), Agent(), Agent()
-    processes.links[1].connect(before.link)
-    await told()
-    processes.links[0].connect(after.link)
+    processes = await connected(before := Agent())
+    processes.links[0].connect((after := Agent()).link)
     await told()
 
     for links in processes.links:
@@ -128,9 +126,7 @@ async def test_an_agent_that_comes_to_another_process_is_found_there() -> None:
 
 async def test_an_answer_to_a_process_that_is_no_more_goes_to_nobody() -> None:
     """The one in its place counts its questions from 1 again, and would give one city another's output."""
-    processes, agent = Processes(), Agent(answers=False)
-    processes.links[1].connect(agent.link)
-    await told()
+    processes = await connected(agent := Agent(answers=False))
     old = asyncio.create_task(processes.links[0].to("east").ask(REF, 0, LogStream.STDOUT, 0, timeout_seconds=60))
     await told()
     again = SharedLinks(processes.buses[0], 0)
@@ -151,22 +147,15 @@ async def test_an_answer_to_a_process_that_is_no_more_goes_to_nobody() -> None:
 
 async def test_what_is_told_late_of_an_agent_that_has_moved_hides_it_from_nobody() -> None:
     """Its old stream is half open at the other process, which tells of it until it notices."""
-    processes, before, after = Processes(), Agent(), Agent()
-    third = SharedLinks(bus := Bus(), 2)
-    processes.links[1].connect(before.link)
-    await told()
-    for who, clusters in (("2-x", ["east"]), ("1-y", ["east", "west"]), ("1-y", ["west"])):
-        third._heard_links({"process": int(who[0]), "who": who, "clusters": clusters})
+    links = SharedLinks(bus := Bus(), 0)
+    for process, clusters in ((2, ["east"]), (1, ["east", "west"]), (1, ["west"])):
+        bus.hear(line_of("links", {"process": process, "who": f"{process}-x", "clusters": clusters}))
 
-    assert third.to("east").cluster == "east"
-    assert bus is not None
-    assert after.asked == []
+    assert links.to("east").cluster == "east"
 
 
 async def test_a_read_that_fails_fails_no_other_one() -> None:
-    processes, agent = Processes(), Agent(answers=False)
-    processes.links[1].connect(agent.link)
-    await told()
+    processes = await connected(agent := Agent(answers=False))
     way = processes.links[0].to("east")
     asks = [asyncio.create_task(way.ask(REF, n, LogStream.STDOUT, 0, timeout_seconds=60)) for n in range(2)]
     await told()

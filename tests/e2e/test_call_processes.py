@@ -9,6 +9,7 @@ import pytest
 
 from broker.calls.keeper import CALL_PROGRAM
 from broker.client import Build, Client, JobSpec
+from broker.demo.programs import kill_postmaster
 from tests.deadlines import eventually, eventually_now
 from tests.e2e import exchange as running
 from tests.e2e.exchange import ASCEND, Exchange, work_until, xisuan
@@ -91,9 +92,26 @@ async def test_a_process_that_is_killed_is_started_again_and_nothing_is_lost(
     await exchange.audit(acknowledged=jobs, seen=watcher.seen)
 
 
+async def test_a_database_that_is_killed_comes_back_under_all_processes(
+    exchange: Exchange, cities: list[Client]
+) -> None:
+    before = call_processes(exchange)
+    kill_postmaster(exchange.home)
+    end = exchange.folder / "database-may-end"
+    end.touch()
+
+    jobs = [(await client.submit(spec(end))).job_id for client in cities]
+    for job in jobs:
+        await exchange.becomes(cities[0], job, "succeeded")
+
+    assert {each.pid for each in before} == {each.pid for each in call_processes(exchange)}
+    await exchange.audit(acknowledged=jobs)
+
+
 async def test_a_killed_broker_leaves_no_process_that_takes_calls(exchange: Exchange, cities: list[Client]) -> None:
     """They would take calls whose jobs nobody places; and the next broker could not have the port."""
     left = call_processes(exchange)
+    left[0].suspend()  # one that stands still does not see that its line has ended
     exchange.broker.kill()
 
     async def gone() -> bool:

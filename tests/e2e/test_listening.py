@@ -18,8 +18,8 @@ from tests.e2e.exchange import ASCEND, Exchange, xisuan
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+@pytest.fixture(scope="module", params=[0, 1], ids=["one-process", "call-process"])
+def exchange(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Exchange]:
     """A broker whose certificate is for this machine's names, signed by an authority of the test's own."""
     folder = tmp_path_factory.mktemp("certificates")
     authority = trustme.CA()
@@ -29,7 +29,8 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     certificate.private_key_pem.write_to_path(key)
     for part in certificate.cert_chain_pems:
         part.write_to_path(chain, append=True)
-    with running.exchange(arguments=("--tls-cert", chain, "--tls-key", key), tls_ca=ca) as made:
+    tls = ("--tls-cert", chain, "--tls-key", key)
+    with running.exchange(f"call_processes={request.param}", arguments=tls, tls_ca=ca) as made:
         yield made
 
 
