@@ -19,8 +19,9 @@ import structlog
 
 from broker import console_start, first_start, health, metrics, postgres
 from broker.caller import Caller, Role
+from broker.calls.address import reserve
 from broker.calls.bus import Bus
-from broker.calls.keeper import CallProcesses, reserve
+from broker.calls.keeper import CallProcesses
 from broker.calls.seat import Seat
 from broker.clock import Clock, SystemClock
 from broker.config import Settings

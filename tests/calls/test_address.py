@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from broker.calls.keeper import reserve
+from broker.calls.address import reserve
 from broker.rpc.tls import CannotListen, ListenAddress
 
 
