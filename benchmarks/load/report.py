@@ -24,7 +24,8 @@ h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin:2.2rem 0 .4r
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 td,th{padding:.15rem .9rem .15rem 0;text-align:left;border-bottom:1px solid #e4e7eb}td:nth-child(n+2){text-align:right}
 .void{color:#b00020;font-weight:600}.clean{color:#2d6a4f}p{max-width:50rem;color:#444}
-.figures{columns:20rem}.figures td:nth-child(2){width:8rem}
+.figures{columns:24rem;column-gap:2.5rem}.figures table{width:100%}.figures td:nth-child(2){padding-right:0}
+@media(max-width:32rem){.figures{columns:auto;font-size:.82rem}}
 figure{margin:0}svg{width:100%;height:auto}.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(28rem,1fr));gap:1rem}
 """
 
