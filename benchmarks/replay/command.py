@@ -15,10 +15,11 @@ from rich.table import Table
 
 from benchmarks.replay import engine, rivals
 from benchmarks.replay.audit import findings
+from benchmarks.replay.bound import STEPS, priced_bound, worth_bound
 from benchmarks.replay.demand import emergencies, gangs
 from benchmarks.replay.engine import Log
 from benchmarks.replay.exchange import Exchange, round_seconds
-from benchmarks.replay.metrics import Outcome, figures, outcome, worth_bound
+from benchmarks.replay.metrics import Outcome, figures, outcome
 from benchmarks.replay.preempting import Preempting
 from benchmarks.replay.public import read_trace, scaled
 from benchmarks.replay.quoting import Quotes, drawn
@@ -85,6 +86,12 @@ def main(
         list[str] | None,
         typer.Option("--set", metavar="NAME=N", help="Change a number of our policy (scheduler/policy.py)."),
     ] = None,
+    bound_steps: Annotated[
+        int,
+        typer.Option(
+            min=0, max=100_000, help="Steps of the search for a low bound on what can be earned; more: lower."
+        ),
+    ] = STEPS,
     data: Annotated[Path | None, typer.Option(metavar="DIR", envvar="XISUAN_DATA", help="Folder of traces.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of walltimes, prices, priorities, gangs and rounds.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")] = None,
@@ -119,7 +126,7 @@ def main(
     _table(runs, console)
     if plot is not None:
         _plot(plot, there.name, work, runs, console)
-    _end(runs, worth_bound(work), seed, json_file, console)
+    _end(runs, worth_bound(work) if preempt else _bound(work, bound_steps, console), seed, json_file, console)
 
 
 def _setting(text: str) -> tuple[str, int]:
@@ -184,6 +191,13 @@ def _replayed(
                 found |= {"rounds": float(ours.rounds), "round_ms": 1000 * ours.round_seconds / max(ours.rounds, 1)}
             runs[name] = Replayed(log, known, found, findings(work, log, known.promises_broken), seconds)
     return runs
+
+
+def _bound(work: Workload, steps: int, console: Console) -> float:
+    """Return what no policy that stops nobody can earn."""
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("bound", total=steps)
+        return priced_bound(work, steps, lambda done: progress.update(task, completed=done))
 
 
 def _table(runs: Mapping[str, Replayed], console: Console) -> None:

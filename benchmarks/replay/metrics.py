@@ -145,20 +145,3 @@ def deadline_value(load: Workload, end_s: Ints) -> int:
     first[owner[rows]] = rows  # the earliest step that is met is written last
     earned = first[first >= 0]
     return int(trace.deadline_value[earned].sum())
-
-
-def worth_bound(load: Workload) -> float:
-    """Return micro-yuan that no policy can exceed until the horizon, even one that knows every duration and arrival.
-
-    A job earns at most its best rate for as long as it could run between its arrival and the horizon; a card-second
-    earns at most the job's best rate for a card. Filling all card-seconds with the densest work, in parts and at any
-    time, is a relaxation of every schedule, preemptive ones included.
-    """
-    horizon, cards = load.trace.span_s, load.trace.cards
-    seconds = np.clip(np.minimum(load.run_s, horizon - load.trace.submit_s[:, None]), 0, None)
-    most = (load.worth_micro_yuan * (seconds / 3600)).max(axis=1)
-    density = load.worth_micro_yuan.max(axis=1) / cards / 3600
-    order = np.argsort(-density, kind="stable")
-    needs = (most / density)[order]  # card-seconds, at least
-    room = np.clip(horizon * load.world.cards - (np.cumsum(needs) - needs), 0, None)
-    return float((np.minimum(needs, room) * density[order]).sum())
