@@ -18,6 +18,7 @@ _TRIES_MAX: Final = 50  # partners looked at for an exchange: most CPU first
 _SUMS_MAX: Final = 60  # sums of CPU and worth remembered while a node is chosen anew
 
 Label = tuple[int, int, int, tuple[int, ...]]  # of a filling: -worth, CPU, memory, kinds
+_EMPTY: Final[Label] = (0, 0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def rework(ground: Ground, n: int) -> int:
         level: _front(ground.kinds, _items(ground, n, level), level, cpu, memory)
         for level in {ground.nodes[n].cards[k] for k in cards}
     }
-    chosen: list[Label] = [(0, 0, 0, ())]
+    chosen: list[Label] = [_EMPTY]
     picks: list[dict[int, int]] = [{}]
     for k in cards:
         chosen, picks = _both(chosen, picks, fronts[ground.nodes[n].cards[k]], k, cpu, memory)
@@ -224,7 +225,10 @@ def _there(ground: Ground, wanted: Sequence[int]) -> list[int]:
 def _both(
     some: list[Label], picks: list[dict[int, int]], front: Sequence[Label], k: int, cpu: int, memory: int
 ) -> tuple[list[Label], list[dict[int, int]]]:
-    """Return the best sums of one of `some` and one of the front within CPU and memory, and what they pick for k."""
+    """Return the best sums of one of `some` and one of the front within CPU and memory, and what they pick for k.
+
+    The last of each is to leave all cards empty: whatever memory there is, that is a choice.
+    """
     sums = [
         (a[0] + b[0], a[1] + b[1], a[2] + b[2], i, j)
         for i, a in enumerate(some)
@@ -237,6 +241,9 @@ def _both(
         if one[1] < lowest:
             lowest = one[1]
             kept.append(one)
+    nothing = (0, 0, 0, len(some) - 1, len(front) - 1)
+    if kept[-1][:3] != nothing[:3]:
+        kept.append(nothing)
     if len(kept) > _SUMS_MAX:
         kept = [kept[at * (len(kept) - 1) // (_SUMS_MAX - 1)] for at in range(_SUMS_MAX)]
     return [(w, c, m, ()) for w, c, m, _, _ in kept], [picks[i] | {k: j} for _, _, _, i, j in kept]
@@ -265,8 +272,11 @@ def _items(ground: Ground, n: int, level: int) -> list[int]:
 
 
 def _front(kinds: Sequence[Kind], items: Sequence[int], level: int, cpu: int, memory: int) -> list[Label]:
-    """Return fillings of one card within CPU and memory, worthiest first, each cheaper in CPU than those before it."""
-    labels: dict[int, list[Label]] = {0: [(0, 0, 0, ())]}  # by milli used
+    """Return fillings of one card within CPU and memory, worthiest first, each cheaper in CPU than those before it.
+
+    The last one is to leave it empty, also where others need no CPU either: they may need memory.
+    """
+    labels: dict[int, list[Label]] = {0: [_EMPTY]}  # by milli used
     for c in items:
         kind = kinds[c]
         size = kind.share_milli or CARD_MILLI
@@ -280,7 +290,7 @@ def _front(kinds: Sequence[Kind], items: Sequence[int], level: int, cpu: int, me
         if label[1] < lowest:
             lowest = label[1]
             front.append(label)
-    return front
+    return front if front[-1] == _EMPTY else [*front, _EMPTY]
 
 
 def _remember(some: list[Label], label: Label) -> None:

@@ -263,6 +263,17 @@ def test_small_worlds_keep_the_rules_and_the_bound_is_above_the_best(world: tupl
         assert packing.missing or packing.worth <= best
 
 
+def test_work_that_needs_no_cpu_but_more_memory_than_there_is() -> None:
+    """Two shares fill either card best, and both cards so filled want more memory than the node has."""
+    kinds = [Kind(0, 100, 0, 3_000, (), 2, 1, 0)]
+    nodes = [Node("G2", 0, 9_000, (1000, 1000))]
+
+    packing = pack(kinds, nodes)
+
+    assert broken_rules(kinds, nodes, packing) == []
+    assert packing.worth == 2
+
+
 def test_equal_input_packs_equally_and_near_the_bound() -> None:
     luck = np.random.default_rng(4)
     kinds = [
