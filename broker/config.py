@@ -132,7 +132,7 @@ class Settings(BaseModel):
     promises_cards_percent: Annotated[
         int,
         Field(ge=0, le=100, description="Those hold so many percent of the cards of a pool at most, or 64 cards."),
-    ] = 6
+    ] = 3
     patience_seconds: Annotated[
         int, Field(ge=0, le=2**31, description="A job is overdue when it has waited so long ...")
     ] = 86_400
