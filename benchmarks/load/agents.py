@@ -19,7 +19,7 @@ import grpc
 
 from benchmarks.load.engine import FakeEngine, Faults, wall
 from benchmarks.load.worlds import PoolStock
-from broker.agent.session import GATHER_SECONDS, REST_SECONDS
+from broker.agent.session import GATHER_SECONDS, rest_seconds
 from broker.wire.v1 import cluster_service_pb2 as wire
 from broker.wire.v1 import cluster_service_pb2_grpc as wire_grpc
 
@@ -83,6 +83,7 @@ class FakeAgent:
         self._interval = 1.0
         self._changed = asyncio.Event()
         self._answered = asyncio.Event()  # the last report
+        self._sent_at, self._answer_seconds = 0.0, 0.0
 
     async def run(self, endpoint: str) -> None:
         """Hold streams, one after the other."""
@@ -135,6 +136,7 @@ class FakeAgent:
             while (message := await call.read()) is not grpc.aio.EOF:
                 if message.WhichOneof("message") == "desired":
                     if message.desired.report_sequence == self._sequence:
+                        self._answer_seconds = _now() - self._sent_at
                         self._answered.set()
                     on_the_way.put_nowait((_now() + self._delay, message.desired))
         finally:
@@ -154,14 +156,13 @@ class FakeAgent:
             await asyncio.sleep(min(max(self._engine.next_due() - _now(), 0.005), 0.1))
 
     async def _say(self, call: Any) -> None:
-        rested_at = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._changed.wait()
                     await self._answered.wait()  # as the real one does
-            await asyncio.sleep(max(GATHER_SECONDS, rested_at - _now()))
-            rested_at = _now() + REST_SECONDS
+            await asyncio.sleep(max(GATHER_SECONDS, self._sent_at + rest_seconds(self._answer_seconds) - _now()))
+            self._sent_at = _now()
             self._changed.clear()
             self._sequence += 1
             self._answered.clear()

@@ -35,8 +35,16 @@ GATHER_SECONDS: Final = 0.01
 REST_SECONDS: Final = 0.1
 """After a report the next one waits for so long at least: each costs the broker a transaction, however short it is."""
 
+REST_SECONDS_MAX: Final = 1.0
+"""A broker that answers slowly is busy: it gets as much rest as its answer took, but never more than this."""
+
 _REPORTS_REMEMBERED: Final = 1024
 _WISHES_MAX: Final = 64
+
+
+def rest_seconds(answer_seconds: float) -> float:
+    """Return how long after a report whose answer took so long the next one may go out."""
+    return max(REST_SECONDS, answer_seconds + min(answer_seconds, REST_SECONDS_MAX))
 
 
 class BrokerSilent(Exception):
@@ -87,6 +95,7 @@ class Session:
         self._writing = asyncio.Lock()
         self._due = asyncio.Event()
         self._answered = asyncio.Event()  # the last report
+        self._answer_seconds = 0.0  # that the last answer took
         self._welcome = asyncio.Event()
 
     @property
@@ -180,6 +189,7 @@ class Session:
         while self._sent_ns and self._sent_ns[0][0] <= report_sequence:
             sequence, sent_ns = self._sent_ns.popleft()
             if sequence == self._sequence:
+                self._answer_seconds = (boottime_ns() - sent_ns) / 1e9
                 self._answered.set()
             if sequence == report_sequence:
                 try:
@@ -239,11 +249,12 @@ class Session:
             usage = await self._usage(observation)
             report = convert.report(observation, sequence=self._sequence, at=self._clock.now(), usage=usage)
             await self._write(call, report)
-            rested_at = asyncio.get_running_loop().time() + REST_SECONDS
+            sent_at = asyncio.get_running_loop().time()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._terms.report_interval_seconds):
                     await self._due.wait()
                     await self._answered.wait()  # a broker that is busy gets one report of many changes
+                rested_at = sent_at + rest_seconds(self._answer_seconds)
                 await asyncio.sleep(max(GATHER_SECONDS, rested_at - asyncio.get_running_loop().time()))
 
     async def _usage(self, observation: Observation) -> list[Used]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
+from time import perf_counter
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,9 @@ UNSENT_MAX: Final = 4
 
 NEWS_REST_SECONDS: Final = 0.05
 """After news an agent gets the next ones so much later: what is leased meanwhile goes with them."""
+
+NEWS_REST_SECONDS_MAX: Final = 0.5
+"""News that took longer to read show that much is going on: the next ones wait as long, but never longer than this."""
 
 log = structlog.get_logger("agents")
 
@@ -132,10 +136,12 @@ class _Stream:
     async def _tell_news(self) -> None:
         while True:
             await self._session.signal.wait()
+            began = perf_counter()
             desired = await self._clusters.refresh(self._session, self._clock.now())
             if desired is not None:
                 await self._tell(desired, self._session.heard_at)
-                await asyncio.sleep(NEWS_REST_SECONDS)
+                took = perf_counter() - began
+                await asyncio.sleep(max(NEWS_REST_SECONDS, min(took, NEWS_REST_SECONDS_MAX)))
 
     async def _tell(self, desired: Desired, heard_at: datetime) -> None:
         """Send what should be, unless the report on which it rests is old: late news renew what may be given up."""
