@@ -42,6 +42,8 @@ RIVALS: Final[Mapping[str, Callable[[Workload], engine.Policy]]] = {
 }
 POLICIES: Final = (*RIVALS, OURS)
 FINDINGS_SHOWN: Final = 10
+LOOKS_PER_SECOND: Final = 1
+"""Of the progress bar: more often it took a twentieth of a replay's time."""
 _FOLDERS: Final = ("", "philly", "gavel")
 
 
@@ -171,7 +173,7 @@ def _replayed(
     names: list[str], work: Workload, ours_by: Mapping[str, Callable[[], Exchange]], console: Console
 ) -> dict[str, Replayed]:
     runs = {}
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, refresh_per_second=LOOKS_PER_SECOND) as progress:
         for name in names:
             task = progress.add_task(name, total=work.jobs)
             ours = ours_by[name]() if name in ours_by else None
@@ -192,7 +194,7 @@ def _replayed(
 
 def _bound(work: Workload, steps: int, console: Console) -> float:
     """Return what no policy that stops nobody can earn."""
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, refresh_per_second=LOOKS_PER_SECOND) as progress:
         task = progress.add_task("bound", total=steps)
         return priced_bound(work, steps, lambda done: progress.update(task, completed=done))
 

@@ -52,7 +52,7 @@ class Demand:
     def snapshot(self, world: Snapshot, now_s: int, jobs: Ints) -> Snapshot:
         """Return these jobs in this world."""
         load = self._load
-        kinds, shape = np.unique(self._shape[jobs], return_inverse=True)
+        kinds, shape = _those_there(self._shape[jobs], self._tasks.size)
         row, model = np.nonzero(self._rate[kinds] > 0)
         zero = np.zeros(kinds.size, dtype=np.int64)
         builds = np.zeros((row.size, len(load.world.model_names)), dtype=bool)
@@ -71,13 +71,21 @@ class Demand:
             build_speed_ppm=self._rate[kinds][row, model],
             job_id=[f"{job}" for job in jobs.tolist()],
             job_city=load.trace.vc[jobs],
-            job_shape=shape.reshape(-1),
+            job_shape=shape,
             job_priority=load.priority[jobs],
             job_ceiling_micro_yuan_per_pflops_hour=load.ceiling_micro_yuan[jobs],
             job_submitted_at_s=load.trace.submit_s[jobs],
             job_walltime_seconds=load.walltime_s[jobs],
             job_tier=self.tier[jobs],
         )
+
+
+def _those_there(numbers: Ints, end: int) -> tuple[Ints, Ints]:
+    """Return which numbers below `end` there are, ascending, and the place of each given one among them."""
+    there = np.zeros(end, dtype=bool)
+    there[numbers] = True
+    place: Ints = np.cumsum(there) - 1
+    return np.flatnonzero(there), place[numbers]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
