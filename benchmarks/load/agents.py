@@ -161,7 +161,8 @@ class FakeAgent:
                 async with asyncio.timeout(self._interval):
                     await self._changed.wait()
                     await self._answered.wait()  # as the real one does
-            await asyncio.sleep(max(GATHER_SECONDS, self._sent_at + rest_seconds(self._answer_seconds) - _now()))
+            rested_at = self._sent_at + rest_seconds(self._answer_seconds, self._interval)
+            await asyncio.sleep(max(GATHER_SECONDS, rested_at - _now()))
             self._sent_at = _now()
             self._changed.clear()
             self._sequence += 1

@@ -42,9 +42,12 @@ _REPORTS_REMEMBERED: Final = 1024
 _WISHES_MAX: Final = 64
 
 
-def rest_seconds(answer_seconds: float) -> float:
-    """Return how long after a report whose answer took so long the next one may go out."""
-    return max(REST_SECONDS, answer_seconds + min(answer_seconds, REST_SECONDS_MAX))
+def rest_seconds(answer_seconds: float, interval_seconds: float) -> float:
+    """Return how long after a report the next one may go out, when its answer took so long.
+
+    Never longer than the interval at which the broker wants to hear from us.
+    """
+    return min(max(REST_SECONDS, answer_seconds + min(answer_seconds, REST_SECONDS_MAX)), interval_seconds)
 
 
 class BrokerSilent(Exception):
@@ -254,7 +257,7 @@ class Session:
                 async with asyncio.timeout(self._terms.report_interval_seconds):
                     await self._due.wait()
                     await self._answered.wait()  # a broker that is busy gets one report of many changes
-                rested_at = sent_at + rest_seconds(self._answer_seconds)
+                rested_at = sent_at + rest_seconds(self._answer_seconds, self._terms.report_interval_seconds)
                 await asyncio.sleep(max(GATHER_SECONDS, rested_at - asyncio.get_running_loop().time()))
 
     async def _usage(self, observation: Observation) -> list[Used]:

@@ -19,6 +19,7 @@ from broker.agent.agent import BACKOFF_SECONDS_MAX, backoff_seconds
 from broker.agent.config import AgentConfig, BadConfig, PoolConfig
 from broker.agent.engines.processes import boot_id, identity_of
 from broker.agent.main import run_agent
+from broker.agent.session import rest_seconds
 from broker.wire.v1 import cluster_service_pb2 as wire
 from broker.wire.v1 import job_pb2, job_service_pb2
 from tests.agent.scripted_broker import WELCOME, ScriptedBroker, serving
@@ -187,6 +188,16 @@ async def test_changes_go_out_together_when_the_broker_has_answered(open_folder:
 
     assert unanswered == 1
     assert [lease.phase for lease in broker.story("lease-1")] == [ENDED]
+
+
+@pytest.mark.parametrize(
+    ("answer", "rest"),
+    [(0.0, 0.1), (0.02, 0.1), (0.3, 0.6), (0.9, 1.8), (1.5, 2.0), (60.0, 2.0)],
+    ids=["at once", "soon", "busy", "busier", "as often as the broker wants at least", "however late"],
+)
+def test_a_busy_broker_gets_as_much_rest_as_its_answer_took(answer: float, rest: float) -> None:
+    """Seconds from one report to the next, which a broker wants every two seconds."""
+    assert rest_seconds(answer, interval_seconds=2.0) == pytest.approx(rest)
 
 
 async def test_a_broker_that_leaves_a_report_unanswered_gets_the_next_ones_all_the_same(open_folder: Path) -> None:
