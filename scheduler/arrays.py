@@ -38,6 +38,17 @@ def check_order(name: str, start: Ints, values: Ints, *, ascending: bool) -> Non
         raise BadSnapshot(name, f"must {'ascend' if ascending else 'descend'} within each list")
 
 
+def those_there(numbers: Ints, end: int) -> tuple[Ints, Ints]:
+    """Return which numbers there are, ascending, and the place of each given one among them.
+
+    As `numpy.unique` with its inverse, in one pass: the numbers lie between 0 and `end` - 1.
+    """
+    there = np.zeros(end, dtype=bool)
+    there[numbers] = True
+    place: Ints = np.cumsum(there) - 1
+    return np.flatnonzero(there), place[numbers]
+
+
 def frozen(name: str, kind: str, value: object) -> object:
     """Return the value of a field of this type, `int`, `tuple[str, ...]`, `Ints` or `Bools`, read-only."""
     if kind == "int":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import snapshot_file
-from scheduler.arrays import check_order, check_range, check_starts, check_unique, frozen
+from scheduler.arrays import check_order, check_range, check_starts, check_unique, frozen, those_there
 from scheduler.errors import BadSnapshot
 from scheduler.fields import (
     GANG_CARDS_MAX,
@@ -327,9 +327,9 @@ class Snapshot:
         What is taken from a snapshot has been checked in it. Raises: BadSnapshot: a job is named twice.
         """
         rows = np.array(jobs, dtype=np.int64)
-        if np.unique(rows).size != rows.size:
+        if those_there(rows, len(self.job_id))[0].size != rows.size:
             raise BadSnapshot("job_id", "names a job twice")
-        shapes, shape_of = np.unique(self.job_shape[rows], return_inverse=True)
+        shapes, shape_of = those_there(self.job_shape[rows], len(self.shape_tasks))
         builds, build_start = _rows_of(self.build_start, shapes)
         sizes, size_start = _rows_of(self.size_start, shapes)
         chosen = {"job": rows, "shape": shapes, "build": builds, "size": sizes}

@@ -73,8 +73,12 @@ async def by_waiting(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list[
 
 
 async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list[Curve], int]:
-    """Return the broker's CPU until all watchers of a city have had the same events, and what the audit found."""
+    """Return the broker's CPU until all watchers of a city have had the same events, and what the audit found.
+
+    Beside it how many events a second they had by the clock, counted from before the jobs were submitted.
+    """
     costs: list[float] = []
+    rates: dict[str, float] = {}
     resumed = 0
     with broker(world=_document()) as running, using(running.home / "postgres") as server:
         process = psutil.Process(running.pid)
@@ -83,15 +87,21 @@ async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list
                 async with _watching(running, count, await client.latest_cursor()) as watchers:
                     await _submit(client, specs(1, rng))
                     await _seen(watchers, 1)  # now all of them are connected
-                    before = _cpu(process)
+                    before, began = _cpu(process), time.perf_counter()
                     await _submit(client, specs(EVENTS, rng))
                     await _seen(watchers, EVENTS)
+                    rate = count * EVENTS / (time.perf_counter() - began)  # by the clock, from the submission on
                     costs.append(max(_cpu(process) - before, _LEAST))
                     again = sum(watcher.resumed for watcher in watchers)
-                tell(f"{count:,} watchers: {costs[-1]:.2f} s of CPU, {again:,} calls taken up again")
+                rates[f"events_per_second_{count}"] = rate
+                told = f"{count:,} watchers: {costs[-1]:.2f} s of CPU, {rate:,.0f} events a second by the clock"
+                tell(f"{told}, {again:,} calls taken up again")
                 resumed += again
         _, found = await audited(server.dsn_hub, server.dsn_city, {})
-    told, beside = f"{EVENTS} events to all watchers, CPU of the broker, s", {"calls_taken_up_again": float(resumed)}
+    told, beside = (
+        f"{EVENTS} events to all watchers, CPU of the broker, s",
+        rates | {"calls_taken_up_again": float(resumed)},
+    )
     curve = Curve("watch_by_watchers", told, "watchers of one city", "cpu_seconds", sizes, costs, beside)
     return [curve], len(found)
 

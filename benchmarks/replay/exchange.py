@@ -18,6 +18,7 @@ from benchmarks.replay.engine import NEVER, Moves, Quoted, Start, State
 from benchmarks.replay.outcomes import Outcomes
 from benchmarks.replay.quoting import Quotes
 from benchmarks.replay.workload import Workload
+from scheduler.arrays import those_there
 from scheduler.decide import Decision, decide
 from scheduler.fields import PRIORITIES
 from scheduler.horizon import Horizon, Promise
@@ -52,7 +53,7 @@ class Demand:
     def snapshot(self, world: Snapshot, now_s: int, jobs: Ints) -> Snapshot:
         """Return these jobs in this world."""
         load = self._load
-        kinds, shape = _those_there(self._shape[jobs], self._tasks.size)
+        kinds, shape = those_there(self._shape[jobs], self._tasks.size)
         row, model = np.nonzero(self._rate[kinds] > 0)
         zero = np.zeros(kinds.size, dtype=np.int64)
         builds = np.zeros((row.size, len(load.world.model_names)), dtype=bool)
@@ -78,14 +79,6 @@ class Demand:
             job_walltime_seconds=load.walltime_s[jobs],
             job_tier=self.tier[jobs],
         )
-
-
-def _those_there(numbers: Ints, end: int) -> tuple[Ints, Ints]:
-    """Return which numbers below `end` there are, ascending, and the place of each given one among them."""
-    there = np.zeros(end, dtype=bool)
-    there[numbers] = True
-    place: Ints = np.cumsum(there) - 1
-    return np.flatnonzero(there), place[numbers]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
