@@ -138,7 +138,9 @@ def weights(snapshot: Snapshot, policy: Policy) -> Ints:
     of_walltime = snapshot.job_walltime_seconds * policy.ageing_step_walltime_percent // 100
     step = np.maximum(policy.ageing_step_seconds, of_walltime)
     waited = np.maximum(snapshot.taken_at_s - snapshot.job_submitted_at_s, 0) // step
-    ageing = policy.ageing_percent_per_step * np.minimum(waited, policy.ageing_steps_max)
+    share = snapshot.shape_share_milli[snapshot.job_shape] > 0
+    most = np.where(share, policy.ageing_steps_max_of_shares, policy.ageing_steps_max)
+    ageing = policy.ageing_percent_per_step * np.minimum(waited, most)
     priority = np.array(policy.priority_percent, dtype=np.int64)[snapshot.job_priority]
     fair = np.array(_fair(snapshot, policy.fair_share_percent), dtype=np.int64)[snapshot.job_city]
     found: Ints = np.clip(priority * (100 + ageing) // 100 * fair // 100, 1, WEIGHT_PERCENT_MAX)

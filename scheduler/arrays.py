@@ -13,6 +13,9 @@ from scheduler.fields import NAME_LENGTH_MAX
 
 Ints = NDArray[np.int64]
 
+_SORTED_BELOW = 32
+"""To sort one in so many or fewer is quicker than to look at all."""
+
 
 def check_unique(name: str, values: tuple[str, ...]) -> None:
     """Refuse a name that stands there twice."""
@@ -41,8 +44,11 @@ def check_order(name: str, start: Ints, values: Ints, *, ascending: bool) -> Non
 def those_there(numbers: Ints, end: int) -> tuple[Ints, Ints]:
     """Return which numbers there are, ascending, and the place of each given one among them.
 
-    As `numpy.unique` with its inverse, in one pass: the numbers lie between 0 and `end` - 1.
+    As `numpy.unique` with its inverse, but of many in one pass: the numbers lie between 0 and `end` - 1.
     """
+    if numbers.size * _SORTED_BELOW < end:
+        few, among = np.unique(numbers, return_inverse=True)
+        return few, among
     there = np.zeros(end, dtype=bool)
     there[numbers] = True
     place: Ints = np.cumsum(there) - 1

@@ -179,7 +179,9 @@ def weights_percent(snapshot: Snapshot, policy: Policy) -> Ints:
     """Return each job's factor on worth in percent: its priority's, grown with waiting, times its city's fair share."""
     waited = np.maximum(snapshot.taken_at_s - snapshot.job_submitted_at_s, 0)
     of_walltime = snapshot.job_walltime_seconds * policy.ageing_step_walltime_percent // 100
-    steps = np.minimum(waited // np.maximum(policy.ageing_step_seconds, of_walltime), policy.ageing_steps_max)
+    share = snapshot.shape_share_milli[snapshot.job_shape] > 0
+    most = np.where(share, policy.ageing_steps_max_of_shares, policy.ageing_steps_max)
+    steps = np.minimum(waited // np.maximum(policy.ageing_step_seconds, of_walltime), most)
     priority: Ints = np.array(policy.priority_percent, dtype=np.int64)[snapshot.job_priority]
     grown = priority * (100 + policy.ageing_percent_per_step * steps) // 100
     weights: Ints = grown * fair_shares_percent(snapshot, policy)[snapshot.job_city] // 100

@@ -29,6 +29,7 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "ageing_step_seconds": (1, 2**31),
     "ageing_percent_per_step": (0, 1_000),
     "ageing_steps_max": (0, 1_000),
+    "ageing_steps_max_of_shares": (0, 1_000),
     "ageing_step_walltime_percent": (0, 10_000),
     "promises_max": (0, 10_000),
     "promises_overdue": (0, 10_000),
@@ -83,6 +84,7 @@ class Policy:
     ageing_step_walltime_percent: int = 5  # ... and at least so much of its walltime: short jobs age faster ...
     ageing_percent_per_step: int = 4  # ... by so much of its first worth ...
     ageing_steps_max: int = 60  # ... and for so many steps: an old job counts 3.4 times at most
+    ageing_steps_max_of_shares: int = 400  # the same for shares of a card: they are promised nothing, ever
     promises_max: int = 8  # waiting gangs that are promised a start at a time ...
     promises_overdue: int = 2  # ... so many of them because they are overdue, the others because they gain most
     promises_cards_percent: int = 3  # ... within so much of the cards of a pool, or 64 cards where that is less

@@ -103,7 +103,9 @@ def weights_percent(snapshot: Snapshot, policy: Policy) -> Ints:
     step = np.maximum(
         policy.ageing_step_seconds, snapshot.job_walltime_seconds * policy.ageing_step_walltime_percent // 100
     )
-    steps = np.minimum(age // step, policy.ageing_steps_max)
+    most = np.full(age.size, policy.ageing_steps_max)
+    most[snapshot.shape_share_milli[snapshot.job_shape] > 0] = policy.ageing_steps_max_of_shares
+    steps = np.minimum(age // step, most)
     priority = np.array(policy.priority_percent, dtype=np.int64)[snapshot.job_priority]
     aged = priority * (100 + policy.ageing_percent_per_step * steps) // 100
     fair = np.array(fair_percent(snapshot, policy), dtype=np.int64)[snapshot.job_city]

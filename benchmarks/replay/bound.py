@@ -5,8 +5,9 @@ Whatever the price of a card in each pool and each part of the time, no schedule
     what all cards cost  +  for each job: what it would be worth to it to start where and when that is best, or 0
 
 because each job of a schedule pays for cards that are there, and none does better than its best start (weak duality). A
-job starts once, after it has arrived, in one pool, and runs without a break; what is relaxed is only that cards of one
-pool are alike and that gangs may share them in parts. So every set of prices gives a bound, and the search for low ones
+job starts once, after it has arrived, in one pool, and runs without a break. What is relaxed: nodes (cards of one pool
+are alike), instants (a part of the time has so many card-hours, whenever in it), and whole jobs (prices alone cannot
+tell one start from a mixture of several). So every set of prices gives a bound, and the search for low ones
 (subgradients with Polyak's step) can only make it tighter.
 """
 
@@ -65,7 +66,9 @@ def priced_bound(load: Workload, steps: int = STEPS, tell: Callable[[int], None]
     of_pool = np.bincount(load.world.node_pool, load.world.node_cards, minlength=pools)
     part_hours = horizon / PARTS / _HOUR_S
     supply = np.repeat(of_pool[:, None] * part_hours, PARTS, axis=1)  # [P, T] card-hours
-    run = np.where(load.run_s > 0, load.run_s, np.where(load.worth_micro_yuan > 0, 1, -1))
+    run = np.where(
+        load.run_s >= 0, np.minimum(load.run_s, load.walltime_s[:, None]), -1
+    )  # it is killed at its walltime
     price, hope, since = np.full((pools, PARTS), marginal), 0.05, 0
     for step in range(steps):
         used = np.zeros_like(supply)

@@ -89,7 +89,7 @@ def main(
         typer.Option("--set", metavar="NAME=N", help="Change a number of our policy (scheduler/policy.py)."),
     ] = None,
     bound_steps: Annotated[
-        int, typer.Option(min=0, max=100_000, help="Steps of the search for a low bound on worth; more: lower.")
+        int, typer.Option(min=0, max=100_000, help="Of the search for a low bound on worth; no use with --preempt.")
     ] = STEPS,
     data: Annotated[Path | None, typer.Option(metavar="DIR", envvar="XISUAN_DATA", help="Folder of traces.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of walltimes, prices, priorities, gangs and rounds.")] = 1,

@@ -36,7 +36,10 @@ REST_SECONDS: Final = 0.1
 """After a report the next one waits for so long at least: each costs the broker a transaction, however short it is."""
 
 REST_SECONDS_MAX: Final = 1.0
-"""A broker that answers slowly is busy: it gets as much rest as its answer took, but never more than this."""
+"""A broker that answers slowly is busy: it gets as much rest as its answer took, but never more than this.
+
+What we did ourselves before we came to read the answer counts as well: a hundred starting gangs are one report.
+"""
 
 _REPORTS_REMEMBERED: Final = 1024
 _WISHES_MAX: Final = 64

@@ -27,7 +27,7 @@ NEWS_REST_SECONDS: Final = 0.05
 """After news an agent gets the next ones so much later: what is leased meanwhile goes with them."""
 
 NEWS_REST_SECONDS_MAX: Final = 0.5
-"""News that took longer to read show that much is going on: the next ones wait as long, but never longer than this."""
+"""News that took longer to read and hand over show that much is going on: the next ones wait as long, never longer."""
 
 log = structlog.get_logger("agents")
 

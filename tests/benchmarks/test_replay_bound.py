@@ -44,18 +44,29 @@ def test_cards_that_stood_idle_before_a_job_came_do_it_no_good(tmp_path: Path) -
     assert priced_bound(load, 300) == pytest.approx(of_each[0] + of_each[1:3].max(), rel=0.05)
 
 
+def test_who_is_killed_pays_for_no_more_than_it_had(tmp_path: Path) -> None:
+    """A long job ends at its walltime, before dearer ones come: at their price it could not have stayed."""
+    dear = "".join(f"{at},100,4,100\n" for at in range(500, 1000, 100))
+    load = workload(tmp_path, "0,1000,4,500\n" + dear + "1000,1,1,1\n")
+
+    assert earned(load, rivals.first_come(load)) <= priced_bound(load, 300) * (1 + 1e-9)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 60), st.integers(1, 80), st.integers(1, 12), st.integers(0, 30)),
+        st.tuples(st.integers(0, 60), st.integers(1, 80), st.integers(1, 12), st.integers(0, 30), st.integers(1, 160)),
         min_size=2,
         max_size=12,
     ),
     st.integers(0, 40),
 )
-def test_no_policy_earns_more(rows: list[tuple[int, int, int, int]], steps: int) -> None:
-    """However far the search for prices went: every set of prices is a bound."""
-    made = [Row(when, lasts, cards, "a", checkpoint_s=NEVER_PREEMPTED) for when, lasts, cards, _ in sorted(rows)]
+def test_no_policy_earns_more(rows: list[tuple[int, int, int, int, int]], steps: int) -> None:
+    """However far the search for prices went, and although some are killed at their walltime: all prices are bounds."""
+    made = [
+        Row(when, lasts, cards, "a", walltime_s=walltime, checkpoint_s=NEVER_PREEMPTED)
+        for when, lasts, cards, _, walltime in sorted(rows)
+    ]
     load = in_world(trace_of(made, "made"), read_world("gavel"), seed=rows[0][3])
     bound = priced_bound(load, steps)
 

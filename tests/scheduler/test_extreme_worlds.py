@@ -19,7 +19,13 @@ from scheduler.snapshot import Snapshot
 from scheduler.verify import violations
 
 SEATED = Policy(seats_from_pairs=0)
-HEAVY = replace(SEATED, priority_percent=(1, 100, 400, 10_000), ageing_steps_max=0, fair_share_percent=0)
+HEAVY = replace(
+    SEATED,
+    priority_percent=(1, 100, 400, 10_000),
+    ageing_steps_max=0,
+    ageing_steps_max_of_shares=0,
+    fair_share_percent=0,
+)
 
 
 def checked(world: Snapshot, policy: Policy) -> Plan:

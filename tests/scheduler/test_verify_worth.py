@@ -10,6 +10,7 @@ import pytest
 from planning_worlds import arrays, snapshot
 from test_verify import world
 
+from scheduler import choices
 from scheduler.policy import Policy
 from scheduler.snapshot import Snapshot
 from scheduler.verify_fits import fits_alone, needs_of
@@ -129,6 +130,17 @@ def test_the_largest_figures_stay_exact() -> None:
     net = 2**20 * (10**10 - 2_000_000) - watts * 10**5
 
     assert offered(huge) == {(0, 0, 16, 0): net * 16}
+
+
+def test_shares_of_a_card_go_on_ageing() -> None:
+    """They are promised nothing, so only their worth brings them to their turn; planner and verifier say the same."""
+    policy = Policy(ageing_steps_max=60, ageing_steps_max_of_shares=400, fair_share_percent=0)
+    old = {"jobs": 1, "job_submitted_at_s": [0], "job_priority": [0]}
+    whole, share = snapshot(**old), snapshot(**old, shape_share_milli=[500])
+
+    for weigh in (weights_percent, choices.weights_percent):
+        assert weigh(whole, policy).tolist() == [85]
+        assert weigh(share, policy).tolist() == [425]
 
 
 def test_weights_grow_with_waiting_and_fall_with_a_city_that_has_its_share() -> None:
