@@ -73,7 +73,12 @@ async def test_a_lost_lease_keeps_its_cards_and_is_found_again(exchange: Exchang
         await agent_becomes(exchange, ASCEND, "suspect")
         await agent_becomes(exchange, ASCEND, "lost")
         held = await leases_held(exchange, ASCEND)
-    await agent_becomes(exchange, ASCEND, "live")
+    await agent_becomes(exchange, ASCEND, "live")  # by its Hello already, which says nothing of leases
+
+    async def is_found() -> bool:
+        return (await events_of(city, job_id))[-1] == "found"
+
+    await eventually(is_found, seconds=30)
     end.touch()
     ended = await exchange.becomes(city, job_id, "succeeded")
 
