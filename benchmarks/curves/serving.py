@@ -98,11 +98,8 @@ async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list
                 tell(f"{told}, {again:,} calls taken up again")
                 resumed += again
         _, found = await audited(server.dsn_hub, server.dsn_city, {})
-    told, beside = (
-        f"{EVENTS} events to all watchers, CPU of the broker, s",
-        rates | {"calls_taken_up_again": float(resumed)},
-    )
-    curve = Curve("watch_by_watchers", told, "watchers of one city", "cpu_seconds", sizes, costs, beside)
+    told, beside = f"{EVENTS} events to all watchers, CPU of the broker, s", {"calls_taken_up_again": float(resumed)}
+    curve = Curve("watch_by_watchers", told, "watchers of one city", "cpu_seconds", sizes, costs, beside | rates)
     return [curve], len(found)
 
 

@@ -66,9 +66,8 @@ def priced_bound(load: Workload, steps: int = STEPS, tell: Callable[[int], None]
     of_pool = np.bincount(load.world.node_pool, load.world.node_cards, minlength=pools)
     part_hours = horizon / PARTS / _HOUR_S
     supply = np.repeat(of_pool[:, None] * part_hours, PARTS, axis=1)  # [P, T] card-hours
-    run = np.where(
-        load.run_s >= 0, np.minimum(load.run_s, load.walltime_s[:, None]), -1
-    )  # it is killed at its walltime
+    killed_s = np.minimum(load.run_s, load.walltime_s[:, None])
+    run = np.where(load.run_s >= 0, killed_s, -1)
     price, hope, since = np.full((pools, PARTS), marginal), 0.05, 0
     for step in range(steps):
         used = np.zeros_like(supply)

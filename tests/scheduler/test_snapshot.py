@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_worlds import arrays, random_world, snapshot
 
+from scheduler.arrays import those_there
 from scheduler.errors import BadSnapshot
 from scheduler.snapshot import Snapshot
 
@@ -195,3 +196,15 @@ def test_what_is_free_can_be_said_anew_and_is_checked() -> None:
         world.with_free(node_free_cards=world.node_cards + 1)
     with pytest.raises(BadSnapshot, match="node_cards"):
         world.with_free(node_cards=world.node_cards)
+
+
+@given(st.data(), st.integers(1, 2_000))
+def test_numbers_are_told_as_numpy_tells_them(data: st.DataObject, end: int) -> None:
+    """Few of many are sorted, many are looked at in one pass: the answer is the same, none at all included."""
+    numbers = np.array(data.draw(st.lists(st.integers(0, end - 1), max_size=80)), dtype=np.int64)
+
+    there, place = those_there(numbers, end)
+
+    expected, inverse = np.unique(numbers, return_inverse=True)
+    assert there.tolist() == expected.tolist()
+    assert place.tolist() == inverse.reshape(-1).tolist()
