@@ -5,7 +5,9 @@ what is offered for a card now, over the cards that there are. It is wrong by a 
 more than they need, jobs end early, others overtake. So each quantile is the estimate times a factor that is learned as
 it goes: a job that starts later than its P90 raises the factor of P90, one that does not lowers it by a ninth as much,
 and in the long run one in ten is late, whatever the jobs are like (quantile tracking; Angelopoulos, Candes and
-Tibshirani, "Conformal PID control for time series prediction", 2023).
+Tibshirani, "Conformal PID control for time series prediction", 2023). The first outcomes move a factor most, for nobody
+knows at first how wrong the estimate is (Angelopoulos, Barber and Bates, "Online conformal prediction with decaying
+step sizes", 2024).
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ _CLASSES: Final = len(SIZES) + 1
 _LATE: Final = {"p50": 0.5, "p90": 0.1}
 """How often a start may be later than each quantile."""
 _STEP: Final = 0.05
-"""How fast a factor follows, in its logarithm."""
+"""How fast a factor follows, in its logarithm; the nth outcome moves it by 2 over the root of n, where that is more."""
+_FIRST_STEP: Final = 2.0
+_SETTLED: Final = (_FIRST_STEP / _STEP) ** 2
+"""So many outcomes, and a factor follows no slower."""
 _TOGETHER_MAX: Final = 20
 """Outcomes of one call after which others of the same class and quantile add no weight."""
 _LEAST_SECONDS: Final = 300
@@ -41,10 +46,12 @@ _MOST: Final = 12.0
 
 @dataclass(frozen=True)
 class Forecast:
-    """What was learned so far: logarithms of the factors, by class of size."""
+    """What was learned so far: logarithms of the factors, by class of size, and from how many outcomes."""
 
     p50: tuple[float, ...] = (-1.0,) * _CLASSES
     p90: tuple[float, ...] = (0.5,) * _CLASSES
+    p50_seen: tuple[float, ...] = (0.0,) * _CLASSES  # up to _SETTLED; of many that come together, what they weigh
+    p90_seen: tuple[float, ...] = (0.0,) * _CLASSES
 
     def learned(self, outcomes: Iterable[Outcome]) -> Forecast:
         """Return the forecast after these outcomes, each job once for each quantile.
@@ -54,29 +61,38 @@ class Forecast:
         """
         outcomes = list(outcomes)
         together = Counter((each.quantile, each.size) for each in outcomes)
-        found = {"p50": list(self.p50), "p90": list(self.p90)}
+        found = {name: list(values) for name, values in self._by_name.items()}
         for each in outcomes:
             weight = min(1.0, _TOGETHER_MAX / together[each.quantile, each.size])
-            step = weight * _STEP * ((1.0 if each.late else 0.0) - _LATE[each.quantile])
-            factors = found[each.quantile]
+            factors, seen = found[each.quantile], found[f"{each.quantile}_seen"]
+            follows = max(_STEP, _FIRST_STEP * (seen[each.size] + 1) ** -0.5)
+            step = weight * follows * ((1.0 if each.late else 0.0) - _LATE[each.quantile])
             factors[each.size] = min(max(factors[each.size] + step, -_MOST), _MOST)
+            seen[each.size] = min(seen[each.size] + weight, _SETTLED)
         return replace(self, **{name: tuple(values) for name, values in found.items()})
+
+    @property
+    def _by_name(self) -> dict[str, tuple[float, ...]]:
+        return {"p50": self.p50, "p90": self.p90, "p50_seen": self.p50_seen, "p90_seen": self.p90_seen}
 
     def to_json(self) -> str:
         """Return it as JSON, to be kept from round to round."""
-        return json.dumps({"p50": self.p50, "p90": self.p90})
+        return json.dumps(self._by_name)
 
     @classmethod
     def from_json(cls, text: str) -> Forecast:
-        """Read what `to_json` wrote. Raise BadPolicy for anything else."""
+        """Read what `to_json` wrote; older ones without counts have seen many. Raise BadPolicy for anything else."""
         try:
             given: Any = json.loads(text)
             found = {name: tuple(float(value) for value in given[name]) for name in _LATE}
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            for name in (f"{quantile}_seen" for quantile in _LATE):
+                found[name] = tuple(float(value) for value in given.get(name, (_SETTLED,) * _CLASSES))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadPolicy("forecast", f"is not what was stored ({error})") from error
-        for each in found.values():
-            if len(each) != _CLASSES or not all(-_MOST <= value <= _MOST for value in each):
-                raise BadPolicy("forecast", f"must have {_CLASSES} numbers from {-_MOST} to {_MOST} for each quantile")
+        for name, each in found.items():
+            low, high = (-_MOST, _MOST) if name in _LATE else (0, _SETTLED)
+            if len(each) != _CLASSES or not all(low <= value <= high for value in each):
+                raise BadPolicy("forecast", f"{name}: must be {_CLASSES} numbers from {low:g} to {high:g}")
         return cls(**found)
 
 

@@ -287,14 +287,14 @@ class Clusters:
 
     async def _exchange(self, session: Session, report: Report, now: datetime) -> tuple[UsageAnswer, ...]:
         session.signal.clear()
-        told, last = report.by_our_clock(now), session._report
+        last = session._report
         async with self._database.hub() as tx:
             was = await clusters.heard(tx, session.cluster, session.epoch, now)
             news = (last is None or report.nodes != last.nodes) and await clusters.put_conditions(
                 tx, session.cluster, report.nodes
             )
             live = await orders.live(tx, session.cluster)
-            due = changes(live, told)
+            due = changes(live, report, now)
             await leases.started(tx, session.cluster, due.started, now)
             ready = await leases.data_ready(tx, session.cluster, due.ready, now)
             ended = await leases.stopped(tx, session.cluster, due.stopped, now, restarts_max=self._terms.restarts_max)

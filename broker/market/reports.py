@@ -1,8 +1,8 @@
 """What an agent says is, compared with what should be. Pure: the same words give the same answer."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -100,24 +100,6 @@ class Report:
         """Tell whether both describe the same cluster, and this one has no usage to be taken."""
         return not self.usage and self.leases == other.leases and self.nodes == other.nodes
 
-    def by_our_clock(self, at: datetime) -> "Report":
-        """Return it with times moved by as much as the agent's clock differs from ours; `at` is when it came."""
-        if self.measured_at is None:
-            return self
-        shift = at - self.measured_at
-        return replace(
-            self,
-            measured_at=at,
-            leases=tuple(
-                replace(
-                    seen,
-                    started_at=None if seen.started_at is None else seen.started_at + shift,
-                    ended_at=None if seen.ended_at is None else seen.ended_at + shift,
-                )
-                for seen in self.leases
-            ),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class LeaseStop:
@@ -151,13 +133,20 @@ class Changes:
 VANISHED: Final = Ending(EndReason.VANISHED, detail="the agent reported it before and no longer does")
 
 
-def changes(live: Sequence[LiveLease], report: Report) -> Changes:
-    """Return which live leases have started, which have ended, and whose data are ready.
+def changes(live: Sequence[LiveLease], report: Report, at: datetime) -> Changes:
+    """Return which live leases have started, which have ended, and whose data are ready; times by our clock.
+
+    `at` is when the report came: by as much as its own time differs from that, the agent's clock differs from ours.
 
     Reports of a stream are judged in their order and each is complete, and an agent reports a lease until its end is
     settled. So one that ran and is no longer named has vanished. One that was never seen to run is different: its order
     may be on the way, so it is ordered again.
     """
+    shift = timedelta(0) if report.measured_at is None else at - report.measured_at
+
+    def ours(theirs: datetime | None) -> datetime | None:
+        return None if theirs is None else theirs + shift
+
     seen = {s.ref: s for s in report.leases}
     started: list[Started] = []
     stopped: list[Stopped] = []
@@ -167,9 +156,9 @@ def changes(live: Sequence[LiveLease], report: Report) -> Changes:
             if lease.ran:
                 stopped.append(Stopped(lease.ref, VANISHED))
         elif now.phase is LeasePhase.ENDED:
-            stopped.append(Stopped(lease.ref, now.ending or VANISHED, now.started_at, now.ended_at))
+            stopped.append(Stopped(lease.ref, now.ending or VANISHED, ours(now.started_at), ours(now.ended_at)))
         elif now.phase is LeasePhase.RUNNING and lease.state is not LeaseState.ACTIVE:
-            started.append(Started(lease.ref, now.started_at))
+            started.append(Started(lease.ref, ours(now.started_at)))
     ready = tuple(
         lease.ref for lease in live if not lease.data_ready and lease.ref in seen and seen[lease.ref].data_ready
     )

@@ -92,6 +92,7 @@ class _Stream:
         self._session = session
         self._unsent: asyncio.Queue[pb.SyncResponse | BaseException | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(UNSENT_MAX)
+        self._reports = convert.Reports()
         self.link = AgentLink(session.cluster, self._ask_for_output, self._unsent.put_nowait)
 
     async def run(self, requests: AsyncIterator[pb.SyncRequest]) -> AsyncIterator[pb.SyncResponse]:
@@ -123,7 +124,7 @@ class _Stream:
             now = self._clock.now()
             match request.WhichOneof("message"):
                 case "report":
-                    desired = await self._clusters.report(self._session, convert.report(request.report), now)
+                    desired = await self._clusters.report(self._session, self._reports.read(request.report), now)
                     await self._tell(desired, now)
                 case "log_chunk":
                     self.link.answered(request.log_chunk.request_id, convert.log_piece(request.log_chunk))

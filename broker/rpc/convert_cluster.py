@@ -3,10 +3,12 @@
 An agent holds a key, yet it stands at somebody else's site: whatever it sends is checked like any outside input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
 
 from broker.errors import invalid
 from broker.ids import NODE_NAME, job_text, lease_text
@@ -72,15 +74,10 @@ def hello(wire: pb.Hello) -> Hello:
         pools=tuple(_pool(checks, f"hello.pools[{i}]", wire.pools[i]) for i in range(pools)),
         meters_usage=wire.meters_usage,
     )
-    _each_once(checks, [(f"hello.pools[{i}].pool", p.pool) for i, p in enumerate(found.pools)])
-    _each_once(
-        checks,
-        [
-            (f"hello.pools[{i}].nodes[{k}].node", n.node)
-            for i, p in enumerate(found.pools)
-            for k, n in enumerate(p.nodes)
-        ],
-    )
+    _each_once(checks, "hello.pools[{}].pool", [pool.pool for pool in found.pools])
+    places = [(i, k) for i, pool in enumerate(found.pools) for k in range(len(pool.nodes))]
+    nodes = [node.node for pool in found.pools for node in pool.nodes]
+    _each_once(checks, "hello.pools[{}].nodes[{}].node", nodes, places)
     checks.done()
     return found
 
@@ -111,22 +108,51 @@ def _domain(checks: Checks, path: str, name: str) -> str:
     return name
 
 
-def report(wire: pb.Report) -> Report:
-    """Return what is true on the cluster. Raise InvalidRequest that names every wrong field."""
-    checks = Checks()
-    nodes = checks.count("report.nodes", wire.nodes, 0, CLUSTER_NODES_MAX)
-    leases = checks.count("report.leases", wire.leases, 0, LEASES_MAX)
-    found = Report(
-        sequence=checks.within("report.sequence", wire.sequence, 1, 2**64 - 1),
-        measured_at=_moment(checks, "report.at", wire, "at"),
-        nodes=tuple(_condition(checks, f"report.nodes[{i}]", wire.nodes[i]) for i in range(nodes)),
-        leases=tuple(_lease(checks, f"report.leases[{i}]", wire.leases[i]) for i in range(leases)),
-        usage=convert_usage.usage(checks, wire),
-    )
-    _each_once(checks, [(f"report.nodes[{i}].node", n.node) for i, n in enumerate(found.nodes)])
-    _each_once(checks, [(f"report.leases[{i}].lease_id", s.ref.lease) for i, s in enumerate(found.leases)])
-    checks.done()
-    return found
+Wire = TypeVar("Wire", bound=Message)
+Found = TypeVar("Found")
+
+
+class Reports:
+    """Reads the reports of one stream. Each is complete, so most of it was said before: that is not judged again."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[bytes, NodeCondition] = {}  # of the last report, by the bytes that said it
+        self._leases: dict[bytes, LeaseSeen] = {}
+
+    def read(self, wire: pb.Report) -> Report:
+        """Return what is true on the cluster. Raise InvalidRequest that names every wrong field."""
+        checks = Checks()
+        nodes = self._read(checks, "report.nodes", wire.nodes, CLUSTER_NODES_MAX, self._nodes, _condition)
+        leases = self._read(checks, "report.leases", wire.leases, LEASES_MAX, self._leases, _lease)
+        found = Report(
+            sequence=checks.within("report.sequence", wire.sequence, 1, 2**64 - 1),
+            measured_at=_moment(checks, "report.at", wire, "at"),
+            nodes=tuple(each for _, each in nodes),
+            leases=tuple(each for _, each in leases),
+            usage=convert_usage.usage(checks, wire),
+        )
+        _each_once(checks, "report.nodes[{}].node", [each.node for each in found.nodes])
+        _each_once(checks, "report.leases[{}].lease_id", [each.ref.lease for each in found.leases])
+        checks.done()
+        self._nodes, self._leases = dict(nodes), dict(leases)
+        return found
+
+    def _read(
+        self,
+        checks: Checks,
+        path: str,
+        wires: Sequence[Wire],
+        most: int,
+        before: dict[bytes, Found],
+        read: Callable[[Checks, str, Wire], Found],
+    ) -> list[tuple[bytes, Found]]:
+        """Return what is said of each, beside the bytes that say it."""
+        found = []
+        for at in range(checks.count(path, wires, 0, most)):
+            said = wires[at].SerializeToString()
+            known = before.get(said)
+            found.append((said, read(checks, f"{path}[{at}]", wires[at]) if known is None else known))
+        return found
 
 
 def _condition(checks: Checks, path: str, wire: pb.NodeReport) -> NodeCondition:
@@ -207,11 +233,16 @@ def _moment(checks: Checks, path: str, wire: pb.Report | pb.LeaseReport, name: s
     return checks.moment(path, getattr(wire, name), after=EPOCH, until=CLOCK_UNTIL)
 
 
-def _each_once(checks: Checks, named: Sequence[tuple[str, object]]) -> None:
+def _each_once(
+    checks: Checks, path: str, names: Sequence[object], places: Sequence[tuple[int, ...]] | None = None
+) -> None:
+    """Check that no name comes twice. `places`: what to put into the path for each of them; None: its number."""
+    if len(set(names)) == len(names):
+        return
     seen: set[object] = set()
-    for path, name in named:
+    for at, name in enumerate(names):
         if name in seen:
-            checks.wrong(path, f"{shown(str(name))} is named twice")
+            checks.wrong(path.format(*(places[at] if places else (at,))), f"{shown(str(name))} is named twice")
         seen.add(name)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import given, settings, strategies
 
 from broker.agent import convert as agent_convert
 from broker.caller import Caller, Role
@@ -387,7 +387,7 @@ async def test_an_agent_cannot_speak_of_another_clusters_nodes_and_leases(site: 
 def test_a_wrong_report_is_refused_by_the_names_of_its_fields(report: pb.Report, fields: list[str]) -> None:
     """All of them at once."""
     with pytest.raises(InvalidRequest) as refused:
-        convert.report(report)
+        convert.Reports().read(report)
 
     assert [f.field for f in refused.value.fields] == fields
 
@@ -427,7 +427,7 @@ def test_a_wrong_hello_is_refused_by_the_names_of_its_fields(changes: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "read"), [(pb.Hello, convert.hello), (pb.Report, convert.report), (pb.LogChunk, convert.log_piece)]
+    ("kind", "read"), [(pb.Hello, convert.hello), (pb.Report, convert.Reports().read), (pb.LogChunk, convert.log_piece)]
 )
 def test_no_message_however_hostile_brings_the_conversion_down(kind: Any, read: Callable[[Any], object]) -> None:
     """A value or InvalidRequest, nothing else."""
@@ -441,11 +441,48 @@ def test_no_message_however_hostile_brings_the_conversion_down(kind: Any, read: 
     any_message()
 
 
+LEASES_SAID = strategies.lists(
+    strategies.builds(
+        seen,
+        strategies.builds(LeaseRef, strategies.integers(1, 4), strategies.integers(0, 2)),
+        strategies.sampled_from(["STARTING", "RUNNING", "ENDED"]),
+        strategies.sampled_from(["", "EXIT_CODE", "WRITTEN_OFF"]),
+    ),
+    max_size=4,
+)
+NODES_SAID = strategies.lists(
+    strategies.builds(pb.NodeReport, node=strategies.sampled_from(["n1", "n2", "a b"]), down=strategies.booleans()),
+    max_size=3,
+)
+
+
+@given(
+    strategies.lists(
+        strategies.builds(pb.Report, sequence=strategies.just(1), leases=LEASES_SAID, nodes=NODES_SAID), max_size=5
+    )
+)
+def test_what_a_stream_said_before_is_read_as_if_it_were_new(reports: list[pb.Report]) -> None:
+    """Reports and refusals: what is not judged again was judged the same."""
+
+    def answer(reader: convert.Reports, report: pb.Report) -> object:
+        try:
+            return reader.read(report)
+        except InvalidRequest as refused:
+            return refused.fields
+
+    stream = convert.Reports()
+    for report in reports:
+        assert answer(stream, report) == answer(convert.Reports(), report)
+
+
 def test_what_cannot_be_shown_is_replaced_in_words_for_people() -> None:
     """An agent relays what its operating system said, and the database takes no NUL."""
     report = pb.Report(sequence=1, nodes=[pb.NodeReport(node="n1", detail="disk\0 full\u202e 磁盘")])
 
-    assert convert.report(report).nodes[0].detail == "disk\N{REPLACEMENT CHARACTER} full\N{REPLACEMENT CHARACTER} 磁盘"
+    assert (
+        convert.Reports().read(report).nodes[0].detail
+        == "disk\N{REPLACEMENT CHARACTER} full\N{REPLACEMENT CHARACTER} 磁盘"
+    )
 
 
 async def test_large_orders_come_in_messages_that_peers_accept(site: Site) -> None:

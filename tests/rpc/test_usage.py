@@ -115,11 +115,11 @@ WRONG = [
 @pytest.mark.parametrize(("wrong", "field"), WRONG)
 def test_wrong_usage_is_refused_by_the_name_of_its_field(wrong: pb.UsageReport, field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        convert.report(pb.Report(sequence=1, usage=[wrong]))
+        convert.Reports().read(pb.Report(sequence=1, usage=[wrong]))
 
     assert [problem.field for problem in refused.value.fields] == [field]
 
 
 def test_a_lease_is_named_once() -> None:
     with pytest.raises(InvalidRequest, match="named twice"):
-        convert.report(pb.Report(sequence=1, usage=[used(ONE, (0, 0)), used(ONE, (1, 1))]))
+        convert.Reports().read(pb.Report(sequence=1, usage=[used(ONE, (0, 0)), used(ONE, (1, 1))]))

@@ -30,6 +30,19 @@ def test_one_in_ten_is_late_whatever_the_waits_are_like(luck: int, spread: float
     assert forecast.p90[1:] == Forecast().p90[1:]  # of other sizes nothing was learned
 
 
+@pytest.mark.parametrize("off", [-5.0, 5.0])
+def test_an_estimate_that_is_far_off_is_found_out_by_the_first_hundreds(off: float) -> None:
+    """A queue whose waits are a hundredth of the estimate, or a hundred times as long: few may ever have to wait."""
+    late = []
+    for luck in range(20):
+        draw, forecast = np.random.default_rng(luck), Forecast()
+        for _ in range(1_000):
+            wait = off + float(draw.normal(0, 0.5))
+            late.append(wait > forecast.p90[2])
+            forecast = forecast.learned([Outcome(2, "p90", late[-1])])
+    assert np.mean(late) == pytest.approx(0.1, abs=0.03)
+
+
 @pytest.mark.parametrize("together", [1, 20, 2_000])
 def test_many_that_come_together_do_not_make_it_swing(together: int) -> None:
     """A national round starts thousands: one in ten of each is late, and not all of one and none of the next."""
@@ -72,6 +85,8 @@ def test_sizes_and_shares() -> None:
 def test_a_forecast_is_kept_from_round_to_round() -> None:
     forecast = Forecast().learned([Outcome(3, "p90", True), Outcome(0, "p50", False)])
     assert Forecast.from_json(forecast.to_json()) == forecast
+    older = Forecast.from_json('{"p50": [1, 2, 3, 4], "p90": [2, 3, 4, 5]}')  # outcomes were not counted yet
+    assert older.learned([Outcome(0, "p90", True)]).p90[0] == pytest.approx(2 + 0.05 * 0.9)
     beyond = '{"p50": [1,1,1,1], "p90": [1,1,1,1e308]}'
     for text in (
         beyond,
@@ -80,6 +95,8 @@ def test_a_forecast_is_kept_from_round_to_round() -> None:
         '{"p50": [1, 2, 3, 4]}',
         '{"p50": [1], "p90": [1]}',
         '{"p50": [1,1,1,NaN], "p90": [1,1,1,1]}',
+        '{"p50": [1,1,1,1], "p90": [1,1,1,1], "p90_seen": [1,1,1,-1]}',
+        '{"p50": [1,1,1,1], "p90": [1,1,1,1], "p50_seen": 7}',
     ):
         with pytest.raises(BadPolicy, match="forecast"):
             Forecast.from_json(text)
