@@ -12,7 +12,7 @@ import yaml
 from benchmarks.replay.trace import BadTrace
 from scheduler.snapshot import Ints, Snapshot
 
-BUNDLED: Final = ("philly-day", "philly", "philly-small", "chronus", "gavel", "gangs")
+BUNDLED: Final = ("philly-day", "philly", "philly-small", "chronus", "gavel", "gavel-small", "gangs")
 _POOL: Final = {"nodes": 10**6, "cards": 2**16, "cpu": 2**20, "memory_gib": 2**20, "domain_nodes": 10**6}
 _MICRO: Final = 10**6
 
