@@ -89,6 +89,17 @@ def arrivals(
     return Arrivals(at, city, np.maximum(tasks, 1), np.maximum(cards, 1), run, walltime.astype(np.int64))
 
 
+def followed_by(first: Arrivals, later: Arrivals, after_seconds: float) -> Arrivals:
+    """Return both: the later ones begin so many seconds after the first ones, when all of those have come."""
+    return Arrivals(
+        np.concatenate([first.at_seconds, later.at_seconds + after_seconds]),
+        *(
+            np.concatenate([getattr(first, name), getattr(later, name)])
+            for name in ("city", "tasks", "cards", "run_seconds", "walltime_seconds")
+        ),
+    )
+
+
 def _day(hour: np.ndarray) -> np.ndarray:
     """Return the rate at an hour of the day against its mean: least at four, most at four in the afternoon."""
     swing = 1 - NIGHT_SHARE

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from benchmarks.brokers import broker
 from benchmarks.load.agents import Links
-from benchmarks.load.arrivals import arrivals
+from benchmarks.load.arrivals import arrivals, followed_by
 from benchmarks.load.clients import Way
 from benchmarks.load.engine import Faults
 from benchmarks.load.figures import figures
@@ -31,6 +32,10 @@ def main(
     clients: Annotated[int, typer.Option(min=1, max=64, help="Client processes.")] = 2,
     in_flight: Annotated[int, typer.Option(min=1, max=10_000, help="Calls at once of each client process.")] = 256,
     run_seconds: Annotated[float, typer.Option(min=0.5, help="Nine of ten jobs run for so long at most.")] = 20.0,
+    flood: Annotated[
+        int, typer.Option(min=0, help="So many more jobs come after the minutes: to see a broker that holds them all.")
+    ] = 0,
+    flood_rate: Annotated[float, typer.Option(min=1, help="Those come so many a second.")] = 4_000.0,
     hour: Annotated[float, typer.Option(min=0, max=24, help="Time of the day (UTC+8) when it begins.")] = 10.0,
     node_failures: Annotated[float, typer.Option(min=0, help="Nodes that fail in an hour, of each cluster.")] = 0.0,
     cuts: Annotated[float, typer.Option(min=0, help="Times an hour that each cluster's link is cut.")] = 0.0,
@@ -64,9 +69,13 @@ def main(
     found = world(world_name, seed, nodes=nodes, pools=NATIONAL_POOLS)
     seconds = minutes * 60
     most = max(pool.nodes * pool.cards for pools in found.clusters.values() for pool in pools)
-    drawn = arrivals(
-        seed, found.cities, rate, seconds, real_jobs(data), hour=hour, run_seconds_max=run_seconds, gang_cards_max=most
+    draw = partial(
+        arrivals, cities=found.cities, real=real_jobs(data), hour=hour, run_seconds_max=run_seconds, gang_cards_max=most
     )
+    drawn = draw(seed, rate=rate, seconds=seconds)
+    if flood:
+        drawn = followed_by(drawn, draw(seed + 1, rate=flood_rate, seconds=flood / flood_rate), seconds)
+        seconds += flood / flood_rate
     plan = LoadPlan(
         world=found,
         arrivals=drawn,

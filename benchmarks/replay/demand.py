@@ -27,7 +27,7 @@ CEILING_STEP_MICRO_YUAN: Final = 100_000
 GANG_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 GANG_SHARES: Final = (0.25, 0.10, 0.10, 0.20, 0.10, 0.09, 0.07, 0.05, 0.025, 0.01, 0.005)
 GANG_HOURS: Final = (1.0, 1.2, 72.0)  # median and sigma of a log-normal, longest
-GANG_JOBS: Final = 5_000
+GANG_JOBS: Final = 20_000
 GANG_LOAD: Final = 1.1
 GANG_CITIES: Final = 34
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.brokers import broker
 from benchmarks.load.agents import Links
-from benchmarks.load.arrivals import arrivals
+from benchmarks.load.arrivals import arrivals, followed_by
 from benchmarks.load.clients import Way
 from benchmarks.load.engine import ENDED, RUN_SECONDS, RUNNING, STARTING, FakeEngine, Faults
 from benchmarks.load.figures import with_prices
@@ -55,6 +55,19 @@ def test_arrivals_keep_their_rate_and_their_seed() -> None:
     assert set(np.unique(drawn.city)) <= set(range(len(cities)))
     by_second = np.bincount(drawn.at_seconds.astype(int), minlength=600)
     assert by_second.var() > 1.5 * by_second.mean()  # bursts: more than a plain Poisson process has
+
+
+def test_a_flood_comes_when_all_others_have_come() -> None:
+    cities = world("laptop", 1).cities
+    first, later = (arrivals(seed, cities, 20, 30, real_jobs(None)) for seed in (3, 4))
+
+    both = followed_by(first, later, 30)
+
+    count = first.at_seconds.size
+    assert np.all(np.diff(both.at_seconds) >= 0)
+    assert both.at_seconds[count:].min() >= 30 > both.at_seconds[:count].max()
+    for name in ("city", "tasks", "cards", "run_seconds", "walltime_seconds"):
+        assert np.array_equal(getattr(both, name), np.append(getattr(first, name), getattr(later, name)))
 
 
 def test_histograms_add_up_to_what_was_recorded() -> None:
