@@ -5,6 +5,7 @@ and rises now and then to a multiple for some seconds, as when somebody's script
 times are of real jobs: rows of a trace, whole rows, so that both stay together.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,6 +88,22 @@ def arrivals(
     run = np.clip(run, 0.5, 4 * run_seconds_max)
     walltime = np.ceil(run * draw.uniform(1.2, 4.0, at.size) / 30) * 30 + 60
     return Arrivals(at, city, np.maximum(tasks, 1), np.maximum(cards, 1), run, walltime.astype(np.int64))
+
+
+def flooded(
+    draw: Callable[..., Arrivals], seed: int, first: tuple[float, float], flood: tuple[float, float]
+) -> tuple[Arrivals, float]:
+    """Return what comes first and the flood after it, and the seconds of both.
+
+    `draw` is `arrivals` with all but seed, rate and seconds; `first` and `flood` are rate and seconds of each.
+    """
+    rate, seconds = first
+    before = draw(seed, rate=rate, seconds=seconds)
+    rate, lasts = flood
+    return (
+        followed_by(before, draw(seed + 1, rate=rate, seconds=lasts), seconds) if lasts else before,
+        seconds + lasts,
+    )
 
 
 def followed_by(first: Arrivals, later: Arrivals, after_seconds: float) -> Arrivals:

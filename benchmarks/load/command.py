@@ -14,7 +14,7 @@ from rich.text import Text
 
 from benchmarks.brokers import broker
 from benchmarks.load.agents import Links
-from benchmarks.load.arrivals import arrivals, followed_by
+from benchmarks.load.arrivals import arrivals, flooded
 from benchmarks.load.clients import Way
 from benchmarks.load.engine import Faults
 from benchmarks.load.figures import figures
@@ -67,15 +67,12 @@ def main(
     if world_name not in WORLDS:
         raise typer.BadParameter(f"must be one of {', '.join(WORLDS)}", param_hint="--world")
     found = world(world_name, seed, nodes=nodes, pools=NATIONAL_POOLS)
-    seconds = minutes * 60
-    most = max(pool.nodes * pool.cards for pools in found.clusters.values() for pool in pools)
+    most = found.gang_cards_max
+    real = real_jobs(data)
     draw = partial(
-        arrivals, cities=found.cities, real=real_jobs(data), hour=hour, run_seconds_max=run_seconds, gang_cards_max=most
+        arrivals, cities=found.cities, real=real, hour=hour, run_seconds_max=run_seconds, gang_cards_max=most
     )
-    drawn = draw(seed, rate=rate, seconds=seconds)
-    if flood:
-        drawn = followed_by(drawn, draw(seed + 1, rate=flood_rate, seconds=flood / flood_rate), seconds)
-        seconds += flood / flood_rate
+    drawn, seconds = flooded(draw, seed, (rate, minutes * 60), (flood_rate, flood / flood_rate))
     plan = LoadPlan(
         world=found,
         arrivals=drawn,

@@ -70,6 +70,11 @@ class LoadWorld:
         """All cards."""
         return sum(pool.nodes * pool.cards for pools in self.clusters.values() for pool in pools)
 
+    @property
+    def gang_cards_max(self) -> int:
+        """Cards of the largest pool."""
+        return max(pool.nodes * pool.cards for pools in self.clusters.values() for pool in pools)
+
 
 def world(name: str, seed: int, *, nodes: int = NATIONAL_NODES, pools: int = NATIONAL_POOLS) -> LoadWorld:
     """Return a world by its name; `seed`, `nodes` and `pools` are of the national one only."""
