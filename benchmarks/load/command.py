@@ -67,11 +67,8 @@ def main(
     if world_name not in WORLDS:
         raise typer.BadParameter(f"must be one of {', '.join(WORLDS)}", param_hint="--world")
     found = world(world_name, seed, nodes=nodes, pools=NATIONAL_POOLS)
-    most = found.gang_cards_max
-    real = real_jobs(data)
-    draw = partial(
-        arrivals, cities=found.cities, real=real, hour=hour, run_seconds_max=run_seconds, gang_cards_max=most
-    )
+    within = partial(arrivals, hour=hour, run_seconds_max=run_seconds, gang_cards_max=found.gang_cards_max)
+    draw = partial(within, cities=found.cities, real=real_jobs(data))
     drawn, seconds = flooded(draw, seed, (rate, minutes * 60), (flood_rate, flood / flood_rate))
     plan = LoadPlan(
         world=found,
