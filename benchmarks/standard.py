@@ -69,7 +69,6 @@ SET: Final = (
             Figure("unary_per_second", "single calls, jobs a second", readme=True),
             Figure("unary_p50_ms", "single call, median, ms"),
             Figure("unary_p99_ms", "single call, 99th percentile, ms", readme=True),
-            Figure("unary_full_per_second", "single calls beside rounds on 112,500 who wait, jobs a second"),
             Figure("bare_copy_per_second", "bare COPY of the same rows, rows a second", readme=True),
         ),
     ),
