@@ -188,10 +188,12 @@ class _Clients:
             await call.done_writing()
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 await reading
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+            # InvalidStateError: the stream had ended before anything more was written
             self._counts.refused[type(error).__name__] += len(on_the_way)
         finally:
             reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _read_answers(self, city: str, call: Any, on_the_way: "deque[_Due]") -> None:
         while (answer := await call.read()) is not grpc.aio.EOF:

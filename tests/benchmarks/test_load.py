@@ -205,11 +205,12 @@ def test_a_short_load_with_faults_is_clean_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_run_whose_broker_is_killed_ends_and_is_void() -> None:
+@pytest.mark.parametrize("way", [Way.UNARY, Way.BATCH])
+def test_a_run_whose_broker_is_killed_ends_and_is_void(way: Way) -> None:
     """Everything that was due is still accounted for, and nobody takes its figures for those of an exchange."""
     on = world("laptop", 1)
     due = arrivals(1, on.cities, 20.0, 6.0, real_jobs(None), hour=10.0, run_seconds_max=1.0, gang_cards_max=8)
-    plan = LoadPlan(on, due, 6.0, 1.0, Way.UNARY, 1, 64, 1, Faults(0.0), Links())
+    plan = LoadPlan(on, due, 6.0, 1.0, way, 1, 64, 1, Faults(0.0), Links())
 
     with broker(world=on.document) as running:
 
