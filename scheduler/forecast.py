@@ -87,7 +87,7 @@ class Forecast:
             found = {name: tuple(float(value) for value in given[name]) for name in _LATE}
             for name in (f"{quantile}_seen" for quantile in _LATE):
                 found[name] = tuple(float(value) for value in given.get(name, (_SETTLED,) * _CLASSES))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BadPolicy("forecast", f"is not what was stored ({error})") from error
         for name, each in found.items():
             low, high = (-_MOST, _MOST) if name in _LATE else (0, _SETTLED)

@@ -97,6 +97,8 @@ def test_a_forecast_is_kept_from_round_to_round() -> None:
         '{"p50": [1,1,1,NaN], "p90": [1,1,1,1]}',
         '{"p50": [1,1,1,1], "p90": [1,1,1,1], "p90_seen": [1,1,1,-1]}',
         '{"p50": [1,1,1,1], "p90": [1,1,1,1], "p50_seen": 7}',
+        '{"p50": [1,1,1,1], "p90": [1,1,1,1], "p50_seen": [1]}',
+        f'{{"p50": [1,1,1,1{"0" * 400}], "p90": [1,1,1,1]}}',
     ):
         with pytest.raises(BadPolicy, match="forecast"):
             Forecast.from_json(text)
