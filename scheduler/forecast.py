@@ -35,13 +35,17 @@ _LATE: Final = {"p50": 0.5, "p90": 0.1}
 _STEP: Final = 0.05
 """How fast a factor follows, in its logarithm; the nth outcome moves it by 2 over the root of n, where that is more."""
 _FIRST_STEP: Final = 2.0
+_STEP_MOST: Final = 0.5
 _SETTLED: Final = (_FIRST_STEP / _STEP) ** 2
 """So many outcomes, and a factor follows no slower."""
 _TOGETHER_MAX: Final = 20
 """Outcomes of one call after which others of the same class and quantile add no weight."""
 _LEAST_SECONDS: Final = 300
 """Added to every estimate: the next round, and what an empty queue still takes."""
-_MOST: Final = 12.0
+_MOVE_MOST: Final = 1.0
+"""What the outcomes of one call may move a factor by, in its logarithm: late ones come together."""
+_MOST: Final = 9.0
+"""So far a factor may go: an empty queue is told a month at most, never nothing, so it is learned from again."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,11 @@ class Forecast:
         for each in outcomes:
             weight = min(1.0, _TOGETHER_MAX / together[each.quantile, each.size])
             factors, seen = found[each.quantile], found[f"{each.quantile}_seen"]
-            follows = max(_STEP, _FIRST_STEP * (seen[each.size] + 1) ** -0.5)
+            follows = min(max(_STEP, _FIRST_STEP * (seen[each.size] + 1) ** -0.5), _STEP_MOST)
             step = weight * follows * ((1.0 if each.late else 0.0) - _LATE[each.quantile])
-            factors[each.size] = min(max(factors[each.size] + step, -_MOST), _MOST)
+            before = getattr(self, each.quantile)[each.size]
+            low, high = max(before - _MOVE_MOST, -_MOST), min(before + _MOVE_MOST, _MOST)
+            factors[each.size] = min(max(factors[each.size] + step, low), high)
             seen[each.size] = min(seen[each.size] + weight, _SETTLED)
         return replace(self, **{name: tuple(values) for name, values in found.items()})
 

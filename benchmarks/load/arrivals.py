@@ -77,7 +77,7 @@ def arrivals(
     level *= rate * seconds / level.sum()  # each second of each city: how many are expected
     count = draw.poisson(level)
     city, second = (np.repeat(index.ravel(), count.ravel()) for index in np.indices(count.shape))
-    at = second + draw.random(second.size)
+    at = second + draw.random(second.size) * np.minimum(1.0, seconds - second)  # the last one may be a part
     order = np.argsort(at, kind="stable")
     at, city = at[order], city[order]
     row = draw.integers(0, real.cards.size, at.size)

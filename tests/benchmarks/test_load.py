@@ -62,6 +62,9 @@ def test_a_flood_comes_when_all_others_have_come() -> None:
     first, later = (arrivals(seed, cities, 20, 30, real_jobs(None)) for seed in (3, 4))
 
     both = followed_by(first, later, 30)
+    short = arrivals(3, cities, 4_000, 0.25, real_jobs(None))
+
+    assert 0 < short.at_seconds.max() < 0.25  # all of it can be sent
 
     count = first.at_seconds.size
     assert np.all(np.diff(both.at_seconds) >= 0)

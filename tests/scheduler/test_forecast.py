@@ -43,6 +43,18 @@ def test_an_estimate_that_is_far_off_is_found_out_by_the_first_hundreds(off: flo
     assert np.mean(late) == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.parametrize("calls", [1, 100])
+def test_an_outage_does_not_silence_it(calls: int) -> None:
+    """All are late at first: an empty queue is told within two months still, so it is learned from again."""
+    forecast = Forecast()
+    for _ in range(calls):
+        forecast = forecast.learned([Outcome(0, "p90", True)] * 50)
+    world = gangs((1, 1), nodes_per_pool=1)
+
+    assert forecast.p90[0] <= Forecast().p90[0] + calls  # one call says little
+    assert expected(world, Horizon(), Policy(), forecast).p90_s[0] - NOW < 60 * 86_400
+
+
 @pytest.mark.parametrize("together", [1, 20, 2_000])
 def test_many_that_come_together_do_not_make_it_swing(together: int) -> None:
     """A national round starts thousands: one in ten of each is late, and not all of one and none of the next."""
