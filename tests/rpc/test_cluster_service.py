@@ -16,7 +16,7 @@ from broker.agent import convert as agent_convert
 from broker.caller import Caller, Role
 from broker.clock import ManualClock
 from broker.errors import AgentUnreachable, InvalidRequest, JobNotFound, LogsNotFound
-from broker.ids import JobId, lease_text
+from broker.ids import JobId, LeaseId, lease_text
 from broker.job import Build
 from broker.lifecycle import JobState, LeaseState
 from broker.market.identity import Identity
@@ -473,6 +473,12 @@ def test_what_a_stream_said_before_is_read_as_if_it_were_new(reports: list[pb.Re
     stream = convert.Reports()
     for report in reports:
         assert answer(stream, report) == answer(convert.Reports(), report)
+
+
+def test_what_a_stream_repeats_is_not_judged_again() -> None:
+    stream, report = convert.Reports(), pb.Report(sequence=1, leases=[seen(LeaseRef(LeaseId(1), 1), "RUNNING")])
+
+    assert stream.read(report).leases[0] is stream.read(report).leases[0]
 
 
 def test_what_cannot_be_shown_is_replaced_in_words_for_people() -> None:
