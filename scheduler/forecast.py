@@ -44,8 +44,9 @@ _LEAST_SECONDS: Final = 300
 """Added to every estimate: the next round, and what an empty queue still takes."""
 _MOVE_MOST: Final = 1.0
 """What the outcomes of one call may move a factor by, in its logarithm: late ones come together."""
-_MOST: Final = 9.0
-"""So far a factor may go: an empty queue is told a month at most, never nothing, so it is learned from again."""
+_MOST: Final = 12.0
+_STRETCHED_SECONDS_MAX: Final = 180 * 86_400.0
+"""No factor makes an estimate longer than this: who is told nothing because of a factor would never teach it better."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,8 @@ def expected(world: Snapshot, horizon: Horizon, policy: Policy, forecast: Foreca
     ahead = _ahead(world, policy, cards) + _running(horizon, now)
     there = max(int(world.node_cards[world.node_open].sum()), 1)
     queue = ahead / there + _LEAST_SECONDS
-    p50, p90 = (
-        now + np.minimum(queue * np.exp(np.array(each)[size]), TIME_MAX) for each in (forecast.p50, forecast.p90)
-    )
+    most = np.minimum(np.maximum(queue, _STRETCHED_SECONDS_MAX), TIME_MAX)
+    p50, p90 = (now + np.minimum(queue * np.exp(np.array(each)[size]), most) for each in (forecast.p50, forecast.p90))
     p50_s, p90_s = p50.astype(np.int64), np.maximum(p50, p90).astype(np.int64)
     promised = {promise.job_id: promise.start_s for promise in horizon.promises}
     for job, job_id in enumerate(world.job_id):

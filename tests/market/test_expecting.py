@@ -152,18 +152,31 @@ async def test_nothing_is_expected_of_what_no_waiting_starts(table: Expecting) -
     assert (await table.given()).first_p90_s == first.first_p90_s
 
 
-async def test_what_is_years_away_is_not_told(table: Expecting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here, months: for a year, the queue would have to be longer."""
-    assert EXPECTED_SECONDS_MAX == 365 * 24 * HOUR
-    monkeypatch.setattr("broker.market.expecting.EXPECTED_SECONDS_MAX", 30 * 24 * HOUR)
-    _, waiting = await table.blocked()
+async def test_what_is_years_away_is_not_told(table: Expecting) -> None:
+    """All cards are taken for a year, by the walltime; and a factor that no calendar has room for breaks nothing."""
+    await table.submit(cards_per_task=8, walltime_seconds=EXPECTED_SECONDS_MAX, grace_seconds=0)
+    await table.tell()
+    waiting = await table.submit(cards_per_task=8, walltime_seconds=HOUR)
     async with table.world.database.hub() as tx:
-        beyond = Forecast(p50=(9.0,) * 4, p90=(9.0,) * 4)
+        beyond = Forecast(p50=(12.0,) * 4, p90=(12.0,) * 4)
         await expected_starts.keep_forecast(tx, beyond.to_json(), table.world.now)
 
     await table.tell()
 
     assert (await table.world.job(waiting)).expected_start is None
+    assert EXPECTED_SECONDS_MAX == 365 * 24 * HOUR
+
+
+async def test_a_factor_alone_silences_nobody(table: Expecting) -> None:
+    """After an outage in which all were late: who waits for an hour of work is told a time, and teaches it better."""
+    _, waiting = await table.blocked()
+    async with table.world.database.hub() as tx:
+        beyond = Forecast(p50=(12.0,) * 4, p90=(12.0,) * 4)
+        await expected_starts.keep_forecast(tx, beyond.to_json(), table.world.now)
+
+    await table.tell()
+
+    assert (await table.world.job(waiting)).expected_start is not None
 
 
 async def test_a_promised_job_is_told_its_promise_instead(table: Expecting) -> None:
