@@ -118,9 +118,9 @@ SET: Final = (
         ("ledger", "--clients", "64", "--seconds", "5"),
         "holds on one voucher from 64 clients, fsync on, PostgreSQL killed on the way",
         (
-            Figure("undisturbed_holds_per_second", "holds a second", readme=True),
+            Figure("undisturbed_holds_per_second", "holds a second while it lives", readme=True),
             Figure("undisturbed_p99_ms", "99th percentile, ms"),
-            Figure("holds_per_second", "holds a second through the kill, the outage included"),
+            Figure("holds_per_second", "holds a second through the kill, the outage included", readme=True),
             Figure("overdrawn", "vouchers overdrawn"),
         ),
     ),
