@@ -188,7 +188,7 @@ class EngineConformance:
         await bench.engine.start(order)
         await reach(bench, quiet.key, Phase.RUNNING)
         await eventually(told)
-        assert "in none" in await text(bench, order.key, 1)
+        await says(bench, order.key, "in none", task=1)
         await bench.restart()
 
         found, other = await seen(bench, order.key), await seen(bench, quiet.key)
