@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,17 @@ def takes_calls(process: psutil.Process) -> bool:
         return CALL_PROGRAM in process.cmdline()
     except psutil.Error:
         return False
+
+
+def database_pids(home: Path) -> set[int]:
+    """Return the processes of the embedded PostgreSQL in this home, as far as they can be seen."""
+    found: set[int] = set()
+    for pid_file in home.rglob("postmaster.pid"):
+        postmaster = int(pid_file.read_text().split("\n", 1)[0])
+        found.add(postmaster)
+        with suppress(psutil.Error):
+            found |= {each.pid for each in psutil.Process(postmaster).children(recursive=True)}
+    return found
 
 
 @contextmanager

@@ -42,7 +42,7 @@ USUAL: Final = Sizes(
     cities=(10, 30, 100, 300),
     waiting=(1_000, 3_000, 10_000, 30_000),
     watchers=(10, 30, 100, 300),
-    attached=(150, 1_500, 5_000, 15_000),
+    attached=(150, 1_500, 15_000, 45_000),
     fixed_jobs=5_000,
     fixed_nodes=3_000,
 )
@@ -52,7 +52,7 @@ FULL: Final = Sizes(
     cities=(10, 100, 1_000, 3_000),
     waiting=(1_000, 10_000, 100_000, 1_000_000),
     watchers=(10, 100, 1_000, 3_000),
-    attached=(150, 1_000, 10_000, 100_000),
+    attached=(150, 1_500, 15_000, 100_000),
     fixed_jobs=30_000,
     fixed_nodes=45_000,
 )

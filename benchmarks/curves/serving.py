@@ -5,7 +5,7 @@ import gc
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -15,7 +15,7 @@ from typing import Any, Final
 import grpc
 import psutil
 
-from benchmarks.brokers import RunningBroker, broker
+from benchmarks.brokers import RunningBroker, broker, database_pids
 from benchmarks.curves.curve import Curve
 from benchmarks.load import agents, worlds
 from benchmarks.load.agents import AgentsPlan, Links
@@ -31,12 +31,16 @@ from broker.wire.v1 import job_service_pb2 as pb
 from broker.wire.v1 import job_service_pb2_grpc as pb_grpc
 
 CITY: Final = "ganzhou"
-POOLS: Final = 12
+POOLS: Final = worlds.NATIONAL_POOLS
+CLUSTERS: Final = worlds.NATIONAL_CLUSTERS
 PROBE_JOBS: Final = 1_000
 """Submitted in one call at each size: what that takes is the cost of a submission there."""
 
 EVENTS: Final = 200
-REST_SECONDS: Final = 6.0
+REST_SECONDS: Final = 10.0
+SETTLE_SECONDS: Final = 3.0
+"""After agents have come or gone: rounds and readings that follow from it are not theirs at rest."""
+
 _BATCH: Final = 500
 _WATCHERS_OF_A_CONNECTION: Final = 500  # the broker takes a thousand calls on one
 _ATTACH_SECONDS_MAX: Final = 300.0
@@ -104,8 +108,12 @@ async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list
 
 
 async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[Curve], int]:
-    """Return the broker's CPU while nothing happens, and reading the view, over nodes; and what the audit found."""
+    """Return what agents cost while nothing happens, and reading the view, over nodes; and what the audit found.
+
+    Their cost is the CPU of the broker while all agents are attached, less that while none is.
+    """
     resting: list[float] = []
+    beside: dict[str, float] = {}
     reading = _Reading()
     violations = 0
     for nodes in sizes:
@@ -114,24 +122,47 @@ async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[C
         with (
             broker("round_recheck_seconds=3600", world=world.document) as running,
             using(running.home / "postgres") as server,
-            _agents(running, world, seed) as pipe,
         ):
-            await _attached(pipe, len(world.clusters))
-            process = psutil.Process(running.pid)
-            await asyncio.sleep(1.0)  # what the attaching caused
-            before = _cpu(process)
-            await asyncio.sleep(REST_SECONDS)
-            resting.append(max((_cpu(process) - before) / REST_SECONDS, _LEAST))
-            async with _database(server.dsn_city, server.dsn_hub) as database:
-                await reading.measure(database, 1)
+            with _agents(running, world, seed) as pipe:
+                await _attached(pipe, len(world.clusters))
+                together = await _resting(running)
+                async with _database(server.dsn_city, server.dsn_hub) as database:
+                    await reading.measure(database, 1)
+            alone = await _resting(running)
             _, found = await audited(server.dsn_hub, server.dsn_city, {})
             violations += len(found)
-        tell(f"{nodes:,} nodes: {100 * resting[-1]:.1f} % of a core at rest, read in {reading.wall[-1]:.2f} s")
-    told = f"CPU of the broker at rest, {POOLS} agents, s a second"
+        resting.append(max(together.broker - alone.broker, _LEAST))
+        beside |= {
+            f"broker_{nodes}": together.broker,
+            f"database_{nodes}": max(together.database - alone.database, 0.0),
+        }
+        tell(
+            f"{nodes:,} nodes: {100 * resting[-1]:.1f} % of a core for {len(world.clusters)} agents at rest "
+            f"({100 * together.broker:.1f} % with all else), read in {reading.wall[-1]:.2f} s"
+        )
+    told = f"CPU of the broker for {CLUSTERS} agents at rest, s a second"
     return [
-        Curve("rest_by_nodes", told, "nodes", "cpu_seconds", sizes, resting),
+        Curve("rest_by_nodes", told, "nodes", "cpu_seconds", sizes, resting, beside),
         reading.curve("read_by_nodes", "nodes", sizes),
     ], violations
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Cores in use, on the average of some seconds."""
+
+    broker: float
+    database: float
+
+
+async def _resting(running: RunningBroker) -> _Rest:
+    """Wait until what came before is over, then look on."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    process, database = psutil.Process(running.pid), [psutil.Process(pid) for pid in database_pids(running.home)]
+    before, before_there, began = _cpu(process), _cpu_of_all(database), time.monotonic()
+    await asyncio.sleep(REST_SECONDS)
+    span = time.monotonic() - began
+    return _Rest((_cpu(process) - before) / span, (_cpu_of_all(database) - before_there) / span)
 
 
 def _document() -> str:
@@ -283,3 +314,12 @@ async def _attached(pipe: Connection, clusters: int) -> None:
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def _cpu_of_all(processes: Sequence[psutil.Process]) -> float:
+    """Return what those have used that still live."""
+    used = 0.0
+    for process in processes:
+        with suppress(psutil.Error):
+            used += _cpu(process)
+    return used

@@ -167,7 +167,9 @@ class FakeAgent:
             self._changed.clear()
             self._sequence += 1
             self._answered.clear()
-            report = wire.Report(sequence=self._sequence, nodes=self._engine.down(), leases=self._engine.reports())
+            report = self._engine.told()
+            report.sequence = self._sequence
+            report.nodes.extend(self._engine.down())
             report.at.FromDatetime(wall(time.time()))
             await self._send(call, wire.SyncRequest(report=report))
 

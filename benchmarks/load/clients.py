@@ -26,7 +26,7 @@ CALL_SECONDS_MAX: Final = 60.0
 LATE_SECONDS_MAX: Final = 1.0
 """How long after the end of the run something that is late may still be sent."""
 
-PROBES_PER_SECOND: Final = 5.0
+PROBES_PER_SECOND: Final = 20.0
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # a connection for each city, as in life

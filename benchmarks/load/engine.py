@@ -41,6 +41,7 @@ class _Lease:
     job: str
     order: wire.LeaseOrder
     report: wire.LeaseReport
+    told: bytes = b""  # the report as a part of a message; empty when it has changed since
     ends_at: float = 0.0
 
 
@@ -73,9 +74,12 @@ class FakeEngine:
         repair = min(self._down.values(), default=float("inf"))
         return min(self._due[0][0] if self._due else float("inf"), repair, self._fails_at)
 
-    def reports(self) -> list[wire.LeaseReport]:
-        """Return every lease with a trace."""
-        return [lease.report for lease in self._leases.values()]
+    def told(self) -> wire.Report:
+        """Return a report of every lease with a trace; what has not changed is not written anew."""
+        for lease in self._leases.values():
+            if not lease.told:
+                lease.told = wire.Report(leases=[lease.report]).SerializeToString()
+        return wire.Report.FromString(b"".join(lease.told for lease in self._leases.values()))
 
     def down(self) -> list[wire.NodeReport]:
         """Return the nodes that have failed."""
@@ -134,7 +138,7 @@ class FakeEngine:
         if any(node.node in self._down for node in lease.order.nodes):
             self._end(key, lease, job_pb2.END_REASON_START_FAILED, now, at, "a node is down")
             return True
-        lease.report.phase = RUNNING
+        lease.report.phase, lease.told = RUNNING, b""
         lease.report.started_at.FromDatetime(at)
         seconds = min(float(lease.order.build.environment.get(RUN_SECONDS, "1")), lease.order.walltime_seconds)
         lease.ends_at = now + seconds
@@ -164,7 +168,7 @@ class FakeEngine:
 
     def _end(self, key: Key, lease: _Lease, reason: int, now: float, at: datetime, detail: str = "") -> None:
         ran = lease.report.phase == RUNNING
-        lease.report.phase = ENDED
+        lease.report.phase, lease.told = ENDED, b""
         lease.report.ended_at.FromDatetime(at)
         lease.report.end.CopyFrom(job_pb2.End(reason=reason, detail=detail))  # type: ignore[arg-type]
         if reason == job_pb2.END_REASON_SIGNAL:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 import psutil
 
-from benchmarks.brokers import takes_calls
+from benchmarks.brokers import database_pids, takes_calls
 
 PARTS: Final = ("broker", "calls", "planning", "database", "agents", "clients")
 
@@ -90,15 +90,9 @@ class Sampler:
         with suppress(psutil.Error):
             children = psutil.Process(self.broker_pid).children(recursive=True)
             found += [("calls" if takes_calls(child) else "planning", child.pid) for child in children]
-        for pid_file in self.home.rglob("postmaster.pid"):
-            postmaster = int(pid_file.read_text().split("\n", 1)[0])
-            try:
-                found += [("database", each.pid) for each in psutil.Process(postmaster).children(recursive=True)]
-            except psutil.Error:
-                continue
-            found.append(("database", postmaster))
-        database = {pid for part, pid in found if part == "database"}  # one that the broker has started is its child
-        return [(part, pid) for part, pid in found if part != "planning" or pid not in database]
+        database = database_pids(self.home)  # one that the broker has started is its child
+        found = [(part, pid) for part, pid in found if part != "planning" or pid not in database]
+        return found + [("database", pid) for pid in sorted(database)]
 
 
 def _sample(at: float, cpu: dict[str, float], memory: dict[str, float], row: Any, first: float) -> Sample:

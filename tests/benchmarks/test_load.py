@@ -105,7 +105,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 
 def phases(engine: FakeEngine) -> list[int]:
-    return [report.phase for report in engine.reports()]
+    return [report.phase for report in engine.told().leases]
 
 
 def test_a_fake_gang_starts_runs_and_ends_as_its_record_says(engine: FakeEngine, tmp_path: Path) -> None:
@@ -115,14 +115,14 @@ def test_a_fake_gang_starts_runs_and_ends_as_its_record_says(engine: FakeEngine,
     engine.advance(100.2, AT)
     running = phases(engine)
     engine.advance(106.0, AT)
-    ended = engine.reports()[0]
+    ended = engine.told().leases[0]
     engine.obey(wire.Desired(settled=[wire.LeaseRef(lease_id="lease-1", epoch=1)]), 107.0, AT)
     engine.close()
 
     assert (took, again) == (True, False)
     assert (before, running) == ([STARTING], [RUNNING])
     assert (ended.phase, ended.end.reason) == (ENDED, job_pb2.END_REASON_COMPLETED)
-    assert engine.reports() == []
+    assert not engine.told().leases
     lines = [json.loads(line) for line in (tmp_path / "engine.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["start", "start", "end", "end", "closed"]
     assert [line["cards"] for line in lines[:2]] == [[0], [1]]
@@ -136,7 +136,7 @@ def test_a_fake_gang_is_killed_at_its_walltime_stopped_on_order_and_never_starte
     engine.obey(wire.Desired(stop=[stop, stranger]), 2.0, AT)
     engine.advance(12.0, AT)
 
-    reasons = {report.lease_id: report.end.reason for report in engine.reports()}
+    reasons = {report.lease_id: report.end.reason for report in engine.told().leases}
     late = engine.obey(wire.Desired(start=[order(9, 1.0)]), 13.0, AT)
 
     assert reasons == {
@@ -155,7 +155,7 @@ def test_a_node_that_fails_ends_what_runs_there_and_comes_back(tmp_path: Path) -
 
     while not engine.failures:
         engine.advance(engine.next_due(), AT)
-    report, down = engine.reports()[0], [node.node for node in engine.down()]
+    report, down = engine.told().leases[0], [node.node for node in engine.down()]
 
     assert (report.phase, down) == (ENDED, [one.node(0)])
     assert (report.end.reason, report.end.signal) in (
