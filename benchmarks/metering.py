@@ -35,7 +35,7 @@ from broker.market.charging import Charging, ChargingTerms
 from broker.market.clusters import Clusters, ClusterSignals, Session, Terms
 from broker.market.holding import STANDARD
 from broker.market.ledger import Ledger
-from broker.market.reports import Hello, LeasePhase, LeaseSeen, Report, UsageTold
+from broker.market.reports import Hello, LeasePhase, LeaseSeen, Report, UsageTold, by_ref
 from broker.rpc.convert_checks import Checks
 from broker.rpc.convert_usage import REPORTS_MAX, usage
 from broker.store import rounds, submissions
@@ -235,7 +235,7 @@ async def _reported(
 ) -> None:
     agent.sequence += 1
     phase = LeasePhase.RUNNING if ending is None else LeasePhase.ENDED
-    seen = tuple(LeaseSeen(ref, phase, START, None if ending is None else now, ending) for ref in agent.leases)
+    seen = by_ref(LeaseSeen(ref, phase, START, None if ending is None else now, ending) for ref in agent.leases)
     await clusters.report(agent.session, Report(agent.sequence, now, (), seen, told), now)
 
 

@@ -11,7 +11,7 @@ from broker.ids import JobId, LeaseId, RoundId
 from broker.job import Build, Job, JobSpec
 from broker.lifecycle import JobEvent, JobState, LeaseState
 from broker.market.clusters import Clusters, ClusterSignals, Session, Terms
-from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, Report
+from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, Report, by_ref
 from broker.store import jobs, rounds, submissions
 from broker.store.clusters import NodeInventory, PoolInventory
 from broker.store.database import Connection, Database
@@ -103,7 +103,7 @@ class ClusterWorld:
         return await self.clusters.attach(agent_of(cluster), hello, self.now)
 
     async def report(self, session: Session, sequence: int, *leases: LeaseSeen, **more: Any) -> Desired:
-        report = Report(sequence, self.now, more.get("nodes", ()), leases)
+        report = Report(sequence, self.now, more.get("nodes", ()), by_ref(leases))
         return await self.clusters.report(session, report, self.now)
 
     # What cities and rounds do.

@@ -6,7 +6,7 @@ new costs one small write, or none.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -31,10 +31,13 @@ from broker.store import clusters, leases, orders
 from broker.store.clusters import PoolInventory
 from broker.store.database import Connection, Database
 from broker.store.leases import LeaseRef
-from broker.store.orders import LeaseOrder, LiveLease
+from broker.store.orders import LeaseOrder, LiveLease, LiveLeases
 
 ORDERS_MAX: Final = 256
 """Orders in one Desired; a build's command and environment make them large. The next ones follow the next report."""
+
+WHOLE: Final = timedelta(seconds=60)
+"""Of what should be a stream reads what has changed; this often all of it, so that no mistake in that lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ class Session:
     heard_at: datetime
     _noted_at: datetime
     _read_at: datetime
+    _read_whole_at: datetime
+    _live: LiveLeases = field(default_factory=LiveLeases)
     _report: Report | None = None
     _desired: Desired = field(default_factory=Desired)
     _orders: dict[LeaseRef, LeaseOrder] = field(default_factory=dict)  # to start: an order never changes
@@ -201,6 +206,7 @@ class Clusters:
             heard_at=now,
             _noted_at=now,
             _read_at=now,
+            _read_whole_at=now,
         )
 
     async def change_inventory(self, session: Session, hello: Hello, now: datetime) -> None:
@@ -263,7 +269,7 @@ class Clusters:
                 return None
             async with self._database.hub() as tx:
                 await clusters.check_speaks(tx, session.cluster, session.epoch)
-                live = await orders.live(tx, session.cluster)
+                live = await session._live.read(tx, session.cluster)
                 desired = await self._desired(tx, session, live, session._report)
             before, session._desired = session._desired, desired
             untold = {order.ref for order in desired.start} - session._told
@@ -287,13 +293,13 @@ class Clusters:
 
     async def _exchange(self, session: Session, report: Report, now: datetime) -> tuple[UsageAnswer, ...]:
         session.signal.clear()
-        last = session._report
+        last, whole = session._report, not _lately(session._read_whole_at, now, WHOLE)
         async with self._database.hub() as tx:
             was = await clusters.heard(tx, session.cluster, session.epoch, now)
             news = (last is None or report.nodes != last.nodes) and await clusters.put_conditions(
                 tx, session.cluster, report.nodes
             )
-            live = await orders.live(tx, session.cluster)
+            live = await session._live.read(tx, session.cluster, whole=whole)
             due = changes(live, report, now)
             await leases.started(tx, session.cluster, due.started, now)
             ready = await leases.data_ready(tx, session.cluster, due.ready, now)
@@ -302,27 +308,33 @@ class Clusters:
             answers = await usage.take(
                 tx, session.cluster, report.usage, now, skew_seconds=self._terms.usage_skew_seconds
             )
-            gone = {e.ref for e in ended}
-            left = [lease for lease in live if lease.ref not in gone]
-            desired = await self._desired(tx, session, left, report)
+            if ended:
+                gone = {e.ref for e in ended}
+                live = {ref: lease for ref, lease in live.items() if ref not in gone}
+            desired = await self._desired(tx, session, live, report)
         tell_of_rejections(session.cluster, rejected)
         usage.tell_of_refusals(session.cluster, answers)
         session._report, session._desired = replace(report, usage=()), desired
         session._told = {order.ref for order in desired.start}
         session._noted_at = session._read_at = now
+        if whole:
+            session._read_whole_at = now
         if news or ended or ready or was is not AgentState.LIVE:
             self._capacity_freed()
         return answers
 
-    async def _desired(self, tx: Connection, session: Session, live: list[LiveLease], report: Report) -> Desired:
-        known = await orders.known(tx, session.cluster, {ref.lease for ref in strangers(live, report)})
+    async def _desired(
+        self, tx: Connection, session: Session, live: Mapping[LeaseRef, LiveLease], report: Report
+    ) -> Desired:
+        unknown = strangers(live, report)
+        known = await orders.known(tx, session.cluster, {ref.lease for ref in unknown})
         start = to_start(live, report)[:ORDERS_MAX]
         unread = [ref.lease for ref in start if ref not in session._orders]
         read = {order.ref: order for order in await orders.orders(tx, unread)}
         session._orders = {ref: order for ref in start if (order := read.get(ref) or session._orders.get(ref))}
         return Desired(
             start=tuple(session._orders.values()),
-            stop=tuple(to_stop(live, report, known)),
+            stop=tuple(to_stop(live, unknown, known)),
             settled=settled(live, report),
         )
 

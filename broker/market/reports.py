@@ -1,6 +1,6 @@
 """What an agent says is, compared with what should be. Pure: the same words give the same answer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -93,12 +93,17 @@ class Report:
     sequence: int
     measured_at: datetime | None
     nodes: tuple[NodeCondition, ...]
-    leases: tuple[LeaseSeen, ...]
+    leases: Mapping[LeaseRef, LeaseSeen]
     usage: tuple[UsageTold, ...] = ()
 
     def says_the_same_as(self, other: "Report") -> bool:
         """Tell whether both describe the same cluster, and this one has no usage to be taken."""
         return not self.usage and self.leases == other.leases and self.nodes == other.nodes
+
+
+def by_ref(leases: Iterable[LeaseSeen]) -> dict[LeaseRef, LeaseSeen]:
+    """Return them as a report has them."""
+    return {lease.ref: lease for lease in leases}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class Changes:
 VANISHED: Final = Ending(EndReason.VANISHED, detail="the agent reported it before and no longer does")
 
 
-def changes(live: Sequence[LiveLease], report: Report, at: datetime) -> Changes:
+def changes(live: Mapping[LeaseRef, LiveLease], report: Report, at: datetime) -> Changes:
     """Return which live leases have started, which have ended, and whose data are ready; times by our clock.
 
     `at` is when the report came: by as much as its own time differs from that, the agent's clock differs from ours.
@@ -147,31 +152,32 @@ def changes(live: Sequence[LiveLease], report: Report, at: datetime) -> Changes:
     def ours(theirs: datetime | None) -> datetime | None:
         return None if theirs is None else theirs + shift
 
-    seen = {s.ref: s for s in report.leases}
     started: list[Started] = []
     stopped: list[Stopped] = []
-    for lease in live:
-        now = seen.get(lease.ref)
+    ready: list[LeaseRef] = []
+    for ref, lease in live.items():
+        now = report.leases.get(ref)
         if now is None:
             if lease.ran:
-                stopped.append(Stopped(lease.ref, VANISHED))
-        elif now.phase is LeasePhase.ENDED:
-            stopped.append(Stopped(lease.ref, now.ending or VANISHED, ours(now.started_at), ours(now.ended_at)))
+                stopped.append(Stopped(ref, VANISHED))
+            continue
+        if now.phase is LeasePhase.ENDED:
+            stopped.append(Stopped(ref, now.ending or VANISHED, ours(now.started_at), ours(now.ended_at)))
         elif now.phase is LeasePhase.RUNNING and lease.state is not LeaseState.ACTIVE:
-            started.append(Started(lease.ref, ours(now.started_at)))
-    ready = tuple(
-        lease.ref for lease in live if not lease.data_ready and lease.ref in seen and seen[lease.ref].data_ready
-    )
-    return Changes(tuple(started), tuple(stopped), ready)
+            started.append(Started(ref, ours(now.started_at)))
+        if now.data_ready and not lease.data_ready:
+            ready.append(ref)
+    return Changes(tuple(started), tuple(stopped), tuple(ready))
 
 
-def to_start(live: Sequence[LiveLease], report: Report) -> list[LeaseRef]:
+def to_start(live: Mapping[LeaseRef, LiveLease], report: Report) -> list[LeaseRef]:
     """Return the leases of which the agent has no trace, oldest first."""
-    seen = {s.ref for s in report.leases}
-    return [lease.ref for lease in live if lease.ref not in seen]
+    return sorted(live.keys() - report.leases.keys())
 
 
-def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId]) -> list[LeaseStop]:
+def to_stop(
+    live: Mapping[LeaseRef, LiveLease], unknown: Collection[LeaseRef], known: Collection[LeaseId]
+) -> list[LeaseStop]:
     """Return what has to end: leases of jobs to be cancelled, or of which others need the cards, and strangers.
 
     A lease to be stopped of which the agent has no trace is ordered to start and to stop at once: its order may be
@@ -179,13 +185,12 @@ def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId
     that has not seen the order.
 
     Args:
+        unknown: what `strangers` found.
         known: leases that the cluster has or once had.
     """
     stops = [
-        LeaseStop(
-            lease.ref, lease.stop_grace_seconds, StopReason.CANCELLED if lease.cancelled else StopReason.PREEMPTED
-        )
-        for lease in live
+        LeaseStop(ref, lease.stop_grace_seconds, StopReason.CANCELLED if lease.cancelled else StopReason.PREEMPTED)
+        for ref, lease in live.items()
         if lease.stop_grace_seconds is not None
     ]
     stops += [
@@ -194,18 +199,20 @@ def to_stop(live: Sequence[LiveLease], report: Report, known: Collection[LeaseId
             UNKNOWN_GRACE_SECONDS,
             StopReason.STALE_EPOCH if ref.lease in known else StopReason.UNKNOWN_LEASE,
         )
-        for ref in strangers(live, report)
+        for ref in unknown
     ]
     return stops
 
 
-def strangers(live: Sequence[LiveLease], report: Report) -> list[LeaseRef]:
+def strangers(live: Mapping[LeaseRef, LiveLease], report: Report) -> list[LeaseRef]:
     """Return what the agent has up, or coming up, that is not live here."""
-    ours = {lease.ref for lease in live}
-    return [s.ref for s in report.leases if s.phase is not LeasePhase.ENDED and s.ref not in ours]
+    return [ref for ref in _not_live(live, report) if report.leases[ref].phase is not LeasePhase.ENDED]
 
 
-def settled(live: Sequence[LiveLease], report: Report) -> tuple[LeaseRef, ...]:
+def settled(live: Mapping[LeaseRef, LiveLease], report: Report) -> tuple[LeaseRef, ...]:
     """Return the ended ones of the report that need not be reported again: all that are not live any more."""
-    ours = {lease.ref for lease in live}
-    return tuple(s.ref for s in report.leases if s.phase is LeasePhase.ENDED and s.ref not in ours)
+    return tuple(ref for ref in _not_live(live, report) if report.leases[ref].phase is LeasePhase.ENDED)
+
+
+def _not_live(live: Mapping[LeaseRef, LiveLease], report: Report) -> list[LeaseRef]:
+    return sorted(report.leases.keys() - live.keys())

@@ -16,7 +16,7 @@ from broker.job import Ending
 from broker.lifecycle import EndReason
 from broker.market.clusters import Terms
 from broker.market.logs import PIECE_BYTES_MAX, LogPiece, LogProblem, LogRequest, LogStream
-from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, LeaseStop, Report
+from broker.market.reports import Desired, Hello, LeasePhase, LeaseSeen, LeaseStop, Report, by_ref
 from broker.rpc import convert_usage
 from broker.rpc.convert import build_to_wire, node_cards_to_wire, policy_to_wire
 from broker.rpc.convert_checks import EPOCH, Checks, shown
@@ -128,11 +128,11 @@ class Reports:
             sequence=checks.within("report.sequence", wire.sequence, 1, 2**64 - 1),
             measured_at=_moment(checks, "report.at", wire, "at"),
             nodes=tuple(each for _, each in nodes),
-            leases=tuple(each for _, each in leases),
+            leases=by_ref(each for _, each in leases),
             usage=convert_usage.usage(checks, wire),
         )
         _each_once(checks, "report.nodes[{}].node", [each.node for each in found.nodes])
-        _each_once(checks, "report.leases[{}].lease_id", [each.ref.lease for each in found.leases])
+        _each_once(checks, "report.leases[{}].lease_id", [each.ref.lease for _, each in leases])
         checks.done()
         self._nodes, self._leases = dict(nodes), dict(leases)
         return found

@@ -47,6 +47,9 @@ CANCEL: Final[LiteralString] = """
           FROM target t
          WHERE j.job_id = t.job_id AND (j.state = ANY($2) OR j.state = ANY($3) AND j.cancel_requested_at IS NULL)
         RETURNING j.job_id, j.city, j.state, j.attempt
+    ), noticed AS (
+        UPDATE leases l SET changed_in = pg_current_xact_id()
+          FROM moved WHERE l.job_id = moved.job_id AND l.state <> 'ended'
     ), told AS (
         INSERT INTO event_outbox (city, job_id, kind, at, attempt, ending)
         SELECT city, job_id, CASE state WHEN 'cancelled' THEN 'cancelled' ELSE 'cancel_requested' END, $1,

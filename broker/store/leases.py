@@ -10,7 +10,7 @@ the cluster first (store/clusters.py), so that the two never judge the same leas
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 
 from broker.errors import LeaseNotFound, LeaseNotLost
 from broker.ids import JobId, LeaseId, lease_text
@@ -31,9 +31,8 @@ from broker.lifecycle import (
 from broker.store.database import Connection
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LeaseRef:
-    """Names a lease, with its fence."""
+class LeaseRef(NamedTuple):
+    """Names a lease, with its fence. A tuple, as each exchange with an agent looks up every live lease by it."""
 
     lease: LeaseId
     epoch: int
@@ -123,7 +122,9 @@ DATA_READY: Final[LiteralString] = """
          ORDER BY j.job_id FOR NO KEY UPDATE OF j
     ), moved AS (
         UPDATE jobs j SET data_ready_at = $4 FROM known WHERE j.job_id = known.job_id
-        RETURNING j.job_id, j.city, known.epoch
+        RETURNING j.job_id, j.city, known.epoch, known.lease_id
+    ), noticed AS (
+        UPDATE leases l SET changed_in = pg_current_xact_id() FROM moved WHERE l.lease_id = moved.lease_id
     )
     INSERT INTO event_outbox (city, job_id, kind, at, attempt)
     SELECT city, job_id, 'data_ready', $4, epoch FROM moved ORDER BY job_id

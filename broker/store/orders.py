@@ -1,8 +1,8 @@
 """What agents have to be told: the live leases of a cluster, and the orders that start them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 from broker.ids import JobId, LeaseId
 from broker.job import Build, IfLost, JobSpec, NodeCards
@@ -61,30 +61,66 @@ class Attempt:
     tasks: int
 
 
-LIVE: Final[LiteralString] = """
-    SELECT l.lease_id, l.epoch, l.state, l.started_at IS NOT NULL AS ran,
+_OF_A_LEASE: Final[LiteralString] = """
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS read_to, l.lease_id, l.epoch, l.state,
+           l.started_at IS NOT NULL AS ran,
            CASE WHEN coalesce(j.cancel_requested_at, l.stop_ordered_at) IS NOT NULL
                 THEN j.grace_seconds END AS stop_grace_seconds,
            j.cancel_requested_at IS NOT NULL AS cancelled, j.data_ready_at IS NOT NULL AS data_ready
       FROM leases l JOIN jobs j USING (job_id)
-     WHERE l.cluster = $1 AND l.state <> 'ended'
-     ORDER BY l.lease_id
 """
+LIVE: Final[LiteralString] = _OF_A_LEASE + " WHERE l.cluster = $1 AND l.state <> 'ended' ORDER BY l.lease_id"
+CHANGED: Final[LiteralString] = (
+    _OF_A_LEASE + " WHERE l.cluster = $1 AND l.changed_in >= $2::text::xid8 ORDER BY l.lease_id"
+)
+
+
+class LiveLeases:
+    """The live leases of a cluster as one stream knows them: read whole once, and then only what has changed.
+
+    A lease carries the number of the transaction that changed it last. Of all numbers below `pg_snapshot_xmin` a
+    statement sees what they did; so those from there on are all that the next one can see and this one could not,
+    however their commits were interleaved. What is written later in the same transaction is among them.
+    """
+
+    def __init__(self) -> None:
+        self._by_ref: dict[LeaseRef, LiveLease] = {}
+        self._read_to = ""  # number of a transaction; empty: nothing was read yet
+
+    async def read(self, tx: Connection, cluster: str, *, whole: bool = False) -> Mapping[LeaseRef, LiveLease]:
+        """Return them as the transaction sees them. The mapping is valid until the next call; do not change it.
+
+        `whole`: read all of them, whatever is known.
+        """
+        if whole or not self._read_to:
+            rows = await tx.fetch(LIVE, cluster)
+            self._by_ref = {}
+        else:
+            rows = await tx.fetch(CHANGED, cluster, self._read_to)
+        for row in rows:
+            self._take(row)
+        if rows:
+            self._read_to = rows[0]["read_to"]
+        return self._by_ref
+
+    def _take(self, row: Any) -> None:
+        ref = LeaseRef(row["lease_id"], row["epoch"])
+        if row["state"] == LeaseState.ENDED:
+            self._by_ref.pop(ref, None)
+        else:
+            self._by_ref[ref] = LiveLease(
+                ref,
+                LeaseState(row["state"]),
+                row["ran"],
+                row["stop_grace_seconds"],
+                row["cancelled"],
+                row["data_ready"],
+            )
 
 
 async def live(tx: Connection, cluster: str) -> list[LiveLease]:
     """Return the live leases of the cluster, oldest first."""
-    return [
-        LiveLease(
-            LeaseRef(LeaseId(r["lease_id"]), r["epoch"]),
-            LeaseState(r["state"]),
-            r["ran"],
-            r["stop_grace_seconds"],
-            r["cancelled"],
-            r["data_ready"],
-        )
-        for r in await tx.fetch(LIVE, cluster)
-    ]
+    return list((await LiveLeases().read(tx, cluster)).values())
 
 
 KNOWN: Final[LiteralString] = "SELECT lease_id FROM leases WHERE cluster = $1 AND lease_id = ANY($2)"

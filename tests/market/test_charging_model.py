@@ -17,7 +17,7 @@ from broker.ledger.usage import Usage, UsageProblem, minutes
 from broker.lifecycle import EndReason
 from broker.loops.hold_expiry import HoldExpiry
 from broker.market.charging import Charging, ChargingTerms
-from broker.market.reports import LeasePhase, LeaseSeen, Report, UsageTold
+from broker.market.reports import LeasePhase, LeaseSeen, Report, UsageTold, by_ref
 from broker.store import charging
 from broker.store.database import Database
 from tests.cluster_world import ClusterWorld
@@ -77,7 +77,7 @@ class OneLease(RuleBasedStateMachine):
         seen = LeaseSeen(self.ref, phase, ending=ending)
         told = UsageTold(self.ref, 1000, usage)
         now = self.table.world.now
-        report = Report(self.table.sequence, None, (), (seen,), (told,))
+        report = Report(self.table.sequence, None, (), by_ref([seen]), (told,))
         [answer] = (await self.table.world.clusters.report(self.table.session, report, now)).usage
         return answer
 

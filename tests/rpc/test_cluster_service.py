@@ -478,7 +478,9 @@ def test_what_a_stream_said_before_is_read_as_if_it_were_new(reports: list[pb.Re
 def test_what_a_stream_repeats_is_not_judged_again() -> None:
     stream, report = convert.Reports(), pb.Report(sequence=1, leases=[seen(LeaseRef(LeaseId(1), 1), "RUNNING")])
 
-    assert stream.read(report).leases[0] is stream.read(report).leases[0]
+    [one], [again] = stream.read(report).leases.values(), stream.read(report).leases.values()
+
+    assert one is again
 
 
 def test_what_cannot_be_shown_is_replaced_in_words_for_people() -> None:
