@@ -22,8 +22,7 @@ from broker.market.reports import (
     Report,
     UsageAnswer,
     changes,
-    settled,
-    strangers,
+    not_live,
     to_start,
     to_stop,
 )
@@ -326,7 +325,7 @@ class Clusters:
     async def _desired(
         self, tx: Connection, session: Session, live: Mapping[LeaseRef, LiveLease], report: Report
     ) -> Desired:
-        unknown = strangers(live, report)
+        unknown, settled = not_live(live, report)
         known = await orders.known(tx, session.cluster, {ref.lease for ref in unknown})
         start = to_start(live, report)[:ORDERS_MAX]
         unread = [ref.lease for ref in start if ref not in session._orders]
@@ -335,7 +334,7 @@ class Clusters:
         return Desired(
             start=tuple(session._orders.values()),
             stop=tuple(to_stop(live, unknown, known)),
-            settled=settled(live, report),
+            settled=settled,
         )
 
 

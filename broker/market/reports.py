@@ -155,16 +155,18 @@ def changes(live: Mapping[LeaseRef, LiveLease], report: Report, at: datetime) ->
     started: list[Started] = []
     stopped: list[Stopped] = []
     ready: list[LeaseRef] = []
-    for ref, lease in live.items():
-        now = report.leases.get(ref)
+    seen, running, ended, active = report.leases.get, LeasePhase.RUNNING, LeasePhase.ENDED, LeaseState.ACTIVE
+    for ref, lease in live.items():  # thousands, in each exchange
+        now = seen(ref)
         if now is None:
             if lease.ran:
                 stopped.append(Stopped(ref, VANISHED))
             continue
-        if now.phase is LeasePhase.ENDED:
+        if now.phase is running:
+            if lease.state is not active:
+                started.append(Started(ref, ours(now.started_at)))
+        elif now.phase is ended:
             stopped.append(Stopped(ref, now.ending or VANISHED, ours(now.started_at), ours(now.ended_at)))
-        elif now.phase is LeasePhase.RUNNING and lease.state is not LeaseState.ACTIVE:
-            started.append(Started(ref, ours(now.started_at)))
         if now.data_ready and not lease.data_ready:
             ready.append(ref)
     return Changes(tuple(started), tuple(stopped), tuple(ready))
@@ -172,7 +174,7 @@ def changes(live: Mapping[LeaseRef, LiveLease], report: Report, at: datetime) ->
 
 def to_start(live: Mapping[LeaseRef, LiveLease], report: Report) -> list[LeaseRef]:
     """Return the leases of which the agent has no trace, oldest first."""
-    return sorted(live.keys() - report.leases.keys())
+    return sorted([ref for ref in live if ref not in report.leases])
 
 
 def to_stop(
@@ -185,7 +187,7 @@ def to_stop(
     that has not seen the order.
 
     Args:
-        unknown: what `strangers` found.
+        unknown: the strangers that the report names.
         known: leases that the cluster has or once had.
     """
     stops = [
@@ -204,15 +206,11 @@ def to_stop(
     return stops
 
 
-def strangers(live: Mapping[LeaseRef, LiveLease], report: Report) -> list[LeaseRef]:
-    """Return what the agent has up, or coming up, that is not live here."""
-    return [ref for ref in _not_live(live, report) if report.leases[ref].phase is not LeasePhase.ENDED]
+def not_live(live: Mapping[LeaseRef, LiveLease], report: Report) -> tuple[list[LeaseRef], tuple[LeaseRef, ...]]:
+    """Return what the report names that is not live here, oldest first.
 
-
-def settled(live: Mapping[LeaseRef, LiveLease], report: Report) -> tuple[LeaseRef, ...]:
-    """Return the ended ones of the report that need not be reported again: all that are not live any more."""
-    return tuple(ref for ref in _not_live(live, report) if report.leases[ref].phase is LeasePhase.ENDED)
-
-
-def _not_live(live: Mapping[LeaseRef, LiveLease], report: Report) -> list[LeaseRef]:
-    return sorted(report.leases.keys() - live.keys())
+    The strangers, that are up or coming up; and the ended ones, that need not be reported again.
+    """
+    rest = sorted([ref for ref in report.leases if ref not in live])
+    ended = tuple([ref for ref in rest if report.leases[ref].phase is LeasePhase.ENDED])
+    return [ref for ref in rest if report.leases[ref].phase is not LeasePhase.ENDED], ended

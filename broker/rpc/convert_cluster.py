@@ -127,8 +127,8 @@ class Reports:
         found = Report(
             sequence=checks.within("report.sequence", wire.sequence, 1, 2**64 - 1),
             measured_at=_moment(checks, "report.at", wire, "at"),
-            nodes=tuple(each for _, each in nodes),
-            leases=by_ref(each for _, each in leases),
+            nodes=tuple([each for _, each in nodes]),
+            leases=by_ref([each for _, each in leases]),
             usage=convert_usage.usage(checks, wire),
         )
         _each_once(checks, "report.nodes[{}].node", [each.node for each in found.nodes])
@@ -147,12 +147,12 @@ class Reports:
         read: Callable[[Checks, str, Wire], Found],
     ) -> list[tuple[bytes, Found]]:
         """Return what is said of each, beside the bytes that say it."""
-        found = []
-        for at in range(checks.count(path, wires, 0, most)):
-            said = wires[at].SerializeToString()
-            known = before.get(said)
-            found.append((said, read(checks, f"{path}[{at}]", wires[at]) if known is None else known))
-        return found
+        said = [wire.SerializeToString() for wire in wires[: checks.count(path, wires, 0, most)]]
+        known = before.get
+        return [
+            (each, found if (found := known(each)) is not None else read(checks, f"{path}[{at}]", wires[at]))
+            for at, each in enumerate(said)
+        ]
 
 
 def _condition(checks: Checks, path: str, wire: pb.NodeReport) -> NodeCondition:
