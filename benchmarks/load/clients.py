@@ -11,6 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -169,7 +170,11 @@ class _Clients:
         await self._in_messages(city, channel, left, lambda: 1)
 
     async def _batch(self, city: str, channel: grpc.aio.Channel, left: "deque[_Due]") -> None:
-        await self._in_messages(city, channel, left, lambda: sum(1 for d in left if d.at <= self._now() + 0.1))
+        def due() -> int:
+            soon = self._now() + 0.1
+            return sum(1 for _ in takewhile(lambda each: each.at <= soon, left))  # they come in their order
+
+        await self._in_messages(city, channel, left, due)
 
     async def _in_messages(
         self, city: str, channel: grpc.aio.Channel, left: "deque[_Due]", size: Callable[[], int]
