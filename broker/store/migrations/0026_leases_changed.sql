@@ -2,7 +2,6 @@
 -- cluster with thousands of live leases each exchange with its agent read, and compared, all of them. A job that is to
 -- be cancelled is news of its lease.
 ALTER TABLE leases ADD COLUMN changed_in xid8 NOT NULL DEFAULT pg_current_xact_id();
-CREATE INDEX leases_changed ON leases (cluster, changed_in);
 
 CREATE FUNCTION lease_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
