@@ -24,6 +24,8 @@ FULL_RETRY_SECONDS: Final = 5.0
 """When to try again after the city's limit was met: some rounds later."""
 
 RECOUNT_SECONDS: Final = 1.0
+RECOUNT_SHARE_MAX: Final = 0.02
+"""A count of a hundred thousand takes long; it is not made again before so small a share of the time went into it."""
 
 Outcome = Submitted | BrokerError
 
@@ -50,7 +52,7 @@ class Intake:
         self._stored = stored
         self._queues: dict[str, deque[_Parcel]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
-        self._counts: dict[str, tuple[float, PendingCount]] = {}  # when it was exact, on the event loop's clock
+        self._counts: dict[str, tuple[float, PendingCount]] = {}  # until when it will do, on the event loop's clock
 
     async def put(self, city: City, drafts: Sequence[Draft], now: datetime) -> list[Outcome]:
         """Store the drafts and return what became of each, in their order; TooManyPending for those beyond the limit.
@@ -107,15 +109,16 @@ class Intake:
 
     async def _count(self, tx: Connection, city: City, drafts: int) -> int:
         """Return how many jobs wait, more than that only where it makes no difference. Under the submissions lock."""
-        present = asyncio.get_running_loop().time()
-        counted_at, known = self._counts.get(city.city, (-math.inf, None))
-        if known is not None and present - counted_at <= RECOUNT_SECONDS:
+        time = asyncio.get_running_loop().time
+        until, known = self._counts.get(city.city, (-math.inf, None))
+        if known is not None and time() <= until:
             known = await submissions.count_on(tx, city.city, known)
             if known.pending + drafts <= city.pending_jobs_max // 2:
-                self._counts[city.city] = (counted_at, known)
+                self._counts[city.city] = (until, known)
                 return known.pending
+        began = time()
         exact = await submissions.count_pending(tx, city.city)
-        self._counts[city.city] = (present, exact)
+        self._counts[city.city] = (time() + max(RECOUNT_SECONDS, (time() - began) / RECOUNT_SHARE_MAX), exact)
         return exact.pending
 
 

@@ -178,19 +178,24 @@ ANYBODY: Final[LiteralString] = """
                     WHERE state = 'pending' AND (start_by IS NULL OR start_by > $1)
                       AND (earliest_start IS NULL OR earliest_start <= $1) AND NOT upstreams_open)
 """
-ARRIVED: Final[LiteralString] = (
+_ARRIVED: Final[LiteralString] = (
     """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
            enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
            funds_refused_at
       FROM jobs j
-     WHERE state = 'pending' AND (job_id > $1 OR job_id = ANY($4)) AND (start_by IS NULL OR start_by > $2)
+     WHERE state = 'pending' AND (start_by IS NULL OR start_by > $2)
        AND (earliest_start IS NULL OR earliest_start <= $2) AND NOT upstreams_open
        AND NOT EXISTS (SELECT FROM promises p WHERE p.job_id = j.job_id) AND """
     + NOT_PAUSED
-    + """
-     ORDER BY job_id LIMIT $3
-"""
+)
+# In two parts, each by its index: with an OR every job that waits is passed by to come to those that are new.
+ARRIVED: Final[LiteralString] = (
+    "SELECT * FROM (("
+    + _ARRIVED
+    + " AND job_id > $1 ORDER BY job_id LIMIT $3) UNION ALL ("
+    + _ARRIVED
+    + " AND job_id <= $1 AND job_id = ANY($4) ORDER BY job_id LIMIT $3)) AS found ORDER BY job_id LIMIT $3"
 )
 ONE_WAITING: Final[LiteralString] = """
     SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,

@@ -180,7 +180,7 @@ async def test_a_rejection_of_another_epoch_changes_nothing(exchange: Exchange) 
     job = await exchange.submit()
     await exchange.round()
     lease = await exchange.lease(job)
-    stale = replace(lease, epoch=lease.epoch + 1)
+    stale = lease._replace(epoch=lease.epoch + 1)
 
     answer = await exchange.world.report(session, 1, ended(stale, REJECTED))
 
