@@ -1,7 +1,5 @@
 """Every lease gets a signed placement policy; what its agent rejects frees its cards, and closes its pool."""
 
-from dataclasses import replace
-
 import pytest
 from prometheus_client import generate_latest
 
