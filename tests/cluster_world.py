@@ -118,15 +118,21 @@ class ClusterWorld:
     ) -> LeaseRef:
         """Commit a round that places the waiting job on these cards, by node; without any, on the lowest free one."""
         async with self.database.hub() as tx:
-            if cards is None:
-                cards = await _lowest_free_card(tx, cluster)
-            waiting = (await rounds.lock_waiting(tx, [job], self.now))[job]
-            pool = await tx.fetchval("SELECT pool_id FROM pools WHERE cluster = $1", cluster)
-            ids = {r["node"]: r["node_id"] for r in await tx.fetch("SELECT * FROM nodes WHERE cluster = $1", cluster)}
-            nodes = tuple((ids[node], tuple(held), 1) for node, held in cards.items())
-            epoch = waiting.attempt + 1
-            draft = LeaseDraft(job, waiting.city, cluster, pool, 0, epoch, waiting.if_lost, nodes)
-            lease = (await rounds.offer(tx, await self._round(tx), [draft], self.now))[job]
+            return await self.offer_in(tx, job, cards, cluster)
+
+    async def offer_in(
+        self, tx: Connection, job: JobId, cards: Mapping[str, Sequence[int]] | None = None, cluster: str = "east"
+    ) -> LeaseRef:
+        """Offer as `offer` does, in a transaction that the caller commits."""
+        if cards is None:
+            cards = await _lowest_free_card(tx, cluster)
+        waiting = (await rounds.lock_waiting(tx, [job], self.now))[job]
+        pool = await tx.fetchval("SELECT pool_id FROM pools WHERE cluster = $1", cluster)
+        ids = {r["node"]: r["node_id"] for r in await tx.fetch("SELECT * FROM nodes WHERE cluster = $1", cluster)}
+        nodes = tuple((ids[node], tuple(held), 1) for node, held in cards.items())
+        epoch = waiting.attempt + 1
+        draft = LeaseDraft(job, waiting.city, cluster, pool, 0, epoch, waiting.if_lost, nodes)
+        lease = (await rounds.offer(tx, await self._round(tx), [draft], self.now))[job]
         return LeaseRef(lease, epoch)
 
     async def placed(self, **changes: Any) -> tuple[JobId, LeaseRef]:

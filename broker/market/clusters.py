@@ -36,7 +36,7 @@ ORDERS_MAX: Final = 256
 """Orders in one Desired; a build's command and environment make them large. The next ones follow the next report."""
 
 WHOLE: Final = timedelta(seconds=60)
-"""Of what should be a stream reads what has changed; this often all of it, so that no mistake in that lasts."""
+"""A stream reads what has changed of what should be, and so often all of it: so that no mistake lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Terms:
         kill_after_seconds: time after the broker's last word by which an agent has killed `if_lost: restart` leases.
         kill_margin_seconds: time beyond `lost_after_seconds` that the broker still waits before it restarts them.
         heartbeat_seconds: an unchanged report is noted at most this often; with short terms, more often.
-        reread_seconds: what should be is read again at least this often, as other brokers may have changed it.
+        reread_seconds: what has changed of what should be is read at least this often, as other brokers change it too.
         restarts_max: restarts of a job for reasons that are not its own fault.
         usage_interval_seconds: time between two reports of the usage of what runs.
         usage_skew_seconds: how far minutes that agents tell may be ahead of our clock.

@@ -47,9 +47,6 @@ CANCEL: Final[LiteralString] = """
           FROM target t
          WHERE j.job_id = t.job_id AND (j.state = ANY($2) OR j.state = ANY($3) AND j.cancel_requested_at IS NULL)
         RETURNING j.job_id, j.city, j.state, j.attempt
-    ), noticed AS (
-        UPDATE leases l SET changed_in = pg_current_xact_id()
-          FROM moved WHERE l.job_id = moved.job_id AND l.state <> 'ended'
     ), told AS (
         INSERT INTO event_outbox (city, job_id, kind, at, attempt, ending)
         SELECT city, job_id, CASE state WHEN 'cancelled' THEN 'cancelled' ELSE 'cancel_requested' END, $1,
@@ -58,6 +55,11 @@ CANCEL: Final[LiteralString] = """
     )
 """
 CANCEL_ONE: Final[LiteralString] = "WITH target AS (SELECT $5::bigint AS job_id)," + CANCEL + "SELECT job_id FROM moved"
+# A statement of its own, after the one that may have waited for a round: that one does not see the lease that the
+# round has made meanwhile.
+NOTICE: Final[LiteralString] = """
+    UPDATE leases SET changed_in = pg_current_xact_id() WHERE job_id = ANY($1) AND state <> 'ended' RETURNING cluster
+"""
 CANCELLABLE_OF_SET: Final[LiteralString] = """
       FROM jobs WHERE city = $5 AND job_set = $6 AND job_set <> ''
        AND (state = ANY($2) OR state = ANY($3) AND cancel_requested_at IS NULL)
@@ -68,9 +70,7 @@ CANCEL_SET: Final[LiteralString] = (
     + "ORDER BY job_id LIMIT $7 FOR NO KEY UPDATE),"
     + CANCEL
     + """
-    SELECT m.state, l.cluster, count(*) AS jobs
-      FROM moved m LEFT JOIN leases l ON l.job_id = m.job_id AND l.epoch = m.attempt
-     GROUP BY m.state, l.cluster
+    SELECT state, array_agg(job_id) AS jobs FROM moved GROUP BY state
 """
 )
 COUNT_SET: Final[LiteralString] = """
@@ -173,7 +173,8 @@ async def cancel(tx: Connection, job: JobId, at: datetime) -> Job:
     Repeating it changes nothing. Raise JobNotFound when there is none that the transaction may see.
     """
     waiting, placed = _cancel_sources()
-    await tx.execute(CANCEL_ONE, at, waiting, placed, CANCELLED_WAITING.to_json(), job)
+    if await tx.fetchval(CANCEL_ONE, at, waiting, placed, CANCELLED_WAITING.to_json(), job):
+        await _notice(tx, [job])
     return await get(tx, job)
 
 
@@ -181,9 +182,14 @@ async def cancel_set(tx: Connection, city: str, job_set: str, at: datetime, limi
     """Cancel up to `limit` jobs of the set, as `cancel` does; nothing is left to do when it touched none."""
     waiting, placed = _cancel_sources()
     rows = await tx.fetch(CANCEL_SET, at, waiting, placed, CANCELLED_WAITING.to_json(), city, job_set, limit)
-    done = sum(r["jobs"] for r in rows if r["state"] == JobState.CANCELLED)
-    asked = [r for r in rows if r["state"] != JobState.CANCELLED]
-    return CancelledSet(done, sum(r["jobs"] for r in asked), frozenset(r["cluster"] for r in asked if r["cluster"]))
+    done = sum(len(r["jobs"]) for r in rows if r["state"] == JobState.CANCELLED)
+    asked = [job for r in rows if r["state"] != JobState.CANCELLED for job in r["jobs"]]
+    return CancelledSet(done, len(asked), await _notice(tx, asked) if asked else frozenset())
+
+
+async def _notice(tx: Connection, jobs: Sequence[JobId]) -> frozenset[str]:
+    """Let the end that was asked for be news of the jobs' live leases; return their clusters."""
+    return frozenset(r["cluster"] for r in await tx.fetch(NOTICE, jobs))
 
 
 async def count_set(tx: Connection, city: str, job_set: str) -> CancelledSet:

@@ -70,9 +70,18 @@ _OF_A_LEASE: Final[LiteralString] = """
       FROM leases l JOIN jobs j USING (job_id)
 """
 LIVE: Final[LiteralString] = _OF_A_LEASE + " WHERE l.cluster = $1 AND l.state <> 'ended' ORDER BY l.lease_id"
+# Whatever a statement sees was done below its `pg_snapshot_xmax`, or by its own transaction. Higher numbers come from
+# another server, from which this database was restored: of leases that are what they were then.
 CHANGED: Final[LiteralString] = (
-    _OF_A_LEASE + " WHERE l.cluster = $1 AND l.changed_in >= $2::text::xid8 ORDER BY l.lease_id"
+    _OF_A_LEASE
+    + """
+     WHERE l.cluster = $1 AND l.changed_in >= $2::text::xid8
+       AND l.changed_in <= greatest(pg_snapshot_xmax(pg_current_snapshot()), pg_current_xact_id_if_assigned())
+     ORDER BY l.lease_id
+"""
 )
+CHANGED_MAX: Final = 1_000
+"""So many more than live are not read again and again: a transaction stays open somewhere on the server."""
 
 
 class LiveLeases:
@@ -83,24 +92,29 @@ class LiveLeases:
     however their commits were interleaved. What is written later in the same transaction is among them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, changed_max: int = CHANGED_MAX) -> None:
+        self._changed_max = changed_max
         self._by_ref: dict[LeaseRef, LiveLease] = {}
         self._read_to = ""  # number of a transaction; empty: nothing was read yet
+        self._held_up = False  # that number does not grow, so that more and more counts as changed
 
     async def read(self, tx: Connection, cluster: str, *, whole: bool = False) -> Mapping[LeaseRef, LiveLease]:
         """Return them as the transaction sees them. The mapping is valid until the next call; do not change it.
 
+        A transaction that reads what it has changed itself, and is rolled back, leaves that here: read first.
+
         `whole`: read all of them, whatever is known.
         """
-        if whole or not self._read_to:
-            rows = await tx.fetch(LIVE, cluster)
-            self._by_ref = {}
-        else:
-            rows = await tx.fetch(CHANGED, cluster, self._read_to)
+        before, whole = self._read_to, whole or self._held_up or not self._read_to
+        rows = await (tx.fetch(LIVE, cluster) if whole else tx.fetch(CHANGED, cluster, before))
+        if whole:
+            self._by_ref, self._read_to = {}, ""
         for row in rows:
             self._take(row)
         if rows:
             self._read_to = rows[0]["read_to"]
+        many = self._held_up if whole else len(rows) > len(self._by_ref) + self._changed_max
+        self._held_up = many and self._read_to == before
         return self._by_ref
 
     def _take(self, row: Any) -> None:
@@ -116,11 +130,6 @@ class LiveLeases:
                 row["cancelled"],
                 row["data_ready"],
             )
-
-
-async def live(tx: Connection, cluster: str) -> list[LiveLease]:
-    """Return the live leases of the cluster, oldest first."""
-    return list((await LiveLeases().read(tx, cluster)).values())
 
 
 KNOWN: Final[LiteralString] = "SELECT lease_id FROM leases WHERE cluster = $1 AND lease_id = ANY($2)"

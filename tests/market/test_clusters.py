@@ -63,6 +63,23 @@ async def test_a_job_lives_its_whole_life(world: ClusterWorld) -> None:
     await world.check()
 
 
+async def test_what_a_stream_has_wrong_about_live_leases_is_put_right_within_a_minute(world: ClusterWorld) -> None:
+    """It reads what has changed; should that ever lack something, it does not last."""
+    session = await world.attach()
+    _, ref = await world.running(session, 1)
+    stranger = ended(LeaseRef(LeaseId(9), 1), COMPLETED)
+    await world.report(session, 2, running(ref), stranger)  # it has read by now what the first one changed
+    session._live._by_ref.clear()  # as a mistake would
+
+    wrong = await world.report(session, 3, running(ref))
+    for sequence in range(4, 17):
+        world.advance(5)
+        told = await world.report(session, sequence, running(ref))
+
+    assert [stop.ref for stop in wrong.stop] == [ref]
+    assert told.stop == ()
+
+
 async def test_every_message_may_come_twice(world: ClusterWorld) -> None:
     """A repeated report is answered alike and changes nothing, also when a later one was judged already."""
     session = await world.attach()

@@ -10,10 +10,11 @@ import pytest
 from broker.ids import JobId, LeaseId
 from broker.job import Build, Ending, GangSize, PriorityClass, Within
 from broker.lifecycle import EndReason, JobState
-from broker.store import orders, rules
+from broker.store import rules
 from broker.store.clusters import NodeInventory, PoolInventory
 from broker.store.database import Database
 from broker.store.leases import LeaseRef
+from broker.store.orders import LiveLeases
 from scheduler.plan import Placement, Plan
 from scheduler.reasons import Reason
 from scheduler.refusals import Refusals
@@ -327,7 +328,7 @@ async def test_rounds_of_shares_and_whole_cards_always_commit_what_they_planned(
         done = await table.round()
         assert done.stale == 0
         async with world.database.hub() as tx:
-            live = [lease.ref for lease in await orders.live(tx, "east")]
+            live = list(await LiveLeases().read(tx, "east"))
         over = [ref for ref in live if luck.random() < 0.5]
         world.advance(1)
         await world.report(session, number, *(ended(ref, Ending(EndReason.COMPLETED)) for ref in over))

@@ -12,6 +12,7 @@ from broker.lifecycle import EndReason, JobEvent, JobState, LeaseState
 from broker.store import leases, orders
 from broker.store.database import Database
 from broker.store.leases import Ended, LeaseRef, Started, Stopped, outcome
+from broker.store.orders import LiveLeases
 from tests.cluster_world import ClusterWorld, inventory
 
 COMPLETED = Ending(EndReason.COMPLETED)
@@ -310,7 +311,7 @@ async def test_a_thousand_leases_start_and_end_in_one_statement_each(database: D
                  FROM leases"""
         )
         await tx.execute("INSERT INTO held_cards SELECT node_id, cards[1], lease_id FROM lease_nodes")
-        refs = [lease.ref for lease in await orders.live(tx, "east")]
+        refs = list(await LiveLeases().read(tx, "east"))
     assert len(refs) == 1000
 
     await start(world, *refs)
