@@ -4,7 +4,7 @@ import asyncio
 import gc
 import multiprocessing
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,9 +37,9 @@ PROBE_JOBS: Final = 1_000
 """Submitted in one call at each size: what that takes is the cost of a submission there."""
 
 EVENTS: Final = 200
-REST_SECONDS: Final = 10.0
-SETTLE_SECONDS: Final = 3.0
-"""After agents have come or gone: rounds and readings that follow from it are not theirs at rest."""
+REST_SECONDS: Final = 20.0
+SETTLE_SECONDS: Final = 12.0
+"""After agents have come or gone: what follows from it, until those that left are suspect, is not theirs at rest."""
 
 _BATCH: Final = 500
 _WATCHERS_OF_A_CONNECTION: Final = 500  # the broker takes a thousand calls on one
@@ -158,7 +158,7 @@ class _Rest:
 async def _resting(running: RunningBroker) -> _Rest:
     """Wait until what came before is over, then look on."""
     await asyncio.sleep(SETTLE_SECONDS)
-    process, database = psutil.Process(running.pid), [psutil.Process(pid) for pid in database_pids(running.home)]
+    process, database = psutil.Process(running.pid), _living(database_pids(running.home))
     before, before_there, began = _cpu(process), _cpu_of_all(database), time.monotonic()
     await asyncio.sleep(REST_SECONDS)
     span = time.monotonic() - began
@@ -314,6 +314,14 @@ async def _attached(pipe: Connection, clusters: int) -> None:
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def _living(pids: Iterable[int]) -> list[psutil.Process]:
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def _cpu_of_all(processes: Sequence[psutil.Process]) -> float:

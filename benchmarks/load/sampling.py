@@ -17,6 +17,7 @@ PARTS: Final = ("broker", "calls", "planning", "database", "agents", "clients")
 
 LOOKING_SHARE_MAX: Final = 0.02
 """Of the time the database may count what waits and what is held, or the looking is a load of its own."""
+REST_SECONDS_MAX: Final = 10.0
 
 STATE: Final = """
     SELECT (SELECT count(*) FROM jobs WHERE state = 'pending') AS pending,
@@ -66,7 +67,7 @@ class Sampler:
                 cpu, memory = await asyncio.to_thread(self._processes)
                 asked = time.monotonic()
                 [row] = await hub.fetch(STATE)
-                rest = (time.monotonic() - asked) / LOOKING_SHARE_MAX
+                rest = min((time.monotonic() - asked) / LOOKING_SHARE_MAX, REST_SECONDS_MAX)
                 first = row["active_millis"] if first is None else first
                 self.samples.append(_sample(at, cpu, memory, row, first))
                 await asyncio.sleep(max(0.0, rest, 1.0 - (time.monotonic() - self.begins_at - at)))

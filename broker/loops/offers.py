@@ -10,7 +10,7 @@ from broker.store.database import Database
 class Offers:
     """Wakes the streams of clusters whose offered leases have changed since the last look.
 
-    An agent would hear of them with one of its next reports in any case (`Terms.reread_seconds`).
+    An agent would hear of them with one of its next reports in any case (`Terms.reread_seconds`), as they are changes.
     """
 
     name = "offers"
