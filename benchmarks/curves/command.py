@@ -18,6 +18,8 @@ from benchmarks.result import Result
 from benchmarks.rounds import Planner
 from benchmarks.worlds.trace import RealJobs, real_jobs
 
+_REST: Final = serving.Rest()
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -31,9 +33,10 @@ class Sizes:
     attached: tuple[int, ...]
     fixed_jobs: int
     fixed_nodes: int
+    rest: serving.Rest = _REST
 
 
-SMALL: Final = Sizes((20, 60), (30, 60), (2, 6), (1_000, 2_000), (2, 6), (120, 240), 60, 60)
+SMALL: Final = Sizes((20, 60), (30, 60), (2, 6), (1_000, 2_000), (2, 6), (120, 240), 60, 60, serving.Rest(0.5, 0.5))
 """As small as they can be: whether it works, and nothing else."""
 
 USUAL: Final = Sizes(
@@ -113,7 +116,7 @@ def measured(
         "rounds": lambda: _rounds(sizes, seed, real, tell),
         "waiting": lambda: asyncio.run(serving.by_waiting(sizes.waiting, luck, tell)),
         "watchers": lambda: asyncio.run(serving.by_watchers(sizes.watchers, luck, tell)),
-        "nodes": lambda: asyncio.run(serving.by_nodes(sizes.attached, seed, tell)),
+        "nodes": lambda: asyncio.run(serving.by_nodes(sizes.attached, seed, tell, sizes.rest)),
     }
     curves, violations = [], 0
     for part in parts:

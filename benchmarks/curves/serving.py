@@ -37,9 +37,6 @@ PROBE_JOBS: Final = 1_000
 """Submitted in one call at each size: what that takes is the cost of a submission there."""
 
 EVENTS: Final = 200
-REST_SECONDS: Final = 20.0
-SETTLE_SECONDS: Final = 12.0
-"""After agents have come or gone: what follows from it, until those that left are suspect, is not theirs at rest."""
 
 _BATCH: Final = 500
 _WATCHERS_OF_A_CONNECTION: Final = 500  # the broker takes a thousand calls on one
@@ -107,7 +104,18 @@ async def by_watchers(sizes: Sequence[int], rng: Any, tell: _Tell) -> tuple[list
     return [curve], len(found)
 
 
-async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[Curve], int]:
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How long agents at rest are looked at, and how long after they have come or gone.
+
+    What follows from that, until those that left are suspect, is not theirs at rest.
+    """
+
+    seconds: float = 20.0
+    settle_seconds: float = 12.0
+
+
+async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell, rest: Rest) -> tuple[list[Curve], int]:
     """Return what agents cost while nothing happens, and reading the view, over nodes; and what the audit found.
 
     Their cost is the CPU of the broker while all agents are attached, less that while none is.
@@ -125,10 +133,10 @@ async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[C
         ):
             with _agents(running, world, seed) as pipe:
                 await _attached(pipe, len(world.clusters))
-                together = await _resting(running)
+                together = await _resting(running, rest)
                 async with _database(server.dsn_city, server.dsn_hub) as database:
                     await reading.measure(database, 1)
-            alone = await _resting(running)
+            alone = await _resting(running, rest)
             _, found = await audited(server.dsn_hub, server.dsn_city, {})
             violations += len(found)
         resting.append(max(together.broker - alone.broker, _LEAST))
@@ -148,21 +156,21 @@ async def by_nodes(sizes: Sequence[int], seed: int, tell: _Tell) -> tuple[list[C
 
 
 @dataclass(frozen=True, slots=True)
-class _Rest:
+class _Used:
     """Cores in use, on the average of some seconds."""
 
     broker: float
     database: float
 
 
-async def _resting(running: RunningBroker) -> _Rest:
+async def _resting(running: RunningBroker, rest: Rest) -> _Used:
     """Wait until what came before is over, then look on."""
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(rest.settle_seconds)
     process, database = psutil.Process(running.pid), _living(database_pids(running.home))
     before, before_there, began = _cpu(process), _cpu_of_all(database), time.monotonic()
-    await asyncio.sleep(REST_SECONDS)
+    await asyncio.sleep(rest.seconds)
     span = time.monotonic() - began
-    return _Rest((_cpu(process) - before) / span, (_cpu_of_all(database) - before_there) / span)
+    return _Used((_cpu(process) - before) / span, (_cpu_of_all(database) - before_there) / span)
 
 
 def _document() -> str:

@@ -66,7 +66,9 @@ class SharedLinks(AgentLinks):
 
     def _way(self, who: str, cluster: str) -> AgentLink:
         def send(request: LogRequest) -> None:
-            self._bus.tell("ask", asdict(request) | {"to": who, "from": self._me, "cluster": cluster})
+            self._bus.tell(
+                "ask", asdict(request) | {"ref": request.ref._asdict(), "to": who, "from": self._me, "cluster": cluster}
+            )
 
         return AgentLink(cluster, send, close=_nothing)
 
