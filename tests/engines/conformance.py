@@ -518,7 +518,7 @@ class EngineConformance:
 
     async def test_output_is_read_in_pieces(self, bench: Bench) -> None:
         """By offset; complete only when it has ended and everything was read."""
-        order = sh("echo 0123456789; echo wrong >&2; while [ ! -e go ]; do sleep 0.02; done", bench)
+        order = sh("echo wrong >&2; echo 0123456789; while [ ! -e go ]; do sleep 0.02; done", bench)
         await bench.engine.start(order)
         await says(bench, order.key, "9")
 
