@@ -216,3 +216,11 @@ def ended(ref: LeaseRef, ending: Any, **times: datetime) -> LeaseSeen:
 
 def orders_of(desired: Desired) -> list[LeaseId]:
     return [order.ref.lease for order in desired.start]
+
+
+async def laid_with_agents(database: Database) -> ClusterWorld:
+    """Return a world whose clusters have their agents."""
+    world = await ClusterWorld(database).lay()
+    await world.attach("east")
+    await world.attach("west")
+    return world

@@ -376,6 +376,8 @@ async def test_an_agent_cannot_speak_of_another_clusters_nodes_and_leases(site: 
          ["report.leases[0].end.reason"]),
         (pb.Report(sequence=1, leases=[seen(LeaseRef(1, 1), "STARTING")] * 2),  # type: ignore[arg-type]
          ["report.leases[1].lease_id"]),
+        (pb.Report(sequence=1, leases=[seen(LeaseRef(1, 1), "STARTING"), seen(LeaseRef(1, 2), "STARTING")]),  # type: ignore[arg-type]
+         ["report.leases[1].lease_id"]),
         (pb.Report(sequence=1, nodes=[pb.NodeReport(node="a b")]), ["report.nodes[0].node"]),
         (pb.Report(sequence=1, nodes=[pb.NodeReport(node="n1", foreign_cards=[3, 1])]),
          ["report.nodes[0].foreign_cards"]),

@@ -13,7 +13,7 @@ from broker.store import leases, orders
 from broker.store.database import Database
 from broker.store.leases import Ended, LeaseRef, Started, Stopped, outcome
 from broker.store.orders import LiveLeases
-from tests.cluster_world import ClusterWorld, inventory
+from tests.cluster_world import ClusterWorld, inventory, laid_with_agents
 
 COMPLETED = Ending(EndReason.COMPLETED)
 CRASHED = Ending(EndReason.EXIT_CODE, exit_code=3, detail="out of memory")
@@ -21,10 +21,7 @@ CRASHED = Ending(EndReason.EXIT_CODE, exit_code=3, detail="out of memory")
 
 @pytest.fixture
 async def world(database: Database) -> ClusterWorld:
-    world = await ClusterWorld(database).lay()
-    await world.attach("east")
-    await world.attach("west")
-    return world
+    return await laid_with_agents(database)
 
 
 async def start(world: ClusterWorld, *refs: LeaseRef, cluster: str = "east", **times: Any) -> list[LeaseRef]:

@@ -15,7 +15,7 @@ from broker.store.database import Connection, Database
 from broker.store.leases import LeaseRef, Started, Stopped
 from broker.store.orders import CHANGED, LIVE, LiveLease, LiveLeases
 from broker.store.stops import Stop
-from tests.cluster_world import ClusterWorld
+from tests.cluster_world import ClusterWorld, laid_with_agents
 from tests.conftest import Dsns
 from tests.deadlines import eventually
 
@@ -24,10 +24,7 @@ Change = Callable[[ClusterWorld, JobId, LeaseRef], Awaitable[object]]
 
 @pytest.fixture
 async def world(database: Database) -> ClusterWorld:
-    world = await ClusterWorld(database).lay()
-    await world.attach("east")
-    await world.attach("west")
-    return world
+    return await laid_with_agents(database)
 
 
 async def cancelled_by_its_city(world: ClusterWorld, job: JobId, _: LeaseRef) -> None:
@@ -68,6 +65,19 @@ async def found(tx: Connection, changed: LiveLeases) -> dict[LeaseRef, LiveLease
     return mine
 
 
+async def look(world: ClusterWorld, changed: LiveLeases) -> dict[LeaseRef, LiveLease]:
+    """The same in a transaction of its own."""
+    async with world.database.hub() as tx:
+        return await found(tx, changed)
+
+
+async def reader_of(world: ClusterWorld) -> LiveLeases:
+    """One that has read what is there now."""
+    changed = LiveLeases()
+    await look(world, changed)
+    return changed
+
+
 @pytest.mark.parametrize(
     ("change", "runs"),
     [
@@ -86,13 +96,11 @@ async def test_every_change_is_seen_by_who_reads_only_changes(world: ClusterWorl
     if runs:
         await started(world, job, ref)
     changed = LiveLeases()
-    async with world.database.hub() as tx:
-        before = await found(tx, changed)
+    before = await look(world, changed)
 
     await change(world, job, ref)
 
-    async with world.database.hub() as tx:
-        after = await found(tx, changed)
+    after = await look(world, changed)
     assert before.keys() == {neighbour, ref}
     assert after.get(ref) != before[ref]
 
@@ -101,15 +109,12 @@ async def test_nothing_is_read_when_nothing_has_changed(world: ClusterWorld) -> 
     """What did not change is the same object still."""
     _, quiet = await world.placed()
     changed = LiveLeases()
-    async with world.database.hub() as tx:
-        before = (await found(tx, changed))[quiet]
+    before = (await look(world, changed))[quiet]
     _, fresh = await world.placed()  # by a later transaction, which shows how far the first reading went
-    async with world.database.hub() as tx:
-        await found(tx, changed)
+    await look(world, changed)
 
     _, last = await world.placed()
-    async with world.database.hub() as tx:
-        after = await found(tx, changed)
+    after = await look(world, changed)
 
     assert after.keys() == {quiet, fresh, last}
     assert after[quiet] is before
@@ -119,18 +124,14 @@ async def test_what_commits_late_is_seen_though_later_transactions_were_seen_bef
     """The one that was slow has the lower number."""
     _, slow = await world.placed()
     _, quick = await world.placed()
-    changed = LiveLeases()
-    async with world.database.hub() as tx:
-        await found(tx, changed)
+    changed = await reader_of(world)
 
     async with world.database.hub() as first:
         await leases.started(first, "east", [Started(slow)], world.now)
         async with world.database.hub() as second:
             await leases.started(second, "east", [Started(quick)], world.now)
-        async with world.database.hub() as reader:
-            between = await found(reader, changed)
-    async with world.database.hub() as reader:
-        after = await found(reader, changed)
+        between = await look(world, changed)
+    after = await look(world, changed)
 
     assert (between[slow].ran, between[quick].ran) == (False, True)
     assert (after[slow].ran, after[quick].ran) == (True, True)
@@ -140,16 +141,13 @@ async def test_what_a_transaction_does_after_it_has_read_is_seen_by_the_next_rea
     """Also when it had written before it read."""
     _, one = await world.placed()
     _, other = await world.placed()
-    changed = LiveLeases()
-    async with world.database.hub() as tx:
-        await found(tx, changed)
+    changed = await reader_of(world)
 
     async with world.database.hub() as tx:
         await leases.started(tx, "east", [Started(one)], world.now)
         await changed.read(tx, "east")
         await leases.started(tx, "east", [Started(other)], world.now)
-    async with world.database.hub() as tx:
-        after = await found(tx, changed)
+    after = await look(world, changed)
 
     assert after[one].ran
     assert after[other].ran
@@ -158,23 +156,18 @@ async def test_what_a_transaction_does_after_it_has_read_is_seen_by_the_next_rea
 async def test_what_was_rolled_back_never_was(world: ClusterWorld) -> None:
     """Nor while it was under way."""
     _, ref = await world.placed()
-    changed = LiveLeases()
-    between: dict[LeaseRef, LiveLease] = {}
-    async with world.database.hub() as tx:
-        await found(tx, changed)
+    changed, between = await reader_of(world), dict[LeaseRef, LiveLease]()
 
     async def breaks() -> None:
         async with world.database.hub() as tx:
             await leases.started(tx, "east", [Started(ref)], world.now)
-            async with world.database.hub() as reader:
-                between.update(await found(reader, changed))
+            between.update(await look(world, changed))
             raise RuntimeError("the connection broke")
 
     with pytest.raises(RuntimeError, match="the connection broke"):
         await breaks()
 
-    async with world.database.hub() as tx:
-        after = await found(tx, changed)
+    after = await look(world, changed)
     assert not between[ref].ran
     assert not after[ref].ran
 
@@ -186,9 +179,7 @@ async def test_a_cancellation_that_waits_for_a_round_is_news_of_the_lease_that_t
     """The round commits, its news are read, and only then the cancellation commits, which began before."""
     await world.placed()
     job = await world.submit(job_set="s")
-    changed, done, looked = LiveLeases(), asyncio.Event(), asyncio.Event()
-    async with world.database.hub() as tx:
-        await found(tx, changed)
+    changed, done, looked = await reader_of(world), asyncio.Event(), asyncio.Event()
 
     async def cancel() -> None:
         async with world.database.city("ganzhou") as tx:
@@ -209,12 +200,10 @@ async def test_a_cancellation_that_waits_for_a_round_is_news_of_the_lease_that_t
         cancelling = asyncio.create_task(cancel())
         await eventually(waits)
     await done.wait()
-    async with world.database.hub() as tx:
-        between = await found(tx, changed)
+    between = await look(world, changed)
     looked.set()
     await cancelling
-    async with world.database.hub() as tx:
-        after = await found(tx, changed)
+    after = await look(world, changed)
 
     assert not between[ref].cancelled
     assert after[ref].cancelled
@@ -247,12 +236,11 @@ async def test_what_was_restored_from_another_server_counts_as_unchanged(world: 
     await owner.close()
     changed = LiveLeases()
 
+    before = await look(world, changed)
     async with world.database.hub() as tx:
-        before = await found(tx, changed)
         rows = await tx.fetch(CHANGED, "east", "0")
     await started(world, job, ref)
-    async with world.database.hub() as tx:
-        after = await found(tx, changed)
+    after = await look(world, changed)
 
     assert (list(before), rows) == ([ref], [])
     assert after[ref].ran
@@ -303,9 +291,7 @@ async def test_while_a_transaction_stays_open_all_is_read_instead_of_ever_more(w
 async def test_after_all_was_read_and_nothing_lived_all_is_read_again(world: ClusterWorld) -> None:
     """A server may go back in its numbers, as one that takes over and lags behind."""
     job, ref = await world.placed()
-    changed = LiveLeases()
-    async with world.database.hub() as tx:
-        await found(tx, changed)
+    changed = await reader_of(world)
     await ended(world, job, ref)
 
     async with world.database.hub() as tx:
@@ -314,3 +300,36 @@ async def test_after_all_was_read_and_nothing_lived_all_is_read_again(world: Clu
         await changed.read(watched, "east")  # type: ignore[arg-type]
 
     assert watched.asked == ["all", "all"]
+
+
+async def test_a_change_in_a_part_of_a_transaction_is_seen(world: ClusterWorld) -> None:
+    """A savepoint has a number of its own; what counts is the transaction's."""
+    _, ref = await world.placed()
+    changed = await reader_of(world)
+
+    async with world.database.hub() as tx:
+        async with tx.transaction():
+            await leases.started(tx, "east", [Started(ref)], world.now)
+        await look(world, changed)
+    after = await look(world, changed)
+
+    assert after[ref].ran
+
+
+async def test_a_city_may_renew_the_number_of_its_own_leases_and_do_nothing_else(world: ClusterWorld) -> None:
+    """Not set it, not another city's, and no other column."""
+    _, ref = await world.placed()
+    changed = await reader_of(world)
+
+    async with world.database.city("ganzhou") as tx:
+        mine = await tx.execute("UPDATE leases SET changed_in = '18446744073709551615'")
+    async with world.database.city("nanjing") as tx:
+        other = await tx.execute("UPDATE leases SET changed_in = '0'")
+    async with world.database.city("ganzhou") as tx:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await tx.execute("UPDATE leases SET state = 'lost'")
+    await started(world, JobId(0), ref)
+    after = await look(world, changed)
+
+    assert (mine, other) == ("UPDATE 1", "UPDATE 0")
+    assert after[ref].ran
