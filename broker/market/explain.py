@@ -256,7 +256,7 @@ def _prices(world: Snapshot, empty: Prices, last: LastRound | None) -> Prices:
     hubs, quotas = ((), ()) if last is None else (last.world.hub_names, last.world.quota_names)
 
     def by_pool(values: Sequence[P], nothing: P) -> tuple[P, ...]:
-        return _by_name(world.pool_names, pools, values if last else (), nothing) if values else ()
+        return _by_name(world.pool_names, pools, values if last else (), nothing)
 
     def by_hub(values: Sequence[int]) -> tuple[int, ...]:
         return _by_name(world.hub_names, hubs, values, 0) if empty.power_micro_yuan_per_kwh else ()

@@ -66,6 +66,18 @@ async def test_a_job_that_would_fit_is_told_so(table: Table) -> None:
     assert found.verdicts[0].reason == FITS
 
 
+async def test_a_round_from_before_any_cluster_attached_has_no_prices_and_stops_nothing(table: Table) -> None:
+    """It knew no pools: what has attached since clears at what it asks."""
+    job = await table.submit()
+    done = await table.round()
+    await table.world.attach()
+
+    found = await explainer(table)(GANZHOU, job)
+
+    assert (found.round, found.verdicts[0].reason) == (done.round, FITS)
+    assert 0 < found.verdicts[0].clearing_micro_yuan_per_pflops_hour < RICH
+
+
 async def test_a_low_ceiling_is_told_how_much_is_missing(table: Table) -> None:
     """Somebody who pays more took the pool: the verdict says the price at which it cleared."""
     await table.world.attach("east", "one", inventory("n1"))
