@@ -22,6 +22,7 @@ BURSTS_PER_HOUR: Final = 6.0  # of a city
 BURST_SECONDS_MEAN: Final = 8.0
 BURST_FACTOR: Final = 6.0
 NODE_CARDS: Final = 8
+_BESIDE: Final = ("city", "tasks", "cards", "run_seconds", "walltime_seconds")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,29 +92,37 @@ def arrivals(
 
 
 def flooded(
-    draw: Callable[..., Arrivals], seed: int, first: tuple[float, float], flood: tuple[float, float]
+    draw: Callable[..., Arrivals], seed: int, first: tuple[float, float], flood: tuple[float, float], sweep: int = 1
 ) -> tuple[Arrivals, float]:
     """Return what comes first and the flood after it, and the seconds of both.
 
-    `draw` is `arrivals` with all but seed, rate and seconds; `first` and `flood` are rate and seconds of each.
+    `draw` is `arrivals` with all but seed, rate and seconds; `first` and `flood` are rate and seconds of each. Of the
+    flood each city sends `sweep` jobs at once.
     """
     rate, seconds = first
     before = draw(seed, rate=rate, seconds=seconds)
     rate, lasts = flood
-    return (
-        followed_by(before, draw(seed + 1, rate=rate, seconds=lasts), seconds) if lasts else before,
-        seconds + lasts,
-    )
+    if not lasts:
+        return before, seconds
+    return followed_by(before, in_sweeps(draw(seed + 1, rate=rate, seconds=lasts), sweep), seconds), seconds + lasts
+
+
+def in_sweeps(drawn: Arrivals, size: int) -> Arrivals:
+    """Return the same jobs, of each city so many at once: when the last of them would have come by itself."""
+    at = drawn.at_seconds.copy()
+    for city in np.unique(drawn.city):
+        mine = drawn.of(np.array([city]))
+        for start in range(0, mine.size, size):
+            at[mine[start : start + size]] = at[mine[min(start + size, mine.size) - 1]]
+    order = np.argsort(at, kind="stable")
+    return Arrivals(at[order], *(getattr(drawn, name)[order] for name in _BESIDE))
 
 
 def followed_by(first: Arrivals, later: Arrivals, after_seconds: float) -> Arrivals:
     """Return both: the later ones begin so many seconds after the first ones, when all of those have come."""
     return Arrivals(
         np.concatenate([first.at_seconds, later.at_seconds + after_seconds]),
-        *(
-            np.concatenate([getattr(first, name), getattr(later, name)])
-            for name in ("city", "tasks", "cards", "run_seconds", "walltime_seconds")
-        ),
+        *(np.concatenate([getattr(first, name), getattr(later, name)]) for name in _BESIDE),
     )
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import takewhile
+from itertools import islice, takewhile
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from broker.wire.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 CALL_SECONDS_MAX: Final = 60.0
 LATE_SECONDS_MAX: Final = 1.0
+MESSAGE_ITEMS_MAX: Final = 1000
 """How long after the end of the run something that is late may still be sent."""
 
 PROBES_PER_SECOND: Final = 20.0
@@ -172,7 +173,7 @@ class _Clients:
     async def _batch(self, city: str, channel: grpc.aio.Channel, left: "deque[_Due]") -> None:
         def due() -> int:
             soon = self._now() + 0.1
-            return sum(1 for _ in takewhile(lambda each: each.at <= soon, left))  # they come in their order
+            return sum(1 for _ in takewhile(lambda each: each.at <= soon, islice(left, MESSAGE_ITEMS_MAX)))
 
         await self._in_messages(city, channel, left, due)
 
@@ -185,7 +186,7 @@ class _Clients:
         reading = asyncio.create_task(self._read_answers(city, call, on_the_way))
         try:
             while left and await self._wait_for(left[0]):
-                items = [left.popleft() for _ in range(max(1, min(size(), 1000, len(left))))]
+                items = [left.popleft() for _ in range(max(1, min(size(), len(left))))]
                 self._counts.sent += len(items)
                 on_the_way += items
                 requests = [due.request for due in items]

@@ -36,6 +36,7 @@ def main(
         int, typer.Option(min=0, help="So many more jobs come after the minutes: to see a broker that holds them all.")
     ] = 0,
     flood_rate: Annotated[float, typer.Option(min=1, help="Those come so many a second.")] = 4_000.0,
+    flood_sweep: Annotated[int, typer.Option(min=1, help="Of a city so many of those come at once.")] = 500,
     hour: Annotated[float, typer.Option(min=0, max=24, help="Time of the day (UTC+8) when it begins.")] = 10.0,
     node_failures: Annotated[float, typer.Option(min=0, help="Nodes that fail in an hour, of each cluster.")] = 0.0,
     cuts: Annotated[float, typer.Option(min=0, help="Times an hour that each cluster's link is cut.")] = 0.0,
@@ -69,7 +70,7 @@ def main(
     found = world(world_name, seed, nodes=nodes, pools=NATIONAL_POOLS)
     within = partial(arrivals, hour=hour, run_seconds_max=run_seconds, gang_cards_max=found.gang_cards_max)
     draw = partial(within, cities=found.cities, real=real_jobs(data))
-    drawn, seconds = flooded(draw, seed, (rate, minutes * 60), (flood_rate, flood / flood_rate))
+    drawn, seconds = flooded(draw, seed, (rate, minutes * 60), (flood_rate, flood / flood_rate), flood_sweep)
     plan = LoadPlan(
         world=found,
         arrivals=drawn,

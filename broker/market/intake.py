@@ -25,7 +25,7 @@ FULL_RETRY_SECONDS: Final = 5.0
 
 RECOUNT_SECONDS: Final = 1.0
 RECOUNT_SHARE_MAX: Final = 0.02
-"""A count of a hundred thousand takes long; it is not made again before so small a share of the time went into it."""
+"""Counting a hundred thousand takes long: so small a share of the time goes into it, of all cities together."""
 
 Outcome = Submitted | BrokerError
 
@@ -43,6 +43,31 @@ class _Parcel:
         return sum(len(d.body_text) for d in self.drafts)
 
 
+class Recounts:
+    """When what waits of a city is counted anew though the last count, with those since, leaves room enough.
+
+    That sum never falls by itself, so it is put right once a second; where that takes long, for all cities in turn.
+    Times are those of one clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._fresh_until: dict[str, float] = {}
+        self._rest_until = -math.inf
+
+    def due(self, city: str, at: float) -> bool:
+        """Tell whether the city is to be counted now."""
+        return at > max(self._fresh_until.get(city, -math.inf), self._rest_until)
+
+    def begin(self) -> None:
+        """Note that one is being counted: no other is due until that has ended."""
+        self._rest_until = math.inf
+
+    def end(self, city: str, began: float, at: float) -> None:
+        """Note that the city has been counted, or that this failed."""
+        self._fresh_until[city] = at + RECOUNT_SECONDS
+        self._rest_until = at + (at - began) / RECOUNT_SHARE_MAX
+
+
 class Intake:
     """Takes drafts that have passed all other checks, and stores them as far as the city's limit allows."""
 
@@ -52,7 +77,8 @@ class Intake:
         self._stored = stored
         self._queues: dict[str, deque[_Parcel]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
-        self._counts: dict[str, tuple[float, PendingCount]] = {}  # until when it will do, on the event loop's clock
+        self._counts: dict[str, PendingCount] = {}
+        self._recounts = Recounts()
 
     async def put(self, city: City, drafts: Sequence[Draft], now: datetime) -> list[Outcome]:
         """Store the drafts and return what became of each, in their order; TooManyPending for those beyond the limit.
@@ -109,16 +135,20 @@ class Intake:
 
     async def _count(self, tx: Connection, city: City, drafts: int) -> int:
         """Return how many jobs wait, more than that only where it makes no difference. Under the submissions lock."""
-        time = asyncio.get_running_loop().time
-        until, known = self._counts.get(city.city, (-math.inf, None))
-        if known is not None and time() <= until:
+        time, recounts = asyncio.get_running_loop().time, self._recounts
+        known = self._counts.get(city.city)
+        if known is not None and not recounts.due(city.city, time()):
             known = await submissions.count_on(tx, city.city, known)
             if known.pending + drafts <= city.pending_jobs_max // 2:
-                self._counts[city.city] = (until, known)
+                self._counts[city.city] = known
                 return known.pending
         began = time()
-        exact = await submissions.count_pending(tx, city.city)
-        self._counts[city.city] = (time() + max(RECOUNT_SECONDS, (time() - began) / RECOUNT_SHARE_MAX), exact)
+        recounts.begin()
+        try:
+            exact = await submissions.count_pending(tx, city.city)
+        finally:
+            recounts.end(city.city, began, time())
+        self._counts[city.city] = exact
         return exact.pending
 
 

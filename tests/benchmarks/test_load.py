@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.brokers import broker
 from benchmarks.load.agents import Links
-from benchmarks.load.arrivals import arrivals, followed_by
+from benchmarks.load.arrivals import arrivals, followed_by, in_sweeps
 from benchmarks.load.clients import Way
 from benchmarks.load.engine import ENDED, RUN_SECONDS, RUNNING, STARTING, FakeEngine, Faults
 from benchmarks.load.figures import with_prices
@@ -55,6 +55,21 @@ def test_arrivals_keep_their_rate_and_their_seed() -> None:
     assert set(np.unique(drawn.city)) <= set(range(len(cities)))
     by_second = np.bincount(drawn.at_seconds.astype(int), minlength=600)
     assert by_second.var() > 1.5 * by_second.mean()  # bursts: more than a plain Poisson process has
+
+
+def test_a_citys_sweep_comes_at_once_and_holds_the_same_jobs() -> None:
+    drawn = arrivals(3, ("ganzhou", "nanjing"), 20, 60, real_jobs(None))
+
+    swept = in_sweeps(drawn, 50)
+
+    for city in (0, 1):
+        was, comes = (each.of(np.array([city])) for each in (drawn, swept))
+        assert (drawn.cards[was] == swept.cards[comes]).all()
+        times, counts = np.unique(swept.at_seconds[comes], return_counts=True)
+        assert (counts[:-1] == 50).all()
+        assert times[0] == drawn.at_seconds[was][49]
+    assert (np.diff(swept.at_seconds) >= 0).all()
+    assert (in_sweeps(drawn, 1).at_seconds == drawn.at_seconds).all()
 
 
 def test_a_flood_comes_when_all_others_have_come() -> None:

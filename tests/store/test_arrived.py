@@ -1,8 +1,7 @@
 """Who arrives, as the fast lane asks for it: in the order of ids, and without passing by all who wait already."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import asyncpg
 import pytest
@@ -11,6 +10,7 @@ from broker.ids import JobId
 from broker.store import snapshots
 from broker.store.database import Database
 from tests.conftest import Dsns
+from tests.plans import nodes_of
 from tests.small_world import T0, lay_out, submitted
 
 WAITING = 3_000
@@ -43,12 +43,6 @@ async def test_one_to_look_at_again_that_is_new_comes_once(world: Database) -> N
     jobs = await submitted(world, "a", "b")
 
     assert await arrived(world, JobId(0), 10, jobs) == jobs
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes_of(below)
 
 
 async def test_who_waits_already_is_not_passed_by_to_come_to_those_who_arrive(world: Database, dsns: Dsns) -> None:
