@@ -47,12 +47,9 @@ VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # cards that it was not given. Every vendor's visible-devices variable ends alike; HIP and OpenCL know one more name.
 AGENTS_OWN: Final = re.compile(r"XISUAN_.*|.*VISIBLE_DEVICES|GPU_DEVICE_ORDINAL", re.DOTALL)
 
-# Parts of a job that most leave out. Without any of their fields, JobSpec's own defaults say what reading them would:
-# asking the message for each of them took a third of the reading.
-_FORM: Final = frozenset({"share_milli", "within", "spread_speed_ppm", "smaller_sizes"})
-_PLACE: Final = frozenset(
-    {"input_gib", "output_gib", "staged_hubs", "transfer_seconds_max", "domestic_only", "allowed_owners"}
-)
+# A message is no smaller than the texts in it: one of up to so many bytes is within every limit of theirs.
+_SMALL_BYTES: Final = min(COMMAND_BYTES_MAX, ENVIRONMENT_BYTES_MAX, BUILDS_BYTES_MAX)
+_ANYWHERE_IN_A_POOL: Final = (pb.WITHIN_UNSPECIFIED, pb.WITHIN_POOL)
 
 
 def job_spec(wire: pb.JobSpec, *, now: datetime) -> JobSpec:
@@ -72,7 +69,7 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         now: aware UTC; times must not lie too far after it. That they have not passed is judged where repeated
             submissions are known: those are answered, whatever the time.
     """
-    given = {field.name for field, _ in wire.ListFields()}
+    small = wire.ByteSize() <= _SMALL_BYTES
     builds = wire.builds[: checks.count("spec.builds", wire.builds, 1, BUILDS_MAX)]
     spec = JobSpec(
         name=checks.printable("spec.name", wire.name, NAME_CHARACTERS_MAX),
@@ -86,7 +83,7 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         walltime_seconds=checks.within("spec.walltime_seconds", wire.walltime_seconds, 1, WALLTIME_SECONDS_MAX),
         priority=PRIORITY.read(checks, "spec.priority", wire.priority, PriorityClass.STANDARD),
         workload_class=WORKLOAD.read(checks, "spec.workload_class", wire.workload_class, WorkloadClass.OTHER),
-        builds=tuple([_build(checks, f"spec.builds[{i}]", build) for i, build in enumerate(builds)]),
+        builds=tuple([_build(checks, f"spec.builds[{i}]", build, small=small) for i, build in enumerate(builds)]),
         allowed_hubs=_names(checks, "spec.allowed_hubs", wire.allowed_hubs, HUBS_MAX),
         round_trip_micros_max=checks.within(
             "spec.round_trip_micros_max", wire.round_trip_micros_max, 0, ROUND_TRIP_MICROS_MAX
@@ -103,15 +100,23 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
         grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
-        **({} if given.isdisjoint(_FORM) else _form(checks, wire)),
-        **({} if given.isdisjoint(_PLACE) else _place(checks, wire)),
+        # Parts that most leave out: without any of their fields, JobSpec's own defaults say what reading them would.
+        **(_form(checks, wire) if _has_form(wire) else {}),
+        **(_place(checks, wire) if _has_place(wire) else {}),
         enterprise=checks.slug_or_empty("spec.enterprise", wire.enterprise),
         vouchers=_vouchers(checks, wire.vouchers),
-        **({} if given.isdisjoint(convert_when.FIELDS) else convert_when.when(checks, wire, now)),
+        **(convert_when.when(checks, wire, now) if convert_when.has_when(wire) else {}),
     )
     _each_stack_once(checks, spec.builds)
-    _not_too_large(checks, spec.builds)
+    if not small:
+        _not_too_large(checks, spec.builds)
     return spec
+
+
+def _has_form(wire: pb.JobSpec) -> bool:
+    return bool(
+        wire.share_milli or wire.spread_speed_ppm or wire.smaller_sizes or wire.within not in _ANYWHERE_IN_A_POOL
+    )
 
 
 def _form(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
@@ -148,6 +153,17 @@ def _sizes(checks: Checks, wire: pb.JobSpec) -> tuple[GangSize, ...]:
     return tuple(sizes)
 
 
+def _has_place(wire: pb.JobSpec) -> bool:
+    return bool(
+        wire.input_gib
+        or wire.output_gib
+        or wire.staged_hubs
+        or wire.transfer_seconds_max
+        or wire.domestic_only
+        or wire.allowed_owners
+    )
+
+
 def _place(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
     """Return where it may run, and what has to be carried there and back."""
     seconds = checks.within("spec.transfer_seconds_max", wire.transfer_seconds_max, 0, TRANSFER_SECONDS_MAX)
@@ -164,12 +180,12 @@ def _place(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
     }
 
 
-def _build(checks: Checks, path: str, wire: pb.Build) -> Build:
+def _build(checks: Checks, path: str, wire: pb.Build, *, small: bool) -> Build:
     return Build(
         stack=checks.slug(f"{path}.stack", wire.stack),
         models=_names(checks, f"{path}.models", wire.models, MODELS_MAX),
-        command=_command(checks, f"{path}.command", wire.command),
-        environment=_environment(checks, f"{path}.environment", wire.environment),
+        command=_command(checks, f"{path}.command", wire.command, small=small),
+        environment=_environment(checks, f"{path}.environment", wire.environment, small=small),
         speed_ppm=checks.within(f"{path}.speed_ppm", wire.speed_ppm, 0, SPEED_PPM_MAX) or SPEED_PPM_REFERENCE,
     )
 
@@ -196,28 +212,30 @@ def _vouchers(checks: Checks, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _command(checks: Checks, path: str, words: Sequence[str]) -> tuple[str, ...]:
+def _command(checks: Checks, path: str, words: Sequence[str], *, small: bool) -> tuple[str, ...]:
     command = tuple(words[: checks.count(path, words, 1, COMMAND_WORDS_MAX)])
-    size = sum(map(utf8_bytes, command))
+    size = 0 if small else sum(map(utf8_bytes, command))
     if size > COMMAND_BYTES_MAX:
         checks.wrong(path, f"has {size} bytes, must have at most {COMMAND_BYTES_MAX}: ship long input as a file")
         return ()
     if command and not command[0]:
         checks.wrong(f"{path}[0]", "must name a program, is empty")
+    if _passes_to_a_process("".join(command)):
+        return command
     for i, word in enumerate(command):
         if not _passes_to_a_process(word):
             checks.wrong(f"{path}[{i}]", f"must be text without NUL, not {shown(word)}")
     return command
 
 
-def _environment(checks: Checks, path: str, variables: Mapping[str, str]) -> dict[str, str]:
+def _environment(checks: Checks, path: str, variables: Mapping[str, str], *, small: bool) -> dict[str, str]:
     if not variables:
         return {}
     if len(variables) > VARIABLES_MAX:
         checks.wrong(path, f"has {len(variables)} entries, must have at most {VARIABLES_MAX}")
         return {}
     environment = dict(sorted(variables.items()))
-    size = sum(utf8_bytes(name) + utf8_bytes(value) for name, value in environment.items())
+    size = 0 if small else sum(utf8_bytes(name) + utf8_bytes(value) for name, value in environment.items())
     if size > ENVIRONMENT_BYTES_MAX:
         checks.wrong(path, f"has {size} bytes, must have at most {ENVIRONMENT_BYTES_MAX}: ship large input as a file")
         return {}

@@ -14,23 +14,23 @@ from broker.wire.v1 import job_service_pb2 as spb
 START_AHEAD_MAX: Final = timedelta(days=366)
 FINISH_BY_AHEAD_MAX: Final = timedelta(days=732)
 AFTER_MAX: Final = 64
-FIELDS: Final = frozenset(
-    {
-        "earliest_start",
-        "start_by",
-        "finish_by",
-        "after",
-        "after_request_keys",
-        "after_any_end",
-        "after_data_ready",
-        "preemptible",
-        "checkpoint_interval_seconds",
-        "green",
-    }
-)
-"""What `when` reads. A job without any of them runs when it can: the defaults of JobSpec."""
-
 CHECKPOINT_INTERVAL_SECONDS_MAX: Final = 31_536_000
+
+
+def has_when(wire: pb.JobSpec) -> bool:
+    """Tell whether `when` would read anything. A job without runs when it can: the defaults of JobSpec."""
+    return bool(
+        wire.after
+        or wire.after_request_keys
+        or wire.after_any_end
+        or wire.after_data_ready
+        or wire.preemptible
+        or wire.checkpoint_interval_seconds
+        or wire.green
+        or wire.HasField("earliest_start")
+        or wire.HasField("start_by")
+        or wire.HasField("finish_by")
+    )
 
 
 def when(checks: Checks, wire: pb.JobSpec, now: datetime) -> dict[str, Any]:
