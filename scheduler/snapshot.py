@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -250,8 +251,8 @@ class Snapshot:
         unique = ("model_names", "hub_names", "city_names", "owner_names", "pool_names", "tenant_names", "quota_names")
         for name in (*unique, "job_id"):
             check_unique(name, getattr(self, name))
-        pairs = set(zip(self.node_pool.tolist(), self.node_names, strict=True))
-        if len(pairs) != len(self.node_names):
+        ends = [0, *(np.flatnonzero(np.diff(self.node_pool)) + 1).tolist(), len(self.node_names)]
+        if any(len(set(self.node_names[start:end])) < end - start for start, end in pairwise(ends)):
             raise BadSnapshot("node_names", "two nodes of one pool have the same name")
         if any(origin not in ("domestic", "foreign") for origin in self.model_origin):
             raise BadSnapshot("model_origin", 'every entry is "domestic" or "foreign"')

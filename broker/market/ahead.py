@@ -7,6 +7,7 @@ that are gone are put on one that is left, where they may or may not fit; the ro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,22 +30,30 @@ LEVEL = {Within.POOL: WITHIN_POOL, Within.DOMAIN: WITHIN_DOMAIN, Within.NODE: WI
 WITHIN = {level: within for within, level in LEVEL.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Places:
-    """Where pools and nodes stand in a snapshot."""
+    """Where pools and nodes stand in a snapshot: `pools` and `nodes` are in its order.
 
-    pool: Mapping[int, int]  # by pool_id
-    node: Mapping[int, int]  # by node_id
-    named: Mapping[tuple[int, str], int]  # by pool_id and name
+    Made when they are asked for: most rounds promise nothing, and a national world has 45,000 nodes.
+    """
 
-    @classmethod
-    def of(cls, pools: Sequence[PoolRow], nodes: NodeTable) -> "Places":
-        """Return the positions of rows that are in the order of a snapshot."""
-        return cls(
-            pool={pool.pool_id: at for at, pool in enumerate(pools)},
-            node={node_id: at for at, node_id in enumerate(nodes.node_id.tolist())},
-            named={name: at for at, name in enumerate(zip(nodes.pool_id.tolist(), nodes.node, strict=True))},
-        )
+    pools: Sequence[PoolRow]
+    nodes: NodeTable
+
+    @cached_property
+    def pool(self) -> Mapping[int, int]:
+        """Positions by pool_id."""
+        return {pool.pool_id: at for at, pool in enumerate(self.pools)}
+
+    @cached_property
+    def node(self) -> Mapping[int, int]:
+        """Positions by node_id."""
+        return {node_id: at for at, node_id in enumerate(self.nodes.node_id.tolist())}
+
+    @cached_property
+    def named(self) -> Mapping[tuple[int, str], int]:
+        """Positions by pool_id and name."""
+        return {name: at for at, name in enumerate(zip(self.nodes.pool_id.tolist(), self.nodes.node, strict=True))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ def horizon_of(view: WorldView, world: Snapshot, nodes: NodeTable, margin_second
 
     `margin_seconds`: of the policy; how long after its end a lease is taken to hold its cards.
     """
-    places = Places.of(view.pools, nodes)
+    places = Places(view.pools, nodes)
     windows = sorted(nodes.window.items())
     promises = (promise_of(row, places) for row in view.promises if row.stands)
     return Horizon(

@@ -100,7 +100,7 @@ def kept(
 
 def promises_of(prepared: Prepared, rows: Iterable[PromiseRow]) -> list[Promise]:
     """Return promises of rows that the round did not know, in its world; without those whose pool has no node there."""
-    places = Places.of(prepared.pools, prepared.nodes)
+    places = Places(prepared.pools, prepared.nodes)
     found = (promise_of(row, places) for row in rows if row.pool_id in places.pool)
     return [each for each in found if each is not None]
 
