@@ -28,7 +28,10 @@ class PriorityClass(StrEnum):
     @property
     def rank(self) -> int:
         """0 for the lowest class, growing with urgency."""
-        return list(PriorityClass).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Final = {member: rank for rank, member in enumerate(PriorityClass)}
 
 
 class WorkloadClass(StrEnum):

@@ -265,7 +265,7 @@ class Quotes:
 
     async def _promise(self, tx: Connection, world: Prepared, start: Promise, job: JobId, now: datetime) -> None:
         [waiting] = world.view.waiting
-        row = promise_row(start, replace(waiting, job=job), world.pools, world.nodes, now, NO_ROUND)
+        row = promise_row(start, waiting._replace(job=job), world.pools, world.nodes, now, NO_ROUND)
         await promises.add(tx, [row])
         await promises.tell(tx, NO_ROUND, [PromiseEntry(job, PromiseFate.MADE, None, row.start_s)], now)
         metrics.promise_told(PromiseFate.MADE, None)

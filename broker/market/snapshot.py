@@ -72,8 +72,8 @@ def prepare(view: WorldView, now: datetime, *, margin_seconds: int | None = None
         snapshot,
         pools=view.pools,
         nodes=nodes,
-        waiting={job_text(j.job): j for j in view.waiting},
-        shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
+        waiting=dict(zip(snapshot.job_id, view.waiting, strict=True)),
+        shape_of=dict(zip(snapshot.job_id, snapshot.job_shape.tolist(), strict=True)),
         splits=tuple((int(nodes.node_id[at]), card) for at, split in sorted(nodes.split.items()) for card in split),
         rules_version=view.rules.version,
         view=view,
@@ -109,8 +109,8 @@ def arrived(world: Prepared, waiting: Sequence[WaitingRow], shapes: Shapes, now:
     return replace(
         world,
         snapshot=snapshot,
-        waiting={job_text(j.job): j for j in view.waiting},
-        shape_of={job_text(j.job): shape_index[j.shape_id] for j in view.waiting},
+        waiting=dict(zip(snapshot.job_id, view.waiting, strict=True)),
+        shape_of=dict(zip(snapshot.job_id, snapshot.job_shape.tolist(), strict=True)),
         view=view,
     )
 
@@ -279,13 +279,16 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int], margin_seconds: int |
     city_index = {city: i for i, (city, _) in enumerate(view.cities)}
     jobs = view.waiting
     finish_by = _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs)
-    over = _ints(0 if margin_seconds is None else Margin(margin_seconds).excess(j.grace_seconds) for j in jobs)
+    graces = {j.grace_seconds for j in jobs} if margin_seconds is not None else ()
+    excess = {grace: Margin(margin_seconds or 0).excess(grace) for grace in graces}
+    over = _ints(excess.get(j.grace_seconds, 0) for j in jobs)
+    priority = _ints(j.priority.rank for j in jobs)
     return {
-        "job_id": tuple(job_text(j.job) for j in jobs),
+        "job_id": tuple([job_text(j.job) for j in jobs]),
         "job_city": _ints(city_index[j.city] for j in jobs),
         "job_shape": _ints(shape_index[j.shape_id] for j in jobs),
-        "job_priority": _ints(j.priority.rank for j in jobs),
-        "job_tier": _ints(0 if j.priority is PriorityClass.EMERGENCY else 1 for j in jobs),
+        "job_priority": priority,
+        "job_tier": np.where(priority == PriorityClass.EMERGENCY.rank, 0, 1).astype(np.int64),
         "job_ceiling_micro_yuan_per_pflops_hour": _ints(ceilings.of_jobs(view)),
         "job_submitted_at_s": _ints(_floor(j.submitted_at) for j in jobs),
         "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs) + over,

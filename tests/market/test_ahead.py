@@ -235,7 +235,7 @@ def test_what_was_decided_on_holds_its_cards_no_longer_as_a_lease(
     grace: int, offered: int, started: int | None, now: int
 ) -> None:
     """Of a margin of a minute a quarter is for the round, one for the start, and the rest for grace and report."""
-    gang = replace(view().waiting[0], grace_seconds=grace, finish_by=NOW + timedelta(hours=2))
+    gang = view().waiting[0]._replace(grace_seconds=grace, finish_by=NOW + timedelta(hours=2))
     job = prepare(view(node(1, "n1"), waiting=(gang,)), NOW, margin_seconds=60).snapshot
     begin = now if started is None else started
     lease = replace(
