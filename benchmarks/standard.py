@@ -60,8 +60,9 @@ class Entry:
 SET: Final = (
     Entry(
         "submit",
-        ("submit", "--jobs", "50000", "--unary", "3000"),
-        "durable submissions: 50,000 jobs in batches, 12,500 streamed one by one, single calls, 64 at a time",
+        ("submit", "--jobs", "50000", "--unary", "3000", "--set", "call_processes=2"),
+        "durable submissions, two processes for calls: 50,000 jobs in batches, 12,500 streamed one by one, then single "
+        "calls, 64 at a time, while rounds plan 112,000 that wait",
         (
             Figure("batched_per_second", "in batches of 1,000 on 4 streams, jobs a second", readme=True),
             Figure("streamed_per_second", "streamed, a message for each, jobs a second", readme=True),
