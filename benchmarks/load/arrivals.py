@@ -108,12 +108,16 @@ def flooded(
 
 
 def in_sweeps(drawn: Arrivals, size: int) -> Arrivals:
-    """Return the same jobs, of each city so many at once: when the last of them would have come by itself."""
+    """Return the same jobs, of each city so many at once: when the last of them would have come by itself.
+
+    What is left of a city for one more comes when the first of it would have: not all of it at the very end.
+    """
     at = drawn.at_seconds.copy()
     for city in np.unique(drawn.city):
         mine = drawn.of(np.array([city]))
         for start in range(0, mine.size, size):
-            at[mine[start : start + size]] = at[mine[min(start + size, mine.size) - 1]]
+            whole = start + size <= mine.size
+            at[mine[start : start + size]] = at[mine[start + size - 1 if whole else start]]
     order = np.argsort(at, kind="stable")
     return Arrivals(at[order], *(getattr(drawn, name)[order] for name in _BESIDE))
 

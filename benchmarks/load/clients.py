@@ -25,8 +25,9 @@ from broker.wire.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 CALL_SECONDS_MAX: Final = 60.0
 LATE_SECONDS_MAX: Final = 1.0
-MESSAGE_ITEMS_MAX: Final = 1000
 """How long after the end of the run something that is late may still be sent."""
+
+MESSAGE_ITEMS_MAX: Final = 1000
 
 PROBES_PER_SECOND: Final = 20.0
 _OPTIONS: Final = (

@@ -1,15 +1,16 @@
 """Write submissions of one city in groups: those that arrive while one transaction runs share the next one.
 
 Each city has at most one such transaction at a time in a process, and the submissions lock of the store makes it one
-among all processes. So what waits is counted once for a group, exactly, and the city's limit holds to the last job.
+among all processes. So what waits is counted once for a group, and near the city's limit exactly: it holds to the last
+job, but for those that ran when less than half of it waited, and wait again before the next count.
 """
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Final
 
 from broker.errors import BrokerError, DatabaseUnavailable, TooManyPending
@@ -24,8 +25,9 @@ FULL_RETRY_SECONDS: Final = 5.0
 """When to try again after the city's limit was met: some rounds later."""
 
 RECOUNT_SECONDS: Final = 1.0
+RECOUNT_SECONDS_MAX: Final = 60.0
 RECOUNT_SHARE_MAX: Final = 0.02
-"""Counting a hundred thousand takes long: so small a share of the time goes into it, of all cities together."""
+"""Counting a hundred thousand takes long: no more of this process's time, of all its cities together, is for that."""
 
 Outcome = Submitted | BrokerError
 
@@ -46,34 +48,38 @@ class _Parcel:
 class Recounts:
     """When what waits of a city is counted anew though the last count, with those since, leaves room enough.
 
-    That sum never falls by itself, so it is put right once a second; where that takes long, for all cities in turn.
+    That sum misses who has gone, and who waits again. All cities have one period, in which each is counted once: a
+    second, or as long as counting all of them takes by the share of the time that it may have; a minute at most.
     Times are those of one clock, in seconds.
     """
 
     def __init__(self) -> None:
-        self._fresh_until: dict[str, float] = {}
-        self._rest_until = -math.inf
+        self._counted: dict[str, tuple[float, float]] = {}  # when, and how long it took
+
+    @property
+    def period_seconds(self) -> float:
+        """How old a count may become."""
+        took = sum(took for _, took in self._counted.values())
+        return min(max(RECOUNT_SECONDS, took / RECOUNT_SHARE_MAX), RECOUNT_SECONDS_MAX)
 
     def due(self, city: str, at: float) -> bool:
         """Tell whether the city is to be counted now."""
-        return at > max(self._fresh_until.get(city, -math.inf), self._rest_until)
+        return city not in self._counted or at > self._counted[city][0] + self.period_seconds
 
-    def begin(self) -> None:
-        """Note that one is being counted: no other is due until that has ended."""
-        self._rest_until = math.inf
-
-    def end(self, city: str, began: float, at: float) -> None:
-        """Note that the city has been counted, or that this failed."""
-        self._fresh_until[city] = at + RECOUNT_SECONDS
-        self._rest_until = at + (at - began) / RECOUNT_SHARE_MAX
+    def counted(self, city: str, began: float, ended: float) -> None:
+        """Note that the city was counted."""
+        self._counted[city] = ended, ended - began
 
 
 class Intake:
     """Takes drafts that have passed all other checks, and stores them as far as the city's limit allows."""
 
-    def __init__(self, database: Database, *, stored: Callable[[], None]) -> None:
-        """`stored` is called after new jobs have been committed."""
+    def __init__(
+        self, database: Database, *, stored: Callable[[], None], seconds: Callable[[], float] = monotonic
+    ) -> None:
+        """`stored` is called after new jobs have been committed; `seconds` is a clock that only goes forward."""
         self._database = database
+        self._seconds = seconds
         self._stored = stored
         self._queues: dict[str, deque[_Parcel]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
@@ -134,20 +140,19 @@ class Intake:
         return outcomes
 
     async def _count(self, tx: Connection, city: City, drafts: int) -> int:
-        """Return how many jobs wait, more than that only where it makes no difference. Under the submissions lock."""
-        time, recounts = asyncio.get_running_loop().time, self._recounts
+        """Return how many jobs wait, by the last count and those since where that leaves half of the limit free.
+
+        Under the submissions lock. Then it is more by those that have gone, and less by those that wait again.
+        """
         known = self._counts.get(city.city)
-        if known is not None and not recounts.due(city.city, time()):
+        if known is not None and not self._recounts.due(city.city, self._seconds()):
             known = await submissions.count_on(tx, city.city, known)
             if known.pending + drafts <= city.pending_jobs_max // 2:
                 self._counts[city.city] = known
                 return known.pending
-        began = time()
-        recounts.begin()
-        try:
-            exact = await submissions.count_pending(tx, city.city)
-        finally:
-            recounts.end(city.city, began, time())
+        began = self._seconds()
+        exact = await submissions.count_pending(tx, city.city)
+        self._recounts.counted(city.city, began, self._seconds())
         self._counts[city.city] = exact
         return exact.pending
 

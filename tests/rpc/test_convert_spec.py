@@ -213,11 +213,11 @@ def test_what_came_later_says_nothing_by_default() -> None:
 FIELDS = [pytest.param(field, id=field.name) for field in pb.JobSpec.DESCRIPTOR.fields]
 
 
+@pytest.mark.parametrize("beside", [{}, {"preemptible": True, "after": ["job-7"]}], ids=["alone", "beside"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_no_field_is_left_unread(field: FieldDescriptor) -> None:
-    """Whatever is given alone is in the job, or refused: also of the parts that most jobs leave out."""
-    plain = pb.JobSpec(name="n", tasks=3, cards_per_task=1, walltime_seconds=60, builds=[build()], preemptible=True)
-    plain.after.append("job-7")
+def test_no_field_is_left_unread(field: FieldDescriptor, beside: dict[str, Any]) -> None:
+    """Whatever is given is in the job, or refused: also alone, and of the parts that most jobs leave out."""
+    plain = pb.JobSpec(name="n", tasks=3, cards_per_task=1, walltime_seconds=60, builds=[build()], **beside)
     with_it = pb.JobSpec.FromString(plain.SerializeToString())
     match field.message_type, field.type:
         case None, FieldDescriptor.TYPE_STRING:

@@ -44,6 +44,14 @@ def test_what_numpy_writes_can_be_read() -> None:
     assert Snapshot.from_bytes(file.getvalue()).to_bytes() == snapshot(jobs=3).to_bytes()
 
 
+def test_nodes_of_two_pools_may_have_the_same_name() -> None:
+    world = random_world(7, jobs=3, pools=2, nodes_per_pool=2)
+
+    named = replace(world, node_names=("n1", "n2", "n1", "n2"))
+
+    assert named.node_pool.tolist() == [0, 0, 1, 1]
+
+
 def test_arrays_are_frozen_copies() -> None:
     """A plan made while somebody edits the arrays behind it would be a plan for no world at all."""
     mine = np.array([8, 8])
