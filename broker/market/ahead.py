@@ -34,7 +34,7 @@ WITHIN = {level: within for within, level in LEVEL.items()}
 class Places:
     """Where pools and nodes stand in a snapshot: `pools` and `nodes` are in its order.
 
-    Made when they are asked for: most rounds promise nothing, and a national world has 45,000 nodes.
+    Made when they are asked for: names are only where something is promised, and a national world has 45,000 nodes.
     """
 
     pools: Sequence[PoolRow]

@@ -27,7 +27,8 @@ FULL_RETRY_SECONDS: Final = 5.0
 RECOUNT_SECONDS: Final = 1.0
 RECOUNT_SECONDS_MAX: Final = 60.0
 RECOUNT_SHARE_MAX: Final = 0.02
-"""Counting a hundred thousand takes long: no more of this process's time, of all its cities together, is for that."""
+"""Counting a hundred thousand takes long: so small a share of the time is for all cities of this process together, but
+for cities near their limits, and as long as none has waited for a minute."""
 
 Outcome = Submitted | BrokerError
 

@@ -279,9 +279,8 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int], margin_seconds: int |
     city_index = {city: i for i, (city, _) in enumerate(view.cities)}
     jobs = view.waiting
     finish_by = _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs)
-    graces = {j.grace_seconds for j in jobs} if margin_seconds is not None else ()
-    excess = {grace: Margin(margin_seconds or 0).excess(grace) for grace in graces}
-    over = _ints(excess.get(j.grace_seconds, 0) for j in jobs)
+    margin = None if margin_seconds is None else Margin(margin_seconds)
+    over = _ints(0 if margin is None else margin.excess(j.grace_seconds) for j in jobs)
     priority = _ints(j.priority.rank for j in jobs)
     return {
         "job_id": tuple([job_text(j.job) for j in jobs]),

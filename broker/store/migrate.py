@@ -1,8 +1,9 @@
 """Bring a database to the form that this program needs: numbered SQL files, forward only, each exactly once.
 
 A file `NNNN_name.sql` runs in a transaction of its own together with the note in `schema_migrations` that it was
-applied; a first line `-- no-transaction` leaves the transaction out (`CREATE INDEX CONCURRENTLY`). A file is never
-changed after it was released: its hash is checked on every start.
+applied; a first line `-- no-transaction` leaves the transaction out (`CREATE INDEX CONCURRENTLY`, one to a file: what
+a run that died left of it is dropped first). A file is never changed after it was released: its hash is checked on
+every start.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ _AS_OWNER: Final = "run `xisuan migrate` with the DSN of the tables' owner, or g
 
 _FILE_NAME: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
 _NO_TRANSACTION: Final = "-- no-transaction"
+_INDEX: Final = re.compile(r"^CREATE INDEX CONCURRENTLY ([a-z_]+) ON ", re.MULTILINE)
 
 _CREATE_TABLE: Final[LiteralString] = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -118,6 +120,12 @@ class Migration:
     def transactional(self) -> bool:
         """Whether it runs in a transaction."""
         return not self.sql.startswith(_NO_TRANSACTION)
+
+    @property
+    def index(self) -> str | None:
+        """The index that it makes without a transaction, if that is what it does."""
+        made = None if self.transactional else _INDEX.search(self.sql)
+        return made[1] if made else None
 
 
 def read(folder: Path = MIGRATIONS) -> list[Migration]:
@@ -258,14 +266,16 @@ async def _apply(session: "Session", migration: Migration) -> None:
                 await session.execute(migration.sql)
                 await session.execute(_NOTE, *note)
         else:
+            if migration.index is not None:  # left by a run that ended before its note, perhaps broken off
+                await session.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {migration.index}")
             await session.execute(migration.sql)
             await session.execute(_NOTE, *note)
     except _GONE:
         raise
     except asyncpg.PostgresError as error:
-        left = (
-            "nothing of it was applied"
-            if migration.transactional
-            else "it runs without a transaction: undo by hand what it did, such as an invalid index"
-        )
+        left = "it runs without a transaction: undo by hand what it did"
+        if migration.transactional:
+            left = "nothing of it was applied"
+        elif migration.index is not None:
+            left = "what is left of its index is dropped when it runs again"
         raise MigrationFailed(f"{migration.name} failed: {error}; {left}, then run it again") from error

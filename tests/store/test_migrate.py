@@ -106,6 +106,20 @@ async def test_a_failing_file_leaves_nothing_of_itself_and_all_before_it(empty_d
     assert [m.number for m in await migrate(empty_dsns.owner, folder)] == [2]
 
 
+@pytest.mark.parametrize("left", ["CREATE INDEX first_n ON first (n)", "CREATE INDEX first_n ON first (n, n)"])
+async def test_an_index_whose_migrator_died_before_its_note_is_made_again(
+    empty_dsns: Dsns, folder: Path, left: str
+) -> None:
+    """Without a transaction, whole or broken off: "run it again" is all that anybody has to do."""
+    await migrate(empty_dsns.owner, folder)
+    await value(empty_dsns.owner, left)
+    (folder / "0003_index.sql").write_text(INDEX)
+
+    assert [m.number for m in await migrate(empty_dsns.owner, folder)] == [3]
+
+    assert await value(empty_dsns.owner, "SELECT indnatts FROM pg_index WHERE indexrelid = 'first_n'::regclass") == 1
+
+
 async def test_of_four_migrators_at_once_one_works(empty_dsns: Dsns, folder: Path) -> None:
     """With an index built concurrently among the files: waiting inside the lock would deadlock with it."""
     (folder / "0003_index.sql").write_text(INDEX)
