@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,7 @@ from scheduler.zones import Zoned, zoned
 _INLINE = Inline()
 _OF_ZONES: Final = frozenset({Reason.GANG_TOO_LARGE, Reason.POOL_CLOSED})
 """Reasons that may be true of a zone and not of its pool."""
+_ONE_CARD: Final = np.array([1, 0, 0], dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,21 +105,47 @@ def start(profile: Profile, world: Snapshot, placements: Sequence[Placement], ma
     They hold what they have as long as the leases that they become: until the margin after their end. Others may join
     the shares, but not for longer than a promise allows: its nodes are a zone by then.
     """
-    if not placements:
-        return
+    _start_all(profile, [(world, placements)], margin_seconds)
+
+
+def start_leased(profile: Profile, leased: Sequence[tuple[Snapshot, Placement]], margin_seconds: int) -> None:
+    """Count what was leased beside a round as running, each with the jobs that it is of, as `start` does."""
+    _start_all(profile, _by_jobs(leased), margin_seconds)
+
+
+def _by_jobs(leased: Sequence[tuple[Snapshot, Placement]]) -> list[tuple[Snapshot, list[Placement]]]:
+    """Return together what is of the same jobs, as what was leased by one commit is."""
+    groups = ([*group] for _, group in groupby(leased, key=lambda each: id(each[0])))
+    return [(group[0][0], [placement for _, placement in group]) for group in groups]
+
+
+def _start_all(profile: Profile, parts: Sequence[tuple[Snapshot, Sequence[Placement]]], margin_seconds: int) -> None:
+    # At once: each time all that the profile knows is put in order anew, and thousands are leased beside a round.
+    held = [_held(world, placements, margin_seconds) for world, placements in parts if placements]
+    if held:
+        pool, until, watts, node, ends, amounts = (np.concatenate(column) for column in zip(*held, strict=True))
+        profile.power.start(pool, until, watts)
+        profile.start(node, ends, amounts)
+
+
+def _held(world: Snapshot, placements: Sequence[Placement], margin_seconds: int) -> tuple[Ints, ...]:
+    """Return what jobs of the world hold when they start now: pools, ends and watts; nodes, ends and amounts."""
     gangs = taken(limits_of(world), world, placements)
-    seconds = _held_seconds(world, placements, gangs.table[:, POOL], margin_seconds)
+    pool, watts = gangs.table[:, POOL], gangs.table[:, WATTS]
+    until = world.taken_at_s + _held_seconds(world, placements, pool, margin_seconds)
     gang = np.searchsorted(gangs.table[:, FIRST], np.arange(len(gangs.entries)), side="right") - 1
     node, tasks, card = gangs.entries.T
-    profile.power.start(gangs.table[:, POOL], world.taken_at_s + seconds, gangs.table[:, WATTS])
-    ends = world.taken_at_s + seconds[gang]
-    profile.start(node, ends, tasks[:, None] * gangs.table[gang][:, [CARDS, CPU, MEMORY]])
+    ends = until[gang]
     new = np.flatnonzero((gangs.table[gang, SHARE_OF_CARD] > 0) & (card < 0))
     new = new[np.lexsort((-ends[new], card[new], node[new]))]
     first = np.ones(new.size, dtype=bool)
     first[1:] = (np.diff(node[new]) != 0) | (np.diff(card[new]) != 0)
     split = new[first]
-    profile.start(node[split], ends[split], np.tile(np.array([1, 0, 0]), (split.size, 1)))
+    amounts = [tasks[:, None] * gangs.table[gang][:, [CARDS, CPU, MEMORY]], np.tile(_ONE_CARD, (split.size, 1))]
+    return (
+        pool, until, watts,
+        np.concatenate([node, node[split]]), np.concatenate([ends, ends[split]]), np.concatenate(amounts),
+    )  # fmt: skip
 
 
 def within_power(
@@ -143,8 +171,8 @@ def within_power(
         power.take(promise)
     if not power.hubs_with_spans:
         return list(placements)
-    for jobs, placement in leased:
-        power.start(*_drawn(jobs, [placement], margin_seconds))
+    for jobs, those in _by_jobs(leased):
+        power.start(*_drawn(jobs, those, margin_seconds))
     promised = {each.job_id for each in horizon.promises}
     power.start(*_drawn(world, [each for each in placements if each.job_id in promised], margin_seconds))
     others = [each for each in placements if each.job_id not in promised]

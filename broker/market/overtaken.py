@@ -19,7 +19,7 @@ import numpy as np
 from broker.market.promising import Leased, fits, moved, promises_of
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseRow
-from scheduler.decide import draws_within, start
+from scheduler.decide import draws_within, start, start_leased
 from scheduler.decided import Decided
 from scheduler.fields import UNKNOWN
 from scheduler.horizon import Fate, Promise
@@ -89,8 +89,7 @@ class _Ground:
         self._pools |= {pool for pool, hub in enumerate(self._world.pool_hub.tolist()) if hub in hubs}
         self._accepted = accepted
         self._job = {job_id: at for at, job_id in enumerate(self._world.job_id)}
-        for jobs, placement in leased:
-            start(self._profile, jobs, [placement], margin_seconds)
+        start_leased(self._profile, leased, margin_seconds)
         for promise in accepted:
             self._profile.take(promise)
         fate = {each.job_id: each.fate for each in decided.news}

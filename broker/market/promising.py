@@ -18,7 +18,7 @@ from broker.market.ahead import Places, promise_of, promise_row
 from broker.market.snapshot import Prepared
 from broker.store.promises import PromiseEntry, PromiseRow
 from broker.store.stops import Stop
-from scheduler.decide import start
+from scheduler.decide import start, start_leased
 from scheduler.decided import Decided
 from scheduler.horizon import NEVER, Cause, Fate, News, Promise
 from scheduler.plan import Placement
@@ -145,8 +145,7 @@ def beside(
     world, made = prepared.snapshot, set(decided.made)
     profile = Profile(world, with_stops(prepared.horizon, decided.stops, world.taken_at_s), margin_seconds)
     start(profile, world, started, margin_seconds)
-    for jobs, placement in leased:
-        start(profile, jobs, [placement], margin_seconds)
+    start_leased(profile, leased, margin_seconds)
     for promise in again:
         profile.take(promise)
     finish_by = dict(zip(world.job_id, world.job_finish_by_s.tolist(), strict=True))

@@ -11,16 +11,18 @@ import pytest
 from exhaustive import sealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planning_worlds import gangs
+from planning_worlds import gangs, random_world
 from preemption_worlds import Lease, running
 from timed_worlds import QUICK, Days, ruled, with_windows
 
-from scheduler.decide import Decision, decide
+from scheduler.decide import Decision, decide, start, start_leased
 from scheduler.decided import Decided
 from scheduler.errors import BadSnapshot
+from scheduler.fields import WITHIN_POOL
 from scheduler.horizon import Cause, Fate, Horizon, Promise
+from scheduler.planner import plan
 from scheduler.policy import Policy
-from scheduler.profile import Profile
+from scheduler.profile import Gang, Profile
 from scheduler.rounds import Round
 from scheduler.snapshot import Snapshot
 from scheduler.verify import Rule, violations
@@ -35,6 +37,28 @@ def broken(world: Snapshot, horizon: Horizon, made: Decision, policy: Policy = Q
     margin = policy.lease_end_margin_seconds
     of_time = time_violations(world, horizon, margin, made.placements, made.promises, made.news)
     return [*of_time, *violations(made.zoned.world, made.plan)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_leased_beside_a_round_counts_at_once_as_it_does_one_by_one(seed: int) -> None:
+    world = random_world(seed, jobs=60, pools=3, nodes_per_pool=8)
+    placed = [each for each in plan(world, QUICK).placements if not each.cards]
+    half = len(placed) // 2
+    leased = [(world.of_jobs([world.job_index[each.job_id] for each in placed[:half]]), each) for each in placed[:half]]
+    leased += [(world, each) for each in placed[half:]]
+    one_by_one, at_once = (Profile(world, Horizon(), 60) for _ in range(2))
+
+    for jobs, placement in leased:
+        start(one_by_one, jobs, [placement], 60)
+    start_leased(at_once, leased, 60)
+
+    assert half > 2
+    assert (one_by_one.table.free == at_once.table.free).all()
+    for pool in range(3):
+        for seconds in (1, 600, 10**6):
+            for tasks in (1, 4, 8):
+                gang = Gang(tasks, 8, 0, 0, WITHIN_POOL, seconds)
+                assert one_by_one.earliest(pool, gang) == at_once.earliest(pool, gang)
 
 
 def lease(node: int, cards: int, ends_s: int, **more: object) -> Horizon:
