@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 from broker.errors import JobNotFound, JobNotWaiting
 from broker.ids import JobId, job_text
 from broker.job import Ending, ExpectedStart, Job, JobSpec, Placement, PriorityClass, Promised
-from broker.lifecycle import EndReason, JobEvent, JobState, job_sources
+from broker.lifecycle import EndReason, Held, JobEvent, JobState, job_sources
 from broker.store import expected_starts, promises
 from broker.store.database import Connection
 from broker.store.placements import last_placements
@@ -254,6 +254,8 @@ async def _jobs(tx: Connection, rows: Sequence[Any]) -> list[Job]:
 
 def _job(row: Any, placement: Placement | None, promised: Promised | None, expected: ExpectedStart | None) -> Job:
     state = JobState(row["state"])
+    # The promise may have been made after the row was read; it never is without this reason.
+    reason = row["waiting_reason"] if promised is None else Held.PROMISED.value
     ending = None
     if row["end_reason"] is not None:
         ending = Ending(EndReason(row["end_reason"]), row["exit_code"], row["signal"], row["end_detail"])
@@ -274,7 +276,7 @@ def _job(row: Any, placement: Placement | None, promised: Promised | None, expec
         cancel_requested_at=row["cancel_requested_at"],
         ended_at=row["ended_at"],
         ending=ending,
-        waiting_reason=row["waiting_reason"] if state is JobState.PENDING else "",
+        waiting_reason=reason if state is JobState.PENDING else "",
         placement=placement,
         promised=promised,
         preemptions=row["preemptions"],

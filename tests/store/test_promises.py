@@ -1,5 +1,6 @@
 """Promised starts in the tables: what stands, who sees it, and what became of each."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,9 +8,9 @@ import pytest
 
 from broker.ids import JobId
 from broker.job import Promised, Within
-from broker.lifecycle import JobState, PromiseCause, PromiseFate
+from broker.lifecycle import Held, JobState, PromiseCause, PromiseFate
 from broker.store import jobs, promises, rounds, snapshots
-from broker.store.database import Database
+from broker.store.database import Connection, Database
 from broker.store.promises import PromiseEntry, PromiseRow
 from tests.small_world import A_ROUND, T0, brought_to, lay_out, placed, submitted
 
@@ -60,6 +61,27 @@ async def test_what_is_kept_is_read_and_replaces_what_was(world: Database) -> No
 
     assert both == (early, late)
     assert one == (late,)
+
+
+async def test_whoever_sees_the_promise_sees_that_the_job_waits_for_it(
+    world: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also who has read the job before a round commits, and reads the promise after it."""
+    (job,) = await submitted(world, "a")
+    row, read = await row_of(world, job), promises.of_jobs
+
+    async def after_the_commit(tx: Connection, of: Collection[JobId]) -> dict[JobId, Promised]:
+        async with world.hub() as round_tx:
+            await promises.keep(round_tx, [row])
+            await jobs.set_waiting_reasons(round_tx, [job], [Held.PROMISED.value])
+        return await read(tx, of)
+
+    monkeypatch.setattr(promises, "of_jobs", after_the_commit)
+    async with world.city("ganzhou") as tx:
+        found = await jobs.get(tx, job)
+
+    assert found.promised is not None
+    assert found.waiting_reason == Held.PROMISED
 
 
 @pytest.mark.parametrize("state", [JobState.LEASED, JobState.CANCELLED])
