@@ -1,17 +1,20 @@
 """What a job is, independent of wire and tables: the words that rpc, market, store and loops share.
 
-`JobSpec` is complete and valid: the conversion layer has filled in defaults and checked every limit.
+`JobSpec` is complete and valid: the conversion layer has filled in defaults and checked every limit. It and its parts
+are structs of msgspec, made, written and read in a tenth of a dataclass's time: bulk submissions pass here.
 """
 
 import hashlib
 import json
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
 from operator import attrgetter
 from typing import Any, Final, Self
+
+import msgspec
 
 from broker.ids import JobId, LeaseId
 from broker.lifecycle import EndReason, JobEvent, JobState, LeaseState
@@ -71,27 +74,24 @@ class GreenPreference(StrEnum):
     PREFER = "prefer"
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(msgspec.Struct, frozen=True):
     """One way to run a job: a program for one software stack."""
 
     stack: str
     command: tuple[str, ...]
     models: tuple[str, ...] = ()  # sorted; empty: every model of the stack
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = msgspec.field(default_factory=dict)
     speed_ppm: int = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class GangSize:
+class GangSize(msgspec.Struct, frozen=True):
     """A smaller size that would do for an elastic job."""
 
     tasks: int
     speed_ppm: int  # of the whole gang against the full one
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
+class JobSpec(msgspec.Struct, frozen=True):
     """What a city asks for: a gang of tasks, and the builds it can run as. What fields mean: job.proto."""
 
     name: str
@@ -155,60 +155,35 @@ class JobSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values, the form in which it is stored and compared."""
-        # Not dataclasses.asdict: its deep copy takes 20 times as long, and bulk submissions pass here.
+        return _plain(self._body())
+
+    def body_text(self) -> str:
+        """Return the canonical text of `to_json`: what is stored and hashed."""
+        return canonical_text(self._body())
+
+    def _body(self) -> dict[str, Any]:
+        """Return what is stored of it, by name; a later field only where it says something.
+
+        Without them a body keeps the form and the hash that it had when it was stored first.
+        """
         values: dict[str, Any] = dict(zip(_FIRST_FIELDS, _first_values(self), strict=True))
-        values["start_by"] = None if self.start_by is None else self.start_by.astimezone(UTC).isoformat()
-        values["allowed_hubs"] = list(self.allowed_hubs)
-        values["builds"] = [
-            {
-                "stack": b.stack,
-                "command": list(b.command),
-                "models": list(b.models),
-                "environment": dict(b.environment),
-                "speed_ppm": b.speed_ppm,
-            }
-            for b in self.builds
-        ]
-        return values | self._later()
+        if self.start_by is not None:
+            values["start_by"] = _time_text(self.start_by)
+        return values if _later_values(self) == _LATER_NEUTRAL else values | self._later()
 
     def _later(self) -> dict[str, Any]:
-        """Return the later fields that say something: without them a body keeps the form and the hash that it had."""
-        if _later_values(self) == _LATER_NEUTRAL:
-            return {}
+        """Return the later fields that say something."""
         said = {name: getattr(self, name) for name, neutral in _LATER.items() if getattr(self, name) != neutral}
-        for name in said:
-            if isinstance(said[name], tuple):
-                said[name] = list(said[name])
-            elif isinstance(said[name], datetime):
-                said[name] = said[name].astimezone(UTC).isoformat()
-        if self.smaller_sizes:
-            said["smaller_sizes"] = [{"tasks": s.tasks, "speed_ppm": s.speed_ppm} for s in self.smaller_sizes]
-        return said
+        return {name: _time_text(value) if isinstance(value, datetime) else value for name, value in said.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the spec that `to_json` wrote; fields that are newer than the stored form take their defaults."""
-        given = dict(values)
-        given["smaller_sizes"] = tuple(GangSize(**size) for size in given.get("smaller_sizes", ()))
-        given["within"] = Within(given.get("within", Within.POOL))
-        given["green"] = GreenPreference(given.get("green", GreenPreference.NONE))
-        for name in ("staged_hubs", "allowed_owners", "after", "after_request_keys", "vouchers"):
-            given[name] = tuple(given.get(name, ()))
-        for name in ("earliest_start", "finish_by"):
-            given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
-        given["builds"] = tuple(
-            Build(**(b | {"command": tuple(b["command"]), "models": tuple(b["models"])})) for b in given["builds"]
-        )
-        given["allowed_hubs"] = tuple(given["allowed_hubs"])
-        given["start_by"] = None if given["start_by"] is None else datetime.fromisoformat(given["start_by"])
-        given["priority"] = PriorityClass(given["priority"])
-        given["workload_class"] = WorkloadClass(given["workload_class"])
-        given["if_lost"] = IfLost(given["if_lost"])
-        return cls(**given)
+        return msgspec.convert(values, cls)
 
     def sha256(self) -> bytes:
         """Return the hash by which a repeated submission is recognised."""
-        return text_sha256(canonical_text(self.to_json()))
+        return text_sha256(self.body_text())
 
     @property
     def needs(self) -> Hashable:
@@ -221,7 +196,7 @@ class JobSpec:
         Of the later fields only those that say something, as `to_json` has them; none of whose it is and when.
         """
         later = {name: value for name, value in self._later().items() if name not in _NO_REQUIREMENT}
-        return later | {
+        return _plain(later) | {
             "tasks": self.tasks,
             "cards_per_task": self.cards_per_task,
             "cpu_milli_per_task": self.cpu_milli_per_task,
@@ -232,8 +207,11 @@ class JobSpec:
         }
 
 
-_FIRST_FIELDS: Final = tuple(takewhile(lambda name: name != "share_milli", (f.name for f in fields(JobSpec))))
-_LATER: Final[Mapping[str, Any]] = {f.name: f.default for f in fields(JobSpec)[len(_FIRST_FIELDS) :]}
+_FIRST_FIELDS: Final = tuple(takewhile(lambda name: name != "share_milli", JobSpec.__struct_fields__))
+_LATER_FIELDS: Final = JobSpec.__struct_fields__[len(_FIRST_FIELDS) :]
+_LATER: Final[Mapping[str, Any]] = dict(
+    zip(_LATER_FIELDS, JobSpec.__struct_defaults__[-len(_LATER_FIELDS) :], strict=True)
+)
 """Fields that came after the first release, with the value by which they say nothing."""
 
 _LATER_NEUTRAL: Final = tuple(_LATER.values())
@@ -269,12 +247,30 @@ _needed_values: Final = attrgetter(
 )
 
 
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def canonical_text(values: Mapping[str, Any]) -> str:
-    """Return the one text for equal JSON values: what is hashed."""
-    return _CANONICAL.encode(values)
+    """Return the one text for equal JSON values: what is hashed.
+
+    It is what `json` writes with sorted keys and without blanks, with anything but printable ASCII escaped. Structs
+    count as what they hold; no value is a fraction.
+    """
+    text = _SORTED.encode(values).decode()  # a fifth of the time, and the same where there is nothing to escape
+    if text.isascii() and text.isprintable():
+        return text
+    return _CANONICAL.encode(msgspec.to_builtins(values))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON has them: structs and tuples become objects and lists."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
+    return plain
+
+
+def _time_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
 
 
 def text_sha256(canonical: str) -> bytes:

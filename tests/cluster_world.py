@@ -1,10 +1,12 @@
 """A small world for tests of agents: two clusters, two cities, jobs that are really offered, and what they are now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+
+from msgspec import structs
 
 from broker.caller import Caller, Role
 from broker.ids import JobId, LeaseId, RoundId
@@ -59,7 +61,7 @@ def spec(**changes: Any) -> JobSpec:
         ceiling_micro_yuan_per_pflops_hour=1,
         grace_seconds=7,
     )
-    return replace(right, **changes)
+    return structs.replace(right, **changes)
 
 
 def inventory(*nodes: str, pool: str = "main", model: str = "ascend-910b", cards: int = 8) -> PoolInventory:

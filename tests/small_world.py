@@ -1,9 +1,10 @@
 """A small world in a real database, and jobs in it: for tests of what stands on the store."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import structs
 
 from broker.caller import Caller, Role
 from broker.ids import JobId, LeaseId
@@ -73,7 +74,7 @@ def a_spec(**changes: Any) -> JobSpec:
         builds=(Build("cuda", ("python", "train.py")), Build("cann", ("python", "train.py"))),
         ceiling_micro_yuan_per_pflops_hour=20_000_000,
     )
-    return replace(spec, **changes)
+    return structs.replace(spec, **changes)
 
 
 async def submitted(

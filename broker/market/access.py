@@ -4,7 +4,8 @@ An enterprise acts in its city and sees there what is its own: the same checks, 
 """
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+
+from msgspec import structs
 
 from broker.caller import Caller, Role
 from broker.errors import RoleRefused, invalid
@@ -60,7 +61,7 @@ def own_enterprise(caller: Caller, named: str, field: str) -> str:
 def own_spec(caller: Caller, spec: JobSpec) -> JobSpec:
     """Return the job as the caller's own: of an enterprise it is that enterprise's. Raise InvalidRequest."""
     enterprise = own_enterprise(caller, spec.enterprise, "spec.enterprise")
-    return spec if enterprise == spec.enterprise else replace(spec, enterprise=enterprise)
+    return spec if enterprise == spec.enterprise else structs.replace(spec, enterprise=enterprise)
 
 
 def _own_city(caller: Caller, named: str) -> str:

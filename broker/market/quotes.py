@@ -7,9 +7,11 @@ it sees what it has promised (`overtaken.py`). Any broker may accept; the round'
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import structs
 
 from broker import metrics
 from broker.caller import Caller
@@ -251,7 +253,7 @@ class Quotes:
     async def _store(self, tx: Connection, city: City, quote: Quote, request_key: str, now: datetime) -> JobId:
         """Store the job of the quote as a submission does. It starts in no case before the window."""
         begin = quote.terms.not_before
-        spec = replace(quote.spec, earliest_start=begin) if begin > now else quote.spec
+        spec = structs.replace(quote.spec, earliest_start=begin) if begin > now else quote.spec
         draft = submissions.draft(request_key, spec, standard_ceiling=city.ceiling_micro_yuan_per_pflops_hour)
         await submissions.lock_submissions(tx, city.city)
         pending = (await submissions.count_pending(tx, city.city)).pending

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from operator import attrgetter, ge, le
+from typing import Any, Final, NamedTuple
 
 from broker.ids import LABEL
 from broker.job import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
@@ -51,6 +52,37 @@ AGENTS_OWN: Final = re.compile(r"XISUAN_.*|.*VISIBLE_DEVICES|GPU_DEVICE_ORDINAL"
 _SMALL_BYTES: Final = min(COMMAND_BYTES_MAX, ENVIRONMENT_BYTES_MAX, BUILDS_BYTES_MAX)
 _ANYWHERE_IN_A_POOL: Final = (pb.WITHIN_UNSPECIFIED, pb.WITHIN_POOL)
 
+_WITHIN: Final[Mapping[str, tuple[int, int]]] = {
+    "tasks": (1, TASKS_MAX),
+    "cards_per_task": (1, CARDS_PER_TASK_MAX),
+    "cpu_milli_per_task": (0, CPU_MILLI_PER_TASK_MAX),
+    "memory_mib_per_task": (0, MEMORY_MIB_PER_TASK_MAX),
+    "walltime_seconds": (1, WALLTIME_SECONDS_MAX),
+    "round_trip_micros_max": (0, ROUND_TRIP_MICROS_MAX),
+    "ceiling_micro_yuan_per_pflops_hour": (0, CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX),
+    "ceiling_micro_yuan_per_job": (0, CEILING_MICRO_YUAN_PER_JOB_MAX),
+    "grace_seconds": (0, GRACE_SECONDS_MAX),
+}
+"""Fields that are numbers, with the least and the most that each may be."""
+
+_numbers_of: Final = attrgetter(*_WITHIN)
+_LOWEST, _HIGHEST = zip(*_WITHIN.values(), strict=True)
+
+
+class _BuildPath(NamedTuple):
+    """How the fields of one build are named in what is wrong with them."""
+
+    stack: str
+    models: str
+    command: str
+    environment: str
+    speed_ppm: str
+
+
+_BUILD_PATHS: Final = [
+    _BuildPath(*(f"spec.builds[{i}].{name}" for name in _BuildPath._fields)) for i in range(BUILDS_MAX)
+]
+
 
 def job_spec(wire: pb.JobSpec, *, now: datetime) -> JobSpec:
     """Return what the city asks for. Raise InvalidRequest that names every wrong field; see `read_spec`."""
@@ -70,36 +102,16 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
             submissions are known: those are answered, whatever the time.
     """
     small = wire.ByteSize() <= _SMALL_BYTES
-    builds = wire.builds[: checks.count("spec.builds", wire.builds, 1, BUILDS_MAX)]
     spec = JobSpec(
         name=checks.printable("spec.name", wire.name, NAME_CHARACTERS_MAX),
         job_set=checks.slug_or_empty("spec.job_set", wire.job_set),
-        tasks=checks.within("spec.tasks", wire.tasks, 1, TASKS_MAX),
-        cards_per_task=checks.within("spec.cards_per_task", wire.cards_per_task, 1, CARDS_PER_TASK_MAX),
-        cpu_milli_per_task=checks.within("spec.cpu_milli_per_task", wire.cpu_milli_per_task, 0, CPU_MILLI_PER_TASK_MAX),
-        memory_mib_per_task=checks.within(
-            "spec.memory_mib_per_task", wire.memory_mib_per_task, 0, MEMORY_MIB_PER_TASK_MAX
-        ),
-        walltime_seconds=checks.within("spec.walltime_seconds", wire.walltime_seconds, 1, WALLTIME_SECONDS_MAX),
+        **_numbers(checks, wire),
         priority=PRIORITY.read(checks, "spec.priority", wire.priority, PriorityClass.STANDARD),
         workload_class=WORKLOAD.read(checks, "spec.workload_class", wire.workload_class, WorkloadClass.OTHER),
-        builds=tuple([_build(checks, f"spec.builds[{i}]", build, small=small) for i, build in enumerate(builds)]),
+        builds=_builds(checks, wire.builds, small=small),
         allowed_hubs=_names(checks, "spec.allowed_hubs", wire.allowed_hubs, HUBS_MAX),
-        round_trip_micros_max=checks.within(
-            "spec.round_trip_micros_max", wire.round_trip_micros_max, 0, ROUND_TRIP_MICROS_MAX
-        ),
-        ceiling_micro_yuan_per_pflops_hour=checks.within(
-            "spec.ceiling_micro_yuan_per_pflops_hour",
-            wire.ceiling_micro_yuan_per_pflops_hour,
-            0,
-            CEILING_MICRO_YUAN_PER_PFLOPS_HOUR_MAX,
-        ),
-        ceiling_micro_yuan_per_job=checks.within(
-            "spec.ceiling_micro_yuan_per_job", wire.ceiling_micro_yuan_per_job, 0, CEILING_MICRO_YUAN_PER_JOB_MAX
-        ),
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
-        grace_seconds=checks.within("spec.grace_seconds", wire.grace_seconds, 0, GRACE_SECONDS_MAX),
         # Parts that most leave out: without any of their fields, JobSpec's own defaults say what reading them would.
         **(_form(checks, wire) if _has_form(wire) else {}),
         **(_place(checks, wire) if _has_place(wire) else {}),
@@ -111,6 +123,15 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
     if not small:
         _not_too_large(checks, spec.builds)
     return spec
+
+
+def _numbers(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
+    """Return the numbers that stand alone; those of `_WITHIN` in one look, for nearly all jobs have them right."""
+    values: tuple[int, ...] = _numbers_of(wire)
+    if not (all(map(ge, values, _LOWEST)) and all(map(le, values, _HIGHEST))):
+        limits = zip(_WITHIN.items(), values, strict=True)
+        values = tuple([checks.within(f"spec.{name}", value, *within) for (name, within), value in limits])
+    return dict(zip(_WITHIN, values, strict=True))
 
 
 def _has_form(wire: pb.JobSpec) -> bool:
@@ -180,13 +201,18 @@ def _place(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
     }
 
 
-def _build(checks: Checks, path: str, wire: pb.Build, *, small: bool) -> Build:
+def _builds(checks: Checks, builds: Sequence[pb.Build], *, small: bool) -> tuple[Build, ...]:
+    looked_at = checks.count("spec.builds", builds, 1, BUILDS_MAX)
+    return tuple([_build(checks, _BUILD_PATHS[i], builds[i], small=small) for i in range(looked_at)])
+
+
+def _build(checks: Checks, path: _BuildPath, wire: pb.Build, *, small: bool) -> Build:
     return Build(
-        stack=checks.slug(f"{path}.stack", wire.stack),
-        models=_names(checks, f"{path}.models", wire.models, MODELS_MAX),
-        command=_command(checks, f"{path}.command", wire.command, small=small),
-        environment=_environment(checks, f"{path}.environment", wire.environment, small=small),
-        speed_ppm=checks.within(f"{path}.speed_ppm", wire.speed_ppm, 0, SPEED_PPM_MAX) or SPEED_PPM_REFERENCE,
+        stack=checks.slug(path.stack, wire.stack),
+        models=_names(checks, path.models, wire.models, MODELS_MAX),
+        command=_command(checks, path.command, wire.command, small=small),
+        environment=_environment(checks, path.environment, wire.environment, small=small),
+        speed_ppm=checks.within(path.speed_ppm, wire.speed_ppm, 0, SPEED_PPM_MAX) or SPEED_PPM_REFERENCE,
     )
 
 

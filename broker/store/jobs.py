@@ -4,9 +4,11 @@ Every change writes its event by the same statement, and its guard comes from th
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
+
+from msgspec import structs
 
 from broker.errors import JobNotFound, JobNotWaiting
 from broker.ids import JobId, job_text
@@ -264,7 +266,7 @@ def _job(row: Any, placement: Placement | None, promised: Promised | None, expec
         city=row["city"],
         # The stored body stays as it was submitted, for idempotency: the class can change, and a ceiling that was not
         # named is the city's standard one of that day.
-        spec=replace(
+        spec=structs.replace(
             JobSpec.from_json(row["spec"]),
             priority=PriorityClass(row["priority"]),
             ceiling_micro_yuan_per_pflops_hour=row["ceiling"],

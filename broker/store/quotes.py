@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 
 from broker.errors import QuoteNotFound
 from broker.ids import HoldId, JobId, QuoteId, RoundId, quote_text
-from broker.job import JobSpec, LeasePrice, canonical_text
+from broker.job import JobSpec, LeasePrice
 from broker.ledger.holds import Hold
 from broker.ledger.work import Billing
 from broker.lifecycle import QuoteState
@@ -167,7 +167,7 @@ async def insert(
     rows = await tx.fetch(
         INSERT,
         city,
-        canonical_text(spec.to_json()),
+        spec.body_text(),
         asked_at,
         [t.pool_id for t in options],
         [t.build for t in options],

@@ -1,9 +1,11 @@
 """Store new jobs, once for each request key: set-based, so that a stream of 50,000 takes seconds."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
+
+from msgspec import structs
 
 from broker.ids import JobId
 from broker.job import JobSpec, canonical_text, differences, text_sha256
@@ -29,33 +31,36 @@ INSERT_SHAPES: Final[LiteralString] = """
         ON CONFLICT (sha256) DO NOTHING
 """
 INSERT_JOBS: Final[LiteralString] = """
-    WITH given AS (
-        SELECT nextval('job_ids') AS job_id, t.*  -- ids follow the order of submission
-          FROM unnest($3::text[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[],
-                      $10::int[], $11::timestamptz[], $12::text[], $13::smallint[], $14::text[],
-                      $15::timestamptz[], $16::timestamptz[], $17::bool[], $18::int[], $19::bool[], $20::text[],
-                      $21::int[], $22::bigint[], $23::text[])
-               AS t (request_key, body_sha256, spec, shape_sha256, job_set, priority, ceiling,
-                     walltime_seconds, start_by, if_lost, attempts_max, enterprise, earliest_start, finish_by,
-                     preemptible, checkpoint_interval_seconds, upstreams_open, waiting_reason, grace_seconds,
-                     job_ceiling, vouchers)
+    WITH terms AS MATERIALIZED (
+        SELECT t.*, s.shape_id, string_to_array(t.voucher_names, ',') AS vouchers
+          FROM unnest($7::bytea[], $8::text[], $9::text[], $10::bigint[], $11::int[], $12::timestamptz[], $13::text[],
+                      $14::smallint[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::bool[], $19::int[],
+                      $20::bool[], $21::text[], $22::int[], $23::bigint[], $24::text[])
+               WITH ORDINALITY
+               AS t (shape_sha256, job_set, priority, ceiling, walltime_seconds, start_by, if_lost,
+                     attempts_max, enterprise, earliest_start, finish_by, preemptible, checkpoint_interval_seconds,
+                     upstreams_open, waiting_reason, grace_seconds, job_ceiling, voucher_names, number)
+          JOIN shapes s ON s.sha256 = t.shape_sha256
+    ), given AS (
+        SELECT nextval('job_ids') AS job_id, j.*  -- ids follow the order of submission
+          FROM unnest($3::text[], $4::bytea[], $5::text[], $6::int[]) AS j (request_key, body_sha256, spec, terms)
     ), added AS (
         INSERT INTO jobs (job_id, city, request_key, body_sha256, spec, shape_id, job_set, priority,
                           ceiling_micro_yuan_per_pflops_hour, walltime_seconds, start_by, if_lost, attempts_max,
                           enterprise, earliest_start, finish_by, preemptible, checkpoint_interval_seconds,
                           upstreams_open, waiting_reason, grace_seconds, ceiling_micro_yuan_per_job, vouchers,
                           submitted_at)
-        SELECT g.job_id, $1, g.request_key, g.body_sha256, g.spec::jsonb, s.shape_id, g.job_set, g.priority,
-               g.ceiling, g.walltime_seconds, g.start_by, g.if_lost, g.attempts_max, g.enterprise,
-               g.earliest_start, g.finish_by, g.preemptible, g.checkpoint_interval_seconds, g.upstreams_open,
-               g.waiting_reason, g.grace_seconds, nullif(g.job_ceiling, 0), string_to_array(g.vouchers, ','), $2
-          FROM given g JOIN shapes s ON s.sha256 = g.shape_sha256
+        SELECT g.job_id, $1::slug, g.request_key, g.body_sha256, g.spec::jsonb, t.shape_id, t.job_set, t.priority,
+               t.ceiling, t.walltime_seconds, t.start_by, t.if_lost, t.attempts_max, t.enterprise,
+               t.earliest_start, t.finish_by, t.preemptible, t.checkpoint_interval_seconds, t.upstreams_open,
+               t.waiting_reason, t.grace_seconds, t.job_ceiling, t.vouchers, $2
+          FROM given g JOIN terms t ON t.number = g.terms
          ORDER BY g.request_key  -- two at once wait for each other in one order, not in a circle
             ON CONFLICT (city, request_key) DO NOTHING
         RETURNING job_id, request_key
     ), told AS (
         INSERT INTO event_outbox (city, job_id, kind, at)
-        SELECT $1, job_id, 'submitted', $2 FROM added ORDER BY job_id
+        SELECT $1::slug, job_id, 'submitted', $2 FROM added ORDER BY job_id
     )
     SELECT job_id, request_key FROM added
 """
@@ -118,7 +123,7 @@ def draft(request_key: str, spec: JobSpec, *, standard_ceiling: int) -> Draft:
     `standard_ceiling` counts for a spec that names none, and is no part of its body: the same submission is recognised
     when the city's standard has changed.
     """
-    body_text = canonical_text(spec.to_json())
+    body_text = spec.body_text()
     return Draft(
         request_key,
         spec,
@@ -193,7 +198,11 @@ def _repeated(given: Draft, job: JobId, body_sha256: bytes, body: Mapping[str, A
 
 
 async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> dict[str, JobId]:
-    specs = [d.spec for d in drafts]
+    if not drafts:
+        return {}
+    # Most jobs that come together share their terms: those are handed over once, and each job names its own by number.
+    numbers: dict[tuple[Any, ...], int] = {}
+    terms = [numbers.setdefault(_terms(d, at), len(numbers) + 1) for d in drafts]
     rows = await tx.fetch(
         INSERT_JOBS,
         city,
@@ -201,36 +210,45 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         [d.request_key for d in drafts],
         [d.body_sha256 for d in drafts],
         [d.body_text for d in drafts],
-        [d.requirement_sha256 for d in drafts],
-        [s.job_set for s in specs],
-        [s.priority for s in specs],
-        [d.ceiling_micro_yuan_per_pflops_hour for d in drafts],
-        [s.walltime_seconds for s in specs],
-        [s.latest_start for s in specs],
-        [s.if_lost for s in specs],
-        [s.attempts_max for s in specs],
-        [s.enterprise for s in specs],
-        [_first_start(d, at) for d in drafts],
-        [s.finish_by for s in specs],
-        [s.preemptible for s in specs],
-        [s.checkpoint_interval_seconds for s in specs],
-        [bool(s.after or s.after_request_keys) for s in specs],
-        [upstreams.held_at_first(d.spec, at, d.green_from) for d in drafts],
-        [s.grace_seconds for s in specs],
-        [s.ceiling_micro_yuan_per_job for s in specs],
-        [",".join(s.vouchers) for s in specs],
+        terms,
+        *zip(*numbers, strict=True),
     )
-    added = {r["request_key"]: JobId(r["job_id"]) for r in rows}
+    added = {key: JobId(job) for job, key in rows}
     new = [(added[d.request_key], _by_stored_keys(d)) for d in drafts if d.request_key in added]
     await upstreams.insert(tx, city, new)
     return added
+
+
+def _terms(given: Draft, at: datetime) -> tuple[Any, ...]:
+    """Return all that is stored of a job in columns, save what is its own: key, body and hash."""
+    spec = given.spec
+    return (
+        given.requirement_sha256,
+        spec.job_set,
+        spec.priority,
+        given.ceiling_micro_yuan_per_pflops_hour,
+        spec.walltime_seconds,
+        spec.latest_start,
+        spec.if_lost,
+        spec.attempts_max,
+        spec.enterprise,
+        _first_start(given, at),
+        spec.finish_by,
+        spec.preemptible,
+        spec.checkpoint_interval_seconds,
+        bool(spec.after or spec.after_request_keys),
+        upstreams.held_at_first(spec, at, given.green_from),
+        spec.grace_seconds,
+        spec.ceiling_micro_yuan_per_job or None,
+        ",".join(spec.vouchers),
+    )
 
 
 def _by_stored_keys(given: Draft) -> JobSpec:
     """Return the job with the keys that it runs after as they are stored: they are keys of the same caller."""
     if not given.spec.after_request_keys:
         return given.spec
-    return replace(
+    return structs.replace(
         given.spec, after_request_keys=tuple(beside(given.request_key, key) for key in given.spec.after_request_keys)
     )
 

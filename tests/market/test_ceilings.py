@@ -1,11 +1,11 @@
 """What a job pays: a ceiling for its whole run, standing orders that wait for their price, and a price that stays."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from broker.caller import Caller, Role
 from broker.clock import ManualClock
@@ -135,7 +135,7 @@ async def test_the_lower_of_both_ceilings_counts(table: Table) -> None:
 def test_a_body_without_such_a_ceiling_keeps_its_hash() -> None:
     """Repeats of jobs that were submitted before there was one are recognised."""
     assert "ceiling_micro_yuan_per_job" not in a_spec().to_json()
-    priced = replace(a_spec(), ceiling_micro_yuan_per_job=5)
+    priced = structs.replace(a_spec(), ceiling_micro_yuan_per_job=5)
     assert type(priced).from_json(priced.to_json()) == priced
     assert priced.requirement() == a_spec().requirement()
 

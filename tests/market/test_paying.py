@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from broker.errors import VoucherRefused
 from broker.job import WorkloadClass
@@ -22,7 +23,8 @@ def test_a_job_with_a_voucher_that_could_pay_for_it_somewhere_is_taken() -> None
     """Where it cannot, on the cards of a related party for example, the others pay."""
     assert voucher_objection("ganzhou", JOB, {VOUCHER.voucher: VOUCHER}, NOW) is None
     assert (
-        voucher_objection("ganzhou", replace(JOB, allowed_hubs=("qingyang",)), {VOUCHER.voucher: VOUCHER}, NOW) is None
+        voucher_objection("ganzhou", structs.replace(JOB, allowed_hubs=("qingyang",)), {VOUCHER.voucher: VOUCHER}, NOW)
+        is None
     )
 
 
@@ -31,11 +33,11 @@ def test_a_job_with_a_voucher_that_could_pay_for_it_somewhere_is_taken() -> None
     [
         ("ganzhou", JOB, None, "VOUCHER_NOT_FOUND"),
         ("nanjing", JOB, VOUCHER, "VOUCHER_NOT_FOUND"),
-        ("ganzhou", replace(JOB, enterprise="other"), VOUCHER, "VOUCHER_OF_ANOTHER_ENTERPRISE"),
+        ("ganzhou", structs.replace(JOB, enterprise="other"), VOUCHER, "VOUCHER_OF_ANOTHER_ENTERPRISE"),
         ("ganzhou", JOB, replace(VOUCHER, valid_until=NOW), "VOUCHER_EXPIRED"),
         ("ganzhou", JOB, replace(VOUCHER, state=VoucherState.SUSPENDED), "VOUCHER_SUSPENDED"),
-        ("ganzhou", replace(JOB, allowed_hubs=("guian",)), VOUCHER, "VOUCHER_OF_ANOTHER_HUB"),
-        ("ganzhou", replace(JOB, workload_class=WorkloadClass.SPEECH), VOUCHER, "VOUCHER_NOT_FOR_THIS_WORK"),
+        ("ganzhou", structs.replace(JOB, allowed_hubs=("guian",)), VOUCHER, "VOUCHER_OF_ANOTHER_HUB"),
+        ("ganzhou", structs.replace(JOB, workload_class=WorkloadClass.SPEECH), VOUCHER, "VOUCHER_NOT_FOR_THIS_WORK"),
     ],
 )
 def test_a_job_with_a_voucher_that_can_pay_for_it_nowhere_is_refused_by_name(

@@ -2,12 +2,12 @@
 
 import asyncio
 import itertools
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from broker.errors import JobNotFound, JobNotWaiting
 from broker.ids import JobId
@@ -316,7 +316,7 @@ async def test_only_a_waiting_job_changes_its_class(world: Database, state: JobS
         changed = await jobs.update_priority(tx, job, PriorityClass.DEFERRABLE, LATER)
         again = await jobs.update_priority(tx, job, PriorityClass.DEFERRABLE, LATER)
 
-    assert changed.spec == again.spec == replace(a_spec(), priority=PriorityClass.DEFERRABLE)
+    assert changed.spec == again.spec == structs.replace(a_spec(), priority=PriorityClass.DEFERRABLE)
     assert await told(world, job) == ["submitted", "updated"]
 
 
@@ -374,3 +374,34 @@ async def test_noting_reasons_does_not_wait_for_a_job_that_is_being_changed(worl
 
     async with world.hub() as tx:
         assert [j.waiting_reason for j in await jobs.list_page(tx, limit=2)] == ["OUTBID", ""]
+
+
+async def test_jobs_that_come_together_keep_each_its_own_terms(database: Database) -> None:
+    """Terms are handed over once for all who share them: nobody gets those of a neighbour."""
+    await lay_out(database)
+    kinds = [
+        a_spec(),
+        a_spec(walltime_seconds=60, priority=PriorityClass.URGENT, job_set="night"),
+        a_spec(tasks=2, finish_by=T0 + timedelta(hours=9)),
+        a_spec(tasks=2, attempts_max=3, if_lost=IfLost.RESTART, vouchers=("b", "a"), ceiling_micro_yuan_per_job=5),
+        a_spec(earliest_start=T0 + timedelta(hours=1), preemptible=True, grace_seconds=7),
+    ]
+    given = [(f"k-{n}", kinds[n % len(kinds)]) for n in reversed(range(23))]
+
+    async with database.city("ganzhou") as tx:
+        stored = await submissions.insert_many(tx, "ganzhou", given, T0)
+
+    assert [each.job for each in stored] == sorted(each.job for each in stored)
+    async with database.hub() as tx:
+        rows = await tx.fetch(
+            """SELECT request_key, job_set, priority, walltime_seconds, start_by, finish_by, if_lost, attempts_max,
+                      preemptible, grace_seconds, ceiling_micro_yuan_per_job, vouchers, waiting_reason, earliest_start,
+                      requirement->'tasks' AS tasks
+                 FROM jobs JOIN shapes USING (shape_id) ORDER BY job_id"""
+        )
+    assert [tuple(row) for row in rows] == [
+        (key, s.job_set, s.priority, s.walltime_seconds, s.latest_start, s.finish_by, s.if_lost, s.attempts_max)
+        + (s.preemptible, s.grace_seconds, s.ceiling_micro_yuan_per_job or None, list(s.vouchers))
+        + ("NOT_YET" if s.earliest_start else "", s.earliest_start, s.tasks)
+        for key, s in given
+    ]
