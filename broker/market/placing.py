@@ -17,163 +17,42 @@ locked and looked at again. Power and quotas are the view's to keep: nobody leas
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from time import perf_counter
 from typing import Final
 
-import numpy as np
-
 from broker import metrics
-from broker.ids import JobId, RoundId, job_text, lease_text
+from broker.ids import JobId, job_text, lease_text
 from broker.market import quoted
-from broker.market.fitting import CardName, still_fitting
+from broker.market.beside import Beside, Settled, without_begun
+from broker.market.fitting import still_fitting
 from broker.market.funding import without_short
 from broker.market.holding import STANDARD, Holding
 from broker.market.lead import Lead, NotLeader
 from broker.market.lease_prices import lease_prices
+from broker.market.placing_view import Mark, View, placer_of, take_over
 from broker.market.policies import Policies
-from broker.market.promising import Leased, without
 from broker.market.recent import Recent
-from broker.market.snapshot import Prepared, Shapes, arrived, zones
+from broker.market.snapshot import Prepared, Shapes, arrived
 from broker.market.waits import count_waits
 from broker.store import leadership, prepaid, promises, rounds, snapshots
 from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
 from broker.store.snapshots import WaitingRow
-from scheduler.decide import within_power
 from scheduler.decided import Decided
-from scheduler.ground import DoesNotFit
-from scheduler.placer import Placed, Placer, large_gangs
+from scheduler.placer import Placed
 from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
-from scheduler.snapshot import Snapshot
-from scheduler.zones import Zoned
 
 JOBS_PER_COMMIT_MAX: Final = 200
-GANGS_SET_ASIDE: Final = 8
-GANGS_JUDGED_MAX: Final = 2_000
-
-
-@dataclass(slots=True)
-class _View:
-    """A world as a round read it, with what was leased here since."""
-
-    lead: Lead
-    round: RoundId  # the last one committed: leases refer to it
-    source: Prepared  # the world as the round has it
-    world: Prepared  # the same, cut into zones
-    zoned: Zoned  # what the positions of the one are in the other
-    digest: str  # of the world
-    placer: Placer
-    prices: tuple[OpeningPrice, ...]  # that the placer goes by
-    named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
-    leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
-    leases: list[str] = field(default_factory=list)  # of each of them its lease
-    over: bool = False  # it leases nothing more; what it leased still counts in the commit of the round beside it
-
-    @property
-    def rules_version(self) -> int:
-        """Of the limits that it keeps; once they are others it can commit nothing more."""
-        return self.source.rules_version
-
-    @property
-    def promised(self) -> list[JobId]:
-        """Jobs that were promised a start when the world was read: the view leaves their nodes alone."""
-        return [row.job for row in self.source.view.promises]
-
-    @property
-    def begun(self) -> set[str]:
-        """Jobs that were leased here; the round that is planned beside it may have them in its world."""
-        return {placement.job_id for _, placement in self.leased}
-
-    def within_limits(self, decided: Decided, margin_seconds: int) -> Sequence[Placement]:
-        """Return those of a round's placements that keep power and quotas beside what was leased here.
-
-        Power that is promised for later is kept as well. `margin_seconds`: of the policy.
-        """
-        if not self.leased:
-            return decided.placements
-        source, begun = self.source, self.begun
-        placements: Sequence[Placement] = [each for each in decided.placements if each.job_id not in begun]
-        placements = within_power(
-            source.snapshot, source.horizon, decided.promises, self.leased, placements, margin_seconds
-        )
-        zone = np.searchsorted(self.zoned.pool_of, [each.pool for each in placements]).tolist()  # any zone of the pool
-        there = [each._replace(pool=at) for each, at in zip(placements, zone, strict=True)]
-        within = {each.job_id for each in self.placer.within_limits(self.world.snapshot, there)}
-        return [each for each in placements if each.job_id in within]
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where the fast lane stood when somebody began to read the world."""
-
-    view: _View | None
-    leased: int  # by the view until then
-
-
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    """What the last committed round leaves to the views after it."""
-
-    lead: Lead
-    round: RoundId
-    prices: tuple[OpeningPrice, ...]
+JOBS_LOOKED_AT_MAX: Final = 1000
+"""Jobs that are looked at together where nobody of the last ones found room: there is little to commit then."""
 
 
 class Overtaken(Exception):
     """A quote was accepted since the view's world was read: the next view leaves its nodes alone, this one does not."""
-
-
-class Beside:
-    """What the fast lane says to a round's commit, and hears of it."""
-
-    def __init__(
-        self,
-        world: Prepared,
-        decided: Decided,
-        prices: tuple[OpeningPrice, ...],
-        within: Sequence[Placement],
-        view: _View | None,
-    ) -> None:
-        self.within_limits = within
-        """The round's placements that keep power and quotas beside what the fast lane leased meanwhile."""
-        self.leased: Leased = () if view is None else tuple(view.leased)
-        self.decided = _beside(decided, view)
-        """The decision without what it promises jobs that the fast lane leased meanwhile, and stops for them."""
-        self.settled: _Settled | None = None
-        self.view: _View | None = None
-        self.outdated = False
-        self.overtaken = False  # quotes were accepted while the round was planned
-        self._world, self._prices, self._before = world, prices, view
-
-    async def settle(self, lead: Lead, round_id: RoundId, started: Sequence[Placement]) -> None:
-        """Take over what was committed: leases, prices, the round's number."""
-        plan = self.decided.plan
-        last = plan.tiers[-1].name
-        self.settled = _Settled(lead, round_id, tuple(price for price in self._prices if price.tier == last))
-        view = self._before
-        if view is None or view.over or self.overtaken or self._cut(view):
-            self.outdated = True
-            return
-        try:
-            await asyncio.to_thread(view.placer.settle, self._world.snapshot, plan, started)
-        except DoesNotFit:  # a card that was split here is another one in the round
-            self.outdated = True
-            return
-        view.round = round_id
-        view.digest = ""  # what was started since is in no world that was read
-        view.prices = self.settled.prices
-        view.leased.clear()
-        view.leases.clear()
-        self.view = view
-
-    def _cut(self, view: _View) -> bool:
-        """Tell whether the view's world or the round's had zones or promises: one does not stand for the other then."""
-        promises = bool(self.decided.promises) or bool(self._world.horizon.promises)
-        return promises or view.world is not view.source or self.decided.zones != self._world.snapshot.pool_names
 
 
 class Placing:
@@ -199,8 +78,8 @@ class Placing:
         self._enabled = enabled
         self._turn = asyncio.Lock()
         self._recent = Recent()
-        self._settled: _Settled | None = None
-        self._view: _View | None = None
+        self._settled: Settled | None = None
+        self._view: View | None = None
         self._outdated = False
         self._judged: JobId | None = None  # jobs up to here were looked at, here or by the round before the first view
         self._again: frozenset[JobId] = frozenset()  # judged jobs to look at once more
@@ -250,7 +129,7 @@ class Placing:
                 return False
             if view is None:
                 return True
-            if mark.view is not None and not await asyncio.to_thread(_take_over, view, mark):
+            if mark.view is not None and not await asyncio.to_thread(take_over, view, mark):
                 return False
             self._begin(view)
             self._again |= left
@@ -266,7 +145,7 @@ class Placing:
         if view is not None:
             self._begin(view)
 
-    async def _made(self, lead: Lead, world: Prepared, digest: str, *, anew: bool) -> _View | None:
+    async def _made(self, lead: Lead, world: Prepared, digest: str, *, anew: bool) -> View | None:
         """Return a view of this world; None: the one that is there stays, or without prices there is none."""
         settled, there = self._settled, self._view
         if not self._enabled or settled is None or settled.lead != lead:
@@ -276,10 +155,10 @@ class Placing:
         self._outdated = False
         if there is not None and same and not (there.over or anew or there.leased):
             return None  # were anything leased in it, an equal world would say that this has ended
-        cut, zoned, placer = await asyncio.to_thread(_placer, world, self._policy, settled.prices, self._recent)
-        return _View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
+        cut, zoned, placer = await asyncio.to_thread(placer_of, world, self._policy, settled.prices, self._recent)
+        return View(lead, settled.round, world, cut, zoned, digest, placer, settled.prices)
 
-    def _begin(self, view: _View) -> None:
+    def _begin(self, view: View) -> None:
         self._view = view
         if self._judged is None:
             self._judged = max((job.job for job in view.source.waiting.values()), default=JobId(0))
@@ -294,7 +173,7 @@ class Placing:
             within: Sequence[Placement] = decided.placements
             if view is not None:
                 margin = self._policy.lease_end_margin_seconds
-                within = await asyncio.to_thread(view.within_limits, _beside(decided, view), margin)
+                within = await asyncio.to_thread(view.within_limits, without_begun(decided, view), margin)
             self._view = None  # until it is known what was committed
             beside = Beside(world, decided, prices, within, view)
             yield beside
@@ -322,7 +201,8 @@ class Placing:
                     return placed
                 at = now + timedelta(seconds=perf_counter() - began)
                 try:
-                    looked_at, leased = await self._place_some(view, at)
+                    jobs_max = JOBS_LOOKED_AT_MAX if view.full else JOBS_PER_COMMIT_MAX
+                    looked_at, leased = await self._place_some(view, at, jobs_max)
                 except (NotLeader, Overtaken):
                     view.over = True
                     return placed
@@ -330,16 +210,17 @@ class Placing:
                     view.over = True
                     raise
             placed += leased
-            if looked_at < JOBS_PER_COMMIT_MAX:
+            view.full = looked_at > 0 and leased == 0
+            if looked_at < jobs_max:
                 break
         return placed
 
-    async def _place_some(self, view: _View, now: datetime) -> tuple[int, int]:
-        """Return how many jobs were looked at and how many leased, all in one transaction."""
+    async def _place_some(self, view: View, now: datetime, jobs_max: int) -> tuple[int, int]:
+        """Return how many jobs were looked at, `jobs_max` at most, and how many leased, all in one transaction."""
         began = perf_counter()
         async with self._database.hub() as tx:
             judged = self._judged or JobId(0)
-            rows, shapes = await snapshots.arrived(tx, judged, now, JOBS_PER_COMMIT_MAX, self._again)
+            rows, shapes = await snapshots.arrived(tx, judged, now, jobs_max, self._again)
             if not rows:
                 self._again = frozenset()
                 return 0, 0
@@ -395,56 +276,3 @@ async def _payable(
     there = await prepaid.balances(tx)
     alone = replace(world.view, waiting=tuple(rows), shapes=shapes, prepaid=there, promises=(), make_room_for=())
     return without_short(alone, now)[0].waiting
-
-
-def _beside(decided: Decided, view: _View | None) -> Decided:
-    """Return the decision without promises to jobs that the view has leased: they wait for nothing more."""
-    return decided if view is None or not view.leased else without(decided, view.begun)
-
-
-def _take_over(view: _View, mark: Mark) -> bool:
-    """Count in a new view what the one before has leased since the mark; return whether that can be told and fits.
-
-    What has ended since counts until the next view. Leases that the new world shows were made before it was read.
-    """
-    if (before := mark.view) is None:
-        return True
-    shown = set(view.source.horizon.lease_id)
-    since = zip(before.leases[mark.leased :], before.leased[mark.leased :], strict=True)
-    late = [(lease, each) for lease, each in since if lease not in shown]
-    if not late:
-        return True
-    same_rules = before.rules_version == view.rules_version  # else its leases may count to other quotas
-    if not (same_rules and view.world is view.source and _same_places(before.source.snapshot, view.source.snapshot)):
-        return False
-    if any(placement.cards for _, (_, placement) in late):
-        return False  # cards that were split since have no name in the new world
-    view.placer.lift()
-    try:
-        for _, (jobs, placement) in late:
-            view.placer.take(jobs, [placement])
-    except DoesNotFit:
-        return False
-    _set_aside(view.placer, view.world.snapshot)
-    view.leases, view.leased = [lease for lease, _ in late], [each for _, each in late]
-    return True
-
-
-def _same_places(one: Snapshot, other: Snapshot) -> bool:
-    """Tell whether pools and nodes have the same names at the same positions."""
-    nodes = one.node_names == other.node_names and np.array_equal(one.node_pool, other.node_pool)
-    return nodes and one.pool_names == other.pool_names
-
-
-def _set_aside(placer: Placer, world: Snapshot) -> None:
-    placer.set_aside(large_gangs(world, GANGS_JUDGED_MAX), GANGS_SET_ASIDE)
-
-
-def _placer(
-    world: Prepared, policy: Policy, prices: Sequence[OpeningPrice], recent: Recent
-) -> tuple[Prepared, Zoned, Placer]:
-    cut, zoned = zones(world, policy.lease_end_margin_seconds)
-    placer = Placer(cut.snapshot, policy, prices, recent.mix(cut.snapshot))
-    placer.warm()
-    _set_aside(placer, cut.snapshot)
-    return cut, zoned, placer

@@ -762,3 +762,24 @@ async def test_what_arrives_is_paid_for_or_waits(here: Lanes) -> None:
     assert (held["holds"], held["leases"]) == (3, 3)
     left = await here.world.job(jobs[states.index(JobState.PENDING)])
     assert left.waiting_reason == "FUNDS_SHORT"
+
+
+# How many are looked at together
+
+
+async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_small_steps(
+    here: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a step in which nobody found room the next one is larger; whoever finds room there starts at once."""
+    await here.first_round()
+    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 2)
+    monkeypatch.setattr(placing_room, "JOBS_LOOKED_AT_MAX", 6)
+    for _ in range(7):
+        await here.submit(tasks=2, cards_per_task=8)
+    behind = [await here.submit() for _ in range(4)]
+
+    assert await here.placing.place_arrived(here.world.now, commits_max=2) == 1
+    assert await here.world.state_of(behind[0]) is JobState.LEASED
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 2, "a small step: there is room"
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 1
+    await here.world.check()
