@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import Struct
 
 from broker.ids import JobId, job_text, lease_text
 from broker.job import (
@@ -77,8 +78,7 @@ ATTEMPT_MAX: Final = 2**31 - 1
 OFFSET_MAX: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """One job to submit, valid and complete."""
 
     request_key: str

@@ -10,6 +10,8 @@ from operator import attrgetter
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
+
 from broker.caller import Caller
 from broker.clock import Clock
 from broker.errors import BrokerError, DatabaseUnavailable, InvalidRequest, invalid
@@ -52,8 +54,7 @@ Explain = Callable[[Caller, JobId, datetime | None], Awaitable[Explanation]]
 """Tells why a job waits, and what would start it: by a time, or now. Raises JobNotFound."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(Struct, frozen=True):
     """One item of a bulk submission, as it was read."""
 
     city: str  # as it was named: perhaps empty, perhaps nonsense
@@ -113,9 +114,9 @@ class JobService(JobServiceServicer):
         ) as arrivals:
             while messages := await arrivals.take(_items_of, BULK_ITEMS_MAX):
                 items = [item for message in messages for item in message.items]
-                results = iter(await self._submit_items(caller, items))
+                outcomes = zip(items, await self._submit_items(caller, items), strict=True)
                 for count in _answers(messages):
-                    yield pb.SubmitJobsResponse(results=islice(results, count))
+                    yield _answer(islice(outcomes, count))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """Return one job, with the signed placement policy of its last lease."""
@@ -214,7 +215,7 @@ class JobService(JobServiceServicer):
                 await asyncio.sleep(0)
         return _Message(items, message.answer_together)
 
-    async def _submit_items(self, caller: Caller, items: Sequence[_Item]) -> list[pb.SubmitJobResult]:
+    async def _submit_items(self, caller: Caller, items: Sequence[_Item]) -> list[Receipt | BrokerError | None]:
         """Return what became of each item; each is judged by itself."""
         outcomes: list[Receipt | BrokerError | None] = [None] * len(items)
         of_city: dict[str, list[tuple[int, Submission]]] = {}
@@ -232,7 +233,7 @@ class JobService(JobServiceServicer):
             receipts = await self._jobs.submit_many(caller, name, pairs, self._clock.now())
             for (i, _), receipt in zip(members, receipts, strict=True):
                 outcomes[i] = receipt
-        return [_result(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
+        return outcomes
 
     async def _city(self, caller: Caller, named: str) -> City | BrokerError:
         """Return the city that items are submitted for, or why they cannot be."""
@@ -275,12 +276,19 @@ def _bulk_bytes(message: pb.SubmitJobsRequest) -> int:
     return size + max(1, items) * ITEM_BYTES  # an empty one is kept until it is answered, too
 
 
-def _result(item: _Item, outcome: Receipt | BrokerError | None) -> pb.SubmitJobResult:
-    if isinstance(outcome, BrokerError):
-        return pb.SubmitJobResult(request_key=item.request_key, refused=problem_of(outcome))
-    if outcome is None:
-        raise AssertionError("every item has an outcome: it was refused, or submitted for its city")
-    return pb.SubmitJobResult(request_key=item.request_key, accepted=_accepted(outcome))
+def _answer(outcomes: Iterable[tuple[_Item, Receipt | BrokerError | None]]) -> pb.SubmitJobsResponse:
+    """Return one message with what became of these items."""
+    answer = pb.SubmitJobsResponse()
+    for item, outcome in outcomes:
+        result = answer.results.add(request_key=item.request_key)  # filled in its place: a copy takes twice as long
+        if isinstance(outcome, BrokerError):
+            result.refused.CopyFrom(problem_of(outcome))
+        elif outcome is not None:
+            result.accepted.job_id = job_text(outcome.job)
+            result.accepted.duplicate = outcome.duplicate
+        else:
+            raise AssertionError("every item has an outcome: it was refused, or submitted for its city")
+    return answer
 
 
 def _accepted(receipt: Receipt) -> pb.SubmitJobResponse:

@@ -8,7 +8,7 @@ keep their order: the later writer had seen the earlier one's commit, so its `ev
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 
 from broker.ids import JobId, LeaseId
 from broker.job import Ending, Event, Placement
@@ -43,7 +43,7 @@ NUMBER: Final[LiteralString] = """
                t.job_id, t.kind, t.at, t.attempt, t.lease_id, t.ending
           FROM taken t JOIN advanced a USING (city) JOIN counted n USING (city)
     )
-    SELECT t.city, a.last, t.job_id, t.kind, t.attempt, t.lease_id, t.ending ->> 'reason' AS reason
+    SELECT t.city, t.job_id, t.kind, t.attempt, t.lease_id, t.ending ->> 'reason' AS reason, a.last
       FROM taken t JOIN advanced a USING (city) ORDER BY t.event_id
 """
 READ: Final[LiteralString] = """
@@ -54,8 +54,7 @@ LAST: Final[LiteralString] = "SELECT last FROM event_cursors WHERE city = $1"
 LAST_OF: Final[LiteralString] = "SELECT city, last FROM event_cursors WHERE city = ANY($1)"
 
 
-@dataclass(frozen=True, slots=True)
-class NumberedEvent:
+class NumberedEvent(NamedTuple):
     """An event that got its number, for logs and figures. `lease`: of "leased" only; `reason`: of endings only."""
 
     city: str
@@ -82,7 +81,7 @@ async def number(tx: Connection, limit: int) -> Numbered:
     if not await tx.fetchval(TRY_LOCK, NUMBERER_LOCK):
         return Numbered((), {})
     rows = await tx.fetch(NUMBER, limit)
-    events = tuple(NumberedEvent(r["city"], r["job_id"], r["kind"], *list(r.values())[4:]) for r in rows)
+    events = tuple([NumberedEvent._make(r[:-1]) for r in rows])
     return Numbered(events, {r["city"]: r["last"] for r in rows})
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from broker.ids import JobId
 from broker.job import JobSpec, canonical_text, differences, text_sha256
@@ -80,8 +80,7 @@ COUNT_SINCE: Final[LiteralString] = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A submission with its hashes, ready to be written."""
 
     request_key: str
@@ -94,8 +93,7 @@ class Draft:
     green_from: datetime | None = None  # the green hour that it waits for; later than its `earliest_start`
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(Struct, frozen=True):
     """What became of one submission.
 
     Attributes:
@@ -214,8 +212,8 @@ async def _insert_new(tx: Connection, city: str, drafts: Sequence[Draft], at: da
         *zip(*numbers, strict=True),
     )
     added = {key: JobId(job) for job, key in rows}
-    new = [(added[d.request_key], _by_stored_keys(d)) for d in drafts if d.request_key in added]
-    await upstreams.insert(tx, city, new)
+    later = (d for d in drafts if d.request_key in added and (d.spec.after or d.spec.after_request_keys))
+    await upstreams.insert(tx, city, [(added[d.request_key], _by_stored_keys(d)) for d in later])
     return added
 
 
