@@ -1,5 +1,7 @@
 """`python -m benchmarks`: every benchmark is a command; `--json FILE` writes its figures for programs."""
 
+import signal
+
 import typer
 
 from benchmarks import allocate, console, explain, ledger, metering, placer, standard, submit
@@ -21,6 +23,7 @@ app = typer.Typer(
 @app.callback()
 def choose() -> None:
     """Take the options before the benchmark's name (there are none yet)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped, as after Ctrl-C
 
 
 app.command(name="allocate")(allocate.main)

@@ -1,7 +1,8 @@
 """What a job is, independent of wire and tables: the words that rpc, market, store and loops share.
 
 `JobSpec` is complete and valid: the conversion layer has filled in defaults and checked every limit. It and its parts
-are structs of msgspec, made, written and read in a tenth of a dataclass's time: bulk submissions pass here.
+are structs of msgspec, made, written and read in a tenth of a dataclass's time: bulk submissions pass here. Without
+cycles, they are none of the garbage collector's business.
 """
 
 import hashlib
@@ -74,7 +75,7 @@ class GreenPreference(StrEnum):
     PREFER = "prefer"
 
 
-class Build(msgspec.Struct, frozen=True):
+class Build(msgspec.Struct, frozen=True, gc=False):
     """One way to run a job: a program for one software stack."""
 
     stack: str
@@ -84,14 +85,14 @@ class Build(msgspec.Struct, frozen=True):
     speed_ppm: int = 1_000_000
 
 
-class GangSize(msgspec.Struct, frozen=True):
+class GangSize(msgspec.Struct, frozen=True, gc=False):
     """A smaller size that would do for an elastic job."""
 
     tasks: int
     speed_ppm: int  # of the whole gang against the full one
 
 
-class JobSpec(msgspec.Struct, frozen=True):
+class JobSpec(msgspec.Struct, frozen=True, gc=False):
     """What a city asks for: a gang of tasks, and the builds it can run as. What fields mean: job.proto."""
 
     name: str

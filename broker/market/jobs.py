@@ -44,7 +44,7 @@ CANCEL_JOBS_MAX: Final = 5000
 _PAGE_TOKEN: Final = re.compile(r"before-([1-9][0-9]{0,17})")
 
 
-class Receipt(Struct, frozen=True):
+class Receipt(Struct, frozen=True, gc=False):
     """The job is stored; `duplicate` when it had been there before, under the same key with the same body."""
 
     job: JobId

@@ -78,7 +78,7 @@ ATTEMPT_MAX: Final = 2**31 - 1
 OFFSET_MAX: Final = 2**63 - 1
 
 
-class Submission(Struct, frozen=True):
+class Submission(Struct, frozen=True, gc=False):
     """One job to submit, valid and complete."""
 
     request_key: str

@@ -54,7 +54,7 @@ Explain = Callable[[Caller, JobId, datetime | None], Awaitable[Explanation]]
 """Tells why a job waits, and what would start it: by a time, or now. Raises JobNotFound."""
 
 
-class _Item(Struct, frozen=True):
+class _Item(Struct, frozen=True, gc=False):
     """One item of a bulk submission, as it was read."""
 
     city: str  # as it was named: perhaps empty, perhaps nonsense

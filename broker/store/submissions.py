@@ -80,7 +80,7 @@ COUNT_SINCE: Final[LiteralString] = """
 """
 
 
-class Draft(Struct, frozen=True):
+class Draft(Struct, frozen=True, gc=False):
     """A submission with its hashes, ready to be written."""
 
     request_key: str
@@ -93,7 +93,7 @@ class Draft(Struct, frozen=True):
     green_from: datetime | None = None  # the green hour that it waits for; later than its `earliest_start`
 
 
-class Submitted(Struct, frozen=True):
+class Submitted(Struct, frozen=True, gc=False):
     """What became of one submission.
 
     Attributes:

@@ -400,8 +400,10 @@ async def test_jobs_that_come_together_keep_each_its_own_terms(database: Databas
                  FROM jobs JOIN shapes USING (shape_id) ORDER BY job_id"""
         )
     assert [tuple(row) for row in rows] == [
-        (key, s.job_set, s.priority, s.walltime_seconds, s.latest_start, s.finish_by, s.if_lost, s.attempts_max)
-        + (s.preemptible, s.grace_seconds, s.ceiling_micro_yuan_per_job or None, list(s.vouchers))
-        + ("NOT_YET" if s.earliest_start else "", s.earliest_start, s.tasks)
+        (
+            *(key, s.job_set, s.priority, s.walltime_seconds, s.latest_start, s.finish_by, s.if_lost, s.attempts_max),
+            *(s.preemptible, s.grace_seconds, s.ceiling_micro_yuan_per_job or None, list(s.vouchers)),
+            *("NOT_YET" if s.earliest_start else "", s.earliest_start, s.tasks),
+        )
         for key, s in given
     ]
