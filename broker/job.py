@@ -75,7 +75,7 @@ class GreenPreference(StrEnum):
     PREFER = "prefer"
 
 
-class Build(msgspec.Struct, frozen=True, gc=False):
+class Build(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One way to run a job: a program for one software stack."""
 
     stack: str
@@ -85,14 +85,14 @@ class Build(msgspec.Struct, frozen=True, gc=False):
     speed_ppm: int = 1_000_000
 
 
-class GangSize(msgspec.Struct, frozen=True, gc=False):
+class GangSize(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A smaller size that would do for an elastic job."""
 
     tasks: int
     speed_ppm: int  # of the whole gang against the full one
 
 
-class JobSpec(msgspec.Struct, frozen=True, gc=False):
+class JobSpec(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What a city asks for: a gang of tasks, and the builds it can run as. What fields mean: job.proto."""
 
     name: str

@@ -93,3 +93,14 @@ def test_a_job_cannot_be_changed(name: str) -> None:
 
     with pytest.raises(AttributeError):
         setattr(spec, name, getattr(spec, name))
+
+
+@pytest.mark.parametrize("within", ["", "builds", "smaller_sizes"])
+def test_a_body_with_a_field_that_this_release_does_not_know_is_not_read_as_if_it_had_none(within: str) -> None:
+    """A newer broker may have stored it; what it restricts must not be lost."""
+    spec = JobSpec("n", 2, 1, 60, (Build("cann", ("a",)),), 0, smaller_sizes=(GangSize(1, 5),))
+    values = spec.to_json()
+    (values[within][0] if within else values)["newer"] = 3
+
+    with pytest.raises(ValueError, match="newer"):
+        JobSpec.from_json(values)

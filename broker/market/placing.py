@@ -42,13 +42,14 @@ from broker.store.database import Connection, Database
 from broker.store.rounds import LeaseDraft
 from broker.store.snapshots import WaitingRow
 from scheduler.decided import Decided
-from scheduler.placer import Placed
+from scheduler.placer import Placed, Placer
 from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
+from scheduler.snapshot import Snapshot
 
 JOBS_PER_COMMIT_MAX: Final = 200
 JOBS_LOOKED_AT_MAX: Final = 1000
-"""Jobs that are looked at together where nobody of the last ones found room: there is little to commit then."""
+"""Jobs that are looked at together while nobody finds room. Of more who do, `JOBS_PER_COMMIT_MAX` start together."""
 
 
 class Overtaken(Exception):
@@ -201,8 +202,7 @@ class Placing:
                     return placed
                 at = now + timedelta(seconds=perf_counter() - began)
                 try:
-                    jobs_max = JOBS_LOOKED_AT_MAX if view.full else JOBS_PER_COMMIT_MAX
-                    looked_at, leased = await self._place_some(view, at, jobs_max)
+                    leased, more = await self._place_some(view, at)
                 except (NotLeader, Overtaken):
                     view.over = True
                     return placed
@@ -210,26 +210,27 @@ class Placing:
                     view.over = True
                     raise
             placed += leased
-            view.full = looked_at > 0 and leased == 0
-            if looked_at < jobs_max:
+            if not more:
                 break
         return placed
 
-    async def _place_some(self, view: View, now: datetime, jobs_max: int) -> tuple[int, int]:
-        """Return how many jobs were looked at, `jobs_max` at most, and how many leased, all in one transaction."""
-        began = perf_counter()
+    async def _place_some(self, view: View, now: datetime) -> tuple[int, bool]:
+        """Return how many jobs were leased, all in one transaction, and whether there may be more to look at."""
+        began, jobs_max = perf_counter(), JOBS_LOOKED_AT_MAX if view.full else JOBS_PER_COMMIT_MAX
         async with self._database.hub() as tx:
             judged = self._judged or JobId(0)
             rows, shapes = await snapshots.arrived(tx, judged, now, jobs_max, self._again)
             if not rows:
                 self._again = frozenset()
-                return 0, 0
+                return 0, False
             payable = await _payable(tx, view.world, rows, shapes, now)
             # who was placed in this view and waits again, as that lease has ended, is left to the round
             payable = [row for row in payable if not view.placer.has_placed(job_text(row.job))]
             arrivals = arrived(view.world, payable, shapes, now)
-            decisions = await asyncio.to_thread(view.placer.place, arrivals.snapshot)
-            placements = [each.placement for each in decisions if isinstance(each, Placed)]
+            placements, last = await asyncio.to_thread(_first_placed, view.placer, arrivals.snapshot)
+            more = len(rows) == jobs_max or last is not None
+            if last is not None:
+                rows = rows[: 1 + rows.index(arrivals.waiting[last])]
             fitting: list[tuple[Placement, LeaseDraft]] = []
             drafts: list[LeaseDraft] = []
             if placements:
@@ -264,7 +265,22 @@ class Placing:
         submitted = {row.job: row.submitted_at for row in rows}
         for draft in drafts:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)
-        return len(rows), len(drafts)
+        view.full = not placements and (view.full or more)
+        return len(drafts), more
+
+
+def _first_placed(placer: Placer, arrivals: Snapshot) -> tuple[list[Placement], str | None]:
+    """Return where the first of them start, as many as one commit takes, and who was the last one looked at.
+
+    None: all were.
+    """
+    found: list[Placement] = []
+    for job_id, decision in zip(arrivals.job_id, placer.place_each(arrivals), strict=False):
+        if isinstance(decision, Placed):
+            found.append(decision.placement)
+            if len(found) == JOBS_PER_COMMIT_MAX and job_id != arrivals.job_id[-1]:
+                return found, job_id
+    return found, None
 
 
 async def _payable(

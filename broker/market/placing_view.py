@@ -39,7 +39,7 @@ class View:
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
     leases: list[str] = field(default_factory=list)  # of each of them its lease
-    full: bool = False  # of those who were looked at last, nobody found room
+    full: bool = False  # nobody of a whole step found room, and nobody since
     over: bool = False  # it leases nothing more; what it leased still counts in the commit of the round beside it
 
     @property

@@ -623,7 +623,7 @@ async def test_a_stream_that_does_not_end_keeps_no_round_waiting(here: Lanes, mo
     monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 1)
     place_some = here.placing._place_some
 
-    async def and_another_arrives(*given: Any) -> tuple[int, int]:
+    async def and_another_arrives(*given: Any) -> tuple[int, bool]:
         await here.submit(cards_per_task=16)
         return await place_some(*given)
 
@@ -767,13 +767,17 @@ async def test_what_arrives_is_paid_for_or_waits(here: Lanes) -> None:
 # How many are looked at together
 
 
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 2)
+    monkeypatch.setattr(placing_room, "JOBS_LOOKED_AT_MAX", 6)
+
+
 async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_small_steps(
-    here: Lanes, monkeypatch: pytest.MonkeyPatch
+    here: Lanes, small_steps: None
 ) -> None:
     """After a step in which nobody found room the next one is larger; whoever finds room there starts at once."""
     await here.first_round()
-    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 2)
-    monkeypatch.setattr(placing_room, "JOBS_LOOKED_AT_MAX", 6)
     for _ in range(7):
         await here.submit(tasks=2, cards_per_task=8)
     behind = [await here.submit() for _ in range(4)]
@@ -783,3 +787,31 @@ async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_smal
     assert await here.placing.place_arrived(here.world.now, commits_max=1) == 2, "a small step: there is room"
     assert await here.placing.place_arrived(here.world.now, commits_max=1) == 1
     await here.world.check()
+
+
+async def test_a_commit_leases_no_more_after_a_step_without_room(here: Lanes, small_steps: None) -> None:
+    """Two without room make the next step large; of the five in it who fit, two start with each commit, in turn."""
+    await here.first_round()
+    for _ in range(2):
+        await here.submit(tasks=2, cards_per_task=8)
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    behind = [await here.submit() for _ in range(5)]
+
+    leased = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(4)]
+
+    assert leased == [2, 2, 1, 0]
+    assert {await here.world.state_of(job) for job in behind} == {JobState.LEASED}
+    await here.world.check()
+
+
+async def test_one_without_room_makes_no_step_larger(here: Lanes, small_steps: None) -> None:
+    await here.first_round()
+    await here.submit(tasks=2, cards_per_task=8)
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    for _ in range(3):
+        await here.submit(tasks=2, cards_per_task=8)
+    behind = await here.submit()
+
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    assert await here.world.state_of(behind) is JobState.PENDING
+    assert await here.place() == 1
