@@ -92,6 +92,11 @@ class Placing:
         return self._view is not None and not self._view.over
 
     @property
+    def full(self) -> bool:
+        """Whether many were looked at lately, and nobody found room."""
+        return self._view is not None and self._view.full
+
+    @property
     def outdated(self) -> bool:
         """Whether the last commit left no view only because the world has to be read anew for one."""
         return self._enabled and self._outdated

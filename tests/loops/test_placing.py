@@ -15,7 +15,8 @@ from broker.ids import JobId
 from broker.job import Ending, LeasePrice
 from broker.ledger.transactions import Move
 from broker.lifecycle import EndReason, JobEvent, JobState
-from broker.loops.placing import PlacingLoop
+from broker.loops import placing as placing_loop
+from broker.loops.placing import REST_SECONDS_MAX, PlacingLoop, rest_seconds
 from broker.loops.planning import Planned, PlanningProcess
 from broker.loops.rounds import LOOK_AGAIN, RoundLoop
 from broker.market import placing as placing_room
@@ -815,3 +816,31 @@ async def test_one_without_room_makes_no_step_larger(here: Lanes, small_steps: N
     assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
     assert await here.world.state_of(behind) is JobState.PENDING
     assert await here.place() == 1
+
+
+async def test_while_nobody_finds_room_the_lane_rests_after_each_look_and_not_otherwise(
+    here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+
+    async def rested(seconds: float) -> None:
+        rests.append(seconds)
+
+    await here.first_round()
+    monkeypatch.setattr(placing_loop, "sleep", rested)
+    await here.submit()
+    assert await here.place() == 1
+    assert rests == []
+    for _ in range(2):
+        await here.submit(tasks=2, cards_per_task=8)
+    assert await here.place() == 0
+    assert len(rests) == 1
+    assert 0 < rests[0] <= REST_SECONDS_MAX
+    await here.submit()
+    assert await here.place() == 1
+    assert len(rests) == 1
+
+
+@pytest.mark.parametrize(("look", "rest"), [(0.0, 0.0), (0.005, 0.02), (0.0125, 0.05), (30.0, 0.05)])
+def test_a_rest_is_some_looks_long_and_never_long(look: float, rest: float) -> None:
+    assert rest_seconds(look) == pytest.approx(rest)
