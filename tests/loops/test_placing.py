@@ -15,8 +15,7 @@ from broker.ids import JobId
 from broker.job import Ending, LeasePrice
 from broker.ledger.transactions import Move
 from broker.lifecycle import EndReason, JobEvent, JobState
-from broker.loops import placing as placing_loop
-from broker.loops.placing import REST_SECONDS_MAX, PlacingLoop, rest_seconds
+from broker.loops.placing import PlacingLoop
 from broker.loops.planning import Planned, PlanningProcess
 from broker.loops.rounds import LOOK_AGAIN, RoundLoop
 from broker.market import placing as placing_room
@@ -763,84 +762,3 @@ async def test_what_arrives_is_paid_for_or_waits(here: Lanes) -> None:
     assert (held["holds"], held["leases"]) == (3, 3)
     left = await here.world.job(jobs[states.index(JobState.PENDING)])
     assert left.waiting_reason == "FUNDS_SHORT"
-
-
-# How many are looked at together
-
-
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 2)
-    monkeypatch.setattr(placing_room, "JOBS_LOOKED_AT_MAX", 6)
-
-
-async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_small_steps(
-    here: Lanes, small_steps: None
-) -> None:
-    """After a step in which nobody found room the next one is larger; whoever finds room there starts at once."""
-    await here.first_round()
-    for _ in range(7):
-        await here.submit(tasks=2, cards_per_task=8)
-    behind = [await here.submit() for _ in range(4)]
-
-    assert await here.placing.place_arrived(here.world.now, commits_max=2) == 1
-    assert await here.world.state_of(behind[0]) is JobState.LEASED
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 2, "a small step: there is room"
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 1
-    await here.world.check()
-
-
-async def test_a_commit_leases_no_more_after_a_step_without_room(here: Lanes, small_steps: None) -> None:
-    """Two without room make the next step large; of the five in it who fit, two start with each commit, in turn."""
-    await here.first_round()
-    for _ in range(2):
-        await here.submit(tasks=2, cards_per_task=8)
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
-    behind = [await here.submit() for _ in range(5)]
-
-    leased = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(4)]
-
-    assert leased == [2, 2, 1, 0]
-    assert {await here.world.state_of(job) for job in behind} == {JobState.LEASED}
-    await here.world.check()
-
-
-async def test_one_without_room_makes_no_step_larger(here: Lanes, small_steps: None) -> None:
-    await here.first_round()
-    await here.submit(tasks=2, cards_per_task=8)
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
-    for _ in range(3):
-        await here.submit(tasks=2, cards_per_task=8)
-    behind = await here.submit()
-
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
-    assert await here.world.state_of(behind) is JobState.PENDING
-    assert await here.place() == 1
-
-
-async def test_while_nobody_finds_room_the_lane_rests_after_each_look_and_not_otherwise(
-    here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rests: list[float] = []
-
-    async def rested(seconds: float) -> None:
-        rests.append(seconds)
-
-    await here.first_round()
-    monkeypatch.setattr(placing_loop, "sleep", rested)
-    await here.submit()
-    assert await here.place() == 1
-    assert rests == []
-    for _ in range(2):
-        await here.submit(tasks=2, cards_per_task=8)
-    assert await here.place() == 0
-    assert len(rests) == 1
-    assert 0 < rests[0] <= REST_SECONDS_MAX
-    await here.submit()
-    assert await here.place() == 1
-    assert len(rests) == 1
-
-
-@pytest.mark.parametrize(("look", "rest"), [(0.0, 0.0), (0.005, 0.02), (0.0125, 0.05), (30.0, 0.05)])
-def test_a_rest_is_some_looks_long_and_never_long(look: float, rest: float) -> None:
-    assert rest_seconds(look) == pytest.approx(rest)
