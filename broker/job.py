@@ -1,8 +1,8 @@
 """What a job is, independent of wire and tables: the words that rpc, market, store and loops share.
 
 `JobSpec` is complete and valid: the conversion layer has filled in defaults and checked every limit. It and its parts
-are structs of msgspec, made, written and read in a tenth of a dataclass's time: bulk submissions pass here. Without
-cycles, they are none of the garbage collector's business.
+are structs of msgspec, made in a quarter of a dataclass's time and written in half of it: bulk submissions pass here.
+Without cycles, they are none of the garbage collector's business.
 """
 
 import hashlib
@@ -258,7 +258,7 @@ def canonical_text(values: Mapping[str, Any]) -> str:
     It is what `json` writes with sorted keys and without blanks, with anything but printable ASCII escaped. Structs
     count as what they hold; no value is a fraction.
     """
-    text = _SORTED.encode(values).decode()  # a fifth of the time, and the same where there is nothing to escape
+    text = _SORTED.encode(values).decode()  # in half of the time or less, and the same where there is nothing to escape
     if text.isascii() and text.isprintable():
         return text
     return _CANONICAL.encode(msgspec.to_builtins(values))

@@ -125,15 +125,10 @@ class Jobs:
         catalogue = await self._catalogues.current()
         owned = [_owned(caller, spec) for _, spec in items]
         items = [(key, mine[0]) for (key, _), mine in zip(items, owned, strict=True)]
-        judged = [
-            refused
-            or (
-                None
-                if _plain(catalogue, city.city, spec, now)
-                else await self._objection(catalogue, caller, city.city, spec, now)
-            )
-            for spec, refused in owned
-        ]
+        judged = [refused for _, refused in owned]
+        for i, (spec, refused) in enumerate(owned):
+            if refused is None and not _surely_fine(catalogue, city.city, spec, now):
+                judged[i] = await self._objection(catalogue, caller, city.city, spec, now)
         objections = await self._without_upstreams(caller, city.city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
@@ -309,7 +304,7 @@ class Jobs:
         return found
 
 
-def _plain(catalogue: Catalogue, city: str, spec: JobSpec, now: datetime) -> bool:
+def _surely_fine(catalogue: Catalogue, city: str, spec: JobSpec, now: datetime) -> bool:
     """Tell whether nothing can stand against the job, as of nearly all; without a coroutine for each of thousands."""
     asks_more = spec.priority is PriorityClass.EMERGENCY or spec.start_by is not None or spec.vouchers
     return not asks_more and _by_catalogue(catalogue, city, spec, now) is None

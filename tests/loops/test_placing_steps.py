@@ -6,7 +6,7 @@ from broker.lifecycle import JobState
 from broker.loops import placing as placing_loop
 from broker.loops.placing import REST_SECONDS_MAX, rest_seconds
 from broker.market import placing as placing_room
-from tests.loops.test_placing import Lanes, here, planner, world
+from tests.loops.test_placing import Lanes, here, planner, prepay, world
 
 __all__ = ["here", "planner", "world"]
 
@@ -59,6 +59,41 @@ async def test_one_without_room_makes_no_step_larger(here: Lanes, small_steps: N
     assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
     assert await here.world.state_of(behind) is JobState.PENDING
     assert await here.place() == 1
+
+
+async def test_in_a_large_step_those_who_come_again_and_those_who_cannot_pay_keep_nobody_from_starting(
+    here: Lanes, small_steps: None
+) -> None:
+    """Who is handed back stands before the others, and more fit than one commit takes: each of them starts, once."""
+    await prepay(here.world.database, 10 * 607 * 1000)
+    again = [await here.submit(tasks=2, cards_per_task=8, walltime_seconds=10**6) for _ in range(2)]
+    await here.first_round()
+    back = [await here.submit_to_round() for _ in range(2)]
+    for _ in range(2):
+        await here.submit(tasks=2, cards_per_task=8)
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    poor = await here.submit(walltime_seconds=10**7)
+    behind = [await here.submit() for _ in range(3)]
+    here.placing.look_again_at([*again, *back])
+
+    leased = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(4)]
+
+    assert (max(leased), sum(leased)) == (2, 5)
+    assert {await here.world.state_of(job) for job in (*back, *behind)} == {JobState.LEASED}
+    assert {await here.world.state_of(job) for job in (*again, poor)} == {JobState.PENDING}
+    await here.world.check()
+
+
+async def test_room_that_came_back_is_found_in_small_steps_again(here: Lanes, small_steps: None) -> None:
+    """A view of the world that a round read anew knows nothing of who found no room before."""
+    before = await here.first_round(tasks=2, cards_per_task=8)
+    small = [await here.submit() for _ in range(5)]
+    assert await here.place() == 0
+    await here.finish(before)
+
+    assert await here.round() + await here.place() >= 5
+    assert {await here.world.state_of(job) for job in small} == {JobState.LEASED}
+    await here.world.check()
 
 
 async def test_while_nobody_finds_room_the_lane_rests_after_each_look_and_not_otherwise(
