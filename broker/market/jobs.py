@@ -125,9 +125,9 @@ class Jobs:
         catalogue = await self._catalogues.current()
         owned = [_owned(caller, spec) for _, spec in items]
         items = [(key, mine[0]) for (key, _), mine in zip(items, owned, strict=True)]
-        judged = [refused for _, refused in owned]
-        for i, (spec, refused) in enumerate(owned):
-            if refused is None and not _surely_fine(catalogue, city.city, spec, now):
+        judged: list[BrokerError | None] = [wrong for _, wrong in owned]
+        for i, (spec, wrong) in enumerate(owned):
+            if wrong is None and not _surely_fine(catalogue, city.city, spec, now):
                 judged[i] = await self._objection(catalogue, caller, city.city, spec, now)
         objections = await self._without_upstreams(caller, city.city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
