@@ -23,6 +23,8 @@ class LogStyle(StrEnum):
 
 Facts: TypeAlias = Mapping[str, str | int]
 
+_QUOTED = frozenset(" \"'=")
+
 _opened: tuple[LogStyle, dict[str, str | int]] | None = None
 """How lines look that need no colours, and what stands in each; None: as structlog is set."""
 
@@ -103,4 +105,4 @@ def _listed(facts: Facts) -> str:
 def _shown(value: str | int) -> str:
     """Return the value as structlog's console shows it: quoted where it could be taken for more than one word."""
     text = str(value)
-    return text if text.isprintable() and not any(sign in text for sign in " \"'=") else repr(text)
+    return text if text.isprintable() and _QUOTED.isdisjoint(text) else repr(text)

@@ -8,6 +8,9 @@ leased meanwhile (`mark`, `go_on`); where that cannot be told, and for a commit,
 tables never disagree about what this broker has leased. What is freed meanwhile is seen by the next view. Jobs that are
 not placed stay as they are: the next round looks at them.
 
+While nobody finds room, of those who arrive the oldest of each kind is looked at: where it finds none, nobody like it
+does (decision 31).
+
 Among pools and nodes that cost a job the same, the placer goes by the usual mix (`recent.py`), made anew for each view.
 
 Commits go the way of a round's: the lead is checked, operators' limits are unchanged since the view, jobs and cards are
@@ -48,8 +51,8 @@ from scheduler.policy import OpeningPrice, Policy
 from scheduler.snapshot import Snapshot
 
 JOBS_PER_COMMIT_MAX: Final = 200
-JOBS_LOOKED_AT_MAX: Final = 1000
-"""Jobs that are looked at together while nobody finds room. Of more who do, `JOBS_PER_COMMIT_MAX` start together."""
+JOBS_LOOKED_AT_MAX: Final = 5000
+"""Jobs that are looked at together while nobody finds room, by the oldest of each kind."""
 
 
 class Overtaken(Exception):
@@ -84,7 +87,6 @@ class Placing:
         self._outdated = False
         self._judged: JobId | None = None  # jobs up to here were looked at, here or by the round before the first view
         self._again: frozenset[JobId] = frozenset()  # judged jobs to look at once more
-        self._left: set[JobId] | None = None  # jobs that found no room while the world is read, so by the view before
 
     @property
     def at_work(self) -> bool:
@@ -116,8 +118,7 @@ class Placing:
         view = self._view
         if view is not None and (view.over or view.world is not view.source):
             return None  # one that is cut into zones does not stand for another
-        self._left = set()
-        return Mark(view, 0 if view is None else len(view.leased))
+        return Mark(view, 0 if view is None else len(view.leased), self._judged, self._again)
 
     async def go_on(self, mark: Mark, lead: Lead, world: Prepared, digest: str, *, anew: bool) -> bool:
         """Go on with a world that was read since the mark, as `begin` does, and with what was leased meanwhile.
@@ -130,15 +131,15 @@ class Placing:
         """
         view = await self._made(lead, world, digest, anew=anew)
         async with self._turn:
-            left, self._left = self._left or set(), None
             if self._view is not mark.view or (mark.view is not None and mark.view.over):
                 return False
             if view is None:
                 return True
             if mark.view is not None and not await asyncio.to_thread(take_over, view, mark):
                 return False
+            if mark.judged is not None:  # who found no room since then did so by the view before
+                self._judged, self._again = mark.judged, self._again | mark.again
             self._begin(view)
-            self._again |= left
             return True
 
     async def begin(self, lead: Lead, world: Prepared, digest: str, *, anew: bool = False) -> None:
@@ -147,7 +148,6 @@ class Placing:
         `digest` and `anew`: as for `go_on`.
         """
         view = await self._made(lead, world, digest, anew=anew)
-        self._left = None
         if view is not None:
             self._begin(view)
 
@@ -221,21 +221,25 @@ class Placing:
 
     async def _place_some(self, view: View, now: datetime) -> tuple[int, bool]:
         """Return how many jobs were leased, all in one transaction, and whether there may be more to look at."""
-        began, jobs_max = perf_counter(), JOBS_LOOKED_AT_MAX if view.full else JOBS_PER_COMMIT_MAX
+        began, by_kind, judged, again = perf_counter(), view.full, self._judged or JobId(0), self._again
+        look = snapshots.arrived_by_kind if by_kind else snapshots.arrived
         async with self._database.hub() as tx:
-            judged = self._judged or JobId(0)
-            rows, shapes = await snapshots.arrived(tx, judged, now, jobs_max, self._again)
-            if not rows:
-                self._again = frozenset()
+            came = await look(tx, judged, now, JOBS_LOOKED_AT_MAX if by_kind else JOBS_PER_COMMIT_MAX, again)
+            if not came.rows:
+                self._again -= again
                 return 0, False
-            payable = await _payable(tx, view.world, rows, shapes, now)
             # who was placed in this view and waits again, as that lease has ended, is left to the round
-            payable = [row for row in payable if not view.placer.has_placed(job_text(row.job))]
-            arrivals = arrived(view.world, payable, shapes, now)
+            rows = [row for row in came.rows if not view.placer.has_placed(job_text(row.job))]
+            if by_kind and len(rows) < len(came.rows):  # others of its kind are not
+                view.full = False
+                return 0, True
+            payable = await _payable(tx, view.world, rows, came.shapes, now)
+            arrivals = arrived(view.world, payable, came.shapes, now)
             placements, last = await asyncio.to_thread(_first_placed, view.placer, arrivals.snapshot)
-            more = len(rows) == jobs_max or last is not None
-            if last is not None:
-                rows = rows[: 1 + rows.index(arrivals.waiting[last])]
+            if by_kind and placements:
+                last = placements[0].job_id  # others of its kind stand behind it
+            until = came.last if last is None else arrivals.job(last)
+            more = came.more or last is not None
             fitting: list[tuple[Placement, LeaseDraft]] = []
             drafts: list[LeaseDraft] = []
             if placements:
@@ -255,19 +259,17 @@ class Placing:
                 leases = await rounds.offer(tx, view.round, drafts, at)
                 if self._policies is not None:
                     await self._policies.sign(tx, leases.values())
-                whole = arrivals if view.world is view.source else arrived(view.source, payable, shapes, now)
+                whole = arrivals if view.world is view.source else arrived(view.source, payable, came.shapes, now)
                 view.leased += [(whole.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
                 view.leases += [lease_text(leases[draft.job]) for draft in drafts]
-        self._judged = max(judged, rows[-1].job)
-        self._again -= {row.job for row in rows}
-        if self._left is not None:
-            self._left |= {row.job for row in rows} - {draft.job for draft in drafts}
+        self._judged = max(judged, until)
+        self._again -= {job for job in again if job <= until}
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
             self.wake_cluster(cluster)
         count_waits(drafts, now + timedelta(seconds=perf_counter() - began))
-        submitted = {row.job: row.submitted_at for row in rows}
+        submitted = {row.job: row.submitted_at for row in payable}
         for draft in drafts:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)
         view.full = not placements and (view.full or more)

@@ -39,7 +39,7 @@ class View:
     named: dict[CardName, int] = field(default_factory=dict)  # cards that were split here
     leased: list[tuple[Snapshot, Placement]] = field(default_factory=list)  # here, as in `source`, and of which jobs
     leases: list[str] = field(default_factory=list)  # of each of them its lease
-    full: bool = False  # nobody of a whole step found room, and nobody since
+    full: bool = False  # nobody of a whole step found room, and nobody since: the oldest of each kind are looked at
     over: bool = False  # it leases nothing more; what it leased still counts in the commit of the round beside it
 
     @property
@@ -81,6 +81,8 @@ class Mark:
 
     view: View | None
     leased: int  # by the view until then
+    judged: JobId | None  # jobs up to here had been looked at; None: none were
+    again: frozenset[JobId]  # of these, those that were to be looked at once more
 
 
 def take_over(view: View, mark: Mark) -> bool:

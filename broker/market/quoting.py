@@ -83,11 +83,11 @@ def world_with(view: WorldView, asked: Asked, policy: Policy, now: datetime) -> 
     spec = asked.spec
     row = WaitingRow(
         NOBODY,
+        now,
         asked.city,
         0,
         spec.priority,
         asked.ceiling_micro_yuan_per_pflops_hour,
-        now,
         spec.walltime_seconds,
         spec.enterprise,
         spec.finish_by,

@@ -47,6 +47,11 @@ class Checks:
         else:
             self._more += 1
 
+    @property
+    def none_wrong(self) -> bool:
+        """Whether nothing was noted yet."""
+        return not self._problems
+
     def done(self) -> None:
         """Raise InvalidRequest with everything that was noted, if anything was."""
         if self._more:

@@ -1,10 +1,11 @@
 """JobSpec from the wire: every limit of job.proto is checked here, and every default filled in."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter, ge, le
 from typing import Any, Final, NamedTuple
+
+from msgspec import structs
 
 from broker.ids import LABEL
 from broker.job import Build, GangSize, IfLost, JobSpec, PriorityClass, Within, WorkloadClass
@@ -65,8 +66,11 @@ _WITHIN: Final[Mapping[str, tuple[int, int]]] = {
 }
 """Fields that are numbers, with the least and the most that each may be."""
 
-_numbers_of: Final = attrgetter(*_WITHIN)
-_LOWEST, _HIGHEST = zip(*_WITHIN.values(), strict=True)
+
+TERMS_KEPT_MAX: Final = 2000
+_OWN: Final = frozenset(pb.JobSpec.DESCRIPTOR.fields_by_name[name] for name in ("name", "builds"))
+_KNOWN: Final[dict[Hashable, JobSpec]] = {}
+"""Jobs by what was said of them beside name and builds, with nothing wrong in it."""
 
 
 class _BuildPath(NamedTuple):
@@ -102,13 +106,39 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
             submissions are known: those are answered, whatever the time.
     """
     small = wire.ByteSize() <= _SMALL_BYTES
-    spec = JobSpec(
-        name=checks.printable("spec.name", wire.name, NAME_CHARACTERS_MAX),
+    name = checks.printable("spec.name", wire.name, NAME_CHARACTERS_MAX)
+    terms = _terms(checks, wire, now)
+    spec = structs.replace(terms, name=name, builds=_builds(checks, wire.builds, small=small))
+    _each_stack_once(checks, spec.builds)
+    if not small:
+        _not_too_large(checks, spec.builds)
+    return spec
+
+
+def _terms(checks: Checks, wire: pb.JobSpec, now: datetime) -> JobSpec:
+    """Return the job without name and builds. Of thousands that come together few differ in the rest: it is kept."""
+    said = tuple([field for field in wire.ListFields() if field[0] not in _OWN])
+    try:
+        known = _KNOWN.get(said)
+    except TypeError:  # lists and times: they are read each time
+        return _read_terms(checks, wire, now)
+    if known is None:
+        known = _read_terms(checks, wire, now)
+        if checks.none_wrong:
+            if len(_KNOWN) >= TERMS_KEPT_MAX:
+                _KNOWN.clear()
+            _KNOWN[said] = known
+    return known
+
+
+def _read_terms(checks: Checks, wire: pb.JobSpec, now: datetime) -> JobSpec:
+    return JobSpec(
+        name="",
+        builds=(),
         job_set=checks.slug_or_empty("spec.job_set", wire.job_set),
         **_numbers(checks, wire),
         priority=PRIORITY.read(checks, "spec.priority", wire.priority, PriorityClass.STANDARD),
         workload_class=WORKLOAD.read(checks, "spec.workload_class", wire.workload_class, WorkloadClass.OTHER),
-        builds=_builds(checks, wire.builds, small=small),
         allowed_hubs=_names(checks, "spec.allowed_hubs", wire.allowed_hubs, HUBS_MAX),
         if_lost=IF_LOST.read(checks, "spec.if_lost", wire.if_lost, IfLost.HOLD),
         attempts_max=checks.within("spec.attempts_max", wire.attempts_max, 0, ATTEMPTS_MAX) or 1,
@@ -119,19 +149,11 @@ def read_spec(checks: Checks, wire: pb.JobSpec, *, now: datetime) -> JobSpec:
         vouchers=_vouchers(checks, wire.vouchers),
         **(convert_when.when(checks, wire, now) if convert_when.has_when(wire) else {}),
     )
-    _each_stack_once(checks, spec.builds)
-    if not small:
-        _not_too_large(checks, spec.builds)
-    return spec
 
 
 def _numbers(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
-    """Return the numbers that stand alone; those of `_WITHIN` in one look, for nearly all jobs have them right."""
-    values: tuple[int, ...] = _numbers_of(wire)
-    if not (all(map(ge, values, _LOWEST)) and all(map(le, values, _HIGHEST))):
-        limits = zip(_WITHIN.items(), values, strict=True)
-        values = tuple([checks.within(f"spec.{name}", value, *within) for (name, within), value in limits])
-    return dict(zip(_WITHIN, values, strict=True))
+    """Return the numbers that stand alone."""
+    return {name: checks.within(f"spec.{name}", getattr(wire, name), *within) for name, within in _WITHIN.items()}
 
 
 def _has_form(wire: pb.JobSpec) -> bool:
@@ -202,8 +224,9 @@ def _place(checks: Checks, wire: pb.JobSpec) -> dict[str, Any]:
 
 
 def _builds(checks: Checks, builds: Sequence[pb.Build], *, small: bool) -> tuple[Build, ...]:
-    looked_at = checks.count("spec.builds", builds, 1, BUILDS_MAX)
-    return tuple([_build(checks, _BUILD_PATHS[i], builds[i], small=small) for i in range(looked_at)])
+    checks.count("spec.builds", builds, 1, BUILDS_MAX)
+    of_each = zip(_BUILD_PATHS, builds, strict=False)  # of more than there may be the first alone
+    return tuple([_build(checks, path, build, small=small) for path, build in of_each])
 
 
 def _build(checks: Checks, path: _BuildPath, wire: pb.Build, *, small: bool) -> Build:

@@ -53,11 +53,11 @@ class WaitingRow(NamedTuple):
     """A job that waits; a tuple, for rounds and the fast lane make a hundred thousand of these."""
 
     job: JobId
+    submitted_at: datetime
     city: str
     shape_id: int
     priority: PriorityClass
     ceiling_micro_yuan_per_pflops_hour: int
-    submitted_at: datetime
     walltime_seconds: int
     enterprise: str  # empty: the city itself
     finish_by: datetime | None = None
@@ -88,6 +88,15 @@ class WorldView:
     prepaid: Balances = field(default_factory=dict)  # of cities that pay in advance
     held: frozenset[JobId] = frozenset()  # waiting jobs for which their quotes hold the money already
     pinned: Mapping[JobId, int] = field(default_factory=dict)  # micro-yuan per card-hour, of waiting quoted jobs
+
+
+class Arrived(NamedTuple):
+    """Jobs that wait and were not looked at yet, by id."""
+
+    rows: tuple[WaitingRow, ...]  # all of them, or of each kind the oldest
+    shapes: Mapping[int, Mapping[str, Any]]  # as of a view
+    last: JobId  # up to which all are there, or one of their kind is
+    more: bool  # there may be others behind them
 
 
 _PRIORITIES: Final = {member.value: member for member in PriorityClass}
@@ -159,11 +168,12 @@ NODES_NAMED: Final[LiteralString] = _NODES.replace(":AMONG", "= ANY($2)").replac
     """(SELECT DISTINCT lease_id, node_id FROM held_cards WHERE node_id = ANY($2)) AS here
                JOIN lease_nodes ln USING (lease_id, node_id) JOIN leases l USING (lease_id)""",
 )
-_OF_WAITING: Final[LiteralString] = """
-    SELECT job_id, city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, submitted_at, walltime_seconds,
-           enterprise, finish_by, grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan,
-           funds_refused_at
+# What a decision goes by: jobs that are equal in it have the same choices, and of those the oldest counts for most.
+_KIND: Final[LiteralString] = """
+    city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, walltime_seconds, enterprise, finish_by,
+    grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan, funds_refused_at
 """
+_OF_WAITING: Final[LiteralString] = "SELECT job_id, submitted_at, " + _KIND
 WAITING: Final[LiteralString] = (
     _OF_WAITING
     + """
@@ -198,6 +208,15 @@ ARRIVED: Final[LiteralString] = (
     + " AND job_id > $1 ORDER BY job_id LIMIT $3) UNION ALL ("
     + _ARRIVED
     + " AND job_id <= $1 AND job_id = ANY($4) ORDER BY job_id LIMIT $3)) AS found ORDER BY job_id LIMIT $3"
+)
+ARRIVED_BY_KIND: Final[LiteralString] = (
+    "SELECT min(job_id) AS job_id, min(submitted_at) AS submitted_at, "
+    + _KIND
+    + ", max(job_id) AS last, count(*) AS jobs FROM ("
+    + ARRIVED
+    + ") AS arrived GROUP BY "
+    + _KIND
+    + " ORDER BY 1"
 )
 ONE_WAITING: Final[LiteralString] = _OF_WAITING + " FROM jobs WHERE job_id = $1"
 MAKE_ROOM: Final[LiteralString] = (
@@ -247,21 +266,38 @@ async def read_nodes(tx: Connection, node_ids: list[int], now: datetime) -> dict
     return {row.node_id: row for row in _table(await tx.fetch(NODES_NAMED, now, node_ids))}
 
 
-async def arrived(
-    tx: Connection, after: JobId, now: datetime, jobs_max: int, again: Collection[JobId] = ()
-) -> tuple[tuple[WaitingRow, ...], Mapping[int, Mapping[str, Any]]]:
-    """Return the first waiting jobs with ids above `after` or in `again`, and requirements of their shapes by id.
+async def arrived(tx: Connection, after: JobId, now: datetime, jobs_max: int, again: Collection[JobId] = ()) -> Arrived:
+    """Return the first waiting jobs with ids above `after` or in `again`, each of them.
 
     Those that are promised a start are left to the rounds: they start where it was promised, and it is told.
     """
     rows = tuple(map(_waiting, await tx.fetch(ARRIVED, after, now, jobs_max, list(again))))
+    last = rows[-1].job if rows else after
+    return Arrived(rows, await _shapes(tx, rows), last, more=len(rows) == jobs_max)
+
+
+async def arrived_by_kind(
+    tx: Connection, after: JobId, now: datetime, jobs_max: int, again: Collection[JobId] = ()
+) -> Arrived:
+    """Return of the jobs that `arrived` would the oldest of each kind.
+
+    Jobs of one kind differ in nothing that a decision goes by but their age: where the oldest finds no room, and
+    nobody took or freed any, neither do the others. Thousands that come together have some dozen kinds.
+    """
+    found = await tx.fetch(ARRIVED_BY_KIND, after, now, jobs_max, list(again))
+    rows = tuple(_waiting(r[:-2]) for r in found)
+    last = JobId(max((r["last"] for r in found), default=after))
+    return Arrived(rows, await _shapes(tx, rows), last, more=sum(r["jobs"] for r in found) == jobs_max)
+
+
+async def _shapes(tx: Connection, rows: Collection[WaitingRow]) -> dict[int, Mapping[str, Any]]:
+    """Return the requirements of these jobs, by shape_id."""
     shape_ids = sorted({row.shape_id for row in rows})
-    return rows, {r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)} if rows else {}
+    return {r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)} if rows else {}
 
 
 async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
     rows = tuple(map(_waiting, sorted(waiting, key=lambda r: int(r["job_id"]))))
-    shape_ids = sorted({row.shape_id for row in rows})
     return WorldView(
         models=tuple(ModelRow(*r.values()) for r in await tx.fetch(MODELS)),
         hubs=tuple(r["hub"] for r in await tx.fetch(HUBS)),
@@ -269,7 +305,7 @@ async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
         round_trips={(r["city"], r["hub"]): r["micros"] for r in await tx.fetch(ROUND_TRIPS)},
         pools=await _pools(tx, now),
         nodes=_table(await tx.fetch(NODES, now)),
-        shapes={r["shape_id"]: r["requirement"] for r in await tx.fetch(SHAPES, shape_ids)},
+        shapes=await _shapes(tx, rows),
         waiting=rows,
         rules=await rules.read(tx, now),
         prepaid=await prepaid.balances(tx),
@@ -291,8 +327,8 @@ async def _pools(tx: Connection, now: datetime) -> tuple[PoolRow, ...]:
 
 def _waiting(r: Any) -> WaitingRow:
     """Return the row of a statement that selects `_OF_WAITING`."""
-    job, city, shape_id, priority, *between, vouchers, wanted, refused_at = r
-    first = (job, city, shape_id, _PRIORITIES[priority])
+    job, at, city, shape_id, priority, *between, vouchers, wanted, refused_at = r
+    first = (job, at, city, shape_id, _PRIORITIES[priority])
     return WaitingRow._make((*first, *between, tuple(vouchers), wanted or 0, refused_at))
 
 

@@ -6,6 +6,9 @@ from broker.lifecycle import JobState
 from broker.loops import placing as placing_loop
 from broker.loops.placing import REST_SECONDS_MAX, rest_seconds
 from broker.market import placing as placing_room
+from scheduler.placer import Placer
+from scheduler.plan import Placement
+from scheduler.snapshot import Snapshot
 from tests.loops.test_placing import Lanes, here, planner, prepay, world
 
 __all__ = ["here", "planner", "world"]
@@ -34,7 +37,7 @@ async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_smal
 
 
 async def test_a_commit_leases_no_more_after_a_step_without_room(here: Lanes, small_steps: None) -> None:
-    """Two without room make the next step large; of the five in it who fit, two start with each commit, in turn."""
+    """Two without room make the next step one of kinds: of five behind them who fit one starts, then two and two."""
     await here.first_round()
     for _ in range(2):
         await here.submit(tasks=2, cards_per_task=8)
@@ -43,9 +46,68 @@ async def test_a_commit_leases_no_more_after_a_step_without_room(here: Lanes, sm
 
     leased = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(4)]
 
-    assert leased == [2, 2, 1, 0]
+    assert leased == [1, 2, 2, 0]
     assert {await here.world.state_of(job) for job in behind} == {JobState.LEASED}
     await here.world.check()
+
+
+async def test_who_stands_behind_one_of_another_kind_that_fits_is_looked_at(here: Lanes, small_steps: None) -> None:
+    """In a step of kinds the oldest of two kinds start; the others are looked at from the first of them on."""
+    await here.first_round()
+    for _ in range(2):
+        await here.submit(tasks=2, cards_per_task=8)
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    ones = [await here.submit()]
+    twos = [await here.submit(cards_per_task=2)]
+    large = await here.submit(tasks=2, cards_per_task=8)
+    ones.append(await here.submit())
+    twos.append(await here.submit(cards_per_task=2))
+
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 2
+    assert [await here.world.state_of(job) for job in (*ones, *twos)] == [JobState.LEASED, JobState.PENDING] * 2
+    assert await here.place() == 2
+    assert {await here.world.state_of(job) for job in (*ones, *twos)} == {JobState.LEASED}
+    assert await here.world.state_of(large) is JobState.PENDING
+    await here.world.check()
+
+
+async def test_while_nobody_finds_room_one_of_each_kind_is_decided_on(
+    here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[int] = []
+
+    def counted(placer: Placer, arrivals: Snapshot) -> tuple[list[Placement], str | None]:
+        decided.append(len(arrivals.job_id))
+        return first_placed(placer, arrivals)
+
+    first_placed = placing_room._first_placed
+    await here.first_round()
+    monkeypatch.setattr(placing_room, "_first_placed", counted)
+    for number in range(14):
+        await here.submit(tasks=2, cards_per_task=8, walltime_seconds=3600 + number % 2)
+    assert await here.place() == 0
+
+    assert decided == [2, 2, 2]
+    await here.submit()
+    assert await here.place() == 1
+
+
+async def test_one_whose_lease_ended_hides_nobody_of_its_kind(here: Lanes, small_steps: None) -> None:
+    """It was placed in this view, waits again and is left to the round; in a step of kinds it is the oldest of its."""
+    await here.first_round()
+    back = await here.submit()
+    assert await here.place() == 1
+    for _ in range(2):
+        await here.submit(tasks=2, cards_per_task=8)
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    async with here.world.database.hub() as tx:
+        await tx.execute("DELETE FROM held_cards; UPDATE jobs SET state = 'pending'")
+    like_it = await here.submit()
+    here.placing.look_again_at([back])
+
+    assert await here.place() == 1
+    assert await here.world.state_of(like_it) is JobState.LEASED
+    assert await here.world.state_of(back) is JobState.PENDING
 
 
 async def test_one_without_room_makes_no_step_larger(here: Lanes, small_steps: None) -> None:

@@ -43,7 +43,7 @@ class Queue:
         async with self.database.hub() as tx:
             view = await snapshots.read(tx, now, 100)
         async with self.database.hub() as tx:
-            arrived, _ = await snapshots.arrived(tx, JobId(0), now, 100)
+            arrived = (await snapshots.arrived(tx, JobId(0), now, 100)).rows
         assert [j.job for j in arrived] == [j.job for j in view.waiting]
         return [j.job for j in view.waiting]
 

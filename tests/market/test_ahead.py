@@ -80,7 +80,7 @@ def held(*entries: tuple[int, int, int, int], shared: tuple[tuple[int, int, int]
 
 def view(*nodes: NodeRow, **more: Any) -> WorldView:
     """One pool, and a gang that wants eight cards on two nodes for an hour."""
-    gang = WaitingRow(JobId(7), "ganzhou", 1, PriorityClass.STANDARD, 10**7, NOW, HOUR, "")
+    gang = WaitingRow(JobId(7), NOW, "ganzhou", 1, PriorityClass.STANDARD, 10**7, HOUR, "")
     world = WorldView(
         models=(ModelRow("910b", "cann", "domestic", 320_000, 0, 0),),
         hubs=("qingyang",),

@@ -376,6 +376,44 @@ def test_no_message_brings_anything_but_an_invalid_request(wire: pb.JobSpec) -> 
     assert read(spec_to_wire(found)) == found
 
 
+@given(st.lists(messages(pb.JobSpec), max_size=8), st.data())
+def test_what_others_said_before_changes_nothing(wires: list[pb.JobSpec], data: st.DataObject) -> None:
+    """What many share is kept and not read again: each is told the same as if it were the first."""
+    alone = []
+    for wire in wires:
+        convert_spec._KNOWN.clear()
+        alone.append(told(wire))
+    convert_spec._KNOWN.clear()
+
+    for at in data.draw(st.lists(st.integers(0, len(wires) - 1), max_size=20)) if wires else ():
+        assert told(wires[at]) == alone[at]
+
+
+def told(wire: pb.JobSpec) -> JobSpec | list[tuple[str, str]]:
+    found = judged(wire)
+    return [(p.field, p.description) for p in found.fields] if isinstance(found, InvalidRequest) else found
+
+
+def test_what_many_share_is_kept_when_it_is_right_and_has_neither_lists_nor_times() -> None:
+    convert_spec._KNOWN.clear()
+
+    for number in range(3):
+        read(spec(name=f"job {number}", builds=[build(command=["run", str(number)])]))
+    assert len(convert_spec._KNOWN) == 1
+    for changes in ({"start_by": at(5)}, {"allowed_hubs": ["guian"]}, {"after": ["job-1"]}, {"name": ""}, {"tasks": 0}):
+        judged(spec(**changes))
+    assert len(convert_spec._KNOWN) == 1
+
+
+def test_of_what_many_share_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert_spec, "TERMS_KEPT_MAX", 3)
+    convert_spec._KNOWN.clear()
+
+    for tasks in range(1, 9):
+        assert read(spec(tasks=tasks)).tasks == tasks
+        assert len(convert_spec._KNOWN) <= 3
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_bring_anything_but_an_invalid_request(data: bytes) -> None:
     """Bytes that happen to be a message are judged like any other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,25 @@ def test_room_set_aside_comes_back_whole(seed: int) -> None:
 
     assert one_by_one(other, world, range(4, 16)) == plain
     assert not other.held().any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6), younger_by=st.integers(0, 100_000))
+def test_where_the_oldest_of_its_kind_finds_no_room_nobody_of_it_does(seed: int, younger_by: int) -> None:
+    """So the broker looks at one of them while nobody finds room."""
+    alone = random_ruled_world(seed, jobs=16, nodes_per_pool=3)
+    twice: dict[str, Any] = {
+        each.name: np.tile(getattr(alone, each.name), 2) for each in fields(alone) if each.name.startswith("job_")
+    }
+    twice["job_id"] = (*alone.job_id, *(f"{job_id}-too" for job_id in alone.job_id))
+    twice["job_submitted_at_s"][16:] = np.minimum(alone.job_submitted_at_s + younger_by, alone.taken_at_s)
+    world = replace(alone, **twice)
+    early = world.of_jobs(range(4))
+    placer = Placer.after(early, plan(early, ROUND), ROUND)
+
+    for job in range(4, 16):
+        if not started(one_by_one(placer, world, [job])):
+            assert not started(one_by_one(placer, world, [16 + job]))
 
 
 @settings(max_examples=80, deadline=None)
