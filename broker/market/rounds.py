@@ -262,15 +262,19 @@ class Rounds:
 
     async def _tell_reasons(self, prepared: Prepared, decided: Decided, promised: Collection[JobId]) -> None:
         """Write why each job waits that is promised no start; in batches: no submission waits long for a row."""
-        refused = decided.refusals
-        told = ((prepared.job(name), reason.value) for name, reason in zip(refused.names, refused.reasons, strict=True))
-        await self._tell([(job, reason) for job, reason in told if job not in promised])
+        await self._tell(await asyncio.to_thread(_reasons, prepared, decided, promised))  # it can be a hundred thousand
 
     async def _tell(self, told: Sequence[tuple[JobId, str]]) -> None:
         for start in range(0, len(told), WAITING_REASONS_BATCH):
             batch = told[start : start + WAITING_REASONS_BATCH]
             async with self._database.hub() as tx:
                 await store_jobs.set_waiting_reasons(tx, [j for j, _ in batch], [r for _, r in batch])
+
+
+def _reasons(prepared: Prepared, decided: Decided, promised: Collection[JobId]) -> list[tuple[JobId, str]]:
+    refused = decided.refusals
+    told = zip(map(prepared.job, refused.names), refused.reasons, strict=True)
+    return [(job, reason.value) for job, reason in told if job not in promised]
 
 
 def _last_tier(decided: Decided, prices: tuple[OpeningPrice, ...]) -> tuple[OpeningPrice, ...]:

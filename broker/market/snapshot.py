@@ -1,9 +1,10 @@
 """Turn the rows of a world view into the scheduler's snapshot, and remember which row stands at which index."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -278,21 +279,28 @@ def _jobs(view: WorldView, shape_index: Mapping[int, int], margin_seconds: int |
     """
     city_index = {city: i for i, (city, _) in enumerate(view.cities)}
     jobs = view.waiting
-    finish_by = _ints(UNKNOWN if j.finish_by is None else _floor(j.finish_by) for j in jobs)
+    finish_by = _column(jobs, "finish_by", lambda at: UNKNOWN if at is None else _floor(at))
     margin = None if margin_seconds is None else Margin(margin_seconds)
-    over = _ints(0 if margin is None else margin.excess(j.grace_seconds) for j in jobs)
-    priority = _ints(j.priority.rank for j in jobs)
+    over = _column(jobs, "grace_seconds", lambda grace: 0 if margin is None else margin.excess(grace))
+    priority = _column(jobs, "priority", attrgetter("rank"))
     return {
         "job_id": tuple([job_text(j.job) for j in jobs]),
-        "job_city": _ints(city_index[j.city] for j in jobs),
-        "job_shape": _ints(shape_index[j.shape_id] for j in jobs),
+        "job_city": _column(jobs, "city", city_index.__getitem__),
+        "job_shape": _column(jobs, "shape_id", shape_index.__getitem__),
         "job_priority": priority,
         "job_tier": np.where(priority == PriorityClass.EMERGENCY.rank, 0, 1).astype(np.int64),
         "job_ceiling_micro_yuan_per_pflops_hour": _ints(ceilings.of_jobs(view)),
-        "job_submitted_at_s": _ints(_floor(j.submitted_at) for j in jobs),
-        "job_walltime_seconds": _ints(j.walltime_seconds for j in jobs) + over,
+        "job_submitted_at_s": np.floor([j.submitted_at.timestamp() for j in jobs]).astype(np.int64),
+        "job_walltime_seconds": _column(jobs, "walltime_seconds", int) + over,
         "job_finish_by_s": np.where(finish_by < 0, finish_by, finish_by + over),
     }
+
+
+def _column(jobs: Sequence[WaitingRow], name: str, as_int: Callable[[Any], int]) -> NDArray[np.int64]:
+    """Return a number for each job's field of this name, worked out once for each value that there is."""
+    values = list(map(attrgetter(name), jobs))
+    number = {value: as_int(value) for value in set(values)}
+    return _ints(map(number.__getitem__, values))
 
 
 def _floor(at: datetime) -> int:

@@ -1,9 +1,11 @@
 """Read what a round is planned on: one consistent view of queue, nodes, leases, catalogue and rules."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, LiteralString, NamedTuple
 
 import numpy as np
@@ -297,7 +299,7 @@ async def _shapes(tx: Connection, rows: Collection[WaitingRow]) -> dict[int, Map
 
 
 async def _view(tx: Connection, waiting: list[Any], now: datetime) -> WorldView:
-    rows = tuple(map(_waiting, sorted(waiting, key=lambda r: int(r["job_id"]))))
+    rows = await asyncio.to_thread(_by_id, waiting)  # of a hundred thousand a tenth of a second: calls go on
     return WorldView(
         models=tuple(ModelRow(*r.values()) for r in await tx.fetch(MODELS)),
         hubs=tuple(r["hub"] for r in await tx.fetch(HUBS)),
@@ -327,9 +329,29 @@ async def _pools(tx: Connection, now: datetime) -> tuple[PoolRow, ...]:
 
 def _waiting(r: Any) -> WaitingRow:
     """Return the row of a statement that selects `_OF_WAITING`."""
-    job, at, city, shape_id, priority, *between, vouchers, wanted, refused_at = r
-    first = (job, at, city, shape_id, _PRIORITIES[priority])
-    return WaitingRow._make((*first, *between, tuple(vouchers), wanted or 0, refused_at))
+    (
+        job,
+        at,
+        city,
+        shape_id,
+        priority,
+        ceiling,
+        walltime,
+        enterprise,
+        finish_by,
+        grace,
+        in_all,
+        vouchers,
+        wanted,
+        then,
+    ) = r
+    paying = tuple(vouchers) if vouchers else ()
+    first = (job, at, city, shape_id, _PRIORITIES[priority], ceiling, walltime, enterprise, finish_by, grace, in_all)
+    return WaitingRow._make((*first, paying, wanted or 0, then))
+
+
+def _by_id(records: Sequence[Any]) -> tuple[WaitingRow, ...]:
+    return tuple(map(_waiting, sorted(records, key=itemgetter("job_id"))))
 
 
 def _table(pools: Sequence[Any]) -> NodeTable:
