@@ -1,6 +1,7 @@
 """What callers do with jobs: submit, look, cancel, change. One transaction each, in the role that the key allows."""
 
 import re
+from asyncio import sleep
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,8 +30,11 @@ from broker.store.database import Database
 from broker.store.jobs import CancelledSet
 from broker.store.submissions import Draft, Submitted
 
-PARCEL_JOBS_MAX: Final = 500
-"""Jobs that are checked in one go, and stored while others get their turn."""
+PARCEL_JOBS_MAX: Final = 1000
+"""Jobs that are stored in one transaction: with half as many a batched job takes a tenth more processor."""
+
+DRAFTS_IN_ONE_GO: Final = 250
+"""Drafts that are made before others get their turn: hashing a thousand takes some milliseconds."""
 
 PAGE_JOBS: Final = 100
 PAGE_JOBS_MAX: Final = 1000
@@ -132,8 +136,8 @@ class Jobs:
         objections = await self._without_upstreams(caller, city.city, items, judged)
         accepted = [item for item, objection in zip(items, objections, strict=True) if objection is None]
         refused = [item for item, objection in zip(items, objections, strict=True) if objection is not None]
-        known = iter(await self._known(caller, city.city, _drafts(caller, city, refused)) if refused else [])
-        drafts = await self._green(_drafts(caller, city, accepted), now)
+        known = iter(await self._known(caller, city.city, await _drafts(caller, city, refused)) if refused else [])
+        drafts = await self._green(await _drafts(caller, city, accepted), now)
         stored = iter(await self._intake.put(city, drafts, now) if drafts else [])
         outcomes: list[Receipt | BrokerError] = []
         for (key, _), objection in zip(items, objections, strict=True):
@@ -322,9 +326,15 @@ def _owned(caller: Caller, spec: JobSpec) -> tuple[JobSpec, BrokerError | None]:
         return spec, error
 
 
-def _drafts(caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:
+async def _drafts(caller: Caller, city: City, items: Sequence[tuple[str, JobSpec]]) -> list[Draft]:
     standard, own = city.ceiling_micro_yuan_per_pflops_hour, caller.enterprise
-    return [submissions.draft(stored_key(own, key), spec, standard_ceiling=standard) for key, spec in items]
+    drafts: list[Draft] = []
+    for start in range(0, len(items), DRAFTS_IN_ONE_GO):
+        if start:
+            await sleep(0)
+        some = items[start : start + DRAFTS_IN_ONE_GO]
+        drafts += [submissions.draft(stored_key(own, key), spec, standard_ceiling=standard) for key, spec in some]
+    return drafts
 
 
 def _receipt(request_key: str, outcome: Outcome) -> Receipt | BrokerError:
