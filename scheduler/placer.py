@@ -165,6 +165,17 @@ class Placer:
             self._spare.arrived(milli[job])
             yield self._decide(offers, job)
 
+    def first_with_room(self, arrivals: Snapshot) -> str | None:
+        """Return the first of the jobs that `place` would place if it came alone, and take nothing; None: no one.
+
+        Raises: BadSnapshot: the arrivals are not of this world.
+        """
+        offers = self._offers(arrivals)
+        for job, job_id in enumerate(arrivals.job_id):
+            if offers.pairs(job) and self._spare.has_room(offers.land, job, offers.best_first(job), offers.gain):
+                return job_id
+        return None
+
     def place_without_cards(self, cpu_milli: int, memory_mib: int, models: Iterable[str] = ()) -> int | None:
         """Take CPU and memory, and no card, of the open node where the rule says. Return it; None: there is no room.
 

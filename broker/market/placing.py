@@ -52,7 +52,8 @@ from scheduler.snapshot import Snapshot
 
 JOBS_PER_COMMIT_MAX: Final = 200
 JOBS_LOOKED_AT_MAX: Final = 5000
-"""Jobs that are looked at together while nobody finds room, by the oldest of each kind."""
+KINDS_LOOKED_AT_MAX: Final = 1000
+"""Jobs, and kinds of them, that are passed by together while nobody finds room."""
 
 
 class Overtaken(Exception):
@@ -219,27 +220,47 @@ class Placing:
                 break
         return placed
 
+    async def _pass_by(self, view: View, now: datetime) -> bool:
+        """Pass by those who find no room, by the oldest of each kind; return whether there may be more to look at.
+
+        Leases nothing: from the first of whom it cannot be told each is looked at again.
+        """
+        judged, again = self._judged or JobId(0), self._again
+        quoted_jobs = (job for of in (view.world.view.held, view.world.view.pinned) for job in of)
+        alone = [job for job in quoted_jobs if job > judged or job in again]  # what they pay is their own
+        async with self._database.hub() as tx:
+            came = await snapshots.arrived_by_kind(
+                tx, judged, now, JOBS_LOOKED_AT_MAX, again, alone=alone, kinds_max=KINDS_LOOKED_AT_MAX
+            )
+            if not came.rows:
+                self._again -= again
+                return False
+            new = _not_placed_before(view, came.rows)
+            payable = await _payable(tx, view.world, new, came.shapes, now)
+        arrivals = arrived(view.world, payable, came.shapes, now)
+        found = await asyncio.to_thread(view.placer.first_with_room, arrivals.snapshot)
+        stops = [row.job for row in came.rows if row not in new] if len(new) < len(came.rows) else []
+        if found is not None:
+            stops.append(arrivals.job(found))
+        until = min(stops) - 1 if stops else came.last
+        view.full = not stops
+        self._judged = max(judged, JobId(until))
+        self._again -= {job for job in again if job <= until}
+        return came.more or not view.full
+
     async def _place_some(self, view: View, now: datetime) -> tuple[int, bool]:
         """Return how many jobs were leased, all in one transaction, and whether there may be more to look at."""
-        began, by_kind, judged, again = perf_counter(), view.full, self._judged or JobId(0), self._again
-        look = snapshots.arrived_by_kind if by_kind else snapshots.arrived
+        if view.full:
+            return 0, await self._pass_by(view, now)
+        began, judged, again = perf_counter(), self._judged or JobId(0), self._again
         async with self._database.hub() as tx:
-            came = await look(tx, judged, now, JOBS_LOOKED_AT_MAX if by_kind else JOBS_PER_COMMIT_MAX, again)
+            came = await snapshots.arrived(tx, judged, now, JOBS_PER_COMMIT_MAX, again)
             if not came.rows:
                 self._again -= again
                 return 0, False
-            # who was placed in this view and waits again, as that lease has ended, is left to the round
-            rows = [row for row in came.rows if not view.placer.has_placed(job_text(row.job))]
-            if by_kind and len(rows) < len(came.rows):  # others of its kind are not
-                view.full = False
-                return 0, True
-            payable = await _payable(tx, view.world, rows, came.shapes, now)
+            payable = await _payable(tx, view.world, _not_placed_before(view, came.rows), came.shapes, now)
             arrivals = arrived(view.world, payable, came.shapes, now)
-            placements, last = await asyncio.to_thread(_first_placed, view.placer, arrivals.snapshot)
-            if by_kind and placements:
-                last = placements[0].job_id  # others of its kind stand behind it
-            until = came.last if last is None else arrivals.job(last)
-            more = came.more or last is not None
+            placements = await asyncio.to_thread(_placements, view.placer, arrivals.snapshot)
             fitting: list[tuple[Placement, LeaseDraft]] = []
             drafts: list[LeaseDraft] = []
             if placements:
@@ -262,8 +283,8 @@ class Placing:
                 whole = arrivals if view.world is view.source else arrived(view.source, payable, came.shapes, now)
                 view.leased += [(whole.snapshot, view.zoned.unzoned(placement)) for placement, _ in fitting]
                 view.leases += [lease_text(leases[draft.job]) for draft in drafts]
-        self._judged = max(judged, until)
-        self._again -= {job for job in again if job <= until}
+        self._judged = max(judged, came.last)
+        self._again -= {job for job in again if job <= came.last}
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
@@ -272,22 +293,19 @@ class Placing:
         submitted = {row.job: row.submitted_at for row in payable}
         for draft in drafts:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)
-        view.full = not placements and (view.full or more)
-        return len(drafts), more
+        view.full = not placements and came.more
+        return len(drafts), came.more
 
 
-def _first_placed(placer: Placer, arrivals: Snapshot) -> tuple[list[Placement], str | None]:
-    """Return where the first of them start, as many as one commit takes, and who was the last one looked at.
+def _not_placed_before(view: View, rows: Sequence[WaitingRow]) -> list[WaitingRow]:
+    """Return the others: who was placed in this view and waits again, as that lease has ended, is left to the round."""
+    begun = view.begun
+    named = ((row, job_text(row.job)) for row in rows)
+    return [row for row, name in named if name not in begun and not view.placer.has_placed(name)]
 
-    None: all were.
-    """
-    found: list[Placement] = []
-    for job_id, decision in zip(arrivals.job_id, placer.place_each(arrivals), strict=False):
-        if isinstance(decision, Placed):
-            found.append(decision.placement)
-            if len(found) == JOBS_PER_COMMIT_MAX and job_id != arrivals.job_id[-1]:
-                return found, job_id
-    return found, None
+
+def _placements(placer: Placer, arrivals: Snapshot) -> list[Placement]:
+    return [each.placement for each in placer.place(arrivals) if isinstance(each, Placed)]
 
 
 async def _payable(

@@ -171,6 +171,7 @@ NODES_NAMED: Final[LiteralString] = _NODES.replace(":AMONG", "= ANY($2)").replac
                JOIN lease_nodes ln USING (lease_id, node_id) JOIN leases l USING (lease_id)""",
 )
 # What a decision goes by: jobs that are equal in it have the same choices, and of those the oldest counts for most.
+# Quotes alone know more of a job: that its money is held, and what it pays.
 _KIND: Final[LiteralString] = """
     city, shape_id, priority, ceiling_micro_yuan_per_pflops_hour, walltime_seconds, enterprise, finish_by,
     grace_seconds, ceiling_micro_yuan_per_job, vouchers, funds_wanted_micro_yuan, funds_refused_at
@@ -211,6 +212,7 @@ ARRIVED: Final[LiteralString] = (
     + _ARRIVED
     + " AND job_id <= $1 AND job_id = ANY($4) ORDER BY job_id LIMIT $3)) AS found ORDER BY job_id LIMIT $3"
 )
+_ALONE: Final[LiteralString] = "CASE WHEN job_id = ANY($5) THEN job_id END"
 ARRIVED_BY_KIND: Final[LiteralString] = (
     "SELECT min(job_id) AS job_id, min(submitted_at) AS submitted_at, "
     + _KIND
@@ -218,6 +220,8 @@ ARRIVED_BY_KIND: Final[LiteralString] = (
     + ARRIVED
     + ") AS arrived GROUP BY "
     + _KIND
+    + ", "
+    + _ALONE
     + " ORDER BY 1"
 )
 ONE_WAITING: Final[LiteralString] = _OF_WAITING + " FROM jobs WHERE job_id = $1"
@@ -279,15 +283,28 @@ async def arrived(tx: Connection, after: JobId, now: datetime, jobs_max: int, ag
 
 
 async def arrived_by_kind(
-    tx: Connection, after: JobId, now: datetime, jobs_max: int, again: Collection[JobId] = ()
+    tx: Connection,
+    after: JobId,
+    now: datetime,
+    jobs_max: int,
+    again: Collection[JobId] = (),
+    *,
+    alone: Collection[JobId] = (),
+    kinds_max: int,
 ) -> Arrived:
-    """Return of the jobs that `arrived` would the oldest of each kind.
+    """Return of the jobs that `arrived` would the oldest of each kind, with the first time that one of it came.
 
-    Jobs of one kind differ in nothing that a decision goes by but their age: where the oldest finds no room, and
-    nobody took or freed any, neither do the others. Thousands that come together have some dozen kinds.
+    Jobs of one kind differ in nothing that a decision goes by but their age: where the oldest finds no room, neither
+    do the others at that time. Thousands that come together have some dozen kinds.
+
+    Args:
+        alone: jobs that are each a kind of their own.
+        kinds_max: of more the first, and `last` is before the others.
     """
-    found = await tx.fetch(ARRIVED_BY_KIND, after, now, jobs_max, list(again))
-    rows = tuple(_waiting(r[:-2]) for r in found)
+    found = await tx.fetch(ARRIVED_BY_KIND, after, now, jobs_max, list(again), list(alone))
+    rows = tuple(_waiting(r[:-2]) for r in found[:kinds_max])
+    if len(found) > kinds_max:  # whoever is before the first of the others is one of these
+        return Arrived(rows, await _shapes(tx, rows), JobId(found[kinds_max]["job_id"] - 1), more=True)
     last = JobId(max((r["last"] for r in found), default=after))
     return Arrived(rows, await _shapes(tx, rows), last, more=sum(r["jobs"] for r in found) == jobs_max)
 

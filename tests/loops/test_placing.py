@@ -376,6 +376,36 @@ async def test_who_found_no_room_while_the_world_was_read_is_looked_at_again(her
     await here.world.check()
 
 
+async def test_who_was_leased_while_the_world_was_read_and_waits_again_is_left_to_the_round(here: Lanes) -> None:
+    """Its lease was taken over by the new view and has ended: in that view its room counts once."""
+    await here.first_round()
+    await here.submit_to_round(cards_per_task=1, ceiling_micro_yuan_per_pflops_hour=1)
+    seen: list[tuple[int, list[str]]] = []
+
+    async def arrive() -> None:
+        job = await here.submit(cards_per_task=3, attempts_max=5)
+        assert await here.place() == 1
+        lease = await here.world.row("SELECT lease_id, epoch FROM leases WHERE job_id = $1", job)
+        gone = ended(LeaseRef(lease["lease_id"], lease["epoch"]), Ending(EndReason.VANISHED))
+        await here.world.report(await here.world.attach(), 1, gone)
+        assert await here.world.state_of(job) is JobState.PENDING
+
+    async def then_place(*given: Any, **more: Any) -> bool:
+        went_on = await go_on(*given, **more)
+        placed, view = await here.place(), here.placing._view
+        assert view is not None
+        seen.append((placed, [placement.job_id for _, placement in view.leased]))
+        return went_on
+
+    here.once_read(arrive)
+    go_on = here.placing.go_on
+    here.placing.go_on = then_place  # type: ignore[method-assign]
+    await here.round()
+
+    assert [(placed, len(leased)) for placed, leased in seen] == [(0, 1)]
+    await here.world.check()
+
+
 async def test_a_plan_for_cards_that_were_leased_meanwhile_is_handed_back(here: Lanes) -> None:
     """Each whole or not at all: eight cards are free, the job that arrives has one of them."""
     await here.first_round(cards_per_task=8)

@@ -1,13 +1,15 @@
 """How many arrivals the fast lane looks at together, how many it leases together, and when it rests."""
 
+from dataclasses import replace
+
 import pytest
 
+from broker.ids import job_text
 from broker.lifecycle import JobState
 from broker.loops import placing as placing_loop
 from broker.loops.placing import REST_SECONDS_MAX, rest_seconds
 from broker.market import placing as placing_room
 from scheduler.placer import Placer
-from scheduler.plan import Placement
 from scheduler.snapshot import Snapshot
 from tests.loops.test_placing import Lanes, here, planner, prepay, world
 
@@ -20,76 +22,106 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing_room, "JOBS_LOOKED_AT_MAX", 6)
 
 
-async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_small_steps(
-    here: Lanes, small_steps: None
-) -> None:
-    """After a step in which nobody found room the next one is larger; whoever finds room there starts at once."""
-    await here.first_round()
-    for _ in range(7):
-        await here.submit(tasks=2, cards_per_task=8)
-    behind = [await here.submit() for _ in range(4)]
-
-    assert await here.placing.place_arrived(here.world.now, commits_max=2) == 1
-    assert await here.world.state_of(behind[0]) is JobState.LEASED
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 2, "a small step: there is room"
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 1
-    await here.world.check()
-
-
-async def test_a_commit_leases_no_more_after_a_step_without_room(here: Lanes, small_steps: None) -> None:
-    """Two without room make the next step one of kinds: of five behind them who fit one starts, then two and two."""
-    await here.first_round()
+async def no_room_for_two(here: Lanes) -> None:
+    """Bring the lane to passing by: a whole step in which nobody finds room."""
     for _ in range(2):
         await here.submit(tasks=2, cards_per_task=8)
     assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
-    behind = [await here.submit() for _ in range(5)]
+    assert here.placing.full
 
-    leased = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(4)]
 
-    assert leased == [1, 2, 2, 0]
+async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_small_steps(
+    here: Lanes, small_steps: None
+) -> None:
+    """After a step in which nobody found room the others like them are passed by together."""
+    await here.first_round()
+    await no_room_for_two(here)
+    for _ in range(4):
+        await here.submit(tasks=2, cards_per_task=8)
+    behind = [await here.submit() for _ in range(3)]
+
+    steps = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(3)]
+
+    assert steps == [0, 2, 1]
     assert {await here.world.state_of(job) for job in behind} == {JobState.LEASED}
     await here.world.check()
 
 
-async def test_who_stands_behind_one_of_another_kind_that_fits_is_looked_at(here: Lanes, small_steps: None) -> None:
-    """In a step of kinds the oldest of two kinds start; the others are looked at from the first of them on."""
+async def test_those_who_find_room_start_in_the_order_in_which_they_came(here: Lanes, small_steps: None) -> None:
+    """Of three cards two of one kind take one each; who came later and asks for two has none, whatever its kind."""
     await here.first_round()
-    for _ in range(2):
-        await here.submit(tasks=2, cards_per_task=8)
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
-    ones = [await here.submit()]
-    twos = [await here.submit(cards_per_task=2)]
-    large = await here.submit(tasks=2, cards_per_task=8)
-    ones.append(await here.submit())
-    twos.append(await here.submit(cards_per_task=2))
+    for cards in (8, 4):
+        await here.submit(cards_per_task=cards)
+        assert await here.place() == 1
+    await no_room_for_two(here)
+    jobs = [await here.submit(), await here.submit(), await here.submit(cards_per_task=2)]
 
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 2
-    assert [await here.world.state_of(job) for job in (*ones, *twos)] == [JobState.LEASED, JobState.PENDING] * 2
     assert await here.place() == 2
-    assert {await here.world.state_of(job) for job in (*ones, *twos)} == {JobState.LEASED}
-    assert await here.world.state_of(large) is JobState.PENDING
+    assert [await here.world.state_of(job) for job in jobs] == [JobState.LEASED, JobState.LEASED, JobState.PENDING]
     await here.world.check()
 
 
-async def test_while_nobody_finds_room_one_of_each_kind_is_decided_on(
+async def test_while_nobody_finds_room_one_of_each_kind_is_looked_at(
     here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decided: list[int] = []
+    looked_at: list[int] = []
 
-    def counted(placer: Placer, arrivals: Snapshot) -> tuple[list[Placement], str | None]:
-        decided.append(len(arrivals.job_id))
-        return first_placed(placer, arrivals)
+    def counted(placer: Placer, arrivals: Snapshot) -> str | None:
+        looked_at.append(len(arrivals.job_id))
+        return first_with_room(placer, arrivals)
 
-    first_placed = placing_room._first_placed
+    first_with_room = Placer.first_with_room
     await here.first_round()
-    monkeypatch.setattr(placing_room, "_first_placed", counted)
+    monkeypatch.setattr(Placer, "first_with_room", counted)
     for number in range(14):
         await here.submit(tasks=2, cards_per_task=8, walltime_seconds=3600 + number % 2)
     assert await here.place() == 0
 
-    assert decided == [2, 2, 2]
+    assert looked_at == [2, 2]  # of the first two each was, and then of six and of six
     await here.submit()
     assert await here.place() == 1
+
+
+async def test_of_many_kinds_some_are_looked_at_together(
+    here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing_room, "KINDS_LOOKED_AT_MAX", 2)
+    await here.first_round()
+    await no_room_for_two(here)
+    for number in range(5):
+        await here.submit(tasks=2, cards_per_task=8, walltime_seconds=3600 + number)
+    behind = await here.submit()
+
+    assert await here.place() == 1
+    assert await here.world.state_of(behind) is JobState.LEASED
+
+
+async def test_one_whose_quote_holds_its_money_is_not_hidden_by_one_who_cannot_pay(
+    here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are alike in all but the quote, and the older one has no money."""
+    await here.first_round()
+    await prepay(here.world.database, 1)
+    await here.round()
+    await no_room_for_two(here)
+    poor, held = await here.submit(), await here.submit()
+    view = here.placing._view
+    assert view is not None
+    pools = tuple(replace(pool, ask_micro_yuan_per_card_hour=3_600_000) for pool in view.world.view.pools)
+    read = replace(view.world.view, pools=pools, held=frozenset({held}), prepaid={"ganzhou": {"city/ganzhou": 1}})
+    view.source = view.world = replace(view.world, view=read)
+    looked_at: list[str] = []
+
+    def noted(placer: Placer, arrivals: Snapshot) -> str | None:
+        looked_at.extend(arrivals.job_id)
+        return first_with_room(placer, arrivals)
+
+    first_with_room = Placer.first_with_room
+    monkeypatch.setattr(Placer, "first_with_room", noted)
+    await here.place()
+
+    assert job_text(held) in looked_at
+    assert job_text(poor) not in looked_at
 
 
 async def test_one_whose_lease_ended_hides_nobody_of_its_kind(here: Lanes, small_steps: None) -> None:
@@ -97,9 +129,7 @@ async def test_one_whose_lease_ended_hides_nobody_of_its_kind(here: Lanes, small
     await here.first_round()
     back = await here.submit()
     assert await here.place() == 1
-    for _ in range(2):
-        await here.submit(tasks=2, cards_per_task=8)
-    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    await no_room_for_two(here)
     async with here.world.database.hub() as tx:
         await tx.execute("DELETE FROM held_cards; UPDATE jobs SET state = 'pending'")
     like_it = await here.submit()

@@ -133,6 +133,23 @@ def test_where_the_oldest_of_its_kind_finds_no_room_nobody_of_it_does(seed: int,
             assert not started(one_by_one(placer, world, [16 + job]))
 
 
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_first_with_room_is_whom_place_would_place_first(seed: int) -> None:
+    world, _, _, placer = after_a_round(seed)
+    left = list(range(4, 16))
+
+    while left:
+        found = placer.first_with_room(world.of_jobs(left))
+        before = left if found is None else left[: left.index(world.job_id.index(found))]
+        assert started(one_by_one(placer, world, before)) == []
+        if found is None:
+            break
+        assert placer.first_with_room(world.of_jobs(left)) == found  # it has taken nothing
+        assert [each.job_id for each in started(one_by_one(placer, world, [left[len(before)]]))] == [found]
+        left = left[len(before) + 1 :]
+
+
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_nobody_is_placed_at_a_loss(seed: int) -> None:

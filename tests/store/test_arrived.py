@@ -32,9 +32,16 @@ async def arrived(world: Database, after: JobId, jobs_max: int, again: Sequence[
     return ids
 
 
-async def of_each_kind(world: Database, after: JobId, jobs_max: int, again: Sequence[JobId] = ()) -> snapshots.Arrived:
+async def of_each_kind(
+    world: Database,
+    after: JobId,
+    jobs_max: int,
+    again: Sequence[JobId] = (),
+    alone: Sequence[JobId] = (),
+    kinds_max: int = 100,
+) -> snapshots.Arrived:
     async with world.hub() as tx:
-        found = await snapshots.arrived_by_kind(tx, after, T0, jobs_max, again)
+        found = await snapshots.arrived_by_kind(tx, after, T0, jobs_max, again, alone=alone, kinds_max=kinds_max)
     assert {row.shape_id for row in found.rows} == found.shapes.keys()
     return found
 
@@ -73,6 +80,30 @@ async def test_of_each_kind_the_oldest_stands_for_the_others(world: Database) ->
     again = await of_each_kind(world, large[0], 10, [small[1]])
     assert ([row.job for row in again.rows], again.last) == ([small[1]], more[0])
     assert await of_each_kind(world, more[0], 10) == ((), {}, more[0], False)
+
+
+async def test_one_that_stands_alone_is_a_kind_of_its_own(world: Database) -> None:
+    jobs = await submitted(world, *(f"k{n}" for n in range(5)))
+
+    found = await of_each_kind(world, JobId(0), 10, alone=[jobs[1], jobs[3]])
+
+    assert [row.job for row in found.rows] == [jobs[0], jobs[1], jobs[3]]
+
+
+async def test_of_more_kinds_than_are_wanted_the_first_come_and_nobody_before_the_others_is_missed(
+    world: Database,
+) -> None:
+    jobs = [
+        (await submitted(world, f"k{n}", spec=a_spec(walltime_seconds=kind)))[0]
+        for n, kind in enumerate((1, 2, 1, 2, 3, 1, 4))
+    ]
+
+    found = await of_each_kind(world, JobId(0), 10, kinds_max=2)
+    assert ([row.job for row in found.rows], found.last, found.more) == (jobs[:2], jobs[4] - 1, True)
+    found = await of_each_kind(world, found.last, 10, kinds_max=2)
+    assert ([row.job for row in found.rows], found.last, found.more) == ([jobs[4], jobs[5]], jobs[6] - 1, True)
+    found = await of_each_kind(world, found.last, 10, kinds_max=2)
+    assert ([row.job for row in found.rows], found.last, found.more) == ([jobs[6]], jobs[6], False)
 
 
 async def test_whatever_a_decision_goes_by_tells_kinds_apart(world: Database) -> None:
