@@ -50,9 +50,7 @@ from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.snapshot import Snapshot
 
-JOBS_PER_COMMIT_MAX: Final = 1000
-"""Of a burst; with 200 in each it takes half as long again."""
-
+JOBS_PER_COMMIT_MAX: Final = 200
 JOBS_LOOKED_AT_MAX: Final = 5000
 KINDS_LOOKED_AT_MAX: Final = 1000
 """Jobs, and kinds of them, that are passed by together while nobody finds room."""
