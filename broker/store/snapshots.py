@@ -346,25 +346,9 @@ async def _pools(tx: Connection, now: datetime) -> tuple[PoolRow, ...]:
 
 def _waiting(r: Any) -> WaitingRow:
     """Return the row of a statement that selects `_OF_WAITING`."""
-    (
-        job,
-        at,
-        city,
-        shape_id,
-        priority,
-        ceiling,
-        walltime,
-        enterprise,
-        finish_by,
-        grace,
-        in_all,
-        vouchers,
-        wanted,
-        then,
-    ) = r
-    paying = tuple(vouchers) if vouchers else ()
-    first = (job, at, city, shape_id, _PRIORITIES[priority], ceiling, walltime, enterprise, finish_by, grace, in_all)
-    return WaitingRow._make((*first, paying, wanted or 0, then))
+    job, at, city, shape_id, priority, *between, vouchers, wanted, refused_at = r
+    first = (job, at, city, shape_id, _PRIORITIES[priority])
+    return WaitingRow._make((*first, *between, tuple(vouchers), wanted or 0, refused_at))
 
 
 def _by_id(records: Sequence[Any]) -> tuple[WaitingRow, ...]:

@@ -9,6 +9,7 @@ from broker.lifecycle import JobState
 from broker.loops import placing as placing_loop
 from broker.loops.placing import REST_SECONDS_MAX, rest_seconds
 from broker.market import placing as placing_room
+from broker.store import jobs
 from scheduler.placer import Placer
 from scheduler.snapshot import Snapshot
 from tests.loops.test_placing import Lanes, here, planner, prepay, world
@@ -122,6 +123,43 @@ async def test_one_whose_quote_holds_its_money_is_not_hidden_by_one_who_cannot_p
 
     assert job_text(held) in looked_at
     assert job_text(poor) not in looked_at
+
+
+async def test_who_is_handed_back_while_others_are_passed_by_is_looked_at(
+    here: Lanes, small_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its id is below those that are passed by at that moment: it is not taken for one of them."""
+    await here.first_round()
+    back = await here.submit_to_round()
+    await no_room_for_two(here)
+    await here.submit(tasks=2, cards_per_task=8)
+
+    def meanwhile(placer: Placer, arrivals: Snapshot) -> str | None:
+        here.placing.look_again_at([back])
+        return first_with_room(placer, arrivals)
+
+    first_with_room = Placer.first_with_room
+    monkeypatch.setattr(Placer, "first_with_room", meanwhile)
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    monkeypatch.setattr(Placer, "first_with_room", first_with_room)
+
+    assert await here.place() == 1
+    assert await here.world.state_of(back) is JobState.LEASED
+
+
+async def test_who_is_cancelled_after_others_were_passed_by_ends_no_look(here: Lanes, small_steps: None) -> None:
+    """The first who would find room is gone when it is looked at again: those behind it start all the same."""
+    await here.first_round()
+    await no_room_for_two(here)
+    gone, behind = await here.submit(), await here.submit()
+
+    assert await here.placing.place_arrived(here.world.now, commits_max=1) == 0
+    async with here.world.database.hub() as tx:
+        await jobs.cancel(tx, gone, here.world.now)
+
+    assert await here.place() == 1
+    assert await here.world.state_of(behind) is JobState.LEASED
+    await here.world.check()
 
 
 async def test_one_whose_lease_ended_hides_nobody_of_its_kind(here: Lanes, small_steps: None) -> None:
