@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scheduler.choices import Groups, slack_seconds, weights_percent
+from scheduler.fields import MILLI_PER_CARD
 from scheduler.forms import forms_of
 from scheduler.judging import Question, Verdict, judge
 from scheduler.limits import Limits, meters, uses
@@ -26,6 +27,8 @@ class Offers:
     jobs: Snapshot
     verdict: Verdict
     gain: Ints  # [A] worth less cost at the prices, micro-yuan per hour
+    order: Ints  # [A] of each job its pairs by falling gain, ties in the order of the pools
+    milli: Ints  # [J] of cards that each job asks for
     build: Ints  # [S, M] position in the shape's own list of builds
     land: Land
     known: Known | None  # scores of nodes for what these jobs need; None without a mix
@@ -36,9 +39,7 @@ class Offers:
 
     def best_first(self, job: int) -> Ints:
         """Return the pairs of a job by falling gain, ties in the order of the pools."""
-        pairs = self.pairs(job)
-        order: Ints = np.argsort(-self.gain[pairs.start : pairs.stop], kind="stable") + pairs.start
-        return order
+        return self.order[self.verdict.start[job] : self.verdict.start[job + 1]]
 
     @property
     def best_gains(self) -> Ints:
@@ -81,10 +82,14 @@ class Judge:
         meter = meters(self._limits, kinds) if self._limits.has_power else none
         quota_use = uses(self._limits, kinds) if self._limits.parent.size else none
         land = self._spare.land(jobs, kinds, verdict, meter, quota_use)
+        gain = tariff.gains(verdict, groups, kinds, meter, quota_use)
+        of_task = np.where(jobs.shape_share_milli, jobs.shape_share_milli, jobs.shape_cards_per_task * MILLI_PER_CARD)
         return Offers(
             jobs=jobs,
             verdict=verdict,
-            gain=tariff.gains(verdict, groups, kinds, meter, quota_use),
+            gain=gain,
+            order=np.lexsort((-gain, np.repeat(np.arange(count), np.diff(verdict.start)))),
+            milli=(jobs.shape_tasks * of_task)[jobs.job_shape],
             build=question.build,
             land=land,
             known=self._spare.known(land),

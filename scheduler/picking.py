@@ -1,16 +1,18 @@
-"""By which of its pairs, and on which node, a single gang is put: the compiled loops behind `spare.Spare`."""
+"""By which of its pairs, and on which node, each of single gangs is put: the compiled loops behind `spare.Spare`."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from scheduler.compiled import borrowing, compiled, inlined
 from scheduler.limits import NEW
-from scheduler.packing import allowed, card_of, charge, put, quota_of, room_for, wide
+from scheduler.packing import allowed, card_of, charge, grown, put, quota_of, room_for, wide
 from scheduler.pressure import tell_points
 from scheduler.snapshot import Bools, Ints
 from scheduler.steering import NEW_CARD, Known, Rule, beats, best_node, take_unit
-from scheduler.terrain import MILLI, NEED, NEED_SHARE, TASKS, UNITS, Free, Land
+from scheduler.terrain import MILLI, NEED, NEED_SHARE, TASKS, UNITS, UNKNOWN_FIT, Free, Land
 
 TOO_DEAR: Final = -1
 NO_ROOM: Final = -2
@@ -50,8 +52,11 @@ def put_steered(
     land: Land, free: Free, rule: Rule, known: Known, points: Ints, group: int, order: Ints, gain: Ints,
     lines: Ints, entries: Ints, end: Ints,
 ) -> tuple[int, Ints]:  # fmt: skip
-    """Do as `put_first`, but let the rule choose the node among neighbours that gain the same and stay on one."""
-    found, at = TOO_DEAR, 0
+    """Do as `put_first`, but let the rule choose the node among neighbours that gain the same and stay on one.
+
+    Entries are added from `end[1]` on.
+    """
+    found, at, first = TOO_DEAR, 0, end[1]
     while at < order.size:
         pair = order[at]
         if not pays(land, free, group, pair, gain):
@@ -61,6 +66,7 @@ def put_steered(
         if land.kinds[wide(land.kind, pair), UNITS] > 1:
             lines, entries = put(land, free, group, pair, 1, lines, entries, end)
             if end[0] > 0:
+                _count_changes(rule, wide(land.pool, pair), entries[first : end[1], 0])
                 return int(pair), entries
             at += 1
             continue
@@ -73,14 +79,52 @@ def put_steered(
         if best >= 0:
             pool, kind = wide(land.pool, best), wide(land.kind, best)
             need = land.kinds[kind, NEED]
-            slot = take_unit(land, free, rule, land.needs[need], pool, node, int(known.slot[need, node]))
+            slot = int(known.slot[known.row[need], node])
+            slot = take_unit(land, free, rule, land.needs[need], pool, node, slot)
             charge(land, free.watts, free.account, group, kind, pool, 1)
             card = card_of(land, node, slot) if land.needs[need, NEED_SHARE] > 0 else -1
-            entries[0, 0], entries[0, 1], entries[0, 2] = node, land.kinds[kind, TASKS], card
-            end[0], end[1] = 1, 1
+            entries = grown(entries, first + 1)
+            entries[first, 0], entries[first, 1], entries[first, 2] = node, land.kinds[kind, TASKS], card
+            end[0], end[1] = 1, first + 1
             return int(best), entries
         at = last
     return found, entries
+
+
+@compiled
+def put_each(
+    land: Land, free: Free, rule: Rule, known: Known, points: Ints, first: int, last: int, order: Ints, gain: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Do as `put_steered` for groups first .. last - 1 in turn, and stop after one that is put nowhere.
+
+    Return of each that was looked at what it was put by, where its entries end, and the entries of all.
+
+    Args:
+        order: [A], all pairs, of each group in the order in which they are tried.
+    """
+    found, ends = np.empty(last - first, dtype=np.int64), np.empty(last - first, dtype=np.int64)
+    lines, entries = np.empty((1, 4), dtype=np.int64), np.empty((last - first, 3), dtype=np.int64)
+    end, done = np.zeros(2, dtype=np.int64), 0
+    for group in range(first, last):
+        pairs = order[land.start[group] : land.start[group + 1]]
+        end[0] = 0
+        for pair in pairs:
+            if land.kinds[wide(land.kind, pair), UNITS] > 1:  # what was told of a pool's room is of groups before
+                free.fits[:] = UNKNOWN_FIT
+                break
+        pair, entries = put_steered(land, free, rule, known, points, group, pairs, gain, lines, entries, end)
+        found[done], ends[done] = pair, end[1]
+        done += 1
+        if pair < 0:
+            break
+    return found[:done], ends[:done], entries
+
+
+@borrowing
+def _count_changes(rule: Rule, pool: int, nodes: Ints) -> None:
+    for node in nodes:
+        rule.changes[node] += 1
+    rule.pool_changes[pool] += 1
 
 
 @borrowing
@@ -99,7 +143,7 @@ def _best_of(
         if told != need:
             told = need
             tell_points(rule.pressure, land.needs[need, 1], land.kinds[kind, MILLI], points)
-        node, score = best_node(land, free, rule, known, need, land.needs[need], pool)
+        node, score = best_node(land, free, rule, known, known.row[need], land.needs[need], pool)
         score += points[pool]
         if beats(rule, node, score, found, highest):
             best, found, highest = pair, node, score
@@ -113,7 +157,7 @@ def put_without_cards(land: Land, free: Free, rule: Rule, known: Known, points: 
     found, highest, where = -1, 0, -1
     for pool in range(pools.size):
         if pools[pool]:
-            node, score = best_node(land, free, rule, known, 0, need, pool)
+            node, score = best_node(land, free, rule, known, known.row[0], need, pool)
             score += points[pool]
             if beats(rule, node, score, found, highest):
                 found, highest, where = node, score, pool

@@ -27,7 +27,6 @@ import numpy as np
 
 from scheduler.arrivals import Judge, Offers
 from scheduler.errors import BadSnapshot, UnknownJob
-from scheduler.fields import MILLI_PER_CARD
 from scheduler.limits import limits_of
 from scheduler.mix import Mix
 from scheduler.opening import prices_of
@@ -37,7 +36,6 @@ from scheduler.policy import OpeningPrice, Policy
 from scheduler.reasons import REFUSALS, Reason
 from scheduler.snapshot import Ints, Snapshot
 from scheduler.spare import Gangs, Spare, named
-from scheduler.steering import Known
 from scheduler.tariff import Tariff
 
 SMALL_GANG_CARDS: Final = 8
@@ -133,7 +131,9 @@ class Placer:
         """Load or make the compiled code, so that no arrival waits for it."""
         offers = self._offers(self._world.with_jobs(self._world.taken_at_s))
         order = offers.best_gains.argsort(kind="stable")
-        self._spare.put(offers.land, 0, order, offers.gain, offers.known)
+        self._spare.put(offers.land, 0, order, offers.gain)
+        if offers.known is not None:
+            self._spare.put_each(offers.land, 0, offers.milli, order, offers.gain, offers.known)
         self._spare.has_room(offers.land, 0, order, offers.gain)
         self._spare.could_ever(offers.land, range(0))
         nobody = self._spare.gangs(offers.jobs, [])
@@ -145,25 +145,19 @@ class Placer:
 
         Raises: BadSnapshot: the arrivals are not of this world, or one of them is placed already.
         """
-        return tuple(self.place_each(arrivals))
+        offers, decided = self._offers_to_new(arrivals), list[Decision]()
+        while len(decided) < len(arrivals.job_id):
+            decided += self._decide(offers, len(decided), len(arrivals.job_id))
+        return tuple(decided)
 
     def place_each(self, arrivals: Snapshot) -> Iterator[Decision]:
         """Decide as `place`, each time when the next decision is asked for; it knows nothing of those that follow.
 
         Between two decisions only `place_without_cards` may be called.
         """
-        offers = self._offers(arrivals)
-        for job_id in arrivals.job_id:
-            if job_id in self._placed:
-                raise BadSnapshot("job_id", f"{job_id!r} is placed already: release it first")
-        shape = arrivals.job_shape
-        of_task = np.where(
-            arrivals.shape_share_milli, arrivals.shape_share_milli, arrivals.shape_cards_per_task * MILLI_PER_CARD
-        )
-        milli = (arrivals.shape_tasks * of_task)[shape].tolist()
+        offers = self._offers_to_new(arrivals)
         for job in range(len(arrivals.job_id)):
-            self._spare.arrived(milli[job])
-            yield self._decide(offers, job)
+            yield from self._decide(offers, job, job + 1)
 
     def first_with_room(self, arrivals: Snapshot) -> str | None:
         """Return the first of the jobs that `place` would place if it came alone, and take nothing; None: no one.
@@ -216,8 +210,12 @@ class Placer:
         for job in np.argsort(-offers.best_gains, kind="stable").tolist():
             if len(kept) == most:
                 break
-            if not whole[job] or (found := self._put(offers, job, None)[1]) is None:
+            if not whole[job]:
                 continue
+            pair, entries = self._spare.put(offers.land, job, offers.best_first(job), offers.gain)
+            if pair < 0:
+                continue
+            found = _placement(offers, job, pair, entries)
             taken = self._spare.gangs(gangs, [found])
             if len(found.nodes) > 1 or int(taken.cards.sum()) > SMALL_GANG_CARDS:
                 kept.append(found)
@@ -270,12 +268,26 @@ class Placer:
             raise BadSnapshot("node_free_cards", "is of another world: make the arrivals by `with_jobs` of this one")
         return self._judge.offers(jobs, self._tariff)
 
-    def _decide(self, offers: Offers, job: int) -> Decision:
+    def _offers_to_new(self, arrivals: Snapshot) -> Offers:
+        offers = self._offers(arrivals)
+        for job_id in arrivals.job_id:
+            if job_id in self._placed:
+                raise BadSnapshot("job_id", f"{job_id!r} is placed already: release it first")
+        return offers
+
+    def _decide(self, offers: Offers, first: int, last: int) -> list[Decision]:
+        """Decide on some of the jobs first .. last - 1, as far as one that is not placed, and on one at least."""
+        milli = offers.milli[first:last]
+        put = self._spare.put_each(offers.land, first, milli, offers.order, offers.gain, offers.known)
+        return [self._decision(offers, job, *found) for job, found in enumerate(put, first)]
+
+    def _decision(self, offers: Offers, job: int, found: int, entries: Ints) -> Decision:
+        """Return what it means that a job was put by this pair, or what `Spare.put` says instead of one."""
         job_id, pairs = offers.jobs.job_id[job], offers.pairs(job)
         if not pairs:
             return Refused(job_id, REFUSALS[offers.verdict.nearest_code[job]], int(offers.verdict.nearest_pool[job]))
-        found, placement = self._put(offers, job, offers.known)
-        if placement is not None:
+        if found >= 0:
+            placement = _placement(offers, job, found, entries)
             self._placed[job_id] = offers.jobs, placement
             return Placed(placement, int(offers.gain[found]))
         if not self._spare.could_ever(offers.land, pairs):
@@ -284,21 +296,19 @@ class Placer:
             return Queued(job_id, Waits.SET_ASIDE)
         return Queued(job_id, Waits.BELOW_CLEARING_PRICE if found == TOO_DEAR else Waits.NO_ROOM)
 
-    def _put(self, offers: Offers, job: int, known: Known | None) -> tuple[int, Placement | None]:
-        """Put the job where it gains most; return the pair or what `Spare.put` says, and where it is."""
-        pair, entries = self._spare.put(offers.land, job, offers.best_first(job), offers.gain, known)
-        if pair < 0:
-            return pair, None
-        jobs, pool = offers.jobs, int(offers.verdict.pool[pair])
-        build = int(offers.build[jobs.job_shape[job], jobs.pool_model[pool]])
-        nodes, tasks, cards = named(entries)
-        return pair, Placement(jobs.job_id[job], build, pool, nodes, tasks, int(offers.verdict.worth[pair]), cards)
-
     def _fits_without(self, aside: Gangs, offers: Offers, job: int) -> bool:
         self._spare.give_back(aside)
         fits = self._spare.has_room(offers.land, job, offers.best_first(job), offers.gain)
         self._spare.take(aside)
         return fits
+
+
+def _placement(offers: Offers, job: int, pair: int, entries: Ints) -> Placement:
+    """Return where a job is that was put by this pair."""
+    jobs, pool = offers.jobs, int(offers.verdict.pool[pair])
+    build = int(offers.build[jobs.job_shape[job], jobs.pool_model[pool]])
+    nodes, tasks, cards = named(entries)
+    return Placement(jobs.job_id[job], build, pool, nodes, tasks, int(offers.verdict.worth[pair]), cards)
 
 
 def large_gangs(snapshot: Snapshot, most: int) -> Snapshot:

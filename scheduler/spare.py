@@ -22,7 +22,7 @@ from scheduler.judging import Verdict
 from scheduler.limits import NO_LIMIT, Limits, quota_room, quota_take
 from scheduler.mix import BadMix, Mix
 from scheduler.packing import open_card, take_share
-from scheduler.picking import has_room, holds, put_first, put_steered, put_without_cards
+from scheduler.picking import has_room, holds, put_each, put_first, put_without_cards
 from scheduler.plan import Placement
 from scheduler.policy import Policy
 from scheduler.snapshot import Bools, Ints, Snapshot
@@ -93,33 +93,45 @@ class Spare:
         )
 
     def known(self, land: Land) -> Known | None:
-        """Return the table in which `put` keeps scores for the needs of these tables; None without a mix."""
-        return None if self._steering is None else self._steering.known(len(land.needs))
+        """Return the tables in which `put_each` keeps scores for the needs of these tables; None without a mix."""
+        return None if self._steering is None else self._steering.known(land.needs)
 
-    def arrived(self, milli: int) -> None:
-        """Count a job that asks for so many card milli, before it is decided on. Without a mix nobody asks for it."""
-        if self._steering is not None:
-            self._steering.arrived(self._free, milli)
-
-    def put(self, land: Land, group: int, order: Ints, gain: Ints, known: Known | None = None) -> tuple[int, Ints]:
+    def put(self, land: Land, group: int, order: Ints, gain: Ints) -> tuple[int, Ints]:
         """Put the group's gang by the first of its pairs, in this order, that pays and has room.
 
         A pair pays when its gain is above 0, or when the tenant's own quota has guaranteed so much that is not in use.
         Return the pair and its entries [*, 3]; or TOO_DEAR or NO_ROOM, and no entries.
-
-        `known`: for these tables; with it, of pairs that gain the same and stay on one node, the rule chooses.
         """
         lines, entries, end = _book()
-        free, steering = self._of(land, self._free), self._steering
-        if steering is None or known is None:
-            pair, entries = put_first(land, free, group, order, gain, lines, entries, end)
-        else:
-            pair, entries = put_steered(
-                land, free, steering.rule, known, steering.points, group, order, gain, lines, entries, end
-            )
-        if steering is not None:
-            steering.changed(entries[: end[1], 0])
+        pair, entries = put_first(land, self._of(land, self._free), group, order, gain, lines, entries, end)
+        if self._steering is not None:
+            self._steering.changed(entries[: end[1], 0])
         return int(pair), entries[: end[1]]
+
+    def put_each(
+        self, land: Land, first: int, milli: Ints, order: Ints, gain: Ints, known: Known | None
+    ) -> list[tuple[int, Ints]]:
+        """Put gangs as `put` does, from the first group on and one after the other; of one at least say what it said.
+
+        It ends after one that is put nowhere, or earlier. Of pairs that gain the same and stay on one node, the rule
+        chooses.
+
+        Args:
+            milli: [*] of cards that this group and those after it ask for; no more groups than these are put.
+            order: [A] of each group its pairs in their order.
+            known: for these tables; None without a mix, and so without a rule.
+        """
+        steering = self._steering
+        if steering is None or known is None:
+            return [self.put(land, first, order[land.start[first] : land.start[first + 1]], gain)]
+        last = first + min(milli.size, steering.look(self._free))
+        free, rule = self._of(land, self._free), steering.rule
+        found, ends, entries = put_each(land, free, rule, known, steering.points, first, last, order, gain)
+        steering.arrived(milli[: found.size])
+        ending = ends.tolist()
+        return [
+            (pair, entries[start:end]) for pair, start, end in zip(found.tolist(), [0, *ending], ending, strict=False)
+        ]
 
     def put_without_cards(self, cpu_milli: int, memory_mib: int, pools: Bools) -> int:
         """Take CPU and memory, and no card, of the node in these pools [P] where the rule says; return it, or -1.
@@ -129,9 +141,10 @@ class Spare:
         steering = self._steering
         if steering is None:
             raise BadMix("mix", "tasks without cards go where the rule says: give one when the placer is made")
-        steering.arrived(self._free, 0)
+        steering.look(self._free)
+        steering.arrived(np.zeros(1, dtype=np.int64))
         need = np.array([0, cpu_milli, memory_mib, 0], dtype=np.int64)
-        known = steering.without_cards(cpu_milli, memory_mib)
+        known = steering.known(need[None, :])
         return int(put_without_cards(self._land, self._free, steering.rule, known, steering.points, need, pools))
 
     def has_room(self, land: Land, group: int, order: Ints, gain: Ints) -> bool:
@@ -211,6 +224,9 @@ def taken(limits: Limits, jobs: Snapshot, placements: Sequence[Placement]) -> Ga
 
 def named(entries: Ints) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return nodes, tasks and cards of a gang that `Spare.put` put, as in `plan.Placement`."""
+    if len(entries) == 1:
+        [(node, of_node, card)] = entries.tolist()
+        return (node,), (of_node,), () if card == -1 else (card + 1 if card < 0 else card,)
     rows = entries[np.lexsort((-entries[:, 2], entries[:, 0]))]
     nodes, at = np.unique(rows[:, 0], return_inverse=True)
     tasks = np.bincount(at.reshape(-1), weights=rows[:, 1]).astype(np.int64)

@@ -8,7 +8,8 @@ alone, is what the card loses in worth beyond the price of the share, in cards f
 are below 0 where others will need the pool or its cores more (`pressure.py`).
 
 The highest score wins, ties by the order that the caller gives. CPU counts, memory only as to whether the task fits.
-Scores depend on the node alone, so they are kept until it changes: a decision costs one look at every node.
+Scores depend on the node alone, so they are kept until it changes, and the best node of a pool until one of its nodes
+does: a decision costs one look at every pool, and at the nodes of those that changed since the last one of its need.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ NEW_CARD: Final = -1
 TOLD_EVERY: Final = 200
 """Arrivals between two looks at what is left, for the points."""
 _NO_FIT: Final = -1
-_KEPT_MOST: Final = 256
-"""Tables of scores of tasks without cards, one for each CPU and memory."""
+NEEDS_KEPT: Final = 256
+"""Needs whose scores are kept from jobs to jobs; when more come together, as many as these are."""
 
 Floats = NDArray[np.float64]
 
@@ -61,14 +62,22 @@ class Rule(NamedTuple):
     open: Bools  # [N] others take nothing, not even a task without cards
     rank: Ints  # [N] the lowest wins a tie
     changes: Ints  # [N] counts the changes of each node, from 1
+    pool_changes: Ints  # [P] counts those of all nodes of a pool, from 1
 
 
 class Known(NamedTuple):
-    """Scores by need and node without the points, true while `changes` is the node's; below 0: it does not fit."""
+    """Scores by need and node without the points; below 0: it does not fit.
 
-    score: NDArray[np.int32]  # [U, N]
-    slot: NDArray[np.int32]  # [U, N] of the split card for a share, or NEW_CARD
-    changes: NDArray[np.int64]  # [U, N]
+    They are true while `changes` is that of the node; the best of a pool is while `pool_changes` is that of the pool.
+    """
+
+    row: Ints  # [U] of each need of some jobs in the tables that follow
+    score: NDArray[np.int16]  # [R, N]
+    slot: NDArray[np.int32]  # [R, N] of the split card for a share, or NEW_CARD
+    changes: NDArray[np.int32]  # [R, N]
+    best: NDArray[np.int32]  # [R, P] node with the highest score, -1: the need fits nowhere
+    highest: NDArray[np.int16]  # [R, P]
+    pool_changes: Ints  # [R, P]
 
 
 class Steering:
@@ -82,45 +91,61 @@ class Steering:
         self._gauge = Gauge(mix, world)
         usual, pressure = self._gauge.usual, self._gauge.pressure
         changes = np.ones(nodes, dtype=np.int64)
-        self.rule = Rule(usual, pressure, mix.worth, mix.price, world.node_open, rank, changes)
+        pool_changes = np.ones(len(world.pool_names), dtype=np.int64)
+        self.rule = Rule(usual, pressure, mix.worth, mix.price, world.node_open, rank, changes, pool_changes)
         self.points = np.zeros(len(world.pool_names), dtype=np.int64)
         self._open, self._pool = world.node_open, world.node_pool
         self._slot_pool = np.repeat(world.node_pool, np.diff(land.slots[:, FIRST_SLOT]))
         self._asked_milli = self._arrivals = 0
-        self._without_cards: dict[tuple[int, int], Known] = {}
+        self._kept = nothing_known(0, nodes, len(self.points))
+        self._row_of: dict[tuple[int, ...], int] = {}
 
-    def arrived(self, free: Free, milli: int) -> None:
-        """Count a task or gang that asks for so many card milli, before it is decided on."""
+    def look(self, free: Free) -> int:
+        """Look at what is left, if it is time, and return how many arrivals may be decided on until the next look."""
         if self._arrivals % TOLD_EVERY == 0:
             left = np.maximum(free.slots[:, MILLI_LEFT], 0)
             card = MILLI_PER_CARD * self._by_pool(self._pool, free.nodes[:, 0]) + self._by_pool(self._slot_pool, left)
             cpu = self._by_pool(self._pool, np.where(self._open, free.nodes[:, 1], 0))
             self._asked_milli = self._gauge.tell(card, cpu, self._asked_milli)
-        self._arrivals += 1
-        self._asked_milli += milli
+        return TOLD_EVERY - self._arrivals % TOLD_EVERY
+
+    def arrived(self, milli: Ints) -> None:
+        """Count tasks or gangs that were decided on since the last look, by the card milli that each asked for."""
+        self._arrivals += milli.size
+        self._asked_milli += int(milli.sum())
 
     def changed(self, nodes: Ints) -> None:
         """Hear that something was taken from these nodes, or given back, by others than `take_unit`."""
         self.rule.changes[nodes] += 1
+        self.rule.pool_changes[self._pool[nodes]] += 1
 
-    def known(self, needs: int) -> Known:
-        """Return a table of scores in which nothing is known yet."""
-        return nothing_known(needs, len(self.rule.rank))
+    def known(self, needs: Ints) -> Known:
+        """Return the tables for needs as in `Land.needs`, [U, *], with what is known of them from jobs before.
 
-    def without_cards(self, cpu_milli: int, memory_mib: int) -> Known:
-        """Return the table of scores, [1, N], of tasks that take so much and no card."""
-        if len(self._without_cards) >= _KEPT_MOST:
-            self._without_cards.clear()
-        return self._without_cards.setdefault((cpu_milli, memory_mib), self.known(1))
+        They stay right whatever is asked for after them.
+        """
+        wanted = [tuple(need[: NEED_SHARE + 1]) for need in needs.tolist()]
+        if len(self._row_of.keys() | wanted) > len(self._kept.score):
+            self._kept = nothing_known(max(NEEDS_KEPT, len(wanted)), len(self.rule.rank), len(self.points))
+            self._row_of.clear()
+        rows = [self._row_of.setdefault(need, len(self._row_of)) for need in wanted]
+        return self._kept._replace(row=np.array(rows, dtype=np.int64))
 
     def _by_pool(self, pool: Ints, amount: Ints) -> Ints:
         return np.bincount(pool, weights=amount, minlength=len(self.points)).astype(np.int64)
 
 
-def nothing_known(needs: int, nodes: int) -> Known:
-    """Return a table without any score; its pages cost nothing until a node is looked at."""
-    size = (needs, nodes)
-    return Known(np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(size, np.int64))
+def nothing_known(rows: int, nodes: int, pools: int) -> Known:
+    """Return tables without any score; their pages cost nothing until a node is looked at."""
+    return Known(
+        row=np.zeros(0, np.int64),
+        score=np.zeros((rows, nodes), np.int16),
+        slot=np.zeros((rows, nodes), np.int32),
+        changes=np.zeros((rows, nodes), np.int32),
+        best=np.zeros((rows, pools), np.int32),
+        highest=np.zeros((rows, pools), np.int16),
+        pool_changes=np.zeros((rows, pools), np.int64),
+    )
 
 
 @borrowing
@@ -131,15 +156,36 @@ def best_node(land: Land, free: Free, rule: Rule, known: Known, row: int, need: 
         row: of `known` for this need.
         need: [*] whole cards, CPU milli, memory MiB, share milli, as in `Land.needs`.
     """
-    found, highest = -1, _NO_FIT
+    if known.pool_changes[row, pool] == rule.pool_changes[pool]:
+        return int(known.best[row, pool]), int(known.highest[row, pool])
+    found, highest, like = -1, _NO_FIT, -1
     for node in range(land.pools[pool, FIRST_NODE], land.pools[pool + 1, FIRST_NODE]):
         if known.changes[row, node] != rule.changes[node]:
             known.changes[row, node] = rule.changes[node]
-            known.score[row, node], known.slot[row, node] = score_of(land, free, rule, need, pool, node)
+            if like >= 0 and alike(land, free, rule, like, node):
+                known.score[row, node], known.slot[row, node] = known.score[row, like], NEW_CARD
+            else:
+                known.score[row, node], known.slot[row, node] = score_of(land, free, rule, need, pool, node)
+                like = node
         score = int(known.score[row, node])
         if score != _NO_FIT and beats(rule, node, score, found, highest):
             found, highest = node, score
+    known.best[row, pool], known.highest[row, pool] = found, highest
+    known.pool_changes[row, pool] = rule.pool_changes[pool]
     return found, highest
+
+
+@borrowing
+def alike(land: Land, free: Free, rule: Rule, one: int, other: int) -> bool:
+    """Return whether two nodes of a pool have as much free, and neither has a card that is split: they score alike."""
+    of, than = free.nodes[one], free.nodes[other]
+    if of[0] != than[0] or of[1] != than[1] or of[2] != than[2] or rule.open[one] != rule.open[other]:
+        return False
+    for node in (one, other):
+        for slot in range(land.slots[node, FIRST_SLOT], land.slots[node + 1, FIRST_SLOT]):
+            if free.slots[slot, MILLI_LEFT] != UNSPLIT:
+                return False
+    return True
 
 
 @inlined
@@ -239,4 +285,5 @@ def take_unit(land: Land, free: Free, rule: Rule, need: Ints, pool: int, node: i
             open_card(land, free, pool, node, slot)
         take_share(land, free, pool, node, slot, share, 1)
     rule.changes[node] += 1
+    rule.pool_changes[pool] += 1
     return slot

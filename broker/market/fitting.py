@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from broker.market.snapshot import Prepared
 from broker.store import rounds, rules, snapshots
-from broker.store.database import Connection
+from broker.store.database import Connection, planned_for
 from broker.store.node_table import NodeRow, SplitCard
 from broker.store.rounds import WHOLE_MILLI, LeaseDraft, WaitingJob
 from scheduler.plan import Placement
@@ -35,9 +35,11 @@ async def still_fitting(
     if not await rules.unchanged(tx, prepared.rules_version):
         return []
     node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
-    waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
-    await rounds.lock_nodes(tx, node_ids)
-    room = Room(prepared, await snapshots.read_nodes(tx, node_ids, now), now, named)
+    async with planned_for(tx, len(placements)):
+        waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
+        await rounds.lock_nodes(tx, node_ids)
+        nodes = await snapshots.read_nodes(tx, node_ids, now)
+    room = Room(prepared, nodes, now, named)
     found = []
     for placement in placements:
         job = waiting.get(prepared.job(placement.job_id))
@@ -84,11 +86,12 @@ class Room:
         self._nodes = dict(nodes)
         self._now = now
         self._named = {} if named is None else named
+        self._needs: dict[tuple[int, int], Need] = {}
 
     def take(self, placement: Placement, job: WaitingJob) -> LeaseDraft | None:
         """Return the lease with its cards, taken out of the room; None, and nothing taken, if it does not fit whole."""
         pool = self._prepared.pools[placement.pool]
-        need = _need(self._prepared, placement)
+        need = self._need(placement)
         cards = iter(placement.cards)
         parts: list[_Part] = []
         for index, tasks in zip(placement.nodes, placement.tasks, strict=True):
@@ -121,6 +124,14 @@ class Room:
             priority=job.priority,
             wanted_at=job.wanted_at,
         )
+
+    def _need(self, placement: Placement) -> Need:
+        """Return what a task of the placement needs there."""
+        of = self._prepared.shape_of[placement.job_id], int(self._prepared.snapshot.pool_model[placement.pool])
+        found = self._needs.get(of)
+        if found is None:
+            found = self._needs[of] = _need(self._prepared, *of)
+        return found
 
     def _share(self, node: NodeRow, need: Need, tasks: int, names: Iterator[int]) -> _Part | None:
         """Give each task its share of the card that the plan names."""
@@ -174,9 +185,8 @@ def _left(node: NodeRow, need: Need, tasks: int, free: tuple[int, ...], split: M
     )
 
 
-def _need(prepared: Prepared, placement: Placement) -> Need:
-    snapshot, shape = prepared.snapshot, prepared.shape_of[placement.job_id]
-    model = int(snapshot.pool_model[placement.pool])
+def _need(prepared: Prepared, shape: int, model: int) -> Need:
+    snapshot = prepared.snapshot
     most = int(snapshot.model_shares_per_card_max[model])
     return Need(
         cards=int(snapshot.shape_cards_per_task[shape]),

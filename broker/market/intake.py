@@ -22,6 +22,8 @@ from broker.store.submissions import Draft, PendingCount, Submitted
 GROUP_DRAFTS_MAX: Final = 1000
 GROUP_BODY_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 FULL_RETRY_SECONDS: Final = 5.0
+SHAPES_KNOWN_MAX: Final = 10_000
+"""Hashes of stored shapes that a process remembers."""
 """When to try again after the city's limit was met: some rounds later."""
 
 RECOUNT_SECONDS: Final = 1.0
@@ -86,6 +88,7 @@ class Intake:
         self._writers: dict[str, asyncio.Task[None]] = {}
         self._counts: dict[str, PendingCount] = {}
         self._recounts = Recounts()
+        self._shapes: set[bytes] = set()  # hashes of some that are stored: none ever goes
 
     async def put(self, city: City, drafts: Sequence[Draft], now: datetime) -> list[Outcome]:
         """Store the drafts and return what became of each, in their order; TooManyPending for those beyond the limit.
@@ -132,6 +135,7 @@ class Intake:
                     parcel.answer.set_result(mine)
 
     async def _write(self, drafts: Sequence[Draft], city: City, now: datetime) -> list[Outcome]:
+        await self._store_new_shapes(drafts, city)
         async with self._database.city(city.city) as tx:
             await submissions.lock_submissions(tx, city.city)
             pending = await self._count(tx, city, len(drafts))
@@ -139,6 +143,23 @@ class Intake:
         if any(isinstance(o, Submitted) and not o.duplicate and o.conflict is None for o in outcomes):
             self._stored()
         return outcomes
+
+    async def _store_new_shapes(self, drafts: Sequence[Draft], city: City) -> None:
+        """Store shapes that nobody had before, at once: cities that send the same ones wait for no other's jobs.
+
+        What no job has in the end does no harm, but those who may store no jobs store no shapes either.
+        """
+        counted = self._counts.get(city.city)
+        if counted is not None and counted.pending + len(drafts) > city.pending_jobs_max:
+            return
+        new = [draft for draft in drafts if draft.requirement_sha256 not in self._shapes]
+        if not new:
+            return
+        async with self._database.city(city.city) as tx:
+            await submissions.insert_shapes(tx, new)
+        if len(self._shapes) > SHAPES_KNOWN_MAX:
+            self._shapes.clear()
+        self._shapes.update(draft.requirement_sha256 for draft in new)
 
     async def _count(self, tx: Connection, city: City, drafts: int) -> int:
         """Return how many jobs wait, by the last count and those since where that leaves half of the limit free.

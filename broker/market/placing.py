@@ -50,7 +50,9 @@ from scheduler.plan import Placement
 from scheduler.policy import OpeningPrice, Policy
 from scheduler.snapshot import Snapshot
 
-JOBS_PER_COMMIT_MAX: Final = 200
+JOBS_PER_COMMIT: Final = 200
+"""Jobs that a step looks at; twice as many as the one before while more have come than it looked at."""
+JOBS_PER_COMMIT_MAX: Final = 1000
 JOBS_LOOKED_AT_MAX: Final = 5000
 KINDS_LOOKED_AT_MAX: Final = 1000
 """Jobs, and kinds of them, that are passed by together while nobody finds room."""
@@ -88,6 +90,7 @@ class Placing:
         self._outdated = False
         self._judged: JobId | None = None  # jobs up to here were looked at, here or by the round before the first view
         self._again: frozenset[JobId] = frozenset()  # judged jobs to look at once more
+        self._jobs_per_commit = JOBS_PER_COMMIT
 
     @property
     def at_work(self) -> bool:
@@ -254,7 +257,9 @@ class Placing:
             return 0, await self._pass_by(view, now)
         began, judged, again = perf_counter(), self._judged or JobId(0), self._again
         async with self._database.hub() as tx:
-            came = await snapshots.arrived(tx, judged, now, JOBS_PER_COMMIT_MAX, again)
+            jobs_max = min(self._jobs_per_commit, JOBS_PER_COMMIT_MAX)
+            came = await snapshots.arrived(tx, judged, now, jobs_max, again)
+            self._jobs_per_commit = min(2 * jobs_max, JOBS_PER_COMMIT_MAX) if came.more else JOBS_PER_COMMIT
             if not came.rows:
                 self._again -= again
                 return 0, False

@@ -69,6 +69,29 @@ _SET_CITY: Final[LiteralString] = """
 _SET_OWNER: Final[LiteralString] = "SELECT set_config('xisuan.owner', $1, true)"
 
 
+MANY: Final = 20
+"""Rows from which on a statement takes longer than to think of how to carry it out."""
+
+_PLAN_ANEW: Final[LiteralString] = "SET LOCAL plan_cache_mode = force_custom_plan"
+_PLAN_AS_EVER: Final[LiteralString] = "SET LOCAL plan_cache_mode = auto"
+
+
+@asynccontextmanager
+async def planned_for(tx: Connection, rows: int) -> AsyncIterator[None]:
+    """Have the server plan each statement of the block for the values it is given, where these are many rows.
+
+    A connection keeps its plans. One that was made while tables were small finds each id of a list by a look through
+    all rows; until they are counted again, which can be a minute, a burst took twice as long (decision 32). To read:
+    within the block each foreign key of each row that is written would be planned, too.
+    """
+    if rows < MANY:
+        yield
+        return
+    await tx.execute(_PLAN_ANEW)
+    yield
+    await tx.execute(_PLAN_AS_EVER)  # after an error the transaction is over, and with it the setting
+
+
 class RoleUnusable(Exception):
     """The login of a DSN cannot work as the role it is for; the message says what to grant."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from broker.ids import JobId, LeaseId
 from broker.job import Ending, Event, Placement
 from broker.lifecycle import JobEvent
-from broker.store.database import Connection
+from broker.store.database import Connection, planned_for
 from broker.store.placements import placements
 
 NUMBERER_LOCK: Final = 0x7869_7375_616E_0001
@@ -92,7 +92,8 @@ async def read(tx: Connection, city: str, after: int, limit: int, *, until: int 
     """
     rows = await tx.fetch(READ, city, after, limit, until)
     leased = {LeaseId(r["lease_id"]) for r in rows if r["kind"] == JobEvent.LEASED and r["lease_id"] is not None}
-    placed = await placements(tx, leased)
+    async with planned_for(tx, len(leased)):
+        placed = await placements(tx, leased)
     return [_event(r, placed) for r in rows]
 
 

@@ -98,10 +98,16 @@ SET_LATE: Final[LiteralString] = """
      WHERE job_id = ANY($1) OR job_id = ANY($2)
 """
 FORGET: Final[LiteralString] = "DELETE FROM expected_starts WHERE job_id = ANY($1)"
+# From the ids on: by the city's waiting jobs it would take as long as the queue is.
 OF_JOBS: Final[LiteralString] = """
-    SELECT e.job_id, e.p50_at, e.p90_at FROM expected_starts e JOIN jobs j USING (job_id)
-     WHERE e.job_id = ANY($1) AND j.state = 'pending' AND j.attempt = e.attempt AND e.p90_at IS NOT NULL
-       AND j.waiting_reason <> 'QUEUE_PAUSED'
+    WITH given AS MATERIALIZED (
+        SELECT job_id, attempt, p50_at, p90_at FROM expected_starts WHERE job_id = ANY($1) AND p90_at IS NOT NULL
+    )
+    SELECT given.job_id, given.p50_at, given.p90_at
+      FROM given CROSS JOIN LATERAL (
+               SELECT state, attempt, waiting_reason FROM jobs WHERE jobs.job_id = given.job_id OFFSET 0
+           ) AS j
+     WHERE j.state = 'pending' AND j.attempt = given.attempt AND j.waiting_reason <> 'QUEUE_PAUSED'
 """
 FORECAST: Final[LiteralString] = "SELECT learned FROM forecast"
 KEEP_FORECAST: Final[LiteralString] = """

@@ -9,7 +9,7 @@ from broker.job import Build, IfLost, JobSpec, NodeCards
 from broker.lifecycle import LeaseState
 from broker.policy.keys import SignedPolicy
 from broker.store import policies
-from broker.store.database import Connection
+from broker.store.database import Connection, planned_for
 from broker.store.leases import LeaseRef
 from broker.store.placements import placements
 
@@ -153,9 +153,11 @@ async def orders(tx: Connection, leases: Sequence[LeaseId]) -> list[LeaseOrder]:
     """Return the leases in full, as their agent has to start them, oldest first."""
     if not leases:
         return []
-    placed, signed = await placements(tx, leases), await policies.of_leases(tx, leases)
+    async with planned_for(tx, len(leases)):
+        placed, signed = await placements(tx, leases), await policies.of_leases(tx, leases)
+        rows = await tx.fetch(ORDERS, leases)
     found = []
-    for row in await tx.fetch(ORDERS, leases):
+    for row in rows:
         lease = LeaseId(row["lease_id"])
         spec = JobSpec.from_json(row["spec"])
         found.append(

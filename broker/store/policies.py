@@ -7,7 +7,7 @@ from typing import Final, LiteralString
 from broker.ids import LeaseId, job_text, lease_text
 from broker.policy.keys import SignedPolicy
 from broker.policy.statement import PlacementPolicy
-from broker.store.database import Connection
+from broker.store.database import Connection, planned_for
 
 FACTS: Final[LiteralString] = """
     SELECT l.lease_id, l.epoch, l.job_id, l.city, l.cluster, c.hub, c.owner, p.pool, p.model, m.origin,
@@ -35,6 +35,8 @@ class Unsigned:
 
 async def unsigned(tx: Connection, leases: Sequence[LeaseId], key_id: str) -> list[Unsigned]:
     """Return the statements of new leases, as jobs and catalogue have their facts now."""
+    async with planned_for(tx, len(leases)):
+        rows = await tx.fetch(FACTS, leases)
     return [
         Unsigned(
             LeaseId(r["lease_id"]),
@@ -55,7 +57,7 @@ async def unsigned(tx: Connection, leases: Sequence[LeaseId], key_id: str) -> li
                 origin=r["origin"],
             ),
         )
-        for r in await tx.fetch(FACTS, leases)
+        for r in rows
     ]
 
 

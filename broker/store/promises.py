@@ -86,11 +86,18 @@ READ: Final[LiteralString] = (
      ORDER BY p.starts_at, p.job_id
 """
 )
+# From the ids on: by the city's waiting jobs it would take as long as the queue is.
 OF_JOBS: Final[LiteralString] = (
     """
-    SELECT p.job_id, p.starts_at, p.first_starts_at, l.cluster, l.pool
-      FROM promises p JOIN jobs j USING (job_id) JOIN pools l USING (pool_id)
-     WHERE p.job_id = ANY($1) AND j.state = 'pending' AND j.attempt = p.attempt AND """
+    WITH given AS MATERIALIZED (
+        SELECT p.job_id, p.attempt, p.starts_at, p.first_starts_at, l.cluster, l.pool
+          FROM promises p JOIN pools l USING (pool_id) WHERE p.job_id = ANY($1)
+    )
+    SELECT given.job_id, given.starts_at, given.first_starts_at, given.cluster, given.pool
+      FROM given CROSS JOIN LATERAL (
+               SELECT job_id, city, state, attempt FROM jobs WHERE jobs.job_id = given.job_id OFFSET 0
+           ) AS j
+     WHERE j.state = 'pending' AND j.attempt = given.attempt AND """
     + NOT_PAUSED
 )
 CLEAR: Final[LiteralString] = "DELETE FROM promises"

@@ -1,6 +1,6 @@
 """Store new jobs, once for each request key: set-based, so that a stream of 50,000 takes seconds."""
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -153,6 +153,12 @@ async def insert_many(
     return await insert_drafts(tx, city, drafts, at)
 
 
+async def insert_shapes(tx: Connection, drafts: Iterable[Draft]) -> None:
+    """Store the shapes of drafts that are not stored yet; others who store the same wait for this transaction's end."""
+    shapes = {d.requirement_sha256: d.requirement_text for d in drafts}
+    await tx.execute(INSERT_SHAPES, list(shapes.keys()), list(shapes.values()))
+
+
 async def insert_drafts(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> list[Submitted]:
     """Store those drafts whose request key is new, and tell what became of each, in the order given.
 
@@ -162,8 +168,7 @@ async def insert_drafts(tx: Connection, city: str, drafts: Sequence[Draft], at: 
     firsts: dict[str, Draft] = {}
     for d in drafts:
         firsts.setdefault(d.request_key, d)
-    shapes = {d.requirement_sha256: d.requirement_text for d in firsts.values()}
-    await tx.execute(INSERT_SHAPES, list(shapes.keys()), list(shapes.values()))
+    await insert_shapes(tx, firsts.values())
     added = await _insert_new(tx, city, list(firsts.values()), at)
     taken = [d for d in drafts if d.request_key not in added]
     owners = await _owners(tx, city, taken) if taken else {}

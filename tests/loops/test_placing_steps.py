@@ -48,6 +48,25 @@ async def test_who_comes_behind_many_without_room_is_not_looked_at_in_their_smal
     await here.world.check()
 
 
+async def test_a_step_is_twice_as_large_as_the_one_before_while_more_have_come(
+    here: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT", 1)
+    monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 4)
+    here.placing._jobs_per_commit = 1
+    await here.first_round()
+    for _ in range(9):
+        await here.submit()
+
+    steps = [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(4)]
+    for _ in range(2):
+        await here.submit()
+    steps += [await here.placing.place_arrived(here.world.now, commits_max=1) for _ in range(2)]
+
+    assert steps == [1, 2, 4, 2, 1, 1]
+    await here.world.check()
+
+
 async def test_those_who_find_room_start_in_the_order_in_which_they_came(here: Lanes, small_steps: None) -> None:
     """Of three cards two of one kind take one each; who came later and asks for two has none, whatever its kind."""
     await here.first_round()

@@ -1,19 +1,24 @@
 """What waits of a city is counted anew once in a period, which is a second or what the share of the time allows."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
 from broker.errors import TooManyPending
 from broker.ids import JobId
+from broker.job import JobSpec
 from broker.market.intake import RECOUNT_SECONDS, RECOUNT_SECONDS_MAX, RECOUNT_SHARE_MAX, Intake, Recounts
 from broker.store import submissions
 from broker.store.catalogue_view import City
-from broker.store.database import Database
-from broker.store.submissions import Submitted
+from broker.store.database import Connection, Database
+from broker.store.submissions import Draft, Submitted
 from tests.small_world import T0, a_spec, lay_out, submitted
 
 CITY = City("ganzhou", pending_jobs_max=10, calls_per_second_max=10, ceiling_micro_yuan_per_pflops_hour=1)
+OTHER = City("nanjing", pending_jobs_max=10, calls_per_second_max=10, ceiling_micro_yuan_per_pflops_hour=1)
 
 
 def test_a_city_is_counted_at_first_and_again_a_second_later() -> None:
@@ -67,9 +72,9 @@ class Site:
     def __post_init__(self) -> None:
         self._intake = Intake(self.world, stored=lambda: None, seconds=lambda: self.seconds)
 
-    async def put(self, *keys: str) -> list[type]:
-        drafts = [submissions.draft(key, a_spec(), standard_ceiling=1) for key in keys]
-        return [type(outcome) for outcome in await self._intake.put(CITY, drafts, T0)]
+    async def put(self, *keys: str, spec: JobSpec | None = None, city: City = CITY) -> list[type]:
+        drafts = [submissions.draft(key, spec or a_spec(), standard_ceiling=1) for key in keys]
+        return [type(outcome) for outcome in await self._intake.put(city, drafts, T0)]
 
     async def state(self, state: str) -> None:
         async with self.world.hub() as tx:
@@ -107,3 +112,36 @@ async def test_who_has_gone_makes_room_at_once_where_the_limit_was_met(site: Sit
     await site.state("running")
 
     assert await site.put(*(f"more-{n}" for n in range(10))) == [Submitted] * 10
+
+
+async def test_a_city_does_not_wait_for_the_jobs_of_another_that_sends_the_same_new_shape(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = a_spec(tasks=7)
+    stored, go_on, store = asyncio.Event(), asyncio.Event(), submissions._insert_new
+
+    async def hold_up(tx: Connection, city: str, drafts: Sequence[Draft], at: datetime) -> dict[str, JobId]:
+        found = await store(tx, city, drafts, at)
+        if city == CITY.city:
+            stored.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(submissions, "_insert_new", hold_up)
+    slow = asyncio.create_task(site.put("slow", spec=new))
+    await stored.wait()
+
+    assert await site.put("quick", spec=new, city=OTHER) == [Submitted]
+    assert not slow.done()
+    go_on.set()
+    assert await slow == [Submitted]
+
+
+async def test_who_may_store_no_jobs_stores_no_shapes(site: Site) -> None:
+    await site.state("pending")
+    assert await site.put("first") == [TooManyPending]
+
+    assert await site.put("second", spec=a_spec(tasks=7)) == [TooManyPending]
+
+    async with site.world.hub() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM shapes") == 1

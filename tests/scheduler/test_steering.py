@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from planning_worlds import gangs, random_ruled_world, snapshot
 from test_placer import after_a_round, in_order, one_by_one, started
 
-from scheduler import card_ground, fragmentation
+from scheduler import card_ground, fragmentation, steering
 from scheduler.limits import limits_of
 from scheduler.mix import BadMix, Mix, UsualTask, mix_of, usual_tasks
 from scheduler.placer import Placed, Placer, large_gangs, last_prices
@@ -25,7 +25,7 @@ from scheduler.policy import Policy
 from scheduler.pressure import Gauge, tell_points, usual_of
 from scheduler.snapshot import Snapshot
 from scheduler.spare import Spare
-from scheduler.steering import NEW_CARD, WASTE_POINTS, unusable
+from scheduler.steering import NEW_CARD, TOLD_EVERY, WASTE_POINTS, nothing_known, unusable
 from scheduler.terrain import MILLI_LEFT, TASKS_LEFT
 from scheduler.verify import Rule, violations
 
@@ -102,13 +102,46 @@ def test_what_is_released_can_be_placed_again_and_breaks_no_rule(seed: int) -> N
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_scores_that_are_kept_are_those_that_are_made_anew(seed: int) -> None:
-    """Jobs that come together share a table of scores, jobs that come alone each have their own."""
+@given(seed=st.integers(0, 10**6), kept=st.sampled_from([1, 3, 256]), moves=st.randoms(use_true_random=False))
+def test_scores_that_are_kept_are_those_that_are_made_anew(seed: int, kept: int, moves: Any) -> None:
+    """Whatever is placed, released, set aside and lifted meanwhile, and when there are more needs than are kept."""
     world, early, made, _ = after_a_round(seed)
-    together, alone = with_mix(world, early, made), with_mix(world, early, made)
+    keeps, forgets = with_mix(world, early, made), with_mix(world, early, made)
+    late, began = list(range(4, 16)), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steering, "NEEDS_KEPT", kept)
+        while began < len(late):
+            jobs = late[began : began + moves.randint(1, 5)]
+            began += len(jobs)
+            forget_scores(forgets)
+            decisions = keeps.place(world.of_jobs(jobs))
+            assert decisions == tuple(one_by_one(forgets, world, jobs))
+            released = [
+                each.placement.job_id for each in decisions if isinstance(each, Placed) and moves.random() < 0.3
+            ]
+            aside = large_gangs(world.of_jobs(range(4)), 4) if moves.random() < 0.3 else None
+            for placer in (keeps, forgets):
+                for job_id in released:
+                    placer.release(job_id)
+                placer.lift() if aside is None else placer.set_aside(aside, most=2)
 
-    assert list(together.place(world.of_jobs(range(4, 16)))) == one_by_one(alone, world, range(4, 16))
+
+def forget_scores(placer: Placer) -> None:
+    """Let the placer know no score of before."""
+    found = placer._spare._steering
+    assert found is not None
+    found._row_of.clear()
+    found._kept = nothing_known(0, len(found.rule.rank), len(found.points))
+
+
+def test_jobs_that_come_together_are_decided_on_as_one_after_the_other_past_a_look_at_what_is_left() -> None:
+    count = TOLD_EVERY + 50
+    world = gangs(*[(1, 1)] * count, nodes_per_pool=30, pools=2)
+    mix = mix_of(usual_tasks(world))
+    together, alone = Placer(world, ROUND, mix=mix), Placer(world, ROUND, mix=mix)
+
+    assert together.place(world) == tuple(alone.place_each(world))
+    assert 0 < len(together.placements) <= count
 
 
 @settings(max_examples=60, deadline=None)

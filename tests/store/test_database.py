@@ -8,7 +8,7 @@ import pytest
 from broker import postgres
 from broker.errors import DatabaseUnavailable
 from broker.postgres import EmbeddedServer
-from broker.store.database import Database
+from broker.store.database import MANY, Database, planned_for
 from broker.store.migrate import migrate
 from tests.conftest import Dsns
 from tests.deadlines import eventually
@@ -64,6 +64,35 @@ async def test_json_goes_in_and_out_as_python_values_also_in_arrays_and_by_copy(
         copied = await tx.fetchval("SELECT requirement FROM shapes")
 
     assert [one, *many, copied] == [value, value, None, 3, value]
+
+
+async def test_statements_on_many_rows_are_planned_for_them_and_others_are_not(database: Database) -> None:
+    async def mode() -> str:
+        return str(await tx.fetchval("SHOW plan_cache_mode"))
+
+    async with database.hub() as tx:
+        async with planned_for(tx, MANY - 1):
+            few = await mode()
+        async with planned_for(tx, MANY):
+            many = await mode()
+        after = await mode()
+
+    assert (few, many, after) == ("auto", "force_custom_plan", "auto")
+
+
+async def test_a_failure_among_many_rows_leaves_nothing_behind(dsns: Dsns) -> None:
+    database = await Database.connect(dsns.city, dsns.hub, city_connections=1, hub_connections=1)
+
+    async def fail() -> None:
+        async with database.hub() as tx, planned_for(tx, MANY):
+            await tx.execute("SELECT 1 / 0")
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await fail()
+
+    async with database.hub() as tx:
+        assert await tx.fetchval("SHOW plan_cache_mode") == "auto"
+    await database.close()
 
 
 async def test_a_full_pool_tells_the_caller_to_come_again(dsns: Dsns) -> None:
