@@ -30,7 +30,7 @@ log = structlog.get_logger("rounds")
 LOOK_AGAIN: Final = timedelta(seconds=2)
 """While nobody waits the world is read this often: so the fast lane is told what has become free."""
 
-COMMITS_BETWEEN: Final = 10
+COMMITS_BETWEEN: Final = 4
 """Transactions of the fast lane that a round waits for: a stream can last, and the lane's own loop goes on with it."""
 
 PROMISES_MAX: Final = 10_000
