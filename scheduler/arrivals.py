@@ -31,7 +31,7 @@ class Offers:
     milli: Ints  # [J] of cards that each job asks for
     build: Ints  # [S, M] position in the shape's own list of builds
     land: Land
-    known: Known | None  # scores of nodes for what these jobs need; None without a mix
+    known: Known | None  # scores of nodes for what these jobs need; None: they are not put by a rule
 
     def pairs(self, job: int) -> range:
         """Return the pairs of a job, whether or not they pay or have room."""
@@ -57,8 +57,8 @@ class Judge:
         # quotas are asked when a gang is put, as they stand then; here they bar nobody
         self._no_quotas = replace(limits, tenant_quota=np.full_like(limits.tenant_quota, UNKNOWN))
 
-    def offers(self, jobs: Snapshot, tariff: Tariff) -> Offers:
-        """Judge every job by itself, whatever is free."""
+    def offers(self, jobs: Snapshot, tariff: Tariff, *, steered: bool = False) -> Offers:
+        """Judge every job by itself, whatever is free. `steered`: they are to be put by the rule, if there is one."""
         count = len(jobs.job_id)
         groups = Groups(
             tier=jobs.job_tier,
@@ -92,5 +92,5 @@ class Judge:
             milli=(jobs.shape_tasks * of_task)[jobs.job_shape],
             build=question.build,
             land=land,
-            known=self._spare.known(land),
+            known=self._spare.known(land) if steered else None,
         )

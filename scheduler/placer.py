@@ -129,7 +129,7 @@ class Placer:
 
     def warm(self) -> None:
         """Load or make the compiled code, so that no arrival waits for it."""
-        offers = self._offers(self._world.with_jobs(self._world.taken_at_s))
+        offers = self._offers(self._world.with_jobs(self._world.taken_at_s), steered=True)
         order = offers.best_gains.argsort(kind="stable")
         self._spare.put(offers.land, 0, order, offers.gain)
         if offers.known is not None:
@@ -263,13 +263,13 @@ class Placer:
         self._placed.clear()  # what of it has ended is nobody's any more: a job that waits again may be placed again
         self._tariff = Tariff(self._world, self._limits, last_prices(jobs, plan))
 
-    def _offers(self, jobs: Snapshot) -> Offers:
+    def _offers(self, jobs: Snapshot, *, steered: bool = False) -> Offers:
         if jobs.node_free_cards is not self._world.node_free_cards:
             raise BadSnapshot("node_free_cards", "is of another world: make the arrivals by `with_jobs` of this one")
-        return self._judge.offers(jobs, self._tariff)
+        return self._judge.offers(jobs, self._tariff, steered=steered)
 
     def _offers_to_new(self, arrivals: Snapshot) -> Offers:
-        offers = self._offers(arrivals)
+        offers = self._offers(arrivals, steered=True)
         for job_id in arrivals.job_id:
             if job_id in self._placed:
                 raise BadSnapshot("job_id", f"{job_id!r} is placed already: release it first")

@@ -47,7 +47,7 @@ TOLD_EVERY: Final = 200
 """Arrivals between two looks at what is left, for the points."""
 _NO_FIT: Final = -1
 NEEDS_KEPT: Final = 256
-"""Needs whose scores are kept from jobs to jobs; when more come together, as many as these are."""
+"""Needs whose scores are kept from jobs to jobs; when more come together, theirs are not kept."""
 
 Floats = NDArray[np.float64]
 
@@ -125,8 +125,11 @@ class Steering:
         They stay right whatever is asked for after them.
         """
         wanted = [tuple(need[: NEED_SHARE + 1]) for need in needs.tolist()]
+        nodes, pools = len(self.rule.rank), len(self.points)
+        if len(wanted) > NEEDS_KEPT:
+            return nothing_known(len(wanted), nodes, pools)._replace(row=np.arange(len(wanted)))
         if len(self._row_of.keys() | wanted) > len(self._kept.score):
-            self._kept = nothing_known(max(NEEDS_KEPT, len(wanted)), len(self.rule.rank), len(self.points))
+            self._kept = nothing_known(NEEDS_KEPT, nodes, pools)
             self._row_of.clear()
         rows = [self._row_of.setdefault(need, len(self._row_of)) for need in wanted]
         return self._kept._replace(row=np.array(rows, dtype=np.int64))

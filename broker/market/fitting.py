@@ -35,7 +35,7 @@ async def still_fitting(
     if not await rules.unchanged(tx, prepared.rules_version):
         return []
     node_ids = sorted({prepared.nodes[n].node_id for p in placements for n in p.nodes})
-    async with planned_for(tx, len(placements)):
+    async with planned_for(tx, max(len(placements), len(node_ids))):
         waiting = await rounds.lock_waiting(tx, sorted(prepared.job(p.job_id) for p in placements), now)
         await rounds.lock_nodes(tx, node_ids)
         nodes = await snapshots.read_nodes(tx, node_ids, now)

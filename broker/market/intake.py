@@ -22,9 +22,10 @@ from broker.store.submissions import Draft, PendingCount, Submitted
 GROUP_DRAFTS_MAX: Final = 1000
 GROUP_BODY_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 FULL_RETRY_SECONDS: Final = 5.0
+"""When to try again after the city's limit was met: some rounds later."""
+
 SHAPES_KNOWN_MAX: Final = 10_000
 """Hashes of stored shapes that a process remembers."""
-"""When to try again after the city's limit was met: some rounds later."""
 
 RECOUNT_SECONDS: Final = 1.0
 RECOUNT_SECONDS_MAX: Final = 60.0
@@ -147,7 +148,7 @@ class Intake:
     async def _store_new_shapes(self, drafts: Sequence[Draft], city: City) -> None:
         """Store shapes that nobody had before, at once: cities that send the same ones wait for no other's jobs.
 
-        What no job has in the end does no harm, but those who may store no jobs store no shapes either.
+        What no job has in the end does no harm, but those who by the last count may store no jobs store no shapes.
         """
         counted = self._counts.get(city.city)
         if counted is not None and counted.pending + len(drafts) > city.pending_jobs_max:

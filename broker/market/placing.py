@@ -51,8 +51,10 @@ from scheduler.policy import OpeningPrice, Policy
 from scheduler.snapshot import Snapshot
 
 JOBS_PER_COMMIT: Final = 200
-"""Jobs that a step looks at; twice as many as the one before while more have come than it looked at."""
 JOBS_PER_COMMIT_MAX: Final = 1000
+"""Jobs that a step looks at, with the first and at most: see `jobs_of_next`."""
+STEP_SECONDS: Final = 1.0
+"""A step is to take about as long: the lead is not prolonged, nor a quote accepted, before its commit."""
 JOBS_LOOKED_AT_MAX: Final = 5000
 KINDS_LOOKED_AT_MAX: Final = 1000
 """Jobs, and kinds of them, that are passed by together while nobody finds room."""
@@ -216,7 +218,7 @@ class Placing:
                     view.over = True
                     return placed
                 except Exception:  # what of it was committed is not known, so it counts
-                    view.over = True
+                    view.over, self._jobs_per_commit = True, JOBS_PER_COMMIT
                     raise
             placed += leased
             if not more:
@@ -259,7 +261,6 @@ class Placing:
         async with self._database.hub() as tx:
             jobs_max = min(self._jobs_per_commit, JOBS_PER_COMMIT_MAX)
             came = await snapshots.arrived(tx, judged, now, jobs_max, again)
-            self._jobs_per_commit = min(2 * jobs_max, JOBS_PER_COMMIT_MAX) if came.more else JOBS_PER_COMMIT
             if not came.rows:
                 self._again -= again
                 return 0, False
@@ -290,6 +291,7 @@ class Placing:
                 view.leases += [lease_text(leases[draft.job]) for draft in drafts]
         self._judged = max(judged, came.last)
         self._again -= {job for job in again if job <= came.last}
+        self._jobs_per_commit = jobs_of_next(jobs_max, len(drafts), perf_counter() - began, more=came.more)
         if fitting:
             self._recent.leased(arrivals.snapshot, [placement.job_id for placement, _ in fitting])
         for cluster in {draft.cluster for draft in drafts}:
@@ -300,6 +302,18 @@ class Placing:
             metrics.placed_at_once((now - submitted[draft.job]).total_seconds() + perf_counter() - began)
         view.full = not placements and came.more
         return len(drafts), came.more
+
+
+def jobs_of_next(jobs: int, leased: int, seconds: float, *, more: bool) -> int:
+    """Return how many jobs the next step looks at, after one of so many that took so long.
+
+    Twice as many while most are leased, more have come and there is time: half of a step's cost is the same for few.
+    """
+    if not more or 2 * leased <= jobs:
+        return JOBS_PER_COMMIT
+    if seconds > STEP_SECONDS:
+        return max(jobs // 2, JOBS_PER_COMMIT)
+    return min(2 * jobs, JOBS_PER_COMMIT_MAX) if 2 * seconds <= STEP_SECONDS else jobs
 
 
 def _not_placed_before(view: View, rows: Sequence[WaitingRow]) -> list[WaitingRow]:

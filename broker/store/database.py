@@ -73,7 +73,7 @@ MANY: Final = 20
 """Rows from which on a statement takes longer than to think of how to carry it out."""
 
 _PLAN_ANEW: Final[LiteralString] = "SET LOCAL plan_cache_mode = force_custom_plan"
-_PLAN_AS_EVER: Final[LiteralString] = "SET LOCAL plan_cache_mode = auto"
+_PLAN_AS_EVER: Final[LiteralString] = "SET LOCAL plan_cache_mode TO DEFAULT"
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def planned_for(tx: Connection, rows: int) -> AsyncIterator[None]:
 
     A connection keeps its plans. One that was made while tables were small finds each id of a list by a look through
     all rows; until they are counted again, which can be a minute, a burst took twice as long (decision 32). To read:
-    within the block each foreign key of each row that is written would be planned, too.
+    within the block each foreign key of each row that is written would be planned, too. A block within ends it early.
     """
     if rows < MANY:
         yield

@@ -15,7 +15,7 @@ from broker.ids import JobId, job_text
 from broker.job import Ending, ExpectedStart, Job, JobSpec, Placement, PriorityClass, Promised
 from broker.lifecycle import EndReason, Held, JobEvent, JobState, job_sources
 from broker.store import expected_starts, promises
-from broker.store.database import Connection
+from broker.store.database import Connection, planned_for
 from broker.store.placements import last_placements
 
 CANCELLED_WAITING: Final = Ending(EndReason.CANCELLED, detail="cancelled before it was placed")
@@ -246,10 +246,11 @@ def _cancel_sources() -> tuple[list[JobState], list[JobState]]:
 
 
 async def _jobs(tx: Connection, rows: Sequence[Any]) -> list[Job]:
-    placed = await last_placements(tx, [JobId(r["job_id"]) for r in rows if r["attempt"] > 0])
     waiting = [JobId(r["job_id"]) for r in rows if r["state"] == JobState.PENDING]
-    promised = await promises.of_jobs(tx, waiting)
-    expected = await expected_starts.of_jobs(tx, [job for job in waiting if job not in promised])
+    async with planned_for(tx, len(rows)):
+        placed = await last_placements(tx, [JobId(r["job_id"]) for r in rows if r["attempt"] > 0])
+        promised = await promises.of_jobs(tx, waiting)
+        expected = await expected_starts.of_jobs(tx, [job for job in waiting if job not in promised])
     ids = [JobId(r["job_id"]) for r in rows]
     return [_job(r, placed.get(i), promised.get(i), expected.get(i)) for r, i in zip(rows, ids, strict=True)]
 

@@ -53,6 +53,7 @@ async def test_a_step_is_twice_as_large_as_the_one_before_while_more_have_come(
 ) -> None:
     monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT", 1)
     monkeypatch.setattr(placing_room, "JOBS_PER_COMMIT_MAX", 4)
+    monkeypatch.setattr(placing_room, "STEP_SECONDS", 1e9)
     here.placing._jobs_per_commit = 1
     await here.first_round()
     for _ in range(9):
@@ -65,6 +66,39 @@ async def test_a_step_is_twice_as_large_as_the_one_before_while_more_have_come(
 
     assert steps == [1, 2, 4, 2, 1, 1]
     await here.world.check()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "leased", "seconds", "more", "then"),
+    [
+        (200, 200, 0.1, True, 400),
+        (800, 700, 0.5, True, 1000),
+        (400, 400, 0.6, True, 400),
+        (1000, 1000, 1.1, True, 500),
+        (300, 300, 1.1, True, 200),
+        (1000, 500, 0.1, True, 200),  # most find no room: those who do wait for them
+        (1000, 1000, 0.1, False, 200),
+    ],
+)
+def test_a_step_is_as_large_as_there_is_time_and_use_for_it(
+    jobs: int, leased: int, seconds: float, more: bool, then: int
+) -> None:
+    assert placing_room.jobs_of_next(jobs, leased, seconds, more=more) == then
+
+
+async def test_after_a_step_that_failed_the_next_one_is_small(here: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the commit was lost")
+
+    await here.first_round()
+    await here.submit()
+    here.placing._jobs_per_commit = placing_room.JOBS_PER_COMMIT_MAX
+    monkeypatch.setattr(placing_room.rounds, "offer", fail)
+
+    with pytest.raises(RuntimeError):
+        await here.placing.place_arrived(here.world.now)
+
+    assert here.placing._jobs_per_commit == placing_room.JOBS_PER_COMMIT
 
 
 async def test_those_who_find_room_start_in_the_order_in_which_they_came(here: Lanes, small_steps: None) -> None:

@@ -25,7 +25,7 @@ from scheduler.policy import Policy
 from scheduler.pressure import Gauge, tell_points, usual_of
 from scheduler.snapshot import Snapshot
 from scheduler.spare import Spare
-from scheduler.steering import NEW_CARD, TOLD_EVERY, WASTE_POINTS, nothing_known, unusable
+from scheduler.steering import NEW_CARD, TOLD_EVERY, WASTE_POINTS, Steering, nothing_known, unusable
 from scheduler.terrain import MILLI_LEFT, TASKS_LEFT
 from scheduler.verify import Rule, violations
 
@@ -116,6 +116,7 @@ def test_scores_that_are_kept_are_those_that_are_made_anew(seed: int, kept: int,
             forget_scores(forgets)
             decisions = keeps.place(world.of_jobs(jobs))
             assert decisions == tuple(one_by_one(forgets, world, jobs))
+            assert len(scores_of(keeps)._row_of) <= kept
             released = [
                 each.placement.job_id for each in decisions if isinstance(each, Placed) and moves.random() < 0.3
             ]
@@ -128,10 +129,14 @@ def test_scores_that_are_kept_are_those_that_are_made_anew(seed: int, kept: int,
 
 def forget_scores(placer: Placer) -> None:
     """Let the placer know no score of before."""
-    found = placer._spare._steering
-    assert found is not None
+    found = scores_of(placer)
     found._row_of.clear()
     found._kept = nothing_known(0, len(found.rule.rank), len(found.points))
+
+
+def scores_of(placer: Placer) -> Steering:
+    assert placer._spare._steering is not None
+    return placer._spare._steering
 
 
 def test_jobs_that_come_together_are_decided_on_as_one_after_the_other_past_a_look_at_what_is_left() -> None:
