@@ -430,3 +430,14 @@ def test_a_placer_with_a_mix_can_be_warmed_without_a_trace() -> None:
     placer.warm()
 
     assert len(started(placer.place(world))) == 1
+
+
+def test_gangs_on_more_nodes_than_jobs_came_together_are_put_whole() -> None:
+    world = gangs((20, 8), (1, 8), (20, 8), (1, 8), nodes_per_pool=45)
+    mix = mix_of({whole(8): 1})
+    together, alone = Placer(world, ROUND, mix=mix), Placer(world, ROUND, mix=mix)
+
+    found = together.place(world)
+
+    assert found == tuple(alone.place_each(world))
+    assert [len(each.nodes) for each in started(found)] == [20, 1, 20, 1]
